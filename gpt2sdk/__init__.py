@@ -1,0 +1,100 @@
+"""Text generation with GPT-2-family models, where everything that picks a token is a plugin."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from gpt2sdk.components.causal_lm import CausalLM, KeyValueCache, Scores
+    from gpt2sdk.components.component import Component
+    from gpt2sdk.components.drafter import Drafter, DrafterRun
+    from gpt2sdk.components.processor import LogitsProcessor, ProcessorRun, Stage
+    from gpt2sdk.components.records import Completion, Delta, Prompt, Result, Usage
+    from gpt2sdk.components.rows import Rows
+    from gpt2sdk.components.sampler import Sampler, SamplerRun
+    from gpt2sdk.components.session import Mirror, PerRow, PerRowTensor, Session, Step
+    from gpt2sdk.components.stopping import (
+        CriterionRun,
+        StoppingCriterion,
+        TextCriterion,
+        TextEnd,
+    )
+    from gpt2sdk.components.strategy import Strategy, strategy
+    from gpt2sdk.components.weights import ModelSource
+    from gpt2sdk.config import GPT2Config
+    from gpt2sdk.defaults import greedy, sample
+    from gpt2sdk.errors import (
+        CheckpointError,
+        ContextOverflowError,
+        GenerationError,
+        GPT2SDKError,
+        OptionError,
+        PlacementError,
+        PluginConflictError,
+        PluginContractError,
+        PluginError,
+        PluginLoadError,
+        TokenizerError,
+    )
+    from gpt2sdk.generator import Generator, each
+    from gpt2sdk.hookspecs import hookimpl
+    from gpt2sdk.shapes import Counts, History, Logits, Mask, Tokens, Uniforms
+
+_HOMES = {
+    "gpt2sdk.components.causal_lm": ("CausalLM", "KeyValueCache", "Scores"),
+    "gpt2sdk.components.component": ("Component",),
+    "gpt2sdk.components.drafter": ("Drafter", "DrafterRun"),
+    "gpt2sdk.components.processor": ("LogitsProcessor", "ProcessorRun", "Stage"),
+    "gpt2sdk.components.records": ("Completion", "Delta", "Prompt", "Result", "Usage"),
+    "gpt2sdk.components.rows": ("Rows",),
+    "gpt2sdk.components.sampler": ("Sampler", "SamplerRun"),
+    "gpt2sdk.components.session": ("Mirror", "PerRow", "PerRowTensor", "Session", "Step"),
+    "gpt2sdk.components.stopping": (
+        "CriterionRun",
+        "StoppingCriterion",
+        "TextCriterion",
+        "TextEnd",
+    ),
+    "gpt2sdk.components.strategy": ("Strategy", "strategy"),
+    "gpt2sdk.components.weights": ("ModelSource",),
+    "gpt2sdk.config": ("GPT2Config",),
+    "gpt2sdk.defaults": ("greedy", "sample"),
+    "gpt2sdk.errors": (
+        "CheckpointError",
+        "ContextOverflowError",
+        "GPT2SDKError",
+        "GenerationError",
+        "OptionError",
+        "PlacementError",
+        "PluginConflictError",
+        "PluginContractError",
+        "PluginError",
+        "PluginLoadError",
+        "TokenizerError",
+    ),
+    "gpt2sdk.generator": ("Generator", "each"),
+    "gpt2sdk.hookspecs": ("hookimpl",),
+    "gpt2sdk.shapes": ("Counts", "History", "Logits", "Mask", "Tokens", "Uniforms"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: PLE0604 - the names are strings; the linter cannot see through the mapping
+    "__version__",
+    *_HOME_OF,
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use, so that `import gpt2sdk` stays light."""
+    if name not in _HOME_OF:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

@@ -1,0 +1,107 @@
+"""A component: one frozen value that is configuration, documentation, JSON and behaviour."""
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from gpt2sdk.errors import OptionError
+
+
+class Component(BaseModel):
+    """Base of every role. Fields are given by name and are the options users set.
+
+    The first field is the switch: a component runs when it differs from its default, so that
+    default must mean "not used". Lists and sets given for tuples become tuples, so components hash.
+
+    Attributes:
+        name: What users call the component; the class name in snake_case unless it is set.
+
+    Raises:
+        OptionError: A field is unknown, missing, out of range, NaN or of the wrong type.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    name: ClassVar[str]
+
+    def __init__(self, **fields: object) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise option_error(error, type(self).name, list(type(self).model_fields)) from None
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if "name" not in cls.__dict__:
+            cls.name = snake_case(cls.__name__)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _freeze_containers(cls, fields: object) -> object:
+        if isinstance(fields, Mapping):
+            return {key: freeze(value) for key, value in fields.items()}
+        return fields
+
+    @classmethod
+    def switch(cls) -> str | None:
+        """The field that turns the component on; `None` for a component without fields."""
+        return next(iter(cls.model_fields), None)
+
+    @classmethod
+    def is_neutral(cls, value: object) -> bool:
+        """Whether `value` for the switch means "not used"."""
+        switch = cls.switch()
+        return switch is not None and value == neutral(cls.model_fields[switch])
+
+
+def neutral(field: FieldInfo) -> object:
+    """The default of a field, made where it is made by a factory."""
+    return field.get_default(call_default_factory=True)
+
+
+def snake_case(name: str) -> str:
+    """Spell a class name as an option name.
+
+    >>> snake_case("NoRepeatNgramSize")
+    'no_repeat_ngram_size'
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def freeze(value: object) -> object:
+    """Turn lists, sets and mappings into tuples, mappings as tuples of pairs, at every depth.
+
+    >>> freeze({5: [1, 2]})
+    ((5, (1, 2)),)
+    """
+    if isinstance(value, Mapping):
+        return tuple((freeze(key), freeze(item)) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(freeze(item) for item in value)
+    if isinstance(value, set | frozenset):
+        return tuple(sorted(freeze(item) for item in value))  # type: ignore[type-var]
+    return value
+
+
+def option_error(error: ValidationError, owner: str, known: list[str]) -> OptionError:
+    """Say in one line what pydantic found wrong with the options of `owner`."""
+    first = error.errors(include_url=False)[0]
+    name = str(first["loc"][0]) if first["loc"] else owner
+    if first["type"] == "extra_forbidden":
+        near = get_close_matches(name, known, n=2, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(known)}"
+        return OptionError(f"{name} is not an option of {owner}: {hint}", name=name)
+    if first["type"] == "missing":
+        return OptionError(f"{owner} needs {name}", name=name)
+    expected = re.sub(r"^(Input|Value error,) ?", "", str(first["msg"]))
+    place = ".".join(str(part) for part in first["loc"][1:] if isinstance(part, int))
+    where = f"{name}[{place}]" if place else name
+    value = first["input"]
+    return OptionError(
+        f"{where} {expected}, got {value!r}", name=name, value=value, expected=expected
+    )

@@ -1,0 +1,71 @@
+"""Logits processors: what the distribution over the next token may look like."""
+
+from enum import IntEnum
+from typing import ClassVar, Protocol
+
+from gpt2sdk.components.component import Component
+from gpt2sdk.components.rows import Rows
+from gpt2sdk.components.session import Session
+from gpt2sdk.shapes import Logits
+
+
+class Stage(IntEnum):
+    """A processor's place in the chain; inside a stage `rank` decides, then the name."""
+
+    GUIDANCE = 0
+    """A second distribution is mixed in."""
+    BIAS = 1
+    """Single tokens or sequences are made likelier or less likely."""
+    PENALTY = 2
+    """Repetition is made less likely, length more or less."""
+    CONSTRAIN = 3
+    """Tokens are ruled out. Processors given as a list stand behind this stage."""
+    TEMPERATURE = 4
+    """The distribution is flattened or sharpened."""
+    TRUNCATE = 5
+    """The tail is cut off."""
+    RANDOM = 6
+    """Tokens are removed at random."""
+    WATERMARK = 7
+    """A signal is hidden in the choice."""
+    NORMALIZE = 8
+    """What is left is renormalised."""
+
+
+class ProcessorRun(Protocol):
+    """A processor at work in one session."""
+
+    def process(self, logits: Logits, rows: Rows) -> Logits:
+        """Return new logits for these rows; never change `logits` in place."""
+
+
+class LogitsProcessor(Component):
+    """Turns logits into logits, row by row.
+
+    Implementations override `process`, or `start` where they remember something: memory and
+    mirrors are made from the session there, so nothing leaks from one call into the next.
+
+    Attributes:
+        stage: Its place in the chain.
+        rank: Its place inside the stage, ascending.
+        wants: `{"hidden_states"}` where `rows.hidden_states(layer)` is used.
+    """
+
+    stage: ClassVar[Stage] = Stage.CONSTRAIN
+    rank: ClassVar[int] = 0
+    wants: ClassVar[frozenset[str]] = frozenset()
+
+    def start(self, session: Session) -> ProcessorRun:
+        """Begin a session: return what processes there, by default the component itself."""
+        return self
+
+    def process(self, logits: Logits, rows: Rows) -> Logits:
+        """Return new logits for these rows.
+
+        Args:
+            logits: Unnormalised, float32; strategies with scores hand in log-probabilities.
+                Must not be changed in place. `-inf` where a token is already out.
+            rows: The rows the logits belong to, in order.
+        """
+        message = f"{type(self).__name__} overrides neither start nor process"
+        raise TypeError(message)

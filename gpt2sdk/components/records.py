@@ -1,0 +1,129 @@
+"""The records that flow: prompts in; deltas, completions and a result out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gpt2sdk.errors import OptionError
+
+FinishReason = str
+"""`length, end_token, stop_string, stop_regex, max_time, loop, constraint_complete,
+constraint_incomplete, cancelled, error`, `custom` for a plain callable, `strategy` for a row its
+strategy left unfinished, or what a plugin's criterion declares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt of a call, as every component may see it.
+
+    Attributes:
+        index: Its place in the call, from 0.
+        tokens: Its token ids; at least one.
+        seed: Its row seed.
+        max_new_tokens: How many tokens its rows may grow by.
+        text: What it was written as; `None` where token ids were given.
+    """
+
+    index: int
+    tokens: tuple[int, ...]
+    seed: int = 0
+    max_new_tokens: int = 128
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One finished continuation of a prompt.
+
+    Attributes:
+        text: The continuation, ending before an end token and before a stop string.
+        tokens: Its token ids, an end token and a stop string's tokens included.
+        prompt_index: The prompt it continues.
+        sample_index: Its number among that prompt's completions, best or first from 0.
+        finish_reason: Why it ended.
+        score: What the strategy handed in with it; `None` where it gives no scores.
+        logprobs: Log-probability of each token (natural log), where they were asked for.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    prompt_index: int
+    sample_index: int
+    finish_reason: FinishReason
+    score: float | None = None
+    logprobs: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What became certain of one row since its last delta.
+
+    Attributes:
+        text: New text; joined over a row's deltas it is the completion's text.
+        tokens: New token ids; joined likewise.
+        prompt_index: The prompt the row continues.
+        sample_index: The row's number among its prompt's completions.
+        finish_reason: Why the row ended; `None` while it goes on.
+        completion: The whole completion, with the row's last delta.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    prompt_index: int
+    sample_index: int
+    finish_reason: FinishReason | None = None
+    completion: Completion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a call cost.
+
+    Attributes:
+        prompt_tokens: Tokens of all prompts.
+        new_tokens: Tokens of all completions.
+        model_calls: Forward passes, mirrors' included.
+        tokens_fed: Tokens the model read, drafts and re-reads included.
+        drafted: Tokens that a drafter proposed and the model scored.
+        accepted: Proposals that were then really picked.
+        seconds: Wall time from the first forward pass to the end.
+    """
+
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    model_calls: int = 0
+    tokens_fed: int = 0
+    drafted: int = 0
+    accepted: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Everything a call made.
+
+    Attributes:
+        completions: Ordered by prompt, then by sample.
+        usage: What the call cost.
+        options: What was in force, defaults and seeds included; as JSON-ready values.
+    """
+
+    completions: tuple[Completion, ...]
+    usage: Usage = field(default_factory=Usage)
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The text of the only completion.
+
+        Raises:
+            OptionError: There is not exactly one completion; see `texts`.
+        """
+        if len(self.completions) != 1:
+            message = f"there are {len(self.completions)} completions, not one: read .texts"
+            raise OptionError(message, name="text")
+        return self.completions[0].text
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts of all completions, ordered by prompt, then by sample."""
+        return [completion.text for completion in self.completions]

@@ -1,0 +1,254 @@
+"""Rows: what a component sees of the sequences that grow, and the board that keeps them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gpt2sdk.components.records import FinishReason, Prompt
+from gpt2sdk.rng import purpose_key, uniform
+from gpt2sdk.shapes import Counts, History, Uniforms
+
+
+@dataclass(slots=True)
+class Row:
+    """One growing sequence, on the host.
+
+    Attributes:
+        prompt: What it continues.
+        lane: Its number among its prompt's rows.
+        tokens: The prompt's ids and what was appended.
+        draws: How many tokens were ever appended, those since taken back included.
+        finish_reason: Why it ended; `None` while it goes on.
+        written: How many of its tokens stand in the board's buffer.
+    """
+
+    prompt: Prompt
+    lane: int
+    tokens: list[int] = field(default_factory=list)
+    draws: int = 0
+    finish_reason: FinishReason | None = None
+    written: int = 0
+
+    @property
+    def new_tokens(self) -> list[int]:
+        """What was appended to the prompt."""
+        return self.tokens[len(self.prompt.tokens) :]
+
+    @property
+    def grown(self) -> int:
+        """How many tokens were appended."""
+        return len(self.tokens) - len(self.prompt.tokens)
+
+
+class HiddenStates(Protocol):
+    """Where hidden states of rows are to be had."""
+
+    def hidden_states(self, layer: int, index: Sequence[int]) -> Float[Tensor, "rows embed"]:
+        """The residual stream after `layer` blocks, at each row's last scored position."""
+
+
+class Board:
+    """The rows of a session and one padded buffer of their tokens, kept up to date on demand."""
+
+    def __init__(
+        self,
+        device: torch.device | str = "cpu",
+        eos_token_ids: Sequence[int] = (),
+        hidden_states: HiddenStates | None = None,
+    ) -> None:
+        self.rows: list[Row] = []
+        self.device = torch.device(device)
+        self.eos_token_ids = torch.tensor(sorted(eos_token_ids), dtype=torch.int64, device=device)
+        self.hidden_states = hidden_states
+        self._buffer = torch.zeros(0, 0, dtype=torch.int64, device=self.device)
+
+    def admit(self, place: int, prompt: Prompt, lane: int) -> None:
+        """Put a fresh row at `place`, in a finished row's stead or behind the last one."""
+        row = Row(prompt, lane, list(prompt.tokens))
+        if place == len(self.rows):
+            self.rows.append(row)
+        else:
+            self.rows[place] = row
+
+    def append(self, tokens: Sequence[int]) -> None:
+        """Append one token to each row; -1 leaves a row as it is."""
+        for row, token in zip(self.rows, tokens, strict=True):
+            if token >= 0:
+                row.tokens.append(token)
+                row.draws += 1
+
+    def fork(self, parents: Sequence[int]) -> None:
+        """Rows become copies of `rows[parents]`, each with its new place's lane.
+
+        A copy goes on from its prompt's largest draw, so that no random number is used twice.
+        """
+        draws: dict[int, int] = {}
+        for row in self.rows:
+            draws[row.prompt.index] = max(draws.get(row.prompt.index, 0), row.draws)
+        lanes: dict[int, int] = {}
+        copies = []
+        for parent in parents:
+            row = self.rows[parent]
+            prompt = row.prompt
+            lane = lanes.get(prompt.index, 0)
+            lanes[prompt.index] = lane + 1
+            ended, written = row.finish_reason, row.written
+            copy = Row(prompt, lane, list(row.tokens), draws[prompt.index], ended, written)
+            copies.append(copy)
+        self.rows = copies
+        if any(row.written for row in copies):
+            self._buffer = self._buffer[torch.tensor(parents, device=self.device)]
+
+    def rewind(self, counts: Sequence[int]) -> None:
+        """Take back each row's last tokens, and its end."""
+        for row, count in zip(self.rows, counts, strict=True):
+            if count:
+                del row.tokens[len(row.tokens) - count :]
+                row.written = min(row.written, len(row.tokens))
+                row.finish_reason = None
+
+    def tokens(self) -> History:
+        """Token ids of all rows, right-padded; places past a row's length hold no meaning."""
+        longest = max((len(row.tokens) for row in self.rows), default=0)
+        self._reserve(len(self.rows), longest)
+        places, times, values = [], [], []
+        for place, row in enumerate(self.rows):
+            if row.written < len(row.tokens):
+                fresh = row.tokens[row.written :]
+                places += [place] * len(fresh)
+                times += range(row.written, len(row.tokens))
+                values += fresh
+                row.written = len(row.tokens)
+        if values:
+            where = torch.tensor([places, times, values], device=self.device)
+            self._buffer[where[0], where[1]] = where[2]
+        return self._buffer[: len(self.rows), :longest]
+
+    def _reserve(self, rows: int, longest: int) -> None:
+        """Grow the buffer by doubling; what it held is written anew."""
+        if rows <= self._buffer.shape[0] and longest <= self._buffer.shape[1]:
+            return
+        shape = max(rows, self._buffer.shape[0]), max(2 * longest, self._buffer.shape[1])
+        self._buffer = torch.zeros(shape, dtype=torch.int64, device=self.device)
+        for row in self.rows:
+            row.written = 0
+
+
+class Rows:
+    """Some rows of a board, as tensors and, where asked, on the host.
+
+    A view: it shows the rows as they are when it is read. What it returns must not be changed.
+    """
+
+    __slots__ = ("_board", "_index", "_purpose")
+
+    def __init__(self, board: Board, index: Sequence[int] | None = None, purpose: str = "") -> None:
+        self._board = board
+        self._index = index
+        self._purpose = purpose_key(purpose)
+
+    def __len__(self) -> int:
+        return len(self._board.rows) if self._index is None else len(self._index)
+
+    @property
+    def index(self) -> Sequence[int]:
+        """The rows' places in the session."""
+        return range(len(self._board.rows)) if self._index is None else self._index
+
+    @property
+    def records(self) -> list[Row]:
+        """The rows themselves, on the host."""
+        rows = self._board.rows
+        return rows if self._index is None else [rows[place] for place in self._index]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self._board.device
+
+    @property
+    def tokens(self) -> History:
+        """Prompt and appended tokens, right-padded; places past a row's length hold no meaning."""
+        tokens = self._board.tokens()
+        if self._index is None:
+            return tokens
+        return tokens[torch.tensor(self._index, device=self.device)]
+
+    @property
+    def lengths(self) -> Counts:
+        """How many tokens each row has, its prompt included."""
+        return self._counts([len(row.tokens) for row in self.records])
+
+    @property
+    def prompt_lengths(self) -> Counts:
+        """How many of them are the prompt."""
+        return self._counts([len(row.prompt.tokens) for row in self.records])
+
+    @property
+    def prompt_index(self) -> Counts:
+        """The prompt each row continues."""
+        return self._counts([row.prompt.index for row in self.records])
+
+    @property
+    def lane(self) -> Counts:
+        """Each row's number among its prompt's rows."""
+        return self._counts([row.lane for row in self.records])
+
+    @property
+    def max_new_tokens(self) -> Counts:
+        """How many tokens each row may grow by."""
+        return self._counts([row.prompt.max_new_tokens for row in self.records])
+
+    @property
+    def eos_token_ids(self) -> Counts:
+        """The tokens that end a row, ascending; none, one or several."""
+        return self._board.eos_token_ids
+
+    @property
+    def finish_reason(self) -> list[FinishReason | None]:
+        """Why each row ended; `None` while it goes on."""
+        return [row.finish_reason for row in self.records]
+
+    def histories(self) -> list[list[int]]:
+        """Each row's tokens as a list; on an accelerator this waits for the device."""
+        return [row.tokens for row in self.records]
+
+    def uniform(self, purpose: str | None = None) -> Uniforms:
+        """A number in [0, 1) for each row, a function of its seed, lane, draws and the purpose.
+
+        Args:
+            purpose: What it is for; by default the component that was handed these rows.
+        """
+        key = self._purpose if purpose is None else purpose_key(purpose)
+        numbers = [uniform(row.prompt.seed, row.lane, row.draws, key) for row in self.records]
+        return torch.tensor(numbers, dtype=torch.float64, device=self.device)
+
+    def hidden_states(self, layer: int) -> Float[Tensor, "rows embed"]:
+        """The residual stream after `layer` blocks at each row's last scored position.
+
+        There for components and strategies that declare `wants={"hidden_states"}`.
+        """
+        if self._board.hidden_states is None:
+            message = 'hidden states were not asked for: declare wants={"hidden_states"}'
+            raise LookupError(message)
+        return self._board.hidden_states.hidden_states(layer, self.index)
+
+    def bound(self, purpose: str) -> "Rows":
+        """The same rows, their random numbers keyed with another purpose."""
+        return Rows(self._board, self._index, purpose)
+
+    def select(self, index: Sequence[int]) -> "Rows":
+        """Those of these rows that stand at `index` among them."""
+        places = self.index
+        view = Rows.__new__(Rows)
+        view._board = self._board
+        view._index = [places[place] for place in index]
+        view._purpose = self._purpose
+        return view
+
+    def _counts(self, numbers: list[int]) -> Counts:
+        return torch.tensor(numbers, dtype=torch.int64, device=self.device)

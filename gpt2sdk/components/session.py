@@ -1,0 +1,184 @@
+"""The session as strategies and components see it: rows, verbs, memory and mirrors."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from gpt2sdk.components.causal_lm import CausalLM
+from gpt2sdk.components.records import Prompt
+from gpt2sdk.components.rows import Rows
+from gpt2sdk.shapes import Counts, Logits, Tokens, Uniforms
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one `append` committed.
+
+    Attributes:
+        number: How many appends came before it.
+        tokens: One token per row; -1 where a row took none.
+        rows: The session's rows, as they are when this is read.
+    """
+
+    number: int
+    tokens: tuple[int, ...]
+    rows: Rows
+
+
+class PerRow(ABC, Generic[Value]):
+    """A column of values, one per row, that follows the rows through every verb."""
+
+    @abstractmethod
+    def __getitem__(self, rows: Rows) -> list[Value]:
+        """The present values of these rows."""
+
+
+class PerRowTensor(ABC):
+    """The same for a stacked tensor: nothing waits for the device."""
+
+    @abstractmethod
+    def __getitem__(self, rows: Rows) -> Tensor:
+        """The present values of these rows, stacked."""
+
+
+class Mirror(ABC):
+    """An auxiliary branch: another prompt, or another model, with the rows' own tokens."""
+
+    @abstractmethod
+    def next_logits(self, rows: Rows) -> Logits:
+        """Raw float32 logits of what this branch expects next in each of these rows."""
+
+
+class Vocabulary(Protocol):
+    """What a session can say about text."""
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text; special tokens in it are plain text."""
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of token ids; special tokens have none."""
+
+
+class Session(ABC):
+    """Owns cache, rows, stopping, streaming, memory and randomness; a strategy drives it.
+
+    Attributes:
+        model: What scores tokens.
+        vocabulary: Text to tokens and back.
+        num_return_sequences: How many completions each prompt is to give.
+        rows: All rows, in order; a view that stays good.
+    """
+
+    model: CausalLM
+    vocabulary: Vocabulary
+    num_return_sequences: int
+    rows: Rows
+
+    @property
+    @abstractmethod
+    def running(self) -> bool:
+        """Whether some row is unfinished, or some prompt still waits for a place."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.model.device
+
+    @abstractmethod
+    def next_logits(self) -> Logits:
+        """Raw float32 logits of each row's next position.
+
+        Runs the model only where no scored position is at hand. Idle rows (finished, or waiting
+        while others use up what was scored ahead) have zeros. Not to be changed in place.
+        """
+
+    @abstractmethod
+    def process(self, logits: Logits) -> Logits:
+        """The ordered chain, on logits or log-probabilities; idle rows stay as they are.
+
+        Raises:
+            PluginContractError: A processor emptied a row, or returned NaN or a wrong shape.
+        """
+
+    @abstractmethod
+    def choose(self, logits: Logits) -> Tokens:
+        """The sampler's token for each row; -1 for idle rows."""
+
+    @abstractmethod
+    def append(self, tokens: Tokens | Sequence[int]) -> Step:
+        """Commit one token per row and return the step to yield.
+
+        -1 means a row takes none; idle rows take none whatever is given. Runs no model.
+        """
+
+    @abstractmethod
+    def fork(self, parents: Sequence[int] | Counts) -> None:
+        """Rows become copies of `rows[parents]`: any number, in any order, finished ones too.
+
+        Lanes are numbered anew. Rows nobody names are dropped, and so may a whole prompt.
+        """
+
+    @abstractmethod
+    def rewind(self, counts: Sequence[int] | Counts) -> None:
+        """Take back each row's last tokens, with their ends, memory and mirrors.
+
+        Raises:
+            ValueError: A count reaches into the prompt, or behind text that was certain.
+        """
+
+    @abstractmethod
+    def submit(self, rows: Sequence[int], scores: Sequence[float]) -> None:
+        """Hand in these rows' present sequences as completions.
+
+        Each prompt's best `num_return_sequences` by score are kept, earlier ones on ties.
+        """
+
+    @abstractmethod
+    def mirror(
+        self, prompt: Callable[[Prompt], Sequence[int]], model: CausalLM | None = None
+    ) -> Mirror:
+        """Open a branch that follows the rows.
+
+        Args:
+            prompt: The branch's prompt tokens as a function of the row's prompt, so that rows
+                admitted later get theirs.
+            model: What scores it; the session's own by default.
+        """
+
+    @abstractmethod
+    def per_row(
+        self,
+        initial: Callable[[Prompt], Value],
+        accept: Callable[[Value, int, Tensor | None], Value],
+        copy: Callable[[Value], Value] | None = None,
+    ) -> PerRow[Value]:
+        """Keep a host value per row.
+
+        Args:
+            initial: The value of a fresh row.
+            accept: `(value, token, logits) -> value`, called as a token is appended; `logits` is
+                what this run was last given for that row, `None` if nothing.
+            copy: Copies a value that `accept` changes in place; leave it out for immutable ones.
+        """
+
+    @abstractmethod
+    def per_row_tensor(
+        self,
+        initial: Callable[[Prompt], Tensor],
+        accept: Callable[[Tensor, Tokens, Logits], Tensor],
+    ) -> PerRowTensor:
+        """Keep a tensor per row, stacked; `accept` gets all rows that took a token in one call."""
+
+    @abstractmethod
+    def uniform(self, purpose: str) -> Uniforms:
+        """A number in [0, 1) for each row, a function of seed, lane, draws and purpose."""
+
+    @abstractmethod
+    def texts(self) -> list[str]:
+        """What each row has written so far, complete characters only."""

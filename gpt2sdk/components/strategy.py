@@ -1,0 +1,130 @@
+"""Strategies: how rows grow. A generator function over a session, or a class with `decode`."""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, get_type_hints
+
+from pydantic import create_model
+
+from gpt2sdk.components.component import Component
+from gpt2sdk.components.session import Session, Step
+
+P = ParamSpec("P")
+Hold = int | None
+
+
+class Strategy(Component):
+    """Grows the rows of a session until none is running.
+
+    Attributes:
+        rows_independent: A row's growth looks at no other row. Only then are finished rows
+            refilled from waiting prompts, are there `num_return_sequences` rows from the start,
+            and may a row use up what was scored ahead for it while others wait.
+        draws: The strategy draws from the processed distribution; where it does not, options
+            that only shape a draw (temperature, truncation) are refused.
+        wants: `{"hidden_states"}` where `rows.hidden_states(layer)` is used.
+    """
+
+    rows_independent: ClassVar[bool] = False
+    draws: ClassVar[bool] = True
+    wants: ClassVar[frozenset[str]] = frozenset()
+
+    def hold(self) -> Hold:
+        """How many of a row's last tokens it may still take back, so that their text waits.
+
+        `None` for strategies whose rows are certain only when they are handed in.
+        """
+        return 0
+
+    def decode(self, session: Session) -> Iterator[Step]:
+        """Grow the rows, yielding what `session.append` returns."""
+        message = f"{type(self).__name__} does not override decode"
+        raise TypeError(message)
+
+
+class StrategyFunction(Generic[P]):
+    """A generator function that is a strategy: callable like the function, and a component.
+
+    Attributes:
+        component: The component its keyword parameters make.
+    """
+
+    def __init__(
+        self,
+        function: Callable[Concatenate[Session, P], Iterator[Step]],
+        component: type[Strategy],
+    ) -> None:
+        self.component = component
+        self.__name__ = function.__name__
+        self.__doc__ = function.__doc__
+        self.__wrapped__ = function
+
+    def __call__(self, session: Session, *args: P.args, **options: P.kwargs) -> Iterator[Step]:
+        """Run it on a session, its options validated: `yield from sample(session)`."""
+        return self.component(*args, **options).decode(session)
+
+    def __repr__(self) -> str:
+        return f"<strategy {self.component.name}>"
+
+
+def strategy(
+    *,
+    rows_independent: bool = False,
+    hold: Hold | Callable[..., Hold] = 0,
+    draws: bool = True,
+    wants: Iterable[str] = (),
+) -> Callable[[Callable[Concatenate[Session, P], Iterator[Step]]], StrategyFunction[P]]:
+    """Make a generator function a strategy of the same name.
+
+    Its keyword-only parameters become the component's options: give each an annotation, best with
+    `Annotated[..., Field(ge=..., description=...)]`, and a default.
+
+    Args:
+        rows_independent: See `Strategy`.
+        hold: How many last tokens of a row it may take back; a function of the options where it
+            depends on them; `None` where rows are certain only when handed in.
+        draws: See `Strategy`.
+        wants: See `Strategy`.
+    """
+
+    def decorate(
+        function: Callable[Concatenate[Session, P], Iterator[Step]],
+    ) -> StrategyFunction[P]:
+        fields = _fields(function)
+
+        def decode(self: Strategy, session: Session) -> Iterator[Step]:
+            options: dict[str, Any] = {name: getattr(self, name) for name in fields}
+            return function(session, **options)  # type: ignore[call-arg]
+
+        def held(self: Strategy) -> Hold:
+            if not callable(hold):
+                return hold
+            accepted = inspect.signature(hold).parameters
+            return hold(**{name: getattr(self, name) for name in fields if name in accepted})
+
+        component = create_model(
+            function.__name__, __base__=Strategy, __doc__=inspect.getdoc(function), **fields
+        )
+        component.__module__ = function.__module__
+        component.name = function.__name__
+        component.rows_independent = rows_independent
+        component.draws = draws
+        component.wants = frozenset(wants)
+        component.decode = decode  # type: ignore[method-assign]
+        component.hold = held  # type: ignore[method-assign]
+        return StrategyFunction(function, component)
+
+    return decorate
+
+
+def _fields(function: Callable[..., object]) -> dict[str, Any]:
+    """Keyword-only parameters as pydantic field definitions."""
+    hints = get_type_hints(function, include_extras=True)
+    fields: dict[str, Any] = {}
+    for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY or name not in hints:
+            message = f"{function.__name__}: {name} must be keyword-only and annotated"
+            raise TypeError(message)
+        default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+        fields[name] = (hints[name], default)
+    return fields

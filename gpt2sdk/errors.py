@@ -1,0 +1,150 @@
+"""Every exception of the library, as a tree.
+
+```
+GPT2SDKError
+├── OptionError (ValueError)           an option is unknown, out of range or contradicts another
+├── CheckpointError (ValueError)       a checkpoint's files or keys do not fit the model
+├── TokenizerError (ValueError)        a tokenizer cannot be read, or does not fit the model
+├── ContextOverflowError (ValueError)  a prompt and what is asked for exceed the context window
+├── PluginError                        a plugin, with its distribution and version
+│   ├── PluginLoadError                it cannot be imported, or was made for another version
+│   ├── PluginConflictError            two plugins claim one name
+│   └── PluginContractError            a component broke its role's contract
+├── PlacementError (RuntimeError)      the model does not fit the devices
+└── GenerationError (RuntimeError)     something raised while generating; carries what was made
+```
+
+Messages say what was expected, what came, and what to do.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+
+class GPT2SDKError(Exception):
+    """Base of everything this library raises on purpose."""
+
+
+class OptionError(GPT2SDKError, ValueError):
+    """An option is unknown, out of range, or contradicts another one.
+
+    Attributes:
+        name: The option as the caller wrote it.
+        value: What was given; `None` where nothing was.
+        expected: What would have been accepted, in words.
+    """
+
+    def __init__(
+        self, message: str, *, name: str = "", value: object = None, expected: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.name = name
+        self.value = value
+        self.expected = expected
+
+
+class CheckpointError(GPT2SDKError, ValueError):
+    """A checkpoint's files or keys do not fit the model.
+
+    Attributes:
+        path: The folder or file.
+        missing: Parameters the model has and the checkpoint lacks.
+        unexpected: Keys of the checkpoint that the model has no place for.
+        mismatched: Keys of the wrong shape, each with both shapes in words.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | Path = "",
+        missing: Iterable[str] = (),
+        unexpected: Iterable[str] = (),
+        mismatched: Iterable[str] = (),
+    ) -> None:
+        super().__init__(message)
+        self.path = str(path)
+        self.missing = tuple(missing)
+        self.unexpected = tuple(unexpected)
+        self.mismatched = tuple(mismatched)
+
+
+class TokenizerError(GPT2SDKError, ValueError):
+    """A tokenizer cannot be read, or does not fit the model."""
+
+
+class ContextOverflowError(GPT2SDKError, ValueError):
+    """A prompt and what is asked for exceed the model's context window.
+
+    Attributes:
+        prompt_tokens: Length of the prompt, in tokens.
+        limit: The context window, in tokens.
+    """
+
+    def __init__(self, message: str, *, prompt_tokens: int, limit: int) -> None:
+        super().__init__(message)
+        self.prompt_tokens = prompt_tokens
+        self.limit = limit
+
+
+class PluginError(GPT2SDKError):
+    """Something is wrong with a plugin.
+
+    Attributes:
+        plugin: The entry point's or component's name.
+        distribution: The distribution that ships it; empty when it was handed in directly.
+        version: That distribution's version.
+    """
+
+    def __init__(
+        self, message: str, *, plugin: str = "", distribution: str = "", version: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.plugin = plugin
+        self.distribution = distribution
+        self.version = version
+
+
+class PluginLoadError(PluginError):
+    """A plugin cannot be imported, or was made for another version of gpt2sdk."""
+
+
+class PluginConflictError(PluginError):
+    """Two plugins claim one name, and the call did not say which is meant."""
+
+
+class PluginContractError(PluginError):
+    """A component broke its role's contract: wrong shape, dtype, type or value."""
+
+
+class PlacementError(GPT2SDKError, RuntimeError):
+    """The model does not fit the devices; the message says what would fit."""
+
+
+class GenerationError(GPT2SDKError, RuntimeError):
+    """Something raised while text was being generated; what was made until then is kept.
+
+    Attributes:
+        step: How many times the strategy had appended tokens.
+        component: The component that raised, empty if it was not one of them.
+        partial: The `Result` made so far, with `finish_reason="error"` for unfinished rows.
+    """
+
+    def __init__(
+        self, message: str, *, step: int = 0, component: str = "", partial: object = None
+    ) -> None:
+        super().__init__(message)
+        self.step = step
+        self.component = component
+        self.partial = partial
+
+
+def listing(names: Sequence[str], most: int = 12) -> str:
+    """Join names for a message, and count what is left out.
+
+    >>> listing(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most} more"

@@ -1,0 +1,345 @@
+"""From a name to a model on its device: source, config, tokenizer, then weights streamed in."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal
+
+import torch
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from gpt2sdk.components.weights import ModelSource
+from gpt2sdk.config import CONFIG_FILE, GENERATION_CONFIG_FILE, GPT2Config
+from gpt2sdk.errors import (
+    CheckpointError,
+    OptionError,
+    PluginConflictError,
+    PluginContractError,
+    TokenizerError,
+    listing,
+)
+from gpt2sdk.gpt2.checkpoint import Checkpoint, load_model, open_checkpoint
+from gpt2sdk.gpt2.model import GPT2
+from gpt2sdk.gpt2.tokenizer import Tokenizer
+from gpt2sdk.gpt2.tokenizer_files import TOKENIZER_FILES
+
+_DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+_SMALL_FILES = (CONFIG_FILE, GENERATION_CONFIG_FILE, *TOKENIZER_FILES, "*.model")
+# Of these kinds of weights, only the first that a repository has is fetched.
+_WEIGHTS = (
+    ("model.safetensors",),
+    ("model.safetensors.index.json", "model-*.safetensors"),
+    ("pytorch_model.bin",),
+    ("pytorch_model.bin.index.json", "pytorch_model-*.bin"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a model came from.
+
+    Attributes:
+        name: What was asked for.
+        kind: A plugin's `source`, a local `folder`, or the `hub`.
+        path: The local folder (or weight file) that was read.
+        revision: The commit, for the hub.
+    """
+
+    name: str
+    kind: Literal["source", "folder", "hub"]
+    path: Path
+    revision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model that is ready, with what belongs to it.
+
+    Attributes:
+        model: The network, on its device, in evaluation mode.
+        tokenizer: Its tokenizer.
+        config: Its sizes; the ties and the dtype are those of the loaded weights.
+        source: Where it came from.
+        notes: What was decided or noticed while loading, one line each.
+    """
+
+    model: GPT2
+    tokenizer: Tokenizer
+    config: GPT2Config
+    source: Provenance
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """How to reach the Hugging Face hub.
+
+    Attributes:
+        revision: A branch, tag or commit; the main branch by default.
+        token: For private and gated models; `True` takes the stored one, `False` none.
+        cache_dir: Where downloads are kept; the user's usual cache by default.
+        local_files_only: Never go online.
+        endpoint: Another address of the hub.
+    """
+
+    revision: str | None = None
+    token: str | bool | None = None
+    cache_dir: str | Path | None = None
+    local_files_only: bool = False
+    endpoint: str | None = None
+
+
+def load(  # noqa: PLR0913 - four of them are the hub's, and what its users expect to find here
+    name: str | Path,
+    *,
+    dtype: torch.dtype | str = "auto",
+    device: torch.device | str = "auto",
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    sources: Sequence[ModelSource] = (),
+) -> Loaded:
+    """Load a model with its tokenizer.
+
+    Args:
+        name: A name that one of `sources` knows, a local folder or weight file, or a hub id; they
+            are tried in this order.
+        dtype: A torch dtype or its name; "auto" is the checkpoint's own, but float32 for float16
+            weights on a CPU.
+        device: Where to; "auto" is the GPU if there is one, else the CPU.
+        revision: The hub's branch, tag or commit.
+        token: The hub's access token, for private and gated models.
+        cache_dir: Where downloads are kept.
+        local_files_only: Never go online; take what the cache has.
+        sources: Installed model sources.
+
+    Raises:
+        CheckpointError: If the model is not found, or its files don't fit together.
+        TokenizerError: If there is no tokenizer, or it is another model's.
+        OptionError: If `dtype` or `device` is none.
+        PlacementError: If the device's memory does not suffice.
+    """
+    on = parse_device(device)
+    wanted = parse_dtype(dtype)
+    hub = Hub(revision, token, cache_dir, local_files_only)
+    source = locate(name, hub=hub, sources=sources)
+    checkpoint = open_checkpoint(source.path)
+    folder = source.path if source.path.is_dir() else source.path.parent
+    tokenizer = Tokenizer.from_folder(folder)
+    check_tokenizer(tokenizer, checkpoint.config)
+    chosen, why = (wanted, ()) if wanted else auto_dtype(checkpoint, on)
+    model = load_model(checkpoint, device=on, dtype=chosen)
+    config = checkpoint.config.model_copy(update={"dtype": str(chosen).removeprefix("torch.")})
+    return Loaded(model, tokenizer, config, source, (*checkpoint.notes, *why))
+
+
+def locate(
+    name: str | Path, *, hub: Hub | None = None, sources: Sequence[ModelSource] = ()
+) -> Provenance:
+    """Find a model's folder: ask the sources, then look for a local one, then ask the hub.
+
+    Raises:
+        CheckpointError: If nobody has it; the message says what was tried.
+        PluginConflictError: If two sources claim the name.
+        PluginContractError: If a source fails, or names a folder that is not there.
+    """
+    found = [(source, path) for source in sources if (path := _ask(source, str(name)))]
+    if len(found) > 1:
+        names = listing([source.name for source, _ in found])
+        raise PluginConflictError(f"{name}: several model sources claim this name: {names}")
+    if found:
+        return Provenance(str(name), "source", found[0][1])
+    path = Path(name).expanduser()
+    if path.exists():
+        return Provenance(str(name), "folder", path)
+    known = sorted(known for source in sources for known in source.names())
+    tried = f"no model source has it (they have: {listing(known) or 'none'}), no folder {path}"
+    if isinstance(name, Path) or not _may_be_hub_id(name):
+        raise CheckpointError(f"{name}: not found: {tried}, and it is no hub id", path=path)
+    folder = _fetch(name, hub or Hub(), tried)
+    return Provenance(name, "hub", folder, folder.name)
+
+
+def check_tokenizer(tokenizer: Tokenizer, config: GPT2Config) -> None:
+    """Make sure that every token has a row in the model.
+
+    Raises:
+        TokenizerError: If the tokenizer has more tokens than the model.
+    """
+    if tokenizer.vocab_size <= config.vocab_size:
+        return
+    beyond = [
+        text for text, token in tokenizer.special_tokens.items() if token >= config.vocab_size
+    ]
+    added = f", among them the added {listing(beyond)}" if beyond else ""
+    raise TokenizerError(
+        f"the tokenizer has {tokenizer.vocab_size} tokens{added}, the model {config.vocab_size}: "
+        "expected the tokenizer that the model was trained with"
+    )
+
+
+def parse_dtype(dtype: torch.dtype | str) -> torch.dtype | None:
+    """Read a dtype or its name; `None` for "auto".
+
+    >>> parse_dtype("bfloat16")
+    torch.bfloat16
+
+    Raises:
+        OptionError: If it is no floating point type that weights come in.
+    """
+    name = str(dtype).removeprefix("torch.")
+    if name == "auto":
+        return None
+    if name not in _DTYPES:
+        expected = f"auto, {', '.join(_DTYPES)}"
+        raise OptionError(
+            f"dtype={name}: expected {expected}", name="dtype", value=dtype, expected=expected
+        )
+    return _DTYPES[name]
+
+
+def parse_device(device: torch.device | str) -> torch.device:
+    """Read a device or its name, and make sure it is there; "auto" prefers a GPU.
+
+    Raises:
+        OptionError: If there is no such device.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return torch.device("cuda" if gpus else "cpu")
+    expected = ", ".join(["auto", "cpu", *(f"cuda:{place}" for place in range(gpus))])
+    try:
+        parsed = torch.device(device)
+    except (RuntimeError, TypeError):
+        parsed = None
+    if parsed is None or (parsed.type == "cuda" and (parsed.index or 0) >= gpus):
+        raise OptionError(
+            f"device={device}: expected one of {expected}",
+            name="device",
+            value=device,
+            expected=expected,
+        )
+    return parsed
+
+
+def auto_dtype(checkpoint: Checkpoint, device: torch.device) -> tuple[torch.dtype, tuple[str, ...]]:
+    """Choose the dtype to load in, and say why where it isn't the checkpoint's own."""
+    if checkpoint.dtype == torch.float16 and device.type == "cpu":
+        note = (
+            "float16 weights were loaded as float32: CPUs compute float16 slowly and not in every "
+            "operation, and float32 holds the same values (dtype='bfloat16' takes half the memory)"
+        )
+        return torch.float32, (note,)
+    return checkpoint.dtype, ()
+
+
+def _ask(source: ModelSource, name: str) -> Path | None:
+    """Ask a plugin; whatever it does wrong carries its name."""
+    try:
+        path = source.resolve(name)
+    except Exception as error:
+        raise PluginContractError(
+            f"the model source {source.name} failed on {name}: {error}", plugin=source.name
+        ) from error
+    if path is None or (isinstance(path, Path) and path.exists()):
+        return path
+    raise PluginContractError(
+        f"the model source {source.name} gave {path!r} for {name}: expected an existing folder",
+        plugin=source.name,
+    )
+
+
+def _may_be_hub_id(name: str) -> bool:
+    """Whether it has the form `name` or `owner/name`, and is not plainly a path.
+
+    >>> [_may_be_hub_id(name) for name in ("gpt2", "owner/gpt2", "./gpt2", "a/b/c", "model.bin")]
+    [True, True, False, False, False]
+    """
+    return (
+        name.count("/") <= 1
+        and not name.startswith(("/", ".", "~"))
+        and not name.endswith(("/", ".bin", ".safetensors", ".json"))
+        and "\\" not in name
+        and bool(name)
+    )
+
+
+def _fetch(name: str, hub: Hub, tried: str) -> Path:
+    """Bring a repository's model files into the cache; without a connection, take what is there."""
+    problem: Exception | None = None
+    patterns = [CONFIG_FILE]
+    if not hub.local_files_only:
+        try:
+            patterns = _wanted(name, hub)
+        except CheckpointError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the client's errors have no common base
+            problem = error
+    try:
+        folder = snapshot_download(
+            name,
+            revision=hub.revision,
+            token=hub.token,
+            cache_dir=hub.cache_dir,
+            endpoint=hub.endpoint,
+            local_files_only=hub.local_files_only or problem is not None,
+            allow_patterns=patterns,
+        )
+    except Exception as error:
+        raise _hub_error(name, hub, problem or error, tried) from error
+    return Path(folder)
+
+
+def _wanted(name: str, hub: Hub) -> list[str]:
+    """List the files to fetch: the small ones, and the weights in the best format there is."""
+    info = HfApi(endpoint=hub.endpoint, token=hub.token).model_info(name, revision=hub.revision)
+    files = [file.rfilename for file in info.siblings or ()]
+    weights = next(filter(None, (list(_matching(files, kind)) for kind in _WEIGHTS)), None)
+    if weights is None or CONFIG_FILE not in files:
+        found = listing([file for file in files if "/" not in file])
+        raise CheckpointError(
+            f"{name}: expected {CONFIG_FILE} with model.safetensors or pytorch_model.bin on the "
+            f"hub, found {found or 'no files'}",
+            path=name,
+        )
+    return [*_matching(files, _SMALL_FILES), *weights]
+
+
+def _matching(files: Sequence[str], patterns: Sequence[str]) -> Iterator[str]:
+    for file in files:
+        if "/" not in file and any(fnmatchcase(file, pattern) for pattern in patterns):
+            yield file
+
+
+def _hub_error(name: str, hub: Hub, error: Exception, tried: str) -> CheckpointError:
+    """Say in one line what was tried and what to do."""
+    at = f" at revision {hub.revision}" if hub.revision else ""
+    if isinstance(error, GatedRepoError):
+        reason = "the hub shows it only to those who were granted access: pass token="
+    elif isinstance(error, RevisionNotFoundError):
+        reason = f"the hub's repository has no revision {hub.revision}"
+    elif isinstance(error, RepositoryNotFoundError):
+        reason = f"{tried}, and no such model on the hub (a private one needs token=)"
+    elif isinstance(error, HFValidationError):
+        reason = f"{tried}, and it is no hub id"
+    elif isinstance(error, LocalEntryNotFoundError | OfflineModeIsEnabled):
+        reason = f"{tried}, it is not in the cache{at}, and the hub is offline: go online once"
+    else:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = f"{tried}, it is not in the cache{at}, and the hub cannot be reached ({first})"
+    return CheckpointError(f"{name}: not found: {reason}", path=name)

@@ -1,0 +1,436 @@
+"""The session itself: the verbs, carried out on the rows and everything that follows them."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from typing_extensions import override
+
+from gpt2sdk.components.causal_lm import CausalLM
+from gpt2sdk.components.records import Delta, FinishReason, Prompt, Usage
+from gpt2sdk.components.rows import Board, Rows
+from gpt2sdk.components.session import Mirror, PerRow, PerRowTensor, Session, Step, Vocabulary
+from gpt2sdk.errors import OptionError, PluginContractError
+from gpt2sdk.session.branch import Branch, Meter
+from gpt2sdk.session.delivery import Delivery
+from gpt2sdk.session.drafting import Drafting
+from gpt2sdk.session.follower import Follower
+from gpt2sdk.session.logprobs import Logprobs
+from gpt2sdk.session.memory import Column, Memory, TensorColumn
+from gpt2sdk.session.mirror import FollowingMirror
+from gpt2sdk.session.plan import Plan
+from gpt2sdk.session.scored import gather_hidden_states
+from gpt2sdk.session.team import Team
+from gpt2sdk.shapes import Counts, Logits, Tokens, Uniforms
+from gpt2sdk.streaming import TextDecoder, Transcript
+
+Value = TypeVar("Value")
+
+
+class Cancelled(Exception):  # noqa: N818 - not an error: the caller asked for it
+    """Raised through the strategy when the call was cancelled."""
+
+
+class DecodingSession(Session):
+    """Rows of some prompts, driven by one strategy.
+
+    Attributes:
+        steps: How many times tokens were appended.
+    """
+
+    def __init__(
+        self,
+        model: CausalLM,
+        vocabulary: Vocabulary,
+        decoder: TextDecoder,
+        prompts: Sequence[Prompt],
+        plan: Plan,
+        *,
+        streaming: bool = False,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Start every component of the plan and admit the first prompts.
+
+        Args:
+            model: What scores tokens.
+            vocabulary: Text to tokens and back.
+            decoder: Tokens to text as they come.
+            prompts: All prompts; those that find no place wait for one.
+            plan: What to do.
+            streaming: Whether text is wanted as it becomes certain.
+            cancelled: Asked before each model call whether to stop.
+
+        Raises:
+            ContextOverflowError: A prompt and what it may grow by exceed the window.
+        """
+        self.model = model
+        self.vocabulary = vocabulary
+        self.num_return_sequences = plan.num_return_sequences
+        self.steps = 0
+        self._plan = plan
+        self._decoder = decoder
+        self._prompts = tuple(prompts)
+        self._streaming = streaming
+        self._cancelled = cancelled
+        self._independent = plan.strategy.rows_independent
+        self._hold = plan.strategy.hold()
+        self._waiting: set[int] = set()
+        self._board = Board(model.device, sorted(plan.eos_token_ids), self)
+        self.rows = Rows(self._board)
+        self._meter = Meter()
+        self._mirrors: list[Branch] = []
+        self._memory = Memory()
+        self._main = self._open(model, lambda prompt: prompt.tokens)
+        self._delivery = Delivery(self._board, vocabulary, plan.num_return_sequences)
+        self._peaks: list[int] = []
+        self._followers: list[Follower] = []
+        self._team = Team(plan, self, self._memory)
+        self._prepare()
+        lanes = plan.num_return_sequences if self._independent else 1
+        self._queue = deque((prompt, lane) for prompt in self._prompts for lane in range(lanes))
+        places = plan.batch_size if self._independent else len(self._prompts)
+        while self._queue and len(self._board.rows) < places:
+            self._admit(len(self._board.rows))
+
+    def _prepare(self) -> None:
+        """Make what only some calls need."""
+        if self._team.wants_hidden_states:
+            self._main.layers = range(self.model.layers + 1)
+        self._drafting = None
+        if self._team.drafter is not None:
+            self._drafting = Drafting(self._team.drafter, self.rows, self._main)
+        if self._plan.logprobs:
+            self._delivery.logprobs = Logprobs(None if self._plan.logprobs == "processed" else self._judge)
+        if self._streaming or self._plan.text_criteria:
+            self._write_text()
+        self._line_up()
+
+    # The verbs
+
+    @property
+    @override
+    def running(self) -> bool:
+        return bool(self._queue) or any(row.finish_reason is None for row in self._board.rows)
+
+    @override
+    def next_logits(self) -> Logits:
+        if self._cancelled():
+            raise Cancelled
+        self._refill()
+        rows = self._board.rows
+        live = [place for place, row in enumerate(rows) if row.finish_reason is None]
+        known = [place for place in live if self._main.rows[place].known is not None]
+        self._waiting.clear()
+        if len(known) < len(live):
+            if known and self._independent:
+                self._waiting.update(set(live).difference(known))
+            else:
+                self._feed(live)
+                known = live
+        elif self._main.layers:
+            self._feed([])
+        return self._spread(known, self._main.logits(known)) if known else self._nothing()
+
+    @override
+    def process(self, logits: Logits) -> Logits:
+        self._check_rows(len(logits), "process")
+        out = self._process(logits)
+        if self._delivery.logprobs is not None:
+            self._delivery.logprobs.note(out, range(len(logits)))
+        return out
+
+    def _process(self, logits: Logits) -> Logits:
+        active = self._active() if self._team.chain else []
+        if not active:
+            return logits
+        if len(active) == len(logits):
+            return self._team.chain.process(logits, self.rows)
+        index = torch.tensor(active, device=logits.device)
+        part = self._team.chain.process(logits[index], Rows(self._board, active))
+        return logits.index_copy(0, index, part)
+
+    @override
+    def choose(self, logits: Logits) -> Tokens:
+        self._check_rows(len(logits), "choose")
+        active = self._active()
+        if len(active) == len(logits):
+            return self._team.choose(logits, self.rows)
+        tokens = torch.full((len(logits),), -1, dtype=torch.int64, device=logits.device)
+        if active:
+            index = torch.tensor(active, device=logits.device)
+            tokens[index] = self._team.choose(logits[index], Rows(self._board, active))
+        return tokens
+
+    @override
+    def append(self, tokens: Tokens | Sequence[int]) -> Step:
+        taken: list[int] = tokens.tolist() if isinstance(tokens, Tensor) else list(tokens)
+        self._check_rows(len(taken), "append")
+        for place, row in enumerate(self._board.rows):
+            if row.finish_reason is not None or place in self._waiting:
+                taken[place] = -1
+        if max(taken, default=-1) >= self.model.vocab_size or min(taken, default=0) < -1:
+            message = f"append was given {taken}, expected -1 to {self.model.vocab_size - 1}"
+            raise PluginContractError(message)
+        for follower in self._followers:
+            follower.append(taken)
+        self._board.append(taken)
+        self._team.ending.settle(self.rows, taken)
+        self.steps += 1
+        return Step(self.steps - 1, tuple(taken), self.rows)
+
+    @override
+    def fork(self, parents: Sequence[int] | Counts) -> None:
+        places: list[int] = parents.tolist() if isinstance(parents, Tensor) else list(parents)
+        count = len(self._board.rows)
+        if any(not 0 <= place < count for place in places):
+            message = f"fork was given {places}, expected places of rows, 0 to {count - 1}"
+            raise PluginContractError(message)
+        before = {row.prompt.index: row.prompt for row in self._board.rows}
+        kept = {self._board.rows[place].prompt.index for place in places}
+        for index, prompt in before.items():
+            if index not in kept:
+                self._close(prompt)
+        for follower in self._followers:
+            follower.fork(places)
+        self._board.fork(places)
+        self._peaks = [self._peaks[place] for place in places]
+        self._waiting.clear()
+
+    @override
+    def rewind(self, counts: Sequence[int] | Counts) -> None:
+        backs: list[int] = counts.tolist() if isinstance(counts, Tensor) else list(counts)
+        self._check_rows(len(backs), "rewind")
+        for place, count in enumerate(backs):
+            self._check_rewind(place, count)
+        self._board.rewind(backs)
+        for follower in self._followers:
+            follower.rewind(backs)
+        self._waiting.clear()
+
+    @override
+    def submit(self, rows: Sequence[int], scores: Sequence[float]) -> None:
+        for place, score in zip(rows, scores, strict=True):
+            self._delivery.submit(place, float(score))
+
+    @override
+    def mirror(
+        self, prompt: Callable[[Prompt], Sequence[int]], model: CausalLM | None = None
+    ) -> Mirror:
+        other = self.model if model is None else model
+        if other.vocab_size != self.model.vocab_size:
+            message = (
+                f"a mirror's model must have the same vocabulary: it has {other.vocab_size} "
+                f"tokens, the session's has {self.model.vocab_size}"
+            )
+            raise OptionError(message, name="model")
+        branch = self._open(other, prompt)
+        self._mirrors.append(branch)
+        self._join(branch)
+        return FollowingMirror(branch, self._main)
+
+    @override
+    def per_row(
+        self,
+        initial: Callable[[Prompt], Value],
+        accept: Callable[[Value, int, Tensor | None], Value],
+        copy: Callable[[Value], Value] | None = None,
+    ) -> PerRow[Value]:
+        column = Column(initial, accept, copy, self._memory.scope)
+        self._memory.keep(column)
+        self._join(column)
+        return column
+
+    @override
+    def per_row_tensor(
+        self,
+        initial: Callable[[Prompt], Tensor],
+        accept: Callable[[Tensor, Tokens, Logits], Tensor],
+    ) -> PerRowTensor:
+        column = TensorColumn(initial, accept, self._memory.scope)
+        self._memory.keep(column)
+        self._join(column)
+        return column
+
+    @override
+    def uniform(self, purpose: str) -> Uniforms:
+        return self.rows.uniform(purpose)
+
+    @override
+    def texts(self) -> list[str]:
+        return [row.text for row in self._write_text().rows]
+
+    def hidden_states(self, layer: int, index: Sequence[int]) -> Float[Tensor, "rows embed"]:
+        """The residual stream after `layer` blocks, at each row's last scored position."""
+        scored = [last for place in index if (last := self._main.rows[place].last)]
+        if not self._main.layers or len(scored) < len(index):
+            message = 'hidden states are not at hand: declare wants={"hidden_states"}'
+            raise LookupError(message)
+        return gather_hidden_states(scored, layer)
+
+    # What the generator asks for
+
+    def take_deltas(self) -> list[Delta]:
+        """What became certain since the last call; to be called between steps."""
+        if self._streaming and self._hold is not None:
+            for place, row in enumerate(self._board.rows):
+                if row.finish_reason is None or self._hold or not self._independent:
+                    self._delivery.show(place, self._hold)
+                else:
+                    self._delivery.hand_over(place, "strategy")
+        return self._delivery.take()
+
+    def finish(self, otherwise: FinishReason = "strategy") -> list[Delta]:
+        """Hand over what is left, unfinished rows with the given reason."""
+        if self._independent:
+            for place in range(len(self._board.rows)):
+                self._delivery.hand_over(place, otherwise)
+        else:
+            prompts = {row.prompt.index: row.prompt for row in self._board.rows}
+            for prompt in prompts.values():
+                self._delivery.close(prompt, otherwise)
+        return self._delivery.take()
+
+    @property
+    def acting(self) -> str:
+        """The component that is at work, or was when something raised; empty for none."""
+        return self._team.acting
+
+    def usage(self, seconds: float) -> Usage:
+        """What the session cost so far."""
+        return Usage(
+            prompt_tokens=sum(len(prompt.tokens) for prompt in self._prompts),
+            new_tokens=self._delivery.new_tokens,
+            model_calls=self._meter.model_calls,
+            tokens_fed=self._meter.tokens_fed,
+            drafted=self._main.drafted,
+            accepted=self._main.accepted,
+            seconds=seconds,
+        )
+
+    # How it is done
+
+    def _line_up(self) -> None:
+        """Put everything that follows the rows in the order that `append` needs."""
+        followers: list[Follower] = [*self._memory.columns]
+        if self._delivery.logprobs is not None:
+            followers.append(self._delivery.logprobs)
+        if self._delivery.transcript is not None:
+            followers.append(self._delivery.transcript)
+        self._followers = [*followers, self._delivery, self._main, *self._mirrors]
+
+    def _open(self, model: CausalLM, prefix: Callable[[Prompt], Sequence[int]]) -> Branch:
+        """Make a branch, sure that every prompt fits its model's window."""
+        slide = self._plan.overflow == "slide"
+        branch = Branch(model, self._board, prefix, self._meter, slide=slide)
+        for prompt in self._prompts:
+            branch.check_room(prompt)
+        return branch
+
+    def _join(self, follower: Follower) -> None:
+        """Let a follower that was made just now catch up with the rows there are."""
+        for place, row in enumerate(self._board.rows):
+            follower.admit(place, row.prompt)
+        self._line_up()
+
+    def _admit(self, place: int) -> None:
+        prompt, lane = self._queue.popleft()
+        self._board.admit(place, prompt, lane)
+        for follower in self._followers:
+            follower.admit(place, prompt)
+        self._peaks[place : place + 1] = [0]
+
+    def _refill(self) -> None:
+        """Hand finished rows over and give their places to waiting prompts."""
+        if self._independent and (self._queue or self._hold):
+            for place, row in enumerate(self._board.rows):
+                if row.finish_reason is not None:
+                    self._delivery.hand_over(place, "strategy")
+                    if self._queue:
+                        self._admit(place)
+
+    def _feed(self, live: list[int]) -> None:
+        """Run the model on the rows that need it, with what the drafter proposes."""
+        if self._main.layers:
+            live = live + [
+                place
+                for place, row in enumerate(self._board.rows)
+                if row.finish_reason is not None and self._main.is_behind(place)
+            ]
+        if not live:
+            return
+        proposals: list[list[int]] = [[] for _ in live]
+        if self._drafting is not None:
+            name = self._plan.drafter.name if self._plan.drafter is not None else ""
+            with self._team.at_work(name):
+                proposals = self._drafting.propose(live)
+        self._main.feed(live, proposals)
+
+    def _spread(self, places: Sequence[int], logits: Logits) -> Logits:
+        """Logits of some rows among zeros for the others."""
+        if len(places) == len(self._board.rows):
+            return logits
+        index = torch.tensor(places, device=logits.device)
+        return self._nothing().index_copy(0, index, logits)
+
+    def _nothing(self) -> Logits:
+        shape = len(self._board.rows), self.model.vocab_size
+        return torch.zeros(shape, dtype=torch.float32, device=self.device)
+
+    def _active(self) -> list[int]:
+        """The rows that are neither finished nor waiting."""
+        rows = self._board.rows
+        return [
+            place
+            for place, row in enumerate(rows)
+            if row.finish_reason is None and place not in self._waiting
+        ]
+
+    def _close(self, prompt: Prompt) -> None:
+        """Send the completions of a prompt whose rows are all dropped."""
+        if not self._delivery.close_submitted(prompt):
+            message = (
+                f"strategy {self._plan.strategy.name} dropped prompt {prompt.index} "
+                "without submitting a completion of it"
+            )
+            raise PluginContractError(message, plugin=self._plan.strategy.name)
+
+    def _check_rows(self, count: int, verb: str) -> None:
+        if count != len(self._board.rows):
+            message = f"{verb} was given {count} rows, expected {len(self._board.rows)}"
+            raise PluginContractError(message)
+
+    def _check_rewind(self, place: int, count: int) -> None:
+        row = self._board.rows[place]
+        if not 0 <= count <= row.grown:
+            message = f"row {place} has {row.grown} new tokens, {count} cannot be taken back"
+            raise PluginContractError(message)
+        self._peaks[place] = max(self._peaks[place], row.grown)
+        if count and self._hold is not None:
+            certain = self._peaks[place] - self._hold
+            if row.grown - count < certain or self._delivery.handed[place]:
+                message = (
+                    f"row {place} takes back {count} tokens, but its text was certain up to token "
+                    f"{certain}: declare @strategy(hold={count}) or more"
+                )
+                raise PluginContractError(message)
+
+    def _judge(self, place: int) -> tuple[Tensor, int] | None:
+        """The model's own logits for a row's next token."""
+        known = self._main.rows[place].known
+        return None if known is None else (known.scores.logits, known.at)
+
+    def _write_text(self) -> Transcript:
+        """Keep the rows' text from now on, what they have written included."""
+        if self._delivery.transcript is None:
+            transcript = Transcript(
+                self._decoder, self._plan.eos_token_ids, self._team.text_criteria
+            )
+            self._delivery.transcript = self._team.ending.transcript = transcript
+            for place, row in enumerate(self._board.rows):
+                transcript.admit(place, row.prompt)
+                transcript.catch_up(place, row.new_tokens)
+            self._line_up()
+        return self._delivery.transcript

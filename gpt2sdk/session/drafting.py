@@ -1,0 +1,49 @@
+"""Drafting: how many tokens to propose for which row, so that failing proposals stay cheap."""
+
+from collections.abc import Sequence
+
+from gpt2sdk.components.drafter import DrafterRun
+from gpt2sdk.components.rows import Rows
+from gpt2sdk.session.branch import Branch
+
+MOST = 16
+"""Longest proposal, in tokens: beyond it even a small model's pass gets longer."""
+
+SHARE = 8
+"""One token in vain is risked for so many that had to be fed anyway."""
+
+
+class Drafting:
+    """Asks a drafter, within what each row has earned.
+
+    A row's credit is an eighth of its length, plus the proposals it accepted, less those it wasted.
+    So a row whose proposals keep failing is hardly drafted for, and never feeds more than 9/8 of
+    its tokens; one whose proposals hold is soon drafted for as far as it goes.
+    """
+
+    def __init__(self, run: DrafterRun, rows: Rows, branch: Branch) -> None:
+        self._run = run
+        self._rows = rows
+        self._branch = branch
+
+    def propose(self, places: Sequence[int]) -> list[list[int]]:
+        """Proposals for the rows at these places; empty where nothing is worth a try."""
+        proposals: list[list[int]] = [[] for _ in places]
+        limits = [self._limit(place) for place in places]
+        worth = [at for at, limit in enumerate(limits) if limit > 0]
+        if not worth:
+            return proposals
+        longest = max(limits)
+        some = self._rows.select([places[at] for at in worth])
+        for at, drafted in zip(worth, self._run.propose(some, longest).tolist(), strict=True):
+            tokens = drafted[: limits[at]]
+            proposals[at] = tokens[: tokens.index(-1)] if -1 in tokens else tokens
+        return proposals
+
+    def _limit(self, place: int) -> int:
+        row, record = self._branch.rows[place], self._rows.records[place]
+        if row.ahead:
+            return 0
+        credit = len(record.tokens) // SHARE + row.accepted - row.wasted
+        room = record.prompt.max_new_tokens - record.grown - 1
+        return min(credit, room, MOST)

@@ -1,0 +1,64 @@
+"""When rows end, and with which reason where several hold at once."""
+
+from collections.abc import Sequence
+
+from gpt2sdk.components.records import FinishReason
+from gpt2sdk.components.rows import Row, Rows
+from gpt2sdk.components.stopping import CriterionRun
+from gpt2sdk.pipeline import Started
+from gpt2sdk.streaming import Transcript
+
+
+class Ending:
+    """Ends rows by, in this order: end token, constraint, text, other criteria, length.
+
+    Attributes:
+        acting: The criterion that is at work, or was when something raised.
+        transcript: Where text criteria find their matches; `None` where there are none.
+    """
+
+    def __init__(
+        self, criteria: Sequence[tuple[Started[CriterionRun], str]], eos_token_ids: frozenset[int]
+    ) -> None:
+        self.acting = ""
+        self.transcript: Transcript | None = None
+        self._criteria = tuple(criteria)
+        self._eos_token_ids = eos_token_ids
+
+    def settle(self, rows: Rows, tokens: Sequence[int]) -> None:
+        """Give a finish reason to each row that its last token ended."""
+        found = self._check(rows, tokens) if self._criteria else {}
+        for place, (row, token) in enumerate(zip(rows.records, tokens, strict=True)):
+            if token >= 0:
+                row.finish_reason = self._reason(row, place, token, found.get(place))
+
+    def _check(self, rows: Rows, tokens: Sequence[int]) -> dict[int, FinishReason]:
+        """The first reason of the token criteria for each row that grew."""
+        found: dict[int, FinishReason] = {}
+        grown = [place for place, token in enumerate(tokens) if token >= 0]
+        for started, reason in self._criteria:
+            self.acting = started.purpose
+            some = rows.select(grown).bound(started.purpose)
+            for run, index in started.groups(some):
+                part = some if index is None else some.select(index)
+                ended = started.runs[run].check(part).tolist()
+                for place, over in zip(part.index, ended, strict=True):
+                    if over:
+                        found.setdefault(place, reason)
+        self.acting = ""
+        return found
+
+    def _reason(
+        self, row: Row, place: int, token: int, found: FinishReason | None
+    ) -> FinishReason | None:
+        if token in self._eos_token_ids:
+            return "end_token"
+        if found is not None and found.startswith("constraint"):
+            return found
+        if self.transcript is not None:
+            end = self.transcript.rows[place].end
+            if end is not None:
+                return end[1]
+        if found is None and row.grown >= row.prompt.max_new_tokens:
+            return "length"
+        return found

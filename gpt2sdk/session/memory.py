@@ -1,0 +1,195 @@
+"""Memory: values kept per row for the components that asked, following the rows' every move."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from gpt2sdk.components.records import Prompt
+from gpt2sdk.components.rows import Rows
+from gpt2sdk.components.session import PerRow, PerRowTensor
+from gpt2sdk.session.scored import gather_rows
+from gpt2sdk.shapes import Logits, Tokens
+
+Value = TypeVar("Value")
+Scope = Callable[[int], bool]
+"""Whether a column's owner acts on a prompt, by the prompt's index."""
+
+
+class Seen:
+    """What a column's owner was last given for each row."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[Tensor, int] | None] = []
+
+    def note(self, logits: Tensor, index: Sequence[int]) -> None:
+        """Remember the logits of the rows at `index`; they are not copied."""
+        for at, place in enumerate(index):
+            self.rows[place] = (logits, at)
+
+
+class Column(PerRow[Value], Generic[Value]):
+    """Host values, one per row, with their past so that `rewind` can bring it back."""
+
+    def __init__(
+        self,
+        initial: Callable[[Prompt], Value],
+        accept: Callable[[Value, int, Tensor | None], Value],
+        copy: Callable[[Value], Value] | None,
+        scope: Scope,
+    ) -> None:
+        self.seen = Seen()
+        self._initial = initial
+        self._accept = accept
+        self._copy = copy
+        self._scope = scope
+        self._prompts: list[int] = []
+        self._values: list[Value] = []
+        self._past: list[list[Value]] = []
+
+    @override
+    def __getitem__(self, rows: Rows) -> list[Value]:
+        return [self._values[place] for place in rows.index]
+
+    def admit(self, place: int, prompt: Prompt) -> None:
+        """A fresh row gets its initial value."""
+        end = place + 1
+        self._values[place:end] = [self._initial(prompt)]
+        self._past[place:end] = [[]]
+        self._prompts[place:end] = [prompt.index]
+        self.seen.rows[place:end] = [None]
+
+    def append(self, tokens: Sequence[int]) -> None:
+        """Advance the values of the rows that took a token."""
+        for place, token in enumerate(tokens):
+            if token < 0 or not self._scope(self._prompts[place]):
+                continue
+            value = self._values[place]
+            self._past[place].append(value)
+            if self._copy is not None:
+                value = self._copy(value)
+            seen = self.seen.rows[place]
+            logits = None if seen is None else seen[0][seen[1]]
+            self._values[place] = self._accept(value, token, logits)
+
+    def fork(self, parents: Sequence[int]) -> None:
+        """Values and their past are shared; `accept` never changes them in place."""
+        self._values = [self._values[parent] for parent in parents]
+        self._past = [list(self._past[parent]) for parent in parents]
+        self._prompts = [self._prompts[parent] for parent in parents]
+        self.seen.rows = [self.seen.rows[parent] for parent in parents]
+
+    def rewind(self, counts: Sequence[int]) -> None:
+        """Bring back the values from before each row's last tokens."""
+        for place, count in enumerate(counts):
+            past = self._past[place]
+            if count and past:
+                self._values[place] = past[-count]
+                del past[-count:]
+
+
+class TensorColumn(PerRowTensor):
+    """A stacked tensor, one entry per row, likewise."""
+
+    def __init__(
+        self,
+        initial: Callable[[Prompt], Tensor],
+        accept: Callable[[Tensor, Tokens, Logits], Tensor],
+        scope: Scope,
+    ) -> None:
+        self.seen = Seen()
+        self._initial = initial
+        self._accept = accept
+        self._scope = scope
+        self._prompts: list[int] = []
+        self._now: list[tuple[Tensor, int]] = []
+        self._past: list[list[tuple[Tensor, int]]] = []
+
+    @override
+    def __getitem__(self, rows: Rows) -> Tensor:
+        return gather_rows([self._now[place] for place in rows.index])
+
+    def admit(self, place: int, prompt: Prompt) -> None:
+        """A fresh row gets its initial entry."""
+        end = place + 1
+        self._now[place:end] = [(self._initial(prompt)[None], 0)]
+        self._past[place:end] = [[]]
+        self._prompts[place:end] = [prompt.index]
+        self.seen.rows[place:end] = [None]
+
+    def append(self, tokens: Sequence[int]) -> None:
+        """Advance the entries of the rows that took a token and whose logits were seen."""
+        index, seen = [], []
+        for place, token in enumerate(tokens):
+            if token < 0 or not self._scope(self._prompts[place]):
+                continue
+            self._past[place].append(self._now[place])
+            given = self.seen.rows[place]
+            if given is not None:
+                index.append(place)
+                seen.append(given)
+        if not index:
+            return
+        values = gather_rows([self._now[place] for place in index])
+        taken = torch.tensor([tokens[place] for place in index], device=values.device)
+        advanced = self._accept(values, taken, gather_rows(seen))
+        for at, place in enumerate(index):
+            self._now[place] = (advanced, at)
+
+    def fork(self, parents: Sequence[int]) -> None:
+        """Entries are values: copies refer to the same tensor."""
+        self._now = [self._now[parent] for parent in parents]
+        self._past = [list(self._past[parent]) for parent in parents]
+        self._prompts = [self._prompts[parent] for parent in parents]
+        self.seen.rows = [self.seen.rows[parent] for parent in parents]
+
+    def rewind(self, counts: Sequence[int]) -> None:
+        """Bring back the entries from before each row's last tokens."""
+        for place, count in enumerate(counts):
+            past = self._past[place]
+            if count and past:
+                self._now[place] = past[-count]
+                del past[-count:]
+
+
+class Memory:
+    """All columns of a session, and which run each of them belongs to."""
+
+    def __init__(self) -> None:
+        self.columns: list[Column[object] | TensorColumn] = []
+        self._owner: object = None
+        self._scope: Scope = _everywhere
+        self._owned: dict[object, list[Seen]] = {}
+
+    @contextmanager
+    def owned_by(self, owner: object, scope: Scope | None = None) -> Iterator[None]:
+        """Give the columns made meanwhile to a run that is being started."""
+        self._owner, self._scope = owner, scope or _everywhere
+        try:
+            yield
+        finally:
+            self._owner, self._scope = None, _everywhere
+
+    @property
+    def scope(self) -> Scope:
+        """The prompts that the run being started acts on."""
+        return self._scope
+
+    def keep(self, column: "Column[Value] | TensorColumn") -> None:
+        """Take charge of a column; it belongs to the run that is being started, if one is."""
+        self.columns.append(column)
+        if self._owner is not None:
+            self._owned.setdefault(self._owner, []).append(column.seen)
+
+    def note(self, owner: object, logits: Tensor, index: Sequence[int]) -> None:
+        """Let the columns of a run know what it was given for the rows at `index`."""
+        for seen in self._owned.get(owner, ()):
+            seen.note(logits, index)
+
+
+def _everywhere(prompt_index: int) -> bool:
+    """The scope of a run that acts on every prompt."""
+    return True

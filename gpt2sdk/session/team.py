@@ -1,0 +1,97 @@
+"""The team: a plan's components, started and at work in one session."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from gpt2sdk.components.drafter import DrafterRun
+from gpt2sdk.components.processor import LogitsProcessor
+from gpt2sdk.components.rows import Rows
+from gpt2sdk.components.session import Session
+from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
+from gpt2sdk.errors import PluginContractError
+from gpt2sdk.pipeline import Chain, start
+from gpt2sdk.session.ending import Ending
+from gpt2sdk.session.memory import Memory
+from gpt2sdk.session.plan import Plan
+from gpt2sdk.shapes import Logits, Tokens
+
+
+class Team:
+    """Chain, sampler, criteria and drafter of a call.
+
+    Attributes:
+        chain: The processors.
+        ending: The criteria.
+        drafter: What proposes tokens; `None` for none.
+        wants_hidden_states: Whether somebody reads hidden states.
+    """
+
+    def __init__(self, plan: Plan, session: Session, memory: Memory) -> None:
+        self._plan = plan
+        self._memory = memory
+        self._acting = ""
+        begin = memory.owned_by
+        self.chain = Chain(
+            [
+                start(link.purpose, link.variants, begin, lambda each: each.start(session))
+                for link in plan.processors
+            ],
+            memory.note,
+        )
+        criteria = [
+            (
+                start(link.purpose, link.variants, begin, lambda each: each.start(session)),
+                next(each.reason for each in link.variants if each is not None),
+            )
+            for link in plan.criteria
+        ]
+        self.ending = Ending(criteria, plan.eos_token_ids)
+        with begin(plan.sampler.name, None):
+            self._sampler = plan.sampler.start(session)
+        self.drafter: DrafterRun | None = None
+        if plan.drafter is not None:
+            with begin(plan.drafter.name, None):
+                self.drafter = plan.drafter.start(session)
+
+    @property
+    def wants_hidden_states(self) -> bool:
+        """Whether the strategy or a processor reads hidden states."""
+        wants = [self._plan.strategy.wants]
+        for link in self._plan.processors:
+            wants += [each.wants for each in link.variants if each is not None]
+        return any("hidden_states" in each for each in wants)
+
+    @property
+    def acting(self) -> str:
+        """The component that is at work, or was when something raised; empty for none."""
+        return self._acting or self.chain.acting or self.ending.acting
+
+    @contextmanager
+    def at_work(self, name: str) -> Iterator[None]:
+        """Name a component while it works, and keep the name if it raises."""
+        self._acting = name
+        yield
+        self._acting = ""
+
+    def choose(self, logits: Logits, rows: Rows) -> Tokens:
+        """Let the sampler pick a token for each of these rows."""
+        name = self._plan.sampler.name
+        self._acting = name
+        self._memory.note(name, logits, rows.index)
+        tokens = self._sampler.choose(logits, rows.bound(name))
+        if not isinstance(tokens, torch.Tensor) or tokens.shape != logits.shape[:1]:
+            message = f"{name} chose {_shape(tokens)}, expected one token for each of {len(rows)}"
+            raise PluginContractError(message, plugin=name)
+        self._acting = ""
+        return tokens
+
+    def text_criteria(self, prompt_index: int) -> Sequence[TextCriterion]:
+        """The text criteria that act on a prompt."""
+        found = (link.of(prompt_index) for link in self._plan.text_criteria)
+        return [each for each in found if each is not None]
+
+
+def _shape(value: object) -> str:
+    return f"shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)

@@ -1,0 +1,149 @@
+"""Tokens to text as they come: no half characters, no beginnings of stop strings."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from gpt2sdk.components.records import Prompt
+from gpt2sdk.components.stopping import TextCriterion
+
+
+class TextDecoder(Protocol):
+    """Decodes token by token; its states are immutable, so rows can be copied and cut back."""
+
+    def start(self) -> object:
+        """The state before the first token."""
+
+    def step(self, state: object, token: int) -> tuple[object, str]:
+        """Take a token: the next state, and the text that became complete."""
+
+    def finish(self, state: object) -> str:
+        """The text of what is still incomplete."""
+
+
+@dataclass(slots=True)
+class RowText:
+    """What one row has written.
+
+    Attributes:
+        prompt_index: The prompt it continues.
+        state: The decoder's state after the last token.
+        text: Complete characters so far.
+        marks: State and length of the text before each token.
+        hold: How many last characters may still become a stop string.
+        end: Where the text ends, and why, once a criterion has said so.
+        shown: How many characters were handed out.
+        shown_tokens: How many tokens were.
+    """
+
+    prompt_index: int
+    state: object
+    text: str = ""
+    marks: list[tuple[object, int]] = field(default_factory=list)
+    hold: int = 0
+    end: tuple[int, str] | None = None
+    shown: int = 0
+    shown_tokens: int = 0
+
+
+class Transcript:
+    """The text of all rows, following them through every verb."""
+
+    def __init__(
+        self,
+        decoder: TextDecoder,
+        silent: frozenset[int],
+        criteria: Callable[[int], Sequence[TextCriterion]],
+    ) -> None:
+        """Start empty.
+
+        Args:
+            decoder: Turns tokens into text.
+            silent: Tokens that have no text: those that end a row.
+            criteria: The text criteria that act on a prompt, by its index.
+        """
+        self.rows: list[RowText] = []
+        self._decoder = decoder
+        self._silent = silent
+        self._criteria = criteria
+
+    def admit(self, place: int, prompt: Prompt) -> None:
+        """A fresh row has written nothing."""
+        self.rows[place : place + 1] = [RowText(prompt.index, self._decoder.start())]
+
+    def append(self, tokens: Sequence[int]) -> None:
+        """Write each row's token, and look for an end in the new text."""
+        for row, token in zip(self.rows, tokens, strict=True):
+            if token >= 0:
+                self._write(row, token)
+
+    def _write(self, row: RowText, token: int) -> None:
+        row.marks.append((row.state, len(row.text)))
+        if token in self._silent:
+            return
+        row.state, new = self._decoder.step(row.state, token)
+        if not new:
+            return
+        start = len(row.text) - row.hold
+        row.text += new
+        self._search(row, start)
+
+    def _search(self, row: RowText, start: int) -> None:
+        """The earliest end wins; on a tie, the criterion that stands first."""
+        row.hold = 0
+        for criterion in self._criteria(row.prompt_index):
+            end, hold = criterion.search(row.text, start)
+            row.hold = max(row.hold, hold)
+            if end is not None and (row.end is None or end < row.end[0]):
+                row.end = (end, criterion.reason)
+
+    def catch_up(self, place: int, tokens: Sequence[int]) -> None:
+        """Write what a row had appended before its text was kept."""
+        for token in tokens:
+            self._write(self.rows[place], token)
+
+    def fork(self, parents: Sequence[int]) -> None:
+        """Copies have written the same."""
+        self.rows = [
+            replace(self.rows[parent], marks=list(self.rows[parent].marks)) for parent in parents
+        ]
+
+    def rewind(self, counts: Sequence[int]) -> None:
+        """Unwrite each row's last tokens."""
+        for row, count in zip(self.rows, counts, strict=True):
+            if count:
+                row.state, length = row.marks[-count]
+                row.text = row.text[:length]
+                row.end = None
+                del row.marks[-count:]
+                self._search(row, 0)
+
+    def final(self, place: int) -> str:
+        """The whole text of a row that is over, an unfinished character included."""
+        row = self.rows[place]
+        if row.end is not None:
+            return row.text[: row.end[0]]
+        return row.text + self._decoder.finish(row.state)
+
+    def certain(self, place: int, held_tokens: int) -> str:
+        """The text that became certain since the last call, for a row that goes on.
+
+        Args:
+            place: The row.
+            held_tokens: How many of its last tokens may still be taken back.
+        """
+        row = self.rows[place]
+        written = len(row.marks) - held_tokens
+        if written <= 0:
+            return ""
+        stable = row.marks[written][1] if written < len(row.marks) else len(row.text)
+        stable = min(stable, len(row.text) - row.hold if row.end is None else row.end[0])
+        shown, row.shown = row.shown, max(row.shown, stable)
+        return row.text[shown : row.shown]
+
+    def rest(self, place: int) -> str:
+        """What `final` has beyond the text that was handed out."""
+        row = self.rows[place]
+        text = self.final(place)
+        shown, row.shown = row.shown, len(text)
+        return text[shown:]

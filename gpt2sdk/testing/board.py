@@ -1,0 +1,40 @@
+"""Rows without a session, for trying a component on histories written by hand."""
+
+from collections.abc import Sequence
+
+from gpt2sdk.components.records import Prompt
+from gpt2sdk.components.rows import Board, Rows
+from gpt2sdk.rng import derive
+
+
+def make_rows(
+    histories: Sequence[Sequence[int]],
+    *,
+    prompt_lengths: Sequence[int] | None = None,
+    eos_token_ids: Sequence[int] = (),
+    seed: int = 0,
+    max_new_tokens: int = 128,
+    purpose: str = "",
+) -> Rows:
+    """Return rows that have these tokens.
+
+    Args:
+        histories: Token ids of each row, its prompt included.
+        prompt_lengths: How many of them are the prompt; the first token by default.
+        eos_token_ids: The tokens that end a row.
+        seed: Each row is a prompt of its own, seeded as prompt `i` of a call with this seed.
+        max_new_tokens: How many tokens each row may grow by.
+        purpose: What `rows.uniform()` is keyed with.
+
+    >>> make_rows([[5, 6, 7], [8]]).lengths.tolist()
+    [3, 1]
+    """
+    board = Board(eos_token_ids=eos_token_ids)
+    lengths = [1] * len(histories) if prompt_lengths is None else prompt_lengths
+    for place, (history, length) in enumerate(zip(histories, lengths, strict=True)):
+        prompt = Prompt(place, tuple(history[:length]), derive(seed, place), max_new_tokens)
+        board.admit(place, prompt, lane=0)
+        row = board.rows[place]
+        row.tokens.extend(history[length:])
+        row.draws = len(history) - length
+    return Rows(board, purpose=purpose)
