@@ -37,7 +37,8 @@ if TYPE_CHECKING:
         PluginLoadError,
         TokenizerError,
     )
-    from gpt2sdk.generator import Generator, each
+    from gpt2sdk.generator.each import each
+    from gpt2sdk.generator.generator import Generator
     from gpt2sdk.hookspecs import hookimpl
     from gpt2sdk.shapes import Counts, History, Logits, Mask, Tokens, Uniforms
 
@@ -73,15 +74,67 @@ _HOMES = {
         "PluginLoadError",
         "TokenizerError",
     ),
-    "gpt2sdk.generator": ("Generator", "each"),
+    "gpt2sdk.generator.each": ("each",),
+    "gpt2sdk.generator.generator": ("Generator",),
     "gpt2sdk.hookspecs": ("hookimpl",),
     "gpt2sdk.shapes": ("Counts", "History", "Logits", "Mask", "Tokens", "Uniforms"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = [  # noqa: PLE0604 - the names are strings; the linter cannot see through the mapping
+__all__ = [
+    "CausalLM",
+    "CheckpointError",
+    "Completion",
+    "Component",
+    "ContextOverflowError",
+    "Counts",
+    "CriterionRun",
+    "Delta",
+    "Drafter",
+    "DrafterRun",
+    "GPT2Config",
+    "GPT2SDKError",
+    "GenerationError",
+    "Generator",
+    "History",
+    "KeyValueCache",
+    "Logits",
+    "LogitsProcessor",
+    "Mask",
+    "Mirror",
+    "ModelSource",
+    "OptionError",
+    "PerRow",
+    "PerRowTensor",
+    "PlacementError",
+    "PluginConflictError",
+    "PluginContractError",
+    "PluginError",
+    "PluginLoadError",
+    "ProcessorRun",
+    "Prompt",
+    "Result",
+    "Rows",
+    "Sampler",
+    "SamplerRun",
+    "Scores",
+    "Session",
+    "Stage",
+    "Step",
+    "StoppingCriterion",
+    "Strategy",
+    "TextCriterion",
+    "TextEnd",
+    "TokenizerError",
+    "Tokens",
+    "Uniforms",
+    "Usage",
     "__version__",
-    *_HOME_OF,
+    "each",
+    "greedy",
+    "hookimpl",
+    "sample",
+    "strategy",
 ]
 
 

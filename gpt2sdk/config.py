@@ -8,7 +8,7 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -17,7 +17,8 @@ from pydantic import (
     Field,
     JsonValue,
     ValidationError,
-    model_validator,
+    ValidationInfo,
+    field_validator,
 )
 from typing_extensions import override
 
@@ -87,7 +88,7 @@ class GPT2Config(BaseModel):
         >>> GPT2Config(n_embd=100, n_head=12)
         Traceback (most recent call last):
             ...
-        gpt2sdk.errors.OptionError: n_embd=100: expected a multiple of n_head=12
+        gpt2sdk.errors.OptionError: n_head=12: expected a divisor of n_embd=100
     """
 
     model_config = ConfigDict(
@@ -157,11 +158,13 @@ class GPT2Config(BaseModel):
         fields = (name for name in type(self).model_fields if name != "extra")
         return hash(tuple(getattr(self, name) for name in fields))
 
-    @model_validator(mode="after")
-    def _heads_divide_the_width(self) -> Self:
-        if self.n_embd % self.n_head:
-            raise ValueError(f"n_embd={self.n_embd}: expected a multiple of n_head={self.n_head}")
-        return self
+    @field_validator("n_head")
+    @classmethod
+    def _heads_divide_the_width(cls, n_head: int, info: ValidationInfo) -> int:
+        width = info.data.get("n_embd")
+        if width is not None and width % n_head:
+            raise ValueError(f"a divisor of n_embd={width}")
+        return n_head
 
     @property
     def head_size(self) -> int:
@@ -220,7 +223,7 @@ class GPT2Config(BaseModel):
             values |= {key: read[key] for key in _TOKEN_IDS if read.get(key) is not None}
         return cls.from_dict(values, path=path)
 
-    def to_dict(self) -> dict[str, JsonValue]:
+    def to_dict(self) -> dict[str, object]:
         """Return what belongs into a `config.json`, in Hugging Face's names."""
         fields = self.model_dump(mode="json", exclude={"extra"})
         if self.dtype is None:
@@ -228,13 +231,13 @@ class GPT2Config(BaseModel):
         head = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}
         return {**head, **fields, **self.extra}
 
-    def generation_dict(self) -> dict[str, JsonValue]:
+    def generation_dict(self) -> dict[str, object]:
         """Return what belongs into a `generation_config.json`: the token ids that are set."""
         values = self.to_dict()
         return {key: values[key] for key in _TOKEN_IDS if values[key] is not None}
 
 
-def read_json(path: Path) -> dict[str, JsonValue]:
+def read_json(path: Path) -> dict[str, object]:
     """Read a JSON object.
 
     Raises:
@@ -250,7 +253,7 @@ def read_json(path: Path) -> dict[str, JsonValue]:
         raise CheckpointError(
             f"{path}: expected a JSON object, found a {type(values).__name__}", path=path
         )
-    return cast("dict[str, JsonValue]", values)
+    return values
 
 
 def _refuse_other_models(values: Mapping[str, object], path: str | Path) -> None:
@@ -294,15 +297,12 @@ def _sort_keys(
 def _first_problem(error: ValidationError) -> tuple[str, str, object, str]:
     """Put pydantic's first finding into one line: message, field, value, what was expected."""
     problem = error.errors(include_url=False)[0]
-    name = str(problem["loc"][0]) if problem["loc"] else ""
-    text = problem["msg"].removeprefix("Value error, ")
-    if not name:
-        return text, name, None, text
+    name = str(problem["loc"][0])
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, GPT2Config.model_fields, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         return f"{name}: no such field of GPT2Config{hint}", name, problem["input"], "a field"
-    expected = text.removeprefix("Input should be ")
+    expected = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     value = problem["input"]
     return f"{name}={value!r}: expected {expected}", name, value, expected
 

@@ -34,6 +34,7 @@ def gpt2sdk_components() -> "tuple[type[Component] | StrategyLike, ...]":
 
     Called once, when components are first looked for. The base class says the role.
     """
+    return ()
 
 
 @hookspec

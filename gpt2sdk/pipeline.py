@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
@@ -46,17 +46,14 @@ class Started(Generic[Run]):
             if number is not None:
                 places.setdefault(number, []).append(place)
         return [
-            (number, None if len(index) == len(rows) else index)
-            for number, index in places.items()
+            (number, None if len(index) == len(rows) else index) for number, index in places.items()
         ]
 
 
 class Begin(Protocol):
     """Marks what is made meanwhile as belonging to a run."""
 
-    def __call__(
-        self, owner: object, scope: Callable[[int], bool]
-    ) -> AbstractContextManager[None]:
+    def __call__(self, owner: object, scope: Callable[[int], bool]) -> AbstractContextManager[None]:
         """Enter for a run's key and the prompts, by index, that the run acts on."""
 
 
@@ -128,7 +125,8 @@ class Chain:
         self.acting = ""
         return out
 
-    def _run(self, stage: Started[ProcessorRun], logits: Logits, rows: Rows) -> Logits:
+    # Plugins may hand on anything: what came of it is looked at once, at the end of the chain.
+    def _run(self, stage: Started[ProcessorRun], logits: Any, rows: Rows) -> Any:  # noqa: ANN401
         self.acting = stage.purpose
         rows = rows.bound(stage.purpose)
         out = logits
@@ -150,7 +148,7 @@ class Chain:
         fault = find_fault(logits, logits)
         if fault:
             self.acting = ""
-            message = f"the logits {fault} before any processor saw them"
+            message = f"the model {fault}"
             raise PluginContractError(message)
         for stage in self._stages:
             before = logits
@@ -173,9 +171,7 @@ def find_fault(before: Logits, after: object) -> str:
     peaks = after.amax(-1)
     if bool(torch.isfinite(peaks).all()):
         return ""
-    bad = int((~torch.isfinite(peaks)).nonzero()[0, 0])
-    if bool(torch.isnan(peaks[bad])):
-        return f"have NaN in row {bad}" if before is after else f"returned NaN in row {bad}"
-    if float(peaks[bad]) > 0:
-        return f"have infinity in row {bad}" if before is after else f"returned infinity in row {bad}"
-    return f"leave row {bad} no token" if before is after else f"left row {bad} no token to choose"
+    row = int((~torch.isfinite(peaks)).nonzero()[0, 0])
+    peak = float(peaks[row])
+    what = "NaN" if peak != peak else "infinity" if peak > 0 else "no token to choose from"  # noqa: PLR0124
+    return f"left row {row} {what}"

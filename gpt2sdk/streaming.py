@@ -2,23 +2,35 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from gpt2sdk.components.records import Prompt
 from gpt2sdk.components.stopping import TextCriterion
 
+State = Any
+"""A decoder's state between two tokens: opaque to everybody else, and immutable."""
+
 
 class TextDecoder(Protocol):
-    """Decodes token by token; its states are immutable, so rows can be copied and cut back."""
+    """Decodes token by token, as a pure function of state and token."""
 
-    def start(self) -> object:
-        """The state before the first token."""
+    def start(self, prompt: Sequence[int] = ()) -> State:
+        """The state before the first token that continues a prompt."""
 
-    def step(self, state: object, token: int) -> tuple[object, str]:
+    def step(self, state: State, token: int) -> tuple[State, str]:
         """Take a token: the next state, and the text that became complete."""
 
-    def finish(self, state: object) -> str:
+    def finish(self, state: State) -> str:
         """The text of what is still incomplete."""
+
+
+def spell(decoder: TextDecoder, prompt: Sequence[int], tokens: Sequence[int]) -> str:
+    """The text of tokens that continue a prompt."""
+    state, pieces = decoder.start(prompt), []
+    for token in tokens:
+        state, text = decoder.step(state, token)
+        pieces.append(text)
+    return "".join(pieces) + decoder.finish(state)
 
 
 @dataclass(slots=True)
@@ -37,9 +49,9 @@ class RowText:
     """
 
     prompt_index: int
-    state: object
+    state: State
     text: str = ""
-    marks: list[tuple[object, int]] = field(default_factory=list)
+    marks: list[tuple[State, int]] = field(default_factory=list)
     hold: int = 0
     end: tuple[int, str] | None = None
     shown: int = 0
@@ -69,7 +81,7 @@ class Transcript:
 
     def admit(self, place: int, prompt: Prompt) -> None:
         """A fresh row has written nothing."""
-        self.rows[place : place + 1] = [RowText(prompt.index, self._decoder.start())]
+        self.rows[place : place + 1] = [RowText(prompt.index, self._decoder.start(prompt.tokens))]
 
     def append(self, tokens: Sequence[int]) -> None:
         """Write each row's token, and look for an end in the new text."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
+from typing_extensions import override
 
 from gpt2sdk.errors import OptionError
 
@@ -35,6 +36,7 @@ class Component(BaseModel):
             raise option_error(error, type(self).name, list(type(self).model_fields)) from None
 
     @classmethod
+    @override
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         if "name" not in cls.__dict__:

@@ -1,7 +1,7 @@
 """Rows: what a component sees of the sequences that grow, and the board that keeps them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -24,6 +24,7 @@ class Row:
         draws: How many tokens were ever appended, those since taken back included.
         finish_reason: Why it ended; `None` while it goes on.
         written: How many of its tokens stand in the board's buffer.
+        reached: How many new tokens it had, at most, when some were taken back.
     """
 
     prompt: Prompt
@@ -32,6 +33,12 @@ class Row:
     draws: int = 0
     finish_reason: FinishReason | None = None
     written: int = 0
+    reached: int = 0
+
+    @property
+    def peak(self) -> int:
+        """How many new tokens it has had at most."""
+        return max(self.reached, self.grown)
 
     @property
     def new_tokens(self) -> list[int]:
@@ -96,9 +103,8 @@ class Board:
             prompt = row.prompt
             lane = lanes.get(prompt.index, 0)
             lanes[prompt.index] = lane + 1
-            ended, written = row.finish_reason, row.written
-            copy = Row(prompt, lane, list(row.tokens), draws[prompt.index], ended, written)
-            copies.append(copy)
+            tokens = list(row.tokens)
+            copies.append(replace(row, lane=lane, tokens=tokens, draws=draws[prompt.index]))
         self.rows = copies
         if any(row.written for row in copies):
             self._buffer = self._buffer[torch.tensor(parents, device=self.device)]
@@ -107,6 +113,7 @@ class Board:
         """Take back each row's last tokens, and its end."""
         for row, count in zip(self.rows, counts, strict=True):
             if count:
+                row.reached = row.peak
                 del row.tokens[len(row.tokens) - count :]
                 row.written = min(row.written, len(row.tokens))
                 row.finish_reason = None
@@ -115,7 +122,9 @@ class Board:
         """Token ids of all rows, right-padded; places past a row's length hold no meaning."""
         longest = max((len(row.tokens) for row in self.rows), default=0)
         self._reserve(len(self.rows), longest)
-        places, times, values = [], [], []
+        places: list[int] = []
+        times: list[int] = []
+        values: list[int] = []
         for place, row in enumerate(self.rows):
             if row.written < len(row.tokens):
                 fresh = row.tokens[row.written :]
@@ -149,7 +158,7 @@ class Rows:
     def __init__(self, board: Board, index: Sequence[int] | None = None, purpose: str = "") -> None:
         self._board = board
         self._index = index
-        self._purpose = purpose_key(purpose)
+        self._purpose = purpose
 
     def __len__(self) -> int:
         return len(self._board.rows) if self._index is None else len(self._index)
@@ -223,7 +232,7 @@ class Rows:
         Args:
             purpose: What it is for; by default the component that was handed these rows.
         """
-        key = self._purpose if purpose is None else purpose_key(purpose)
+        key = purpose_key(self._purpose if purpose is None else purpose)
         numbers = [uniform(row.prompt.seed, row.lane, row.draws, key) for row in self.records]
         return torch.tensor(numbers, dtype=torch.float64, device=self.device)
 
@@ -244,11 +253,7 @@ class Rows:
     def select(self, index: Sequence[int]) -> "Rows":
         """Those of these rows that stand at `index` among them."""
         places = self.index
-        view = Rows.__new__(Rows)
-        view._board = self._board
-        view._index = [places[place] for place in index]
-        view._purpose = self._purpose
-        return view
+        return Rows(self._board, [places[place] for place in index], self._purpose)
 
     def _counts(self, numbers: list[int]) -> Counts:
         return torch.tensor(numbers, dtype=torch.int64, device=self.device)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, get_type_hints
 
 from pydantic import create_model
+from typing_extensions import override
 
 from gpt2sdk.components.component import Component
 from gpt2sdk.components.session import Session, Step
@@ -63,6 +64,7 @@ class StrategyFunction(Generic[P]):
         """Run it on a session, its options validated: `yield from sample(session)`."""
         return self.component(*args, **options).decode(session)
 
+    @override
     def __repr__(self) -> str:
         return f"<strategy {self.component.name}>"
 

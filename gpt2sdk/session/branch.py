@@ -68,6 +68,32 @@ class BranchRow:
         self.ahead = []
 
 
+def check_room(prompt: Prompt, length: int, limit: int, *, slide: bool) -> None:
+    """Make sure that a prompt's rows can grow as far as they may.
+
+    Args:
+        prompt: The prompt.
+        length: What stands before the new tokens: the prompt itself, or a mirror's own one.
+        limit: The model's context window, in tokens. The last new token is never fed to it.
+        slide: Whether full rows go on with their last half.
+
+    Raises:
+        ContextOverflowError: There is nothing to start from, or no room to grow.
+    """
+    what = "prompt" if length == len(prompt.tokens) else "the mirrored prompt of prompt"
+    if not length:
+        message = f"{what} {prompt.index} is empty: expected at least one token to continue from"
+    elif slide or length + prompt.max_new_tokens <= limit + 1:
+        return
+    else:
+        message = (
+            f"{what} {prompt.index} has {length} tokens and may grow by {prompt.max_new_tokens}, "
+            f"but the window is {limit}: shorten it, lower max_new_tokens, or set "
+            'overflow="slide"'
+        )
+    raise ContextOverflowError(message, prompt_tokens=length, limit=limit)
+
+
 class Branch:
     """One model's view of all rows."""
 
@@ -111,19 +137,8 @@ class Branch:
         self._moved = True
 
     def check_room(self, prompt: Prompt) -> None:
-        """Raise a `ContextOverflowError` where a prompt's rows could not grow as far as they may."""
-        prefix = self._prefix(prompt)
-        limit = self.model.context_length
-        if not prefix:
-            message = f"prompt {prompt.index} is empty: there is no token to continue from"
-            raise ContextOverflowError(message, prompt_tokens=0, limit=limit)
-        if not self._slide and len(prefix) + prompt.max_new_tokens > limit + 1:
-            message = (
-                f"prompt {prompt.index} has {len(prefix)} tokens and may grow by "
-                f"{prompt.max_new_tokens}, but the window is {limit}: shorten the prompt, lower "
-                f'max_new_tokens, or set overflow="slide"'
-            )
-            raise ContextOverflowError(message, prompt_tokens=len(prefix), limit=limit)
+        """Make sure that a prompt's rows can grow as far as they may."""
+        check_room(prompt, len(self._prefix(prompt)), self.model.context_length, slide=self._slide)
 
     def is_behind(self, place: int) -> bool:
         """Whether the end of a row's sequence was never scored."""

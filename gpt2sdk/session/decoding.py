@@ -17,11 +17,11 @@ from gpt2sdk.errors import OptionError, PluginContractError
 from gpt2sdk.session.branch import Branch, Meter
 from gpt2sdk.session.delivery import Delivery
 from gpt2sdk.session.drafting import Drafting
-from gpt2sdk.session.follower import Follower
 from gpt2sdk.session.logprobs import Logprobs
-from gpt2sdk.session.memory import Column, Memory, TensorColumn
+from gpt2sdk.session.memory import Column, TensorColumn
 from gpt2sdk.session.mirror import FollowingMirror
 from gpt2sdk.session.plan import Plan
+from gpt2sdk.session.roster import Roster
 from gpt2sdk.session.scored import gather_hidden_states
 from gpt2sdk.session.team import Team
 from gpt2sdk.shapes import Counts, Logits, Tokens, Uniforms
@@ -81,13 +81,10 @@ class DecodingSession(Session):
         self._board = Board(model.device, sorted(plan.eos_token_ids), self)
         self.rows = Rows(self._board)
         self._meter = Meter()
-        self._mirrors: list[Branch] = []
-        self._memory = Memory()
+        self._delivery = Delivery(self._board, decoder, plan.num_return_sequences)
+        self._roster = Roster(self._board, self._delivery)
         self._main = self._open(model, lambda prompt: prompt.tokens)
-        self._delivery = Delivery(self._board, vocabulary, plan.num_return_sequences)
-        self._peaks: list[int] = []
-        self._followers: list[Follower] = []
-        self._team = Team(plan, self, self._memory)
+        self._team = Team(plan, self, self._roster.memory)
         self._prepare()
         lanes = plan.num_return_sequences if self._independent else 1
         self._queue = deque((prompt, lane) for prompt in self._prompts for lane in range(lanes))
@@ -103,10 +100,12 @@ class DecodingSession(Session):
         if self._team.drafter is not None:
             self._drafting = Drafting(self._team.drafter, self.rows, self._main)
         if self._plan.logprobs:
-            self._delivery.logprobs = Logprobs(None if self._plan.logprobs == "processed" else self._judge)
+            self._delivery.logprobs = Logprobs(
+                None if self._plan.logprobs == "processed" else self._judge
+            )
         if self._streaming or self._plan.text_criteria:
             self._write_text()
-        self._line_up()
+        self._roster.line_up()
 
     # The verbs
 
@@ -174,9 +173,7 @@ class DecodingSession(Session):
         if max(taken, default=-1) >= self.model.vocab_size or min(taken, default=0) < -1:
             message = f"append was given {taken}, expected -1 to {self.model.vocab_size - 1}"
             raise PluginContractError(message)
-        for follower in self._followers:
-            follower.append(taken)
-        self._board.append(taken)
+        self._roster.append(taken)
         self._team.ending.settle(self.rows, taken)
         self.steps += 1
         return Step(self.steps - 1, tuple(taken), self.rows)
@@ -193,10 +190,7 @@ class DecodingSession(Session):
         for index, prompt in before.items():
             if index not in kept:
                 self._close(prompt)
-        for follower in self._followers:
-            follower.fork(places)
-        self._board.fork(places)
-        self._peaks = [self._peaks[place] for place in places]
+        self._roster.fork(places)
         self._waiting.clear()
 
     @override
@@ -205,9 +199,7 @@ class DecodingSession(Session):
         self._check_rows(len(backs), "rewind")
         for place, count in enumerate(backs):
             self._check_rewind(place, count)
-        self._board.rewind(backs)
-        for follower in self._followers:
-            follower.rewind(backs)
+        self._roster.rewind(backs)
         self._waiting.clear()
 
     @override
@@ -227,8 +219,6 @@ class DecodingSession(Session):
             )
             raise OptionError(message, name="model")
         branch = self._open(other, prompt)
-        self._mirrors.append(branch)
-        self._join(branch)
         return FollowingMirror(branch, self._main)
 
     @override
@@ -238,9 +228,9 @@ class DecodingSession(Session):
         accept: Callable[[Value, int, Tensor | None], Value],
         copy: Callable[[Value], Value] | None = None,
     ) -> PerRow[Value]:
-        column = Column(initial, accept, copy, self._memory.scope)
-        self._memory.keep(column)
-        self._join(column)
+        column = Column(initial, accept, copy, self._roster.memory.scope)
+        self._roster.memory.keep(column)
+        self._roster.join(column)
         return column
 
     @override
@@ -249,9 +239,9 @@ class DecodingSession(Session):
         initial: Callable[[Prompt], Tensor],
         accept: Callable[[Tensor, Tokens, Logits], Tensor],
     ) -> PerRowTensor:
-        column = TensorColumn(initial, accept, self._memory.scope)
-        self._memory.keep(column)
-        self._join(column)
+        column = TensorColumn(initial, accept, self._roster.memory.scope)
+        self._roster.memory.keep(column)
+        self._roster.join(column)
         return column
 
     @override
@@ -312,35 +302,19 @@ class DecodingSession(Session):
 
     # How it is done
 
-    def _line_up(self) -> None:
-        """Put everything that follows the rows in the order that `append` needs."""
-        followers: list[Follower] = [*self._memory.columns]
-        if self._delivery.logprobs is not None:
-            followers.append(self._delivery.logprobs)
-        if self._delivery.transcript is not None:
-            followers.append(self._delivery.transcript)
-        self._followers = [*followers, self._delivery, self._main, *self._mirrors]
-
     def _open(self, model: CausalLM, prefix: Callable[[Prompt], Sequence[int]]) -> Branch:
         """Make a branch, sure that every prompt fits its model's window."""
         slide = self._plan.overflow == "slide"
         branch = Branch(model, self._board, prefix, self._meter, slide=slide)
         for prompt in self._prompts:
             branch.check_room(prompt)
+        self._roster.branches.append(branch)
+        self._roster.join(branch)
         return branch
-
-    def _join(self, follower: Follower) -> None:
-        """Let a follower that was made just now catch up with the rows there are."""
-        for place, row in enumerate(self._board.rows):
-            follower.admit(place, row.prompt)
-        self._line_up()
 
     def _admit(self, place: int) -> None:
         prompt, lane = self._queue.popleft()
-        self._board.admit(place, prompt, lane)
-        for follower in self._followers:
-            follower.admit(place, prompt)
-        self._peaks[place : place + 1] = [0]
+        self._roster.admit(place, prompt, lane)
 
     def _refill(self) -> None:
         """Hand finished rows over and give their places to waiting prompts."""
@@ -368,7 +342,7 @@ class DecodingSession(Session):
                 proposals = self._drafting.propose(live)
         self._main.feed(live, proposals)
 
-    def _spread(self, places: Sequence[int], logits: Logits) -> Logits:
+    def _spread(self, places: Sequence[int], logits: Float[Tensor, "known vocab"]) -> Logits:
         """Logits of some rows among zeros for the others."""
         if len(places) == len(self._board.rows):
             return logits
@@ -407,9 +381,8 @@ class DecodingSession(Session):
         if not 0 <= count <= row.grown:
             message = f"row {place} has {row.grown} new tokens, {count} cannot be taken back"
             raise PluginContractError(message)
-        self._peaks[place] = max(self._peaks[place], row.grown)
         if count and self._hold is not None:
-            certain = self._peaks[place] - self._hold
+            certain = row.peak - self._hold
             if row.grown - count < certain or self._delivery.handed[place]:
                 message = (
                     f"row {place} takes back {count} tokens, but its text was certain up to token "
@@ -432,5 +405,5 @@ class DecodingSession(Session):
             for place, row in enumerate(self._board.rows):
                 transcript.admit(place, row.prompt)
                 transcript.catch_up(place, row.new_tokens)
-            self._line_up()
+            self._roster.line_up()
         return self._delivery.transcript

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from gpt2sdk.components.records import Completion, Delta, FinishReason, Prompt
 from gpt2sdk.components.rows import Board
-from gpt2sdk.components.session import Vocabulary
 from gpt2sdk.session.completions import Completions, number
 from gpt2sdk.session.logprobs import Logprobs
-from gpt2sdk.streaming import Transcript
+from gpt2sdk.streaming import TextDecoder, Transcript, spell
 
 
 class Delivery:
@@ -20,12 +19,12 @@ class Delivery:
         new_tokens: Tokens of all completions sent so far.
     """
 
-    def __init__(self, board: Board, vocabulary: Vocabulary, wanted: int) -> None:
+    def __init__(self, board: Board, decoder: TextDecoder, wanted: int) -> None:
         self.transcript: Transcript | None = None
         self.logprobs: Logprobs | None = None
         self.new_tokens = 0
         self._board = board
-        self._vocabulary = vocabulary
+        self._decoder = decoder
         self._best = Completions(wanted)
         self.handed: list[bool] = []
         self._outbox: list[Delta] = []
@@ -116,5 +115,6 @@ class Delivery:
     def _text(self, place: int, tokens: tuple[int, ...]) -> str:
         if self.transcript is not None:
             return self.transcript.final(place)
-        ended = self._board.rows[place].finish_reason == "end_token"
-        return self._vocabulary.decode(tokens[:-1] if ended else tokens)
+        row = self._board.rows[place]
+        ended = row.finish_reason == "end_token"
+        return spell(self._decoder, row.prompt.tokens, tokens[:-1] if ended else tokens)

@@ -20,11 +20,3 @@ class Follower(Protocol):
 
     def rewind(self, counts: Sequence[int]) -> None:
         """Each row's last tokens were taken back."""
-
-
-def put(values: list[object], place: int, value: object) -> None:
-    """Set `values[place]`, or append it where `place` is the one behind the last."""
-    if place == len(values):
-        values.append(value)
-    else:
-        values[place] = value

@@ -11,12 +11,18 @@ from typing_extensions import override
 from gpt2sdk.components.records import Prompt
 from gpt2sdk.components.rows import Rows
 from gpt2sdk.components.session import PerRow, PerRowTensor
+from gpt2sdk.session.follower import Follower
 from gpt2sdk.session.scored import gather_rows
 from gpt2sdk.shapes import Logits, Tokens
 
 Value = TypeVar("Value")
 Scope = Callable[[int], bool]
 """Whether a column's owner acts on a prompt, by the prompt's index."""
+
+
+def everywhere(_prompt_index: int) -> bool:
+    """The scope of a run that acts on every prompt."""
+    return True
 
 
 class Seen:
@@ -159,26 +165,26 @@ class Memory:
     """All columns of a session, and which run each of them belongs to."""
 
     def __init__(self) -> None:
-        self.columns: list[Column[object] | TensorColumn] = []
+        self.columns: list[Follower] = []
         self._owner: object = None
-        self._scope: Scope = _everywhere
+        self._scope: Scope = everywhere
         self._owned: dict[object, list[Seen]] = {}
 
     @contextmanager
-    def owned_by(self, owner: object, scope: Scope | None = None) -> Iterator[None]:
+    def owned_by(self, owner: object, scope: Scope) -> Iterator[None]:
         """Give the columns made meanwhile to a run that is being started."""
-        self._owner, self._scope = owner, scope or _everywhere
+        self._owner, self._scope = owner, scope
         try:
             yield
         finally:
-            self._owner, self._scope = None, _everywhere
+            self._owner, self._scope = None, everywhere
 
     @property
     def scope(self) -> Scope:
         """The prompts that the run being started acts on."""
         return self._scope
 
-    def keep(self, column: "Column[Value] | TensorColumn") -> None:
+    def keep(self, column: Column[Value] | TensorColumn) -> None:
         """Take charge of a column; it belongs to the run that is being started, if one is."""
         self.columns.append(column)
         if self._owner is not None:
@@ -188,8 +194,3 @@ class Memory:
         """Let the columns of a run know what it was given for the rows at `index`."""
         for seen in self._owned.get(owner, ()):
             seen.note(logits, index)
-
-
-def _everywhere(prompt_index: int) -> bool:
-    """The scope of a run that acts on every prompt."""
-    return True

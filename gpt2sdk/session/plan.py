@@ -11,11 +11,11 @@ from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
 from gpt2sdk.components.strategy import Strategy
 
-C = TypeVar("C", bound=Component, covariant=True)
+C_co = TypeVar("C_co", bound=Component, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Link(Generic[C]):
+class Link(Generic[C_co]):
     """One component's place in a call, the same for all prompts or with a variant for each.
 
     Attributes:
@@ -25,9 +25,9 @@ class Link(Generic[C]):
     """
 
     purpose: str
-    variants: tuple[C | None, ...]
+    variants: tuple[C_co | None, ...]
 
-    def of(self, prompt_index: int) -> C | None:
+    def of(self, prompt_index: int) -> C_co | None:
         """The component that acts on a prompt's rows."""
         return self.variants[prompt_index if len(self.variants) > 1 else 0]
 

@@ -42,4 +42,3 @@ def gather_rows(places: Sequence[tuple[Tensor, int]]) -> Tensor:
     if len(index) == source.shape[0] and index == list(range(len(index))):
         return source
     return source[torch.tensor(index, device=source.device)]
-

@@ -6,14 +6,13 @@ from contextlib import contextmanager
 import torch
 
 from gpt2sdk.components.drafter import DrafterRun
-from gpt2sdk.components.processor import LogitsProcessor
 from gpt2sdk.components.rows import Rows
 from gpt2sdk.components.session import Session
-from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
+from gpt2sdk.components.stopping import TextCriterion
 from gpt2sdk.errors import PluginContractError
 from gpt2sdk.pipeline import Chain, start
 from gpt2sdk.session.ending import Ending
-from gpt2sdk.session.memory import Memory
+from gpt2sdk.session.memory import Memory, everywhere
 from gpt2sdk.session.plan import Plan
 from gpt2sdk.shapes import Logits, Tokens
 
@@ -48,11 +47,11 @@ class Team:
             for link in plan.criteria
         ]
         self.ending = Ending(criteria, plan.eos_token_ids)
-        with begin(plan.sampler.name, None):
+        with begin(plan.sampler.name, everywhere):
             self._sampler = plan.sampler.start(session)
         self.drafter: DrafterRun | None = None
         if plan.drafter is not None:
-            with begin(plan.drafter.name, None):
+            with begin(plan.drafter.name, everywhere):
                 self.drafter = plan.drafter.start(session)
 
     @property

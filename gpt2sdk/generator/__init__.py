@@ -1,0 +1,1 @@
+"""Text in, text out; `gpt2sdk.generator.generator` is the entrance."""

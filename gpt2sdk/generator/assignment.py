@@ -1,0 +1,173 @@
+"""Which component each option of a call belongs to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from gpt2sdk.components.component import Component
+from gpt2sdk.components.drafter import Drafter
+from gpt2sdk.components.processor import LogitsProcessor
+from gpt2sdk.components.sampler import Sampler
+from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
+from gpt2sdk.components.strategy import Strategy
+from gpt2sdk.errors import OptionError, listing
+from gpt2sdk.generator.choice import Choice
+from gpt2sdk.generator.given import Given, spelled, twice
+from gpt2sdk.generator.settings import Settings
+from gpt2sdk.plugins.contract import role_name
+from gpt2sdk.plugins.registry import Offer, Registry, conflict
+
+CHAIN_ROLES = (LogitsProcessor, StoppingCriterion, TextCriterion)
+"""Roles whose components run because one of their options was set."""
+
+NAMED_ROLES = (Strategy, Sampler, Drafter)
+"""Roles whose components run because the call names them."""
+
+
+@dataclass(slots=True)
+class Assignment:
+    """The options of a call by component, each under its field's name.
+
+    Attributes:
+        options: For each component class, what was given for its fields.
+    """
+
+    options: dict[type[Component], dict[str, Given]] = field(default_factory=dict)
+
+    def pop(self, component: type[Component]) -> dict[str, Given]:
+        """Return what was given for a component, and forget it."""
+        return self.options.pop(component, {})
+
+    def add(self, component: type[Component], option: str, given: Given) -> None:
+        """Give a component one of its options.
+
+        Raises:
+            OptionError: It has that one already, written differently.
+        """
+        before = self.options.setdefault(component, {}).setdefault(option, given)
+        if before is not given:
+            raise twice(before, given)
+
+
+def assign(
+    options: Mapping[str, Given], chosen: Sequence[Choice[Component]], registry: Registry
+) -> Assignment:
+    """Find the component of each option.
+
+    A short name is looked for among the options of the components that the call names, then
+    among those of processors and criteria. `component.option` always says which is meant.
+
+    Args:
+        options: What was given, by name in its one spelling.
+        chosen: The strategy, sampler and drafter.
+        registry: All components.
+
+    Raises:
+        OptionError: An option is unknown, or belongs to a component that was not chosen.
+        PluginConflictError: Several processors and criteria have an option of this name.
+    """
+    assignment = Assignment()
+    for name, given in options.items():
+        owner, _, option = name.rpartition(".")
+        if owner:
+            component = _named(owner, option, given, chosen, registry)
+        else:
+            component = _having(option, given, chosen, registry)
+        assignment.add(component, option, given)
+    return assignment
+
+
+def _having(
+    option: str, given: Given, chosen: Sequence[Choice[Component]], registry: Registry
+) -> type[Component]:
+    """Find the component of a short name."""
+    first = [choice for choice in chosen if option in choice.component.model_fields]
+    if len(first) > 1:
+        owners = " and ".join(f"the {choice.role} {choice.component.name}" for choice in first)
+        ways = " or ".join(f"{choice.component.name}.{option}" for choice in first)
+        raise OptionError(
+            f"{option} is an option of {owners}: write {ways}",
+            name=given.written,
+            value=given.value,
+        )
+    if first:
+        return first[0].component
+    chain = registry.having(option, *CHAIN_ROLES)
+    if len(chain) == 1:
+        return chain[0].component
+    if chain:
+        raise conflict(option, chain, f".{option}")
+    others = registry.having(option)
+    raise _not_chosen(given, others) if others else unknown(given, registry)
+
+
+def _named(
+    owner: str, option: str, given: Given, chosen: Sequence[Choice[Component]], registry: Registry
+) -> type[Component]:
+    """Find the component that a dotted name says."""
+    offers = registry.named(owner)
+    named = {offer.component for offer in offers}
+    first = [c.component for c in chosen if c.component in named or c.component.name == owner]
+    chain = [offer for offer in offers if set(offer.roles) & set(CHAIN_ROLES)]
+    candidates = [*first, *(offer.component for offer in chain)]
+    for component in candidates:
+        if option not in component.model_fields:
+            continue
+        if component not in first and len(chain) > 1:
+            raise conflict(owner, chain, f".{option}")
+        return component
+    if candidates:
+        has = listing(list(candidates[0].model_fields)) or "none"
+        raise OptionError(
+            f"{given.written} is not an option: {owner} has {has}",
+            name=given.written,
+            value=given.value,
+            expected=has,
+        )
+    raise _not_chosen(given, offers) if offers else unknown(given, registry)
+
+
+def _not_chosen(given: Given, owners: Sequence[Offer]) -> OptionError:
+    """The error for an option of something that the call does not name."""
+    role = owners[0].roles[0]
+    names = [owner.name for owner in owners if role in owner.roles]
+    kind = role_name(role)
+    if role in NAMED_ROLES:
+        hint = f"choose it with {kind}={names[0]!r}"
+    else:
+        hint = f"a {kind} is chosen where the model is loaded"
+    return OptionError(
+        f"{given.written} is an option of the {kind} {' and '.join(names)}: {hint}",
+        name=given.written,
+        value=given.value,
+        expected=hint,
+    )
+
+
+def unknown(given: Given, registry: Registry) -> OptionError:
+    """The error for a name that nothing has, with the nearest ones and how to get it."""
+    owner, _, option = spelled(given.written).rpartition(".")
+    hint = registry.remedy(owner or option) or _own_options(option, registry)
+    if not hint:
+        names = {name for offer in registry.offers() for name in offer.component.model_fields}
+        dotted = {
+            f"{o.name}.{name}" for o in registry.offers() for name in o.component.model_fields
+        }
+        known = sorted(names | set(Settings.model_fields) | (dotted if owner else set()))
+        near = get_close_matches(spelled(given.written), known, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "`gpt2sdk options` lists them all"
+    return OptionError(
+        f"there is no option {given.written}: {hint}",
+        name=given.written,
+        value=given.value,
+        expected=hint,
+    )
+
+
+def _own_options(component: str, registry: Registry) -> str:
+    """Say which options a component has, where its name was taken for one."""
+    for offer in registry.named(component):
+        fields = list(offer.component.model_fields)
+        if fields:
+            return f"{component} is {role_name(offer.roles[0])} with the options {listing(fields)}"
+    return ""

@@ -1,0 +1,149 @@
+"""A call: its sessions run to their end, and everything they made kept, whatever happens."""
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import fields
+from typing import Literal, Protocol
+
+import torch
+
+from gpt2sdk.components.causal_lm import CausalLM
+from gpt2sdk.components.records import Completion, Delta, Prompt, Result, Usage
+from gpt2sdk.components.session import Step, Vocabulary
+from gpt2sdk.errors import ContextOverflowError, GenerationError, OptionError, TokenizerError
+from gpt2sdk.session.decoding import Cancelled, DecodingSession
+from gpt2sdk.session.plan import Plan
+from gpt2sdk.streaming import TextDecoder
+
+# Raised before the first step, these say that the call itself was wrong.
+_BAD_INPUT = (OptionError, TokenizerError, ContextOverflowError)
+
+
+class Observers(Protocol):
+    """Whoever is told of sessions and results."""
+
+    def notify(
+        self,
+        observer: Literal["gpt2sdk_generation_started", "gpt2sdk_generation_finished"],
+        subject: object,
+    ) -> None:
+        """Tell every observer of a session that starts, or of a call's result."""
+
+
+class Call:
+    """One call of `generate` or `stream`.
+
+    Attributes:
+        plan: What it is to do.
+    """
+
+    def __init__(  # noqa: PLR0913 - made in one place, by the generator
+        self,
+        model: CausalLM,
+        vocabulary: Vocabulary,
+        decoder: TextDecoder,
+        prompts: Sequence[Prompt],
+        plan: Plan,
+        observers: Observers,
+        *,
+        streaming: bool,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self.plan = plan
+        self._model = model
+        self._vocabulary = vocabulary
+        self._decoder = decoder
+        self._prompts = prompts
+        self._observers = observers
+        self._streaming = streaming
+        self._cancelled = cancelled
+        self._completions: list[Completion] = []
+        self._usage = Usage()
+        self._first = self._open(self._chunks()[0])
+
+    def deltas(self) -> Iterator[Delta]:
+        """Run the sessions one after another, yielding what becomes certain.
+
+        Ends early, with `finish_reason="cancelled"` for unfinished rows, when the call is
+        cancelled or the user interrupts it.
+
+        Raises:
+            GenerationError: Something raised; it carries the result so far.
+        """
+        try:
+            for number, prompts in enumerate(self._chunks()):
+                session = self._open(prompts) if number else self._first
+                if not (yield from self._drive(session)):
+                    return
+        finally:
+            self._observers.notify("gpt2sdk_generation_finished", self.result())
+
+    def result(self) -> Result:
+        """Everything made so far."""
+        ordered = sorted(self._completions, key=lambda each: (each.prompt_index, each.sample_index))
+        return Result(tuple(ordered), self._usage, self.plan.effective)
+
+    def _chunks(self) -> list[Sequence[Prompt]]:
+        """All prompts at once where sessions refill their rows, else `batch_size` at a time."""
+        if self.plan.strategy.rows_independent:
+            return [self._prompts]
+        size = self.plan.batch_size
+        return [self._prompts[at : at + size] for at in range(0, len(self._prompts), size)]
+
+    def _open(self, prompts: Sequence[Prompt]) -> DecodingSession:
+        with torch.inference_mode():
+            return DecodingSession(
+                self._model,
+                self._vocabulary,
+                self._decoder,
+                prompts,
+                self.plan,
+                streaming=self._streaming,
+                cancelled=self._cancelled,
+            )
+
+    def _drive(self, session: DecodingSession) -> Generator[Delta, None, bool]:
+        """Run one session; returns whether it came to its own end."""
+        self._observers.notify("gpt2sdk_generation_started", session)
+        started = time.perf_counter()
+        steps = self.plan.strategy.decode(session)
+        try:
+            while _advance(steps):
+                yield from self._keep(session.take_deltas())
+            ended, rest = True, session.finish()
+        except (Cancelled, KeyboardInterrupt):
+            ended, rest = False, session.finish("cancelled")
+        except Exception as error:
+            if not session.steps and isinstance(error, _BAD_INPUT):
+                raise
+            self._keep(session.finish("error"))
+            self._count(session, started)
+            raise self._failure(session, error) from error
+        kept = self._keep(rest)
+        self._count(session, started)
+        yield from kept
+        return ended
+
+    def _keep(self, deltas: list[Delta]) -> list[Delta]:
+        self._completions += [each.completion for each in deltas if each.completion is not None]
+        return deltas
+
+    def _count(self, session: DecodingSession, started: float) -> None:
+        more = session.usage(time.perf_counter() - started)
+        sums = {
+            each.name: getattr(self._usage, each.name) + getattr(more, each.name)
+            for each in fields(Usage)
+        }
+        self._usage = Usage(**sums)
+
+    def _failure(self, session: DecodingSession, error: Exception) -> GenerationError:
+        who = session.acting
+        raised = f"{type(error).__name__}: {error}"
+        message = f"step {session.steps}: {who} raised {raised}" if who else raised
+        return GenerationError(message, step=session.steps, component=who, partial=self.result())
+
+
+def _advance(steps: Iterator[Step]) -> bool:
+    """Let the strategy make its next step; autograd is off only while it does."""
+    with torch.inference_mode():
+        return next(steps, None) is not None

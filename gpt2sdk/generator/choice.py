@@ -1,0 +1,127 @@
+"""The strategy, sampler and drafter of a call: what was named, or handed in."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from gpt2sdk.components.component import Component
+from gpt2sdk.components.drafter import Drafter
+from gpt2sdk.components.sampler import Sampler
+from gpt2sdk.components.session import Session, Step
+from gpt2sdk.components.strategy import Strategy, StrategyFunction, strategy
+from gpt2sdk.defaults import Greedy, Multinomial
+from gpt2sdk.errors import OptionError
+from gpt2sdk.generator.given import Given
+from gpt2sdk.generator.variants import make
+from gpt2sdk.plugins.registry import Registry
+
+C_co = TypeVar("C_co", bound=Component, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice(Generic[C_co]):
+    """A component that a call names, or the default of its role.
+
+    Attributes:
+        role: The setting that names it: `strategy`, `sampler` or `drafter`.
+        component: Its class.
+        instance: The component itself where it was handed in ready-made.
+    """
+
+    role: str
+    component: type[C_co]
+    instance: C_co | None = None
+
+    def build(self, given: Mapping[str, Given]) -> C_co:
+        """Make the component from its options.
+
+        Raises:
+            OptionError: An option is wrong, or was given for a component handed in ready-made.
+        """
+        if self.instance is None:
+            return make(self.component, given)
+        for one in given.values():
+            raise OptionError(
+                f"{one.written} is an option of the {self.role} {self.component.name}, which was "
+                "handed in ready-made: set it there",
+                name=one.written,
+                value=one.value,
+            )
+        return self.instance
+
+
+def choose_strategy(value: object, registry: Registry) -> Choice[Strategy]:
+    """Return the strategy that a call names.
+
+    Args:
+        value: A name, a `Strategy`, a `@strategy` function, or a bare generator function of the
+            session. A bare one's rows may depend on one another, and nothing is certain before
+            they end.
+        registry: Where names are looked up.
+
+    Raises:
+        OptionError: It is none of these.
+    """
+    if isinstance(value, StrategyFunction):
+        return Choice("strategy", value.component)
+    if inspect.isfunction(value) or inspect.ismethod(value):
+        return Choice("strategy", _bare_strategy(value))
+    return _choose("strategy", Strategy, value, registry)
+
+
+def choose_sampler(value: object, registry: Registry, drawn_by: type[Strategy]) -> Choice[Sampler]:
+    """Return the sampler that a call names; the default is multinomial, or greedy.
+
+    Raises:
+        OptionError: It is no sampler, or the strategy does not draw.
+    """
+    if value is None:
+        return Choice("sampler", Multinomial if drawn_by.draws else Greedy)
+    if not drawn_by.draws:
+        raise OptionError(
+            f"sampler has no effect with the strategy {drawn_by.name}, which does not draw: "
+            "leave it out",
+            name="sampler",
+            value=value,
+        )
+    return _choose("sampler", Sampler, value, registry)
+
+
+def choose_drafter(value: object, registry: Registry) -> Choice[Drafter] | None:
+    """Return the drafter that a call names; `None` for no speculation.
+
+    Raises:
+        OptionError: It is no drafter.
+    """
+    return None if value is None else _choose("drafter", Drafter, value, registry)
+
+
+def _choose(setting: str, role: type[C_co], value: object, registry: Registry) -> Choice[C_co]:
+    """Look a name up, or take a component as it is."""
+    if isinstance(value, str):
+        return Choice(setting, registry.find(role, value))
+    if isinstance(value, role):
+        return Choice(setting, type(value), value)
+    if inspect.isclass(value):
+        got = f"the class {value.__name__}: give an instance, {value.__name__}(...), or its name"
+    else:
+        got = repr(value)
+    expected = f"a name or a {role.__name__}"
+    raise OptionError(
+        f"{setting} expects {expected}, got {got}", name=setting, value=value, expected=expected
+    )
+
+
+def _bare_strategy(function: Callable[[Session], Iterator[Step]]) -> type[Strategy]:
+    """Make a strategy of a function that declares nothing."""
+    try:
+        inspect.signature(function).bind_partial(None)
+        return strategy(hold=None)(function).component
+    except (TypeError, NameError) as error:
+        raise OptionError(
+            f"strategy expects a function of the session, its options keyword-only with "
+            f"annotations and defaults, got {function!r}: {error}",
+            name="strategy",
+            value=function,
+        ) from error

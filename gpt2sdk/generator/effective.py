@@ -1,0 +1,106 @@
+"""What was in force in a call, as JSON-ready values that can be given as options again."""
+
+import inspect
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
+
+from gpt2sdk import __version__
+from gpt2sdk.components.callables import name_of
+from gpt2sdk.components.component import Component
+from gpt2sdk.generator.assignment import CHAIN_ROLES
+from gpt2sdk.generator.chain import Place
+from gpt2sdk.generator.field import is_plain_number
+from gpt2sdk.generator.settings import Settings
+from gpt2sdk.plugins.registry import Registry
+
+
+def json_ready(value: object) -> object:
+    """Turn a value into what JSON has; functions and models become their names.
+
+    >>> json_ready((1, 0.5, {"a": (2,)}))
+    [1, 0.5, {'a': [2]}]
+    """
+    match value:
+        case None | bool() | int() | float() | str():
+            finite = not isinstance(value, float) or math.isfinite(value)
+            return value if finite else str(value)
+        case Component():
+            return {"name": name_of(value), **options_of(value)}
+        case Mapping():
+            return {str(key): json_ready(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [json_ready(item) for item in value]
+        case _:
+            named = value if inspect.isroutine(value) or inspect.isclass(value) else type(value)
+            return f"{named.__module__}.{named.__qualname__}"
+
+
+def options_of(component: Component) -> dict[str, object]:
+    """Return a component's options, JSON-ready."""
+    return {name: json_ready(getattr(component, name)) for name in type(component).model_fields}
+
+
+def effective(
+    settings: Mapping[str, object],
+    chosen: Mapping[str, Component],
+    places: Sequence[Place],
+    registry: Registry,
+) -> dict[str, object]:
+    """Return every option in force, defaults included, and the versions of what is in force.
+
+    A component's option stands under its short name where that is clear, else as
+    `component.option`. Components of a list stand in that list, with their options. What differs
+    from prompt to prompt is a list of numbers, or `{"each": […]}`.
+
+    Args:
+        settings: What is in force of the settings that name no component.
+        chosen: Strategy, sampler and drafter by setting, as far as there are.
+        places: Processors and criteria in their order.
+        registry: What says which names are clear, and where components come from.
+    """
+    record: dict[str, object] = {}
+    for setting, component in chosen.items():
+        record[setting] = name_of(component)
+    record |= {name: json_ready(value) for name, value in settings.items()}
+    for component in chosen.values():
+        rivals = [other for other in chosen.values() if other is not component]
+        for option, value in options_of(component).items():
+            clear = not any(option in type(rival).model_fields for rival in rivals)
+            record[_key(component, option, clear=clear)] = value
+    taken = {option for component in chosen.values() for option in type(component).model_fields}
+    for place in places:
+        if place.listed is not None:
+            lists = record.setdefault(place.why.partition("[")[0], [])
+            cast("list[object]", lists).append(json_ready(place.component))
+            continue
+        for option in type(place.component).model_fields:
+            owners = registry.having(option, *CHAIN_ROLES)
+            clear = len(owners) < 2 and option not in taken
+            record[_key(place.component, option, clear=clear)] = column_of(place, option)
+    components = [*chosen.values(), *(place.component for place in places)]
+    return record | {"versions": _versions(components, registry)}
+
+
+def _key(component: Component, option: str, *, clear: bool) -> str:
+    """Return the shortest name that means this option."""
+    return option if clear and option not in Settings.model_fields else f"{component.name}.{option}"
+
+
+def column_of(place: Place, option: str) -> object:
+    """Return a place's option, JSON-ready, or its values where prompts differ."""
+    values = [
+        None if variant is None else json_ready(getattr(variant, option))
+        for variant in place.variants
+    ]
+    if len(values) == 1:
+        return values[0]
+    number = is_plain_number(type(place.component).model_fields[option].annotation)
+    return values if number else {"each": values}
+
+
+def _versions(components: Iterable[Component], registry: Registry) -> dict[str, str]:
+    """Return the versions of the distributions that the components come from."""
+    origins = {registry.origin(type(component)) for component in components} - {None}
+    found = {origin.distribution: origin.version for origin in origins if origin is not None}
+    return {"gpt2sdk": __version__} | dict(sorted(found.items()))

@@ -1,0 +1,210 @@
+"""Text in, text out: resolves a call's options, runs it, and folds what it streams."""
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from typing_extensions import Self
+
+from gpt2sdk.components.causal_lm import CausalLM
+from gpt2sdk.components.records import Result
+from gpt2sdk.components.weights import ModelSource
+from gpt2sdk.errors import OptionError
+from gpt2sdk.generator.call import Call
+from gpt2sdk.generator.options import resolve
+from gpt2sdk.generator.prompts import Language, PromptInput, encode_prompts, plan_prompts
+from gpt2sdk.generator.stream import Stream
+from gpt2sdk.gpt2.detokenizer import Detokenizer
+from gpt2sdk.gpt2.export import save_pretrained
+from gpt2sdk.gpt2.model import GPT2
+from gpt2sdk.gpt2.tokenizer import Tokenizer
+from gpt2sdk.loading import load
+from gpt2sdk.plugins.registry import Registry, default_registry
+from gpt2sdk.streaming import TextDecoder
+
+
+class Generator:
+    """Generates text with one model.
+
+    It holds no state of a call, so several threads may use one.
+
+    Attributes:
+        model: What scores tokens.
+        tokenizer: Text to tokens and back.
+        eos_token_ids: The tokens that end a row where a call does not say otherwise.
+        registry: The components that calls can name.
+        notes: What was decided or noticed while the model was loaded, one line each.
+    """
+
+    def __init__(
+        self,
+        model: CausalLM,
+        tokenizer: Language,
+        *,
+        decoder: TextDecoder | None = None,
+        eos_token_ids: Sequence[int] | None = None,
+        registry: Registry | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        """Put a model and its tokenizer to work.
+
+        Args:
+            model: What scores tokens; any `CausalLM`.
+            tokenizer: Its tokenizer.
+            decoder: Tokens to text as they come; a `Tokenizer` needs none.
+            eos_token_ids: The tokens that end a row; the tokenizer's own by default.
+            registry: The components that calls can name; all installed ones by default.
+            notes: What was noticed while the model was loaded.
+
+        Raises:
+            OptionError: The tokenizer is of another kind, and there is no decoder.
+        """
+        own = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+        self.model = model
+        self.tokenizer = tokenizer
+        self.eos_token_ids = frozenset(own if eos_token_ids is None else eos_token_ids)
+        self.registry = registry or default_registry()
+        self.notes = tuple(notes)
+        if decoder is None and not isinstance(tokenizer, Tokenizer):
+            kind = type(tokenizer).__name__
+            message = f"decoder is missing: expected one, since {kind} is no gpt2sdk Tokenizer"
+            raise OptionError(message, name="decoder")
+        self._decoder = decoder or Detokenizer(tokenizer)
+
+    @classmethod
+    def from_pretrained(  # noqa: PLR0913 - half of them are the hub's, under its own names
+        cls,
+        name: str | Path,
+        *,
+        dtype: torch.dtype | str = "auto",
+        device: torch.device | str = "auto",
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        plugins: Sequence[object] = (),
+    ) -> Self:
+        """Load a model with its tokenizer.
+
+        Args:
+            name: An installed model source, a local folder in the Hugging Face layout, or a hub
+                id; looked for in this order.
+            dtype: A torch dtype or its name; "auto" is the checkpoint's own.
+            device: Such as "cpu" or "cuda:1"; "auto" is the GPU if there is one.
+            revision: The hub's branch, tag or commit.
+            token: The hub's access token, for private models.
+            cache_dir: Where downloads are kept.
+            local_files_only: Never go online.
+            plugins: Modules or objects with hooks, to be used besides the installed plugins.
+
+        Raises:
+            CheckpointError: The model is not found, or its files do not fit together.
+            TokenizerError: There is no tokenizer, or it is another model's.
+            OptionError: `dtype` or `device` is none.
+        """
+        registry = Registry(plugins) if plugins else default_registry()
+        sources = [
+            registry.find(ModelSource, offer.name)() for offer in registry.offers(ModelSource)
+        ]
+        loaded = load(
+            name,
+            dtype=dtype,
+            device=device,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            sources=sources,
+        )
+        registry.host.notify("gpt2sdk_model_loaded", loaded.model)
+        loaded.model.prepare()
+        return cls(
+            loaded.model,
+            loaded.tokenizer,
+            eos_token_ids=loaded.config.eos_token_ids,
+            registry=registry,
+            notes=loaded.notes,
+        )
+
+    def generate(
+        self, prompt: PromptInput, *, cancel: threading.Event | None = None, **options: object
+    ) -> Result:
+        """Continue prompts and return everything at once.
+
+        An interruption from the keyboard, like `cancel`, ends the call early: unfinished
+        completions then have `finish_reason="cancelled"`.
+
+        Args:
+            prompt: One text, one list of token ids, or a list of such.
+            cancel: Set it, from any thread, to end the call early.
+            options: See `gpt2sdk options`, or the reference in the documentation.
+
+        Raises:
+            OptionError: An option or a prompt is wrong; nothing has run then.
+            ContextOverflowError: A prompt, or what it may grow by, exceeds the window.
+            GenerationError: Something raised while generating; `.partial` has what was made.
+        """
+        call = self._call(prompt, options, cancel or threading.Event(), streaming=False)
+        deque(call.deltas(), maxlen=0)
+        return call.result()
+
+    def stream(
+        self, prompt: PromptInput, *, cancel: threading.Event | None = None, **options: object
+    ) -> Stream:
+        """Continue prompts and yield deltas as their text becomes certain.
+
+        Joined, a row's deltas are the text that `generate` returns for it.
+
+        Args:
+            prompt: As for `generate`.
+            cancel: As for `generate`; `Stream.cancel()` does the same.
+            options: As for `generate`.
+
+        Raises:
+            OptionError: As for `generate`, and at once: not only when the first delta is read.
+            ContextOverflowError: Likewise.
+        """
+        cancel = cancel or threading.Event()
+        return Stream(self._call(prompt, options, cancel, streaming=True), cancel)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write model and tokenizer as a folder in the Hugging Face layout; whole or not at all.
+
+        Raises:
+            OptionError: The model is not a GPT-2.
+            CheckpointError: The folder cannot be written.
+        """
+        if not isinstance(self.model, GPT2):
+            message = f"only GPT-2 models can be saved, this is {type(self.model).__name__}"
+            raise OptionError(message, name="model")
+        tokenizer = self.tokenizer if isinstance(self.tokenizer, Tokenizer) else None
+        save_pretrained(self.model, self.model.config, tokenizer, folder)
+
+    def _call(
+        self,
+        prompt: PromptInput,
+        options: dict[str, object],
+        cancel: threading.Event,
+        *,
+        streaming: bool,
+    ) -> Call:
+        encoded = encode_prompts(prompt, self.tokenizer, self.model.vocab_size)
+        plan = resolve(
+            options,
+            registry=self.registry,
+            prompts=len(encoded),
+            eos_token_ids=self.eos_token_ids,
+        )
+        prompts = plan_prompts(encoded, plan, self.model.context_length)
+        return Call(
+            self.model,
+            self.tokenizer,
+            self._decoder,
+            prompts,
+            plan,
+            self.registry.host,
+            streaming=streaming,
+            cancelled=cancel.is_set,
+        )

@@ -1,0 +1,101 @@
+"""Prompts: what a caller may write, turned into tokens and checked before any work."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from gpt2sdk.components.records import Prompt
+from gpt2sdk.components.session import Vocabulary
+from gpt2sdk.errors import ContextOverflowError, OptionError
+from gpt2sdk.session.branch import check_room
+from gpt2sdk.session.plan import Plan
+
+PromptInput = str | Sequence[int] | Sequence[str | Sequence[int]]
+"""One text, one list of token ids, or a list of such."""
+
+DEFAULT_NEW_TOKENS = 128
+
+
+class Language(Vocabulary, Protocol):
+    """What a generator asks of a tokenizer."""
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """The token that ends a text."""
+
+    @property
+    def adds_bos(self) -> bool:
+        """Whether every text is to begin with `bos_token_id`."""
+
+    @property
+    def bos_token_id(self) -> int | None:
+        """The token that begins a text."""
+
+
+Encoded = tuple[str | None, tuple[int, ...]]
+"""A prompt as it was written, if it was text, and its tokens."""
+
+
+def encode_prompts(prompt: PromptInput, language: Language, vocab_size: int) -> list[Encoded]:
+    """Turn what a caller gave into tokens, one entry per prompt.
+
+    Raises:
+        OptionError: It is no prompt, an empty one, or a token id is out of range.
+        TokenizerError: A text cannot be encoded.
+    """
+    if isinstance(prompt, str) or (len(prompt) and _is_token(prompt[0])):
+        prompts: Sequence[object] = [prompt]
+    else:
+        prompts = prompt
+    if not prompts:
+        message = "there is no prompt: expected a text, token ids, or a list of such"
+        raise OptionError(message, name="prompt", value=prompt)
+    return [_encode(each, place, language, vocab_size) for place, each in enumerate(prompts)]
+
+
+def _encode(prompt: object, place: int, language: Language, vocab_size: int) -> Encoded:
+    if isinstance(prompt, str):
+        tokens = language.encode(prompt)
+        if language.adds_bos and language.bos_token_id is not None:
+            tokens = [language.bos_token_id, *tokens]
+    elif isinstance(prompt, Sequence) and all(_is_token(token) for token in prompt):
+        tokens = list(prompt)
+    else:
+        message = f"prompt {place} is {prompt!r:.60}, expected a text or a list of token ids"
+        raise OptionError(message, name="prompt", value=prompt)
+    if not tokens:
+        message = f"prompt {place} is empty: expected at least one token to continue from"
+        raise OptionError(message, name="prompt", value=prompt)
+    wrong = next((token for token in tokens if not 0 <= token < vocab_size), None)
+    if wrong is not None:
+        message = f"prompt {place} has token id {wrong}, expected 0 to {vocab_size - 1}"
+        raise OptionError(message, name="prompt", value=wrong)
+    return (prompt if isinstance(prompt, str) else None), tuple(tokens)
+
+
+def _is_token(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def plan_prompts(encoded: Sequence[Encoded], plan: Plan, limit: int) -> list[Prompt]:
+    """Give each prompt its seed and its room to grow.
+
+    Raises:
+        ContextOverflowError: A prompt, or what it may grow by, does not fit the window.
+    """
+    slide = plan.overflow == "slide"
+    prompts = []
+    for index, (text, tokens) in enumerate(encoded):
+        if not slide and len(tokens) > limit:
+            message = (
+                f"prompt {index} has {len(tokens)} tokens, but the window is {limit}: shorten it, "
+                'or set overflow="slide"'
+            )
+            raise ContextOverflowError(message, prompt_tokens=len(tokens), limit=limit)
+        wanted = plan.max_new_tokens[index if len(plan.max_new_tokens) > 1 else 0]
+        fitting = DEFAULT_NEW_TOKENS if slide else limit + 1 - len(tokens)
+        room = min(DEFAULT_NEW_TOKENS, fitting) if wanted is None else wanted
+        seed = plan.seeds[index if len(plan.seeds) > 1 else 0]
+        prompt = Prompt(index, tokens, seed, room, text)
+        check_room(prompt, len(tokens), limit, slide=slide)
+        prompts.append(prompt)
+    return prompts

@@ -1,0 +1,63 @@
+"""The options that every call has, whatever components it names."""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from gpt2sdk.components.component import Component
+
+TokenId = Annotated[int, Field(ge=0)]
+
+PER_PROMPT: Final = frozenset({"max_new_tokens", "seed"})
+"""Settings that may differ from prompt to prompt."""
+
+COMPONENTS: Final = frozenset({"strategy", "sampler", "drafter", "processors", "stopping"})
+"""Settings that name components or hold them."""
+
+
+class Settings(Component):
+    """The options of every call; of those in `PER_PROMPT`, one prompt's value."""
+
+    strategy: Annotated[
+        object,
+        Field(description="How rows grow: a name, a Strategy, or a generator function."),
+    ] = "sample"
+    max_new_tokens: Annotated[
+        int | None,
+        Field(ge=1, description="Most tokens a row grows by; None for 128 or what fits."),
+    ] = None
+    seed: Annotated[
+        int | None,
+        Field(description="Where random numbers start; prompt 0 has the seed itself, None draws."),
+    ] = None
+    num_return_sequences: Annotated[int, Field(ge=1, description="Completions of each prompt.")] = 1
+    batch_size: Annotated[
+        int,
+        Field(ge=1, description="Rows at a time; prompts, where a strategy compares rows."),
+    ] = 32
+    eos_token_id: Annotated[
+        TokenId | tuple[TokenId, ...] | Literal["model"] | None,
+        Field(description='Ids that end a row: "model" for the model\'s own, None for none.'),
+    ] = "model"  # noqa: S105 - a token of text
+    overflow: Annotated[
+        Literal["error", "slide"],
+        Field(description="A row that no longer fits: an error before any work, or a window."),
+    ] = "error"
+    logprobs: Annotated[
+        bool | Literal["processed"],
+        Field(description="Record log-probabilities: the model's, or after the processors."),
+    ] = False
+    sampler: Annotated[
+        object,
+        Field(description="Which token is picked: a name or a Sampler; None for the strategy's."),
+    ] = None
+    drafter: Annotated[
+        object, Field(description="What proposes tokens ahead: a name or a Drafter.")
+    ] = None
+    processors: Annotated[
+        tuple[object, ...],
+        Field(description="Processors and callables, kept in this order."),
+    ] = ()
+    stopping: Annotated[
+        tuple[object, ...], Field(description="Stopping criteria and callables.")
+    ] = ()

@@ -1,0 +1,143 @@
+"""A component made from its options: one for all prompts, or one for each."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from gpt2sdk.components.component import Component, neutral
+from gpt2sdk.errors import OptionError, PluginContractError
+from gpt2sdk.generator.each import Each
+from gpt2sdk.generator.field import allows_none, is_plain_number
+from gpt2sdk.generator.given import Given
+
+C = TypeVar("C", bound=Component)
+
+
+def make(component: type[C], given: Mapping[str, Given]) -> C:
+    """Make a component from options that are the same for all prompts.
+
+    Raises:
+        OptionError: An option is wrong, or differs from prompt to prompt.
+    """
+    for option, one in given.items():
+        if _column(component, option, one.value) is not None:
+            raise OptionError(
+                f"{one.written} is one value for all prompts: only options of processors and "
+                "stopping criteria, max_new_tokens and seed can differ",
+                name=one.written,
+                value=one.value,
+            )
+    return _build(component, given)
+
+
+def spread(
+    component: type[Component], option: str, given: Given | None, prompts: int
+) -> tuple[int | None, ...]:
+    """Return the checked value of a whole number for all prompts, or that for each.
+
+    Raises:
+        OptionError: A value is wrong, or there are not as many as prompts.
+    """
+    one = given or Given(option, None)
+    column = _column(component, option, one.value)
+    values = (one.value,) if column is None else column.checked(one.written, prompts).values
+    return tuple(
+        getattr(_build(component, {option: Given(one.written, value)}), option) for value in values
+    )
+
+
+def make_variants(
+    component: type[C], given: Mapping[str, Given], prompts: int
+) -> tuple[C | None, ...]:
+    """Make a component for all prompts, or one for each; `None` where it is off.
+
+    Prompts with equal options share one object.
+
+    Raises:
+        OptionError: An option is wrong, there are not as many values as prompts, or the option
+            that turns the component on is missing.
+    """
+    switch = component.switch()
+    if switch is None or switch not in given:
+        first = next(iter(given.values()))
+        raise OptionError(
+            f"{first.written} needs {switch}, which turns {component.name} on",
+            name=first.written,
+            value=first.value,
+            expected=switch or "",
+        )
+    columns = {}
+    for option, one in given.items():
+        column = _column(component, option, one.value)
+        if column is not None:
+            columns[option] = column.checked(one.written, prompts).values
+    if not columns:
+        return (_variant(component, switch, given),)
+    variants = []
+    for prompt in range(prompts):
+        own = {option: Given(given[option].written, columns[option][prompt]) for option in columns}
+        try:
+            variants.append(_variant(component, switch, {**given, **own}))
+        except OptionError as error:
+            raise OptionError(
+                f"prompt {prompt}: {error}",
+                name=error.name,
+                value=error.value,
+                expected=error.expected,
+            ) from error
+    return shared(variants)
+
+
+def shared(variants: list[C | None]) -> tuple[C | None, ...]:
+    """Put one object in the place of equal ones, and one variant where all are equal.
+
+    >>> shared([None, None, None])
+    (None,)
+    """
+    first: dict[C | None, C | None] = {}
+    merged = tuple(first.setdefault(variant, variant) for variant in variants)
+    return merged if len(first) > 1 else merged[:1]
+
+
+def _column(component: type[Component], option: str, value: object) -> Each | None:
+    """Return the values for each prompt: marked as such, or a list where a number belongs."""
+    if isinstance(value, list | tuple):
+        number = is_plain_number(component.model_fields[option].annotation)
+        return Each(tuple(value)) if number else None
+    return value if isinstance(value, Each) else None
+
+
+def _variant(component: type[C], switch: str, given: Mapping[str, Given]) -> C | None:
+    """Make the component one prompt has; `None` if its switch is neutral."""
+    value = given[switch].value
+    field = component.model_fields[switch]
+    if value is None and not allows_none(field.annotation):
+        return None
+    default = neutral(field)
+    if len(given) == 1 and type(value) is type(default) and component.is_neutral(value):
+        return None
+    made = _build(component, given)
+    return None if component.is_neutral(getattr(made, switch)) else made
+
+
+def _build(component: type[C], given: Mapping[str, Given]) -> C:
+    """Construct a component; `None` for an option that has no such value means its default."""
+    values = {
+        option: one.value
+        for option, one in given.items()
+        if one.value is not None or allows_none(component.model_fields[option].annotation)
+    }
+    try:
+        return component(**values)
+    except OptionError as error:
+        written = given[error.name].written if error.name in given else error.name
+        raise OptionError(
+            str(error).replace(error.name, written, 1),
+            name=written,
+            value=error.value,
+            expected=error.expected,
+        ) from error
+    except Exception as error:
+        raise PluginContractError(
+            f"{component.name} refused its options with {type(error).__name__}: {error}",
+            plugin=component.name,
+        ) from error

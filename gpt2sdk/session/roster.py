@@ -1,0 +1,71 @@
+"""The roster: the rows and everything that follows them, moved together."""
+
+from collections.abc import Sequence
+
+from gpt2sdk.components.records import Prompt
+from gpt2sdk.components.rows import Board
+from gpt2sdk.session.branch import Branch
+from gpt2sdk.session.delivery import Delivery
+from gpt2sdk.session.follower import Follower
+from gpt2sdk.session.memory import Memory
+
+
+class Roster:
+    """Carries every verb out on the rows and on all that is kept of them.
+
+    Attributes:
+        board: The rows.
+        memory: What components remember of them.
+        delivery: What of them is on its way to the caller.
+        branches: What models know of them; the session's own comes first.
+    """
+
+    def __init__(self, board: Board, delivery: Delivery) -> None:
+        self.board = board
+        self.memory = Memory()
+        self.delivery = delivery
+        self.branches: list[Branch] = []
+        self._followers: list[Follower] = []
+
+    def join(self, follower: Follower) -> None:
+        """Let a follower that was made just now catch up with the rows there are."""
+        for place, row in enumerate(self.board.rows):
+            follower.admit(place, row.prompt)
+        self.line_up()
+
+    def line_up(self) -> None:
+        """Put the followers in the order that `append` needs.
+
+        What judges a token by the logits it was picked from comes before the branches, which
+        drop them; the branches come before the board, whose lengths they still need.
+        """
+        followers: list[Follower] = [*self.memory.columns]
+        if self.delivery.logprobs is not None:
+            followers.append(self.delivery.logprobs)
+        if self.delivery.transcript is not None:
+            followers.append(self.delivery.transcript)
+        self._followers = [*followers, self.delivery, *self.branches]
+
+    def admit(self, place: int, prompt: Prompt, lane: int) -> None:
+        """Put a fresh row at `place`."""
+        self.board.admit(place, prompt, lane)
+        for follower in self._followers:
+            follower.admit(place, prompt)
+
+    def append(self, tokens: Sequence[int]) -> None:
+        """Append one token to each row; -1 leaves a row as it is."""
+        for follower in self._followers:
+            follower.append(tokens)
+        self.board.append(tokens)
+
+    def fork(self, parents: Sequence[int]) -> None:
+        """Rows become copies of `rows[parents]`."""
+        for follower in self._followers:
+            follower.fork(parents)
+        self.board.fork(parents)
+
+    def rewind(self, counts: Sequence[int]) -> None:
+        """Take back each row's last tokens."""
+        self.board.rewind(counts)
+        for follower in self._followers:
+            follower.rewind(counts)

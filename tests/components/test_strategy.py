@@ -1,0 +1,50 @@
+"""Strategies made of generator functions."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import pytest
+from pydantic import Field
+
+from gpt2sdk import OptionError, Session, Step, Strategy, strategy
+from gpt2sdk.defaults import Greedy
+from gpt2sdk.session.decoding import DecodingSession
+from gpt2sdk.session.plan import Plan
+from gpt2sdk.testing import Letters, TableModel
+
+
+@strategy(rows_independent=True, hold=lambda width: width + 1, draws=False, wants={"hidden_states"})
+def wide(session: Session, *, width: Annotated[int, Field(ge=1)] = 4) -> Iterator[Step]:
+    """Go wide."""
+    yield width
+
+
+def test_the_function_makes_a_component_of_its_name():
+    made = wide.component(width=3)
+
+    assert isinstance(made, Strategy)
+    assert (made.name, made.width, made.rows_independent, made.draws) == ("wide", 3, True, False)
+    assert made.wants == {"hidden_states"}
+    assert type(made).__doc__ == "Go wide."
+
+
+def test_hold_may_depend_on_the_options():
+    assert wide.component(width=3).hold() == 4
+
+
+def test_it_stays_callable_and_its_options_are_checked():
+    letters, model = Letters(), TableModel()
+    session = DecodingSession(model, letters, letters, [], Plan(wide.component(), Greedy()))
+
+    assert list(wide(session, width=2)) == [2]
+    assert list(wide.component(width=5).decode(session)) == [5]
+    with pytest.raises(OptionError, match="width should be greater than or equal to 1, got 0"):
+        wide(session, width=0)
+
+
+def test_parameters_must_be_options():
+    with pytest.raises(TypeError, match="size must be keyword-only and annotated"):
+
+        @strategy()
+        def loose(session: Session, size: int) -> Iterator[Step]:
+            yield size

@@ -1,0 +1,115 @@
+"""Tokens to text as they come."""
+
+from gpt2sdk import Prompt, TextCriterion, TextEnd
+from gpt2sdk.streaming import Transcript, spell
+from gpt2sdk.testing import Letters
+
+LETTERS = Letters("abcd")
+END = 4
+
+
+class Until(TextCriterion):
+    stop: str = ""
+
+    def search(self, text, start):
+        found = text.find(self.stop, start)
+        hold = max((n for n in range(1, len(self.stop)) if text.endswith(self.stop[:n])), default=0)
+        return TextEnd(found if found >= 0 else None, hold)
+
+
+class Halves:
+    """Each character is two tokens of one half."""
+
+    def start(self, prompt=()):
+        return None
+
+    def step(self, state, token):
+        return (token, "") if state is None else (None, "abcd"[state])
+
+    def finish(self, state):
+        return "" if state is None else "?"
+
+
+def transcript(*criteria, decoder=LETTERS):
+    out = Transcript(decoder, frozenset([END]), lambda _prompt: criteria)
+    out.admit(0, Prompt(0, (0,)))
+    return out
+
+
+def write(out, tokens):
+    for token in tokens:
+        out.append([token])
+
+
+def test_text_is_certain_as_it_is_written():
+    out = transcript()
+    write(out, [0, 1])
+
+    assert out.certain(0, 0) == "ab"
+    assert out.certain(0, 0) == ""
+
+
+def test_the_last_tokens_wait_where_they_may_be_taken_back():
+    out = transcript()
+    write(out, [0, 1, 2])
+
+    assert out.certain(0, 2) == "a"
+    assert out.rest(0) == "bc"
+
+
+def test_the_beginning_of_a_stop_string_waits_and_comes_out_when_it_was_none():
+    out = transcript(Until(stop="bcd"))
+    write(out, [0, 1, 2])
+    early = out.certain(0, 0)
+    write(out, [0])
+
+    assert (early, out.certain(0, 0)) == ("a", "bca")
+
+
+def test_a_stop_string_across_tokens_ends_the_text_before_it():
+    out = transcript(Until(stop="bc"))
+    write(out, [0, 1, 2])
+
+    assert out.rows[0].end == (1, "stop_string")
+    assert out.final(0) == "a"
+    assert out.certain(0, 0) == "a"
+
+
+def test_rewinding_takes_an_end_back_and_finds_it_again():
+    out = transcript(Until(stop="bc"))
+    write(out, [0, 1, 2])
+    out.rewind([1])
+    taken_back = out.rows[0].end, out.rows[0].text
+    write(out, [2])
+
+    assert taken_back == (None, "ab")
+    assert out.rows[0].end == (1, "stop_string")
+
+
+def test_an_end_token_has_no_text():
+    out = transcript()
+    write(out, [0, END])
+
+    assert out.final(0) == "a"
+
+
+def test_half_a_character_waits_and_an_unfinished_one_shows_at_the_end():
+    out = transcript(decoder=Halves())
+    write(out, [0, 0, 1])
+
+    assert out.certain(0, 0) == "a"
+    assert out.final(0) == "a?"
+
+
+def test_copies_write_on_by_themselves():
+    out = transcript()
+    write(out, [0])
+    out.fork([0, 0])
+    out.append([1, 2])
+
+    assert [row.text for row in out.rows] == ["ab", "ac"]
+
+
+def test_spelling_at_once_gives_the_streamed_text():
+    assert spell(LETTERS, [0], [1, 2, 3]) == "bcd"
+    assert spell(Halves(), [0], [1, 1, 2]) == "b?"
