@@ -144,8 +144,7 @@ def load(  # noqa: PLR0913 - four of them are the hub's, and what its users expe
     check_tokenizer(tokenizer, checkpoint.config)
     chosen, why = (wanted, ()) if wanted else auto_dtype(checkpoint, on)
     model = load_model(checkpoint, device=on, dtype=chosen)
-    config = checkpoint.config.model_copy(update={"dtype": str(chosen).removeprefix("torch.")})
-    return Loaded(model, tokenizer, config, source, (*checkpoint.notes, *why))
+    return Loaded(model, tokenizer, model.config, source, (*checkpoint.notes, *why))
 
 
 def locate(

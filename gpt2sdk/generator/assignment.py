@@ -169,5 +169,5 @@ def _own_options(component: str, registry: Registry) -> str:
     for offer in registry.named(component):
         fields = list(offer.component.model_fields)
         if fields:
-            return f"{component} is {role_name(offer.roles[0])} with the options {listing(fields)}"
+            return f"{component} is a {role_name(offer.roles[0])} with the options {listing(fields)}"
     return ""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from operator import itemgetter
 from typing import TypeVar
 
 from gpt2sdk.components.callables import as_criterion, as_processor, name_of
@@ -53,13 +52,12 @@ class Place:
         )
 
 
-def listed(option: str, value: object, first: int = 0) -> list[Place]:
+def listed(option: str, value: object) -> list[Place]:
     """Return what `processors=[…]` or `stopping=[…]` holds, callables wrapped.
 
     Args:
         option: The list's name.
         value: The list; lists in it are unfolded.
-        first: The number of its first element among all lists.
 
     Raises:
         OptionError: Something in it is neither a component of a fitting role nor a callable.
@@ -72,7 +70,7 @@ def listed(option: str, value: object, first: int = 0) -> list[Place]:
             value=value,
         )
     return [
-        Place((_component(option, item),), f"{option}[{number}]", first + number)
+        Place((_component(option, item),), f"{option}[{number}]", number)
         for number, item in enumerate(_unfolded(value))
     ]
 
@@ -105,17 +103,9 @@ def ordered(places: Sequence[Place]) -> list[Place]:
     Processors come first, by stage, rank and name, with the listed ones as a block between
     CONSTRAIN and TEMPERATURE; then criteria, constraints first, by name, listed ones behind.
     """
-    processors = [
-        (_processor_key(place.component, place), place)
-        for place in places
-        if isinstance(place.component, LogitsProcessor)
-    ]
-    processors.sort(key=itemgetter(0))
-    criteria = [p for p in places if not isinstance(p.component, LogitsProcessor)]
-    criteria.sort(key=_criterion_key)
     seen: dict[str, int] = {}
     named = []
-    for place in [*(place for _, place in processors), *criteria]:
+    for place in sorted(places, key=_order):
         name = name_of(place.component)
         count = seen.get(name, 0)
         seen[name] = count + 1
@@ -123,17 +113,14 @@ def ordered(places: Sequence[Place]) -> list[Place]:
     return named
 
 
-def _processor_key(component: LogitsProcessor, place: Place) -> tuple[int, int, int, str]:
-    if place.listed is not None:
-        return Stage.CONSTRAIN, 1, place.listed, ""
-    return component.stage, 0, component.rank, component.name
-
-
-def _criterion_key(place: Place) -> tuple[bool, int, str]:
-    component = place.component
+def _order(place: Place) -> tuple[int, bool, int, str]:
+    """Return what places are sorted by; criteria stand behind all stages."""
+    component, listed = place.component, place.listed is not None
+    if isinstance(component, LogitsProcessor):
+        stage = Stage.CONSTRAIN if listed else component.stage
+        return stage, listed, component.rank if place.listed is None else place.listed, component.name
     reason = component.reason if isinstance(component, StoppingCriterion) else ""
-    position = -1 if place.listed is None else place.listed
-    return not reason.startswith("constraint"), position, component.name
+    return len(Stage) + (not reason.startswith("constraint")), listed, place.listed or 0, component.name
 
 
 def check_no_twins(places: Sequence[Place]) -> None:

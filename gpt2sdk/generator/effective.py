@@ -101,6 +101,10 @@ def column_of(place: Place, option: str) -> object:
 
 def _versions(components: Iterable[Component], registry: Registry) -> dict[str, str]:
     """Return the versions of the distributions that the components come from."""
-    origins = {registry.origin(type(component)) for component in components} - {None}
-    found = {origin.distribution: origin.version for origin in origins if origin is not None}
+    origins = {registry.origin(type(component)) for component in components}
+    found = {
+        origin.distribution: origin.version
+        for origin in origins
+        if origin is not None and origin.distribution
+    }
     return {"gpt2sdk": __version__} | dict(sorted(found.items()))

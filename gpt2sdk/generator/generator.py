@@ -67,11 +67,7 @@ class Generator:
         self.eos_token_ids = frozenset(own if eos_token_ids is None else eos_token_ids)
         self.registry = registry or default_registry()
         self.notes = tuple(notes)
-        if decoder is None and not isinstance(tokenizer, Tokenizer):
-            kind = type(tokenizer).__name__
-            message = f"decoder is missing: expected one, since {kind} is no gpt2sdk Tokenizer"
-            raise OptionError(message, name="decoder")
-        self._decoder = decoder or Detokenizer(tokenizer)
+        self._decoder = decoder or _decoder_of(tokenizer)
 
     @classmethod
     def from_pretrained(  # noqa: PLR0913 - half of them are the hub's, under its own names
@@ -208,3 +204,11 @@ class Generator:
             streaming=streaming,
             cancelled=cancel.is_set,
         )
+
+
+def _decoder_of(tokenizer: Language) -> TextDecoder:
+    if isinstance(tokenizer, Tokenizer):
+        return Detokenizer(tokenizer)
+    kind = type(tokenizer).__name__
+    message = f"decoder is missing: expected one, since {kind} is no gpt2sdk Tokenizer"
+    raise OptionError(message, name="decoder")

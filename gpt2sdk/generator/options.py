@@ -17,7 +17,7 @@ from gpt2sdk.generator.choice import choose_drafter, choose_sampler, choose_stra
 from gpt2sdk.generator.effective import effective
 from gpt2sdk.generator.given import Given, read
 from gpt2sdk.generator.settings import Settings
-from gpt2sdk.generator.variants import make, make_variants, spread
+from gpt2sdk.generator.variants import identity, is_on, make, make_variants, spread
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.rng import derive, fresh_seed
 from gpt2sdk.session.plan import Link, Plan
@@ -145,7 +145,7 @@ def _led(leads: _Leads) -> list[Place]:
     return [
         Place((lead,), setting)
         for setting, lead in leads.by_setting().items()
-        if isinstance(lead, LogitsProcessor | StoppingCriterion | TextCriterion)
+        if isinstance(lead, LogitsProcessor | StoppingCriterion | TextCriterion) and is_on(lead)
     ]
 
 
@@ -166,10 +166,10 @@ def _merged(lists: Mapping[str, list[Place]]) -> list[Place]:
     A component that masks and stops may stand in both lists, and has one place.
     """
     merged: list[Place] = []
-    processors = {place.component for place in lists.get("processors", ())}
+    processors = {identity(place.component) for place in lists.get("processors", ())}
     for name, places in lists.items():
         for place in places:
-            if name == "processors" or place.component not in processors:
+            if name == "processors" or identity(place.component) not in processors:
                 merged.append(replace(place, listed=len(merged)))
     return merged
 

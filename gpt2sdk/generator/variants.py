@@ -8,6 +8,7 @@ from gpt2sdk.errors import OptionError, PluginContractError
 from gpt2sdk.generator.each import Each
 from gpt2sdk.generator.field import allows_none, is_plain_number
 from gpt2sdk.generator.given import Given
+from gpt2sdk.plugins.inspection import said
 
 C = TypeVar("C", bound=Component)
 
@@ -93,9 +94,24 @@ def shared(variants: list[C | None]) -> tuple[C | None, ...]:
     >>> shared([None, None, None])
     (None,)
     """
-    first: dict[C | None, C | None] = {}
-    merged = tuple(first.setdefault(variant, variant) for variant in variants)
+    first: dict[object, C | None] = {}
+    merged = tuple(first.setdefault(identity(variant), variant) for variant in variants)
     return merged if len(first) > 1 else merged[:1]
+
+
+def is_on(component: Component) -> bool:
+    """Whether a component's switch is not neutral; one without options is always on."""
+    switch = component.switch()
+    return switch is None or not component.is_neutral(getattr(component, switch))
+
+
+def identity(component: Component | None) -> object:
+    """Return what equal components share; one that cannot be hashed equals only itself."""
+    try:
+        hash(component)
+    except TypeError:
+        return id(component)
+    return component
 
 
 def _column(component: type[Component], option: str, value: object) -> Each | None:
@@ -116,7 +132,7 @@ def _variant(component: type[C], switch: str, given: Mapping[str, Given]) -> C |
     if len(given) == 1 and type(value) is type(default) and component.is_neutral(value):
         return None
     made = _build(component, given)
-    return None if component.is_neutral(getattr(made, switch)) else made
+    return made if is_on(made) else None
 
 
 def _build(component: type[C], given: Mapping[str, Given]) -> C:
@@ -138,6 +154,6 @@ def _build(component: type[C], given: Mapping[str, Given]) -> C:
         ) from error
     except Exception as error:
         raise PluginContractError(
-            f"{component.name} refused its options with {type(error).__name__}: {error}",
+            f"{component.name} refused its options with {said(error)}",
             plugin=component.name,
         ) from error
