@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from gpt2sdk.components.component import Component
 from gpt2sdk.components.drafter import Drafter
@@ -146,16 +145,14 @@ def _not_chosen(given: Given, owners: Sequence[Offer]) -> OptionError:
 
 def unknown(given: Given, registry: Registry) -> OptionError:
     """The error for a name that nothing has, with the nearest ones and how to get it."""
-    owner, _, option = spelled(given.written).rpartition(".")
-    hint = registry.remedy(owner or option) or _own_options(option, registry)
-    if not hint:
-        names = {name for offer in registry.offers() for name in offer.component.model_fields}
-        dotted = {
-            f"{o.name}.{name}" for o in registry.offers() for name in o.component.model_fields
-        }
-        known = sorted(names | set(Settings.model_fields) | (dotted if owner else set()))
-        near = get_close_matches(spelled(given.written), known, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "`gpt2sdk options` lists them all"
+    name = spelled(given.written)
+    owner, _, option = name.rpartition(".")
+    hint = (
+        registry.remedy(owner or option)
+        or _own_options(option, registry)
+        or registry.nearest(name, _names(registry, dotted=bool(owner)))
+        or "`gpt2sdk options` lists them all"
+    )
     return OptionError(
         f"there is no option {given.written}: {hint}",
         name=given.written,
@@ -164,10 +161,21 @@ def unknown(given: Given, registry: Registry) -> OptionError:
     )
 
 
+def _names(registry: Registry, *, dotted: bool) -> set[str]:
+    """Return every option there is, as `component.option` where that is how one was written."""
+    return set(Settings.model_fields) | {
+        f"{offer.name}.{option}" if dotted else option
+        for offer in registry.offers()
+        for option in offer.component.model_fields
+    }
+
+
 def _own_options(component: str, registry: Registry) -> str:
     """Say which options a component has, where its name was taken for one."""
     for offer in registry.named(component):
         fields = list(offer.component.model_fields)
         if fields:
-            return f"{component} is a {role_name(offer.roles[0])} with the options {listing(fields)}"
+            return (
+                f"{component} is a {role_name(offer.roles[0])} with the options {listing(fields)}"
+            )
     return ""

@@ -115,12 +115,14 @@ def ordered(places: Sequence[Place]) -> list[Place]:
 
 def _order(place: Place) -> tuple[int, bool, int, str]:
     """Return what places are sorted by; criteria stand behind all stages."""
-    component, listed = place.component, place.listed is not None
+    component, number = place.component, place.listed
     if isinstance(component, LogitsProcessor):
-        stage = Stage.CONSTRAIN if listed else component.stage
-        return stage, listed, component.rank if place.listed is None else place.listed, component.name
+        if number is None:
+            return component.stage, False, component.rank, component.name
+        return Stage.CONSTRAIN, True, number, ""
     reason = component.reason if isinstance(component, StoppingCriterion) else ""
-    return len(Stage) + (not reason.startswith("constraint")), listed, place.listed or 0, component.name
+    behind = len(Stage) if reason.startswith("constraint") else len(Stage) + 1
+    return behind, number is not None, number or 0, component.name
 
 
 def check_no_twins(places: Sequence[Place]) -> None:

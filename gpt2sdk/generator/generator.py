@@ -4,9 +4,9 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import torch
-from typing_extensions import Self
 
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.records import Result
@@ -102,7 +102,9 @@ class Generator:
         """
         registry = Registry(plugins) if plugins else default_registry()
         sources = [
-            registry.find(ModelSource, offer.name)() for offer in registry.offers(ModelSource)
+            source
+            for offer in registry.offers(ModelSource)
+            if isinstance(source := offer.component(), ModelSource)
         ]
         loaded = load(
             name,

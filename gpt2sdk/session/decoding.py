@@ -197,9 +197,7 @@ class DecodingSession(Session):
     def rewind(self, counts: Sequence[int] | Counts) -> None:
         backs: list[int] = counts.tolist() if isinstance(counts, Tensor) else list(counts)
         self._check_rows(len(backs), "rewind")
-        for place, count in enumerate(backs):
-            self._check_rewind(place, count)
-        self._roster.rewind(backs)
+        self._roster.rewind(backs, self._hold)
         self._waiting.clear()
 
     @override
@@ -375,20 +373,6 @@ class DecodingSession(Session):
         if count != len(self._board.rows):
             message = f"{verb} was given {count} rows, expected {len(self._board.rows)}"
             raise PluginContractError(message)
-
-    def _check_rewind(self, place: int, count: int) -> None:
-        row = self._board.rows[place]
-        if not 0 <= count <= row.grown:
-            message = f"row {place} has {row.grown} new tokens, {count} cannot be taken back"
-            raise PluginContractError(message)
-        if count and self._hold is not None:
-            certain = row.peak - self._hold
-            if row.grown - count < certain or self._delivery.handed[place]:
-                message = (
-                    f"row {place} takes back {count} tokens, but its text was certain up to token "
-                    f"{certain}: declare @strategy(hold={count}) or more"
-                )
-                raise PluginContractError(message)
 
     def _judge(self, place: int) -> tuple[Tensor, int] | None:
         """The model's own logits for a row's next token."""

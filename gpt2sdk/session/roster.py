@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from gpt2sdk.components.records import Prompt
 from gpt2sdk.components.rows import Board
+from gpt2sdk.errors import PluginContractError
 from gpt2sdk.session.branch import Branch
 from gpt2sdk.session.delivery import Delivery
 from gpt2sdk.session.follower import Follower
@@ -64,8 +65,33 @@ class Roster:
             follower.fork(parents)
         self.board.fork(parents)
 
-    def rewind(self, counts: Sequence[int]) -> None:
-        """Take back each row's last tokens."""
+    def rewind(self, counts: Sequence[int], hold: int | None) -> None:
+        """Take back each row's last tokens.
+
+        Args:
+            counts: How many of each row.
+            hold: How many last tokens of a row are uncertain; `None` for all of them.
+
+        Raises:
+            PluginContractError: A count reaches into the prompt, or behind what was certain.
+        """
+        for place, count in enumerate(counts):
+            self._check_rewind(place, count, hold)
         self.board.rewind(counts)
         for follower in self._followers:
             follower.rewind(counts)
+
+    def _check_rewind(self, place: int, count: int, hold: int | None) -> None:
+        row = self.board.rows[place]
+        if not 0 <= count <= row.grown:
+            message = f"row {place} has {row.grown} new tokens, {count} cannot be taken back"
+            raise PluginContractError(message)
+        if not count or hold is None:
+            return
+        certain = row.peak - hold
+        if row.grown - count < certain or self.delivery.handed[place]:
+            message = (
+                f"row {place} takes back {count} tokens, but its text was certain up to token "
+                f"{certain}: declare @strategy(hold={count}) or more"
+            )
+            raise PluginContractError(message)
