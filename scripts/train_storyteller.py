@@ -1,0 +1,113 @@
+"""Train the storyteller: a small GPT-2 that tells fairy tales.
+
+`python scripts/train_storyteller.py corpus output` reads `train.txt` and `valid.txt` of the corpus
+folder and leaves the model in `output/storyteller`. Stopped by Ctrl-C, a signal or a crash, the
+same command goes on from the latest checkpoint. Two processes of one thread each make the same
+steps, and share busy cores better than two threads:
+
+    OMP_NUM_THREADS=1 torchrun --nproc_per_node 2 scripts/train_storyteller.py corpus output
+"""
+
+import argparse
+import json
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+
+from gpt2sdk import GPT2Config
+from gpt2sdk.gpt2 import GPT2, Tokenizer, save_pretrained
+from gpt2sdk_train import (
+    Event,
+    Objective,
+    PackedTokens,
+    Stepped,
+    TrainingSettings,
+    read_documents,
+    score,
+    train,
+    train_tokenizer,
+)
+
+VOCABULARY = 4096
+CONTEXT = 512
+SETTINGS = TrainingSettings(
+    steps=2200,
+    batch_size=16,  # of 512 tokens each
+    micro_batch_size=4,
+    optimizer="muon",
+    learning_rate=3e-3,
+    warmup_steps=50,
+    schedule="trapezoid",
+    weight_decay=0.1,
+    mixed_precision="bf16",
+    evaluate_every=100,
+    save_every=50,
+    seed=1,
+)
+
+
+def make_model(tokenizer: Tokenizer) -> GPT2:
+    """Make the model with fresh weights: 6 blocks, 5.9 million parameters."""
+    config = GPT2Config(
+        vocab_size=VOCABULARY,
+        n_positions=CONTEXT,
+        n_embd=256,
+        n_layer=6,
+        n_head=4,
+        attn_pdrop=0.0,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    return GPT2(config, seed=1)
+
+
+def report(event: Event) -> None:
+    """Print every tenth step, and all that is not a step."""
+    if not isinstance(event, Stepped) or event.step % 10 == 0:
+        print(time.strftime("%H:%M:%S"), event, flush=True)
+
+
+def final_score(model: GPT2, tokenizer: Tokenizer, documents: list[str]) -> dict[str, float]:
+    """Score the validation text as it is reported: half of each window is context."""
+    packed = PackedTokens.encode(documents, tokenizer)
+    found = score(Objective(model.float()), packed, size=CONTEXT, stride=CONTEXT // 2)
+    return {"bits_per_byte": found.bits_per_byte, "perplexity": found.perplexity}
+
+
+def main() -> None:
+    """Train, round to bfloat16, score and save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("corpus", type=Path, help="folder with train.txt and valid.txt")
+    parser.add_argument("output", type=Path, help="folder of the run")
+    parser.add_argument("--steps", type=int, default=SETTINGS.steps, help="optimizer steps")
+    given = parser.parse_args()
+    # A run that was paused for a day may go on.
+    PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7))
+    documents = read_documents(given.corpus / "train.txt")
+    validation = read_documents(given.corpus / "valid.txt")
+    tokenizer = train_tokenizer(documents, vocab_size=VOCABULARY)
+    model = make_model(tokenizer)
+    settings = SETTINGS.model_copy(update={"steps": given.steps})
+    result = train(
+        model,
+        tokenizer,
+        documents,
+        settings,
+        output=given.output,
+        validation=validation,
+        observers=[report],
+        resume=True,
+    )
+    if result.reason == "finished" and PartialState().is_main_process:
+        model.to(torch.bfloat16)
+        save_pretrained(model, model.config, tokenizer, given.output / "storyteller")
+        figures = {"step": result.best.step, **final_score(model, tokenizer, validation)}
+        (given.output / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+        print(figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Hooks and errors are documented where users look for them."""
+
+import ast
+import inspect
+import re
+
+from gpt2sdk import errors
+
+
+def hook_names(source):
+    """Return the hooks that a source file specifies: functions that are marked `@hookspec`."""
+    return sorted(
+        node.name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef)
+        and node.name.startswith("gpt2sdk_")
+        and any("hookspec" in ast.unparse(decorator) for decorator in node.decorator_list)
+    )
+
+
+def undocumented(names, page):
+    """Return the names that have no heading or reference entry on a page."""
+    entries = set(re.findall(r"^(?:#+ |::: )\S*?(\w+)`?(?:\(.*)?$", page, re.MULTILINE))
+    return [name for name in names if name not in entries]
+
+
+def exceptions():
+    """Return every exception that errors.py defines, with its parents."""
+    return {
+        name: value
+        for name, value in vars(errors).items()
+        if inspect.isclass(value) and issubclass(value, Exception)
+    }
+
+
+def test_every_hook_is_documented(root):
+    names = hook_names((root / "gpt2sdk" / "hookspecs.py").read_text())
+
+    assert names
+    assert [] == undocumented(names, (root / "docs" / "reference" / "hooks.md").read_text())
+
+
+def test_undocumented_hooks_are_found():
+    source = "@hookspec(firstresult=True)\ndef gpt2sdk_new(model): ...\ndef other(): ..."
+
+    assert ["gpt2sdk_new"] == hook_names(source)
+    assert ["gpt2sdk_new"] == undocumented(["gpt2sdk_new"], "gpt2sdk_new in passing\n## gpt2sdk_x")
+    assert [] == undocumented(["gpt2sdk_new"], "::: gpt2sdk.hookspecs.gpt2sdk_new")
+    assert [] == undocumented(["gpt2sdk_new"], "## `gpt2sdk_new(model)`")
+
+
+def test_the_tree_of_errors_is_complete():
+    tree = re.findall(r"(\w+Error)(?: \((\w+)\))?  ", errors.__doc__ + "  ")
+    drawn = {name for name, _ in tree} | {"GPT2SDKError"}
+
+    assert set(exceptions()) == drawn
+    for name, foreign in tree:
+        assert not foreign or foreign in {c.__name__ for c in exceptions()[name].__mro__}
+
+
+def test_every_error_is_on_the_page_and_exported(root):
+    page = (root / "docs" / "reference" / "errors.md").read_text()
+    whole = "::: gpt2sdk.errors\n" in page
+
+    assert whole or [] == undocumented(exceptions(), page)
