@@ -1,0 +1,52 @@
+"""What is generated from the first-party plugins is what they offer now."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from gpt2sdk.plugins.known import KNOWN
+from gpt2sdk.plugins.registry import Registry
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def script():
+    """Return the script that writes the generated files."""
+    path = ROOT / "scripts" / "make_component_stub.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_generated_files_are_up_to_date(script):
+    stale = [path.name for path, text in script.generated().items() if path.read_text() != text]
+
+    assert [] == stale, "run scripts/make_component_stub.py"
+
+
+def test_a_new_component_makes_them_stale(script):
+    offers = script.first_party()
+
+    assert script.stub(offers) != script.stub(offers[:-1] + offers[:1])
+    assert script.known(offers) != script.known(
+        [offer for offer in offers if offer.origin.distribution != "gpt2sdk-sampling"]
+    )
+
+
+def test_every_known_name_says_what_to_install():
+    registry = Registry(discover=False)
+
+    for distribution, names in KNOWN.items():
+        for name in names.split():
+            owners = {d for d, words in KNOWN.items() if name in words.split()}
+            assert any(f"pip install {owner}" in registry.remedy(name) for owner in owners)
+            assert distribution in owners
+
+
+def test_the_core_installs_nothing_for_its_own_names():
+    registry = Registry(discover=False)
+
+    assert "" == registry.remedy("greedy")
