@@ -1,0 +1,46 @@
+"""The one architecture that core ships: network, cache, checkpoint and tokenizer."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gpt2sdk.gpt2.attention import Attend, CausalAttention, Heads
+    from gpt2sdk.gpt2.checkpoint import load_model, open_checkpoint
+    from gpt2sdk.gpt2.export import save_pretrained
+    from gpt2sdk.gpt2.model import GPT2
+    from gpt2sdk.gpt2.tokenizer import Tokenizer
+
+_HOMES = {
+    "gpt2sdk.gpt2.attention": ("Attend", "CausalAttention", "Heads"),
+    "gpt2sdk.gpt2.checkpoint": ("load_model", "open_checkpoint"),
+    "gpt2sdk.gpt2.export": ("save_pretrained",),
+    "gpt2sdk.gpt2.model": ("GPT2",),
+    "gpt2sdk.gpt2.tokenizer": ("Tokenizer",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "GPT2",
+    "Attend",
+    "CausalAttention",
+    "Heads",
+    "Tokenizer",
+    "load_model",
+    "open_checkpoint",
+    "save_pretrained",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use, so that each part is loaded by who needs it."""
+    if name not in _HOME_OF:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

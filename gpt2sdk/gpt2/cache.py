@@ -1,0 +1,209 @@
+"""Keys and values of what was fed: one slot per row, each of its own length, all in place.
+
+Each layer has one buffer `[slots, 2 * heads, places, head_size]`, a slot's keys before its
+values, so that a step writes both at once and a head's keys are read as one stretch of memory.
+A slot is good up to its length; what lies behind it is left over and finite.
+"""
+
+from collections.abc import Sequence
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gpt2sdk.config import GPT2Config
+from gpt2sdk.errors import ContextOverflowError, OptionError
+
+_FIRST_PLACES = 64
+
+
+@final
+class Cache:
+    """A ragged key-value cache that grows by itself, up to the context window.
+
+    On a CPU it holds float32 for 16-bit models too: attention over 16-bit keys takes two to six
+    times as long there, and is less exact (docs/decisions/0004-float32-keys-on-cpus.md).
+
+    Args:
+        slots: How many rows it starts with, all empty.
+        layers: Blocks of the model.
+        heads: Heads of a block.
+        head_size: Width of one.
+        limit: Most tokens a slot can hold.
+    """
+
+    def __init__(self, slots: int, *, layers: int, heads: int, head_size: int, limit: int) -> None:
+        self.layers = layers
+        self.heads = heads
+        self.head_size = head_size
+        self.limit = limit
+        self._lengths = [0] * slots
+        self._places = 0
+        self._buffers: list[Tensor | None] = [None] * layers
+        # How far each slot's memory was ever written, whoever was there.
+        self._used = [0] * slots
+        # How many leading places of two slots are copies of one another.
+        self._shared = np.zeros((slots, slots), dtype=np.int64)
+
+    def fits(self, config: GPT2Config) -> bool:
+        """Whether it was made for a model of these sizes."""
+        mine = self.layers, self.heads, self.head_size, self.limit
+        return mine == (config.n_layer, config.n_head, config.head_size, config.n_positions)
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """How many tokens each slot holds."""
+        return tuple(self._lengths)
+
+    @property
+    def places(self) -> int:
+        """For how many tokens each slot has room by now."""
+        return self._places
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are allocated."""
+        return sum(buffer.nbytes for buffer in self._buffers if buffer is not None)
+
+    def layer(self, index: int, like: Tensor) -> Float[Tensor, "slots parts places size"]:
+        """Return a layer's buffer, made or enlarged if need be.
+
+        Args:
+            index: The layer.
+            like: New keys and values of it, for the device and the type.
+        """
+        buffer = self._buffers[index]
+        if buffer is None or buffer.shape[0] < len(self._used) or buffer.shape[2] < self._places:
+            buffer = self._buffers[index] = self._enlarged(buffer, like)
+        return buffer
+
+    def reserve(self, places: int) -> None:
+        """Make room for that many tokens per slot; each layer follows when it is next asked for."""
+        if places > self._places:
+            self._places = min(self.limit, max(places, 2 * self._places, _FIRST_PLACES))
+
+    def advance(self, counts: Sequence[int]) -> None:
+        """Count the tokens that were written behind each slot's."""
+        for slot, count in enumerate(counts):
+            if count:
+                self._lengths[slot] += count
+                self._used[slot] = max(self._used[slot], self._lengths[slot])
+
+    def fork(self, parents: Sequence[int]) -> None:
+        """Slot `i` becomes a copy of slot `parents[i]`; -1 makes an empty one.
+
+        Only slots that change are touched, and of these only the places that differ: beams that
+        share a long prompt copy what they wrote since they parted.
+
+        Raises:
+            OptionError: If a parent is not a slot.
+        """
+        old = len(self._lengths)
+        for parent in parents:
+            if not -1 <= parent < old:
+                raise _misuse(f"parent {parent}: expected a slot from 0 to {old - 1}, or -1")
+        self._used += [0] * (len(parents) - len(self._used))
+        np.fill_diagonal(self._shared, self._lengths)
+        self._copy(
+            [move for child, parent in enumerate(parents) if (move := self._move(child, parent))]
+        )
+        self._clear([child for child, parent in enumerate(parents) if parent < 0])
+        self._lengths = [self._lengths[parent] if parent >= 0 else 0 for parent in parents]
+        self._shared = self._shared_by(parents)
+
+    def rewind(self, lengths: Sequence[int]) -> None:
+        """Forget what each slot holds beyond its given length.
+
+        Raises:
+            OptionError: If there is not one length per slot, or it is more than the slot holds.
+        """
+        if len(lengths) != len(self._lengths):
+            raise _misuse(f"{len(lengths)} lengths for {len(self._lengths)} slots")
+        for slot, (length, held) in enumerate(zip(lengths, self._lengths, strict=True)):
+            if not 0 <= length <= held:
+                raise _misuse(f"slot {slot}: expected a length from 0 to {held}, got {length}")
+        self._lengths = list(lengths)
+        cut = np.asarray(self._lengths, dtype=np.int64)
+        self._shared = np.minimum(self._shared, np.minimum(cut[:, None], cut))
+
+    def check_room(self, counts: Sequence[int]) -> None:
+        """Make sure that so many more tokens fit into each slot.
+
+        Raises:
+            ContextOverflowError: If a slot would hold more than the context window.
+        """
+        for slot, (held, count) in enumerate(zip(self._lengths, counts, strict=True)):
+            if held + count > self.limit:
+                raise ContextOverflowError(
+                    f"slot {slot} holds {held} tokens and was fed {count} more, but the context "
+                    f"window is {self.limit}: feed fewer, or rewind it",
+                    prompt_tokens=held + count,
+                    limit=self.limit,
+                )
+
+    def _move(self, child: int, parent: int) -> tuple[int, int, int, int] | None:
+        """Say which places a slot must take over: child, parent, first place and end."""
+        if parent < 0 or parent == child:
+            return None
+        start = int(self._shared[child, parent]) if child < len(self._lengths) else 0
+        stop = self._lengths[parent]
+        return (child, parent, start, stop) if start < stop else None
+
+    def _copy(self, moves: Sequence[tuple[int, int, int, int]]) -> None:
+        if not moves:
+            return
+        children, parents, starts, stops = zip(*moves, strict=True)
+        first, count = min(starts), max(stops) - min(starts)
+        for index, buffer in enumerate(self._buffers):
+            if buffer is None:
+                continue
+            part = self.layer(index, buffer).narrow(2, first, count)
+            target = torch.tensor(children, device=buffer.device)
+            source = torch.tensor(parents, device=buffer.device)
+            # Selected before it is written: a slot may be parent and child at once.
+            part.index_copy_(0, target, part.index_select(0, source))
+        for child, _, _, stop in moves:
+            self._used[child] = max(self._used[child], stop)
+
+    def _clear(self, slots: Sequence[int]) -> None:
+        """Zero memory for new rows, so that not even an infinity of a former one gets through."""
+        for slot in slots:
+            if used := self._used[slot]:
+                for buffer in self._buffers:
+                    if buffer is not None:
+                        buffer[slot, :, :used].zero_()
+                self._used[slot] = 0
+
+    def _shared_by(self, parents: Sequence[int]) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+        """Return how many leading places the new slots share.
+
+        For example: slots of 5 and 7 tokens that share 3; parents [1, 1, -1] give slots that share
+        7, and an empty one that shares nothing.
+        """
+        places = np.asarray(parents, dtype=np.int64)
+        shared = np.zeros((len(parents), len(parents)), dtype=np.int64)
+        kept = np.flatnonzero(places >= 0)
+        shared[np.ix_(kept, kept)] = self._shared[np.ix_(places[kept], places[kept])]
+        return shared
+
+    def _enlarged(self, buffer: Tensor | None, like: Tensor) -> Tensor:
+        shape = (len(self._used), 2 * self.heads, self._places, self.head_size)
+        # Not an inference tensor: it is also written where gradients are merely off.
+        with torch.inference_mode(mode=False):
+            new = torch.zeros(shape, dtype=cache_dtype(like), device=like.device)
+        if buffer is not None and (used := max(self._used, default=0)):
+            slots = buffer.shape[0]
+            new[:slots, :, :used] = buffer[:, :, :used]
+        return new
+
+
+def cache_dtype(like: Tensor) -> torch.dtype:
+    """Return the type in which keys and values are held where a model computes like this."""
+    wide = like.device.type == "cpu"
+    return torch.promote_types(like.dtype, torch.float32) if wide else like.dtype
+
+
+def _misuse(problem: str) -> OptionError:
+    return OptionError(f"the cache was misused: {problem}")

@@ -1,0 +1,154 @@
+"""A checkpoint's weights under the model's names, streamed straight into place.
+
+Resolve, plan, stream: `open_checkpoint` looks at names, shapes and ties without reading weights;
+`Checkpoint.slabs` hands out each parameter in `[out, in]` rows, so that who allocates, places or
+quantizes it needs neither the whole tensor nor a second copy.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gpt2sdk.config import GPT2Config
+from gpt2sdk.errors import CheckpointError, PlacementError
+from gpt2sdk.gpt2.layout import EMBEDDING, HEAD, Layout, Place, find_layout, parameter_shapes
+from gpt2sdk.gpt2.model import GPT2
+from gpt2sdk.gpt2.tensors import TensorSource, open_tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Weights that fit a config, ready to be read.
+
+    Attributes:
+        config: The model's sizes; where the file contradicts its ties, these follow the file.
+        source: Where the tensors are.
+        layout: Where each parameter lies there.
+        notes: What a reader of the checkpoint should know, one line each.
+    """
+
+    config: GPT2Config
+    source: TensorSource
+    layout: Layout
+    notes: tuple[str, ...] = ()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The weights' type: what the config says, else what the embedding is stored in."""
+        stored = self.source.infos[self.layout.places[EMBEDDING].key].dtype
+        dtype = getattr(torch, self.config.dtype or stored)
+        if not isinstance(dtype, torch.dtype):
+            raise CheckpointError(f"{self.source.path}: {stored} is no type of numbers")
+        return dtype
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Every parameter's name and shape, matrices `[out, in]`; a tied head is not listed."""
+        return parameter_shapes(self.config)
+
+    def slabs(self, name: str) -> Iterator[Tensor]:
+        """Yield a parameter's consecutive rows, a few MiB at a time, on the CPU.
+
+        Matrices come as `[out, in]`, however they are stored. A slab is good until the next one
+        is asked for, and has the stored type.
+
+        Raises:
+            CheckpointError: If the file cannot be read.
+        """
+        return _place_slabs(self.source, self.layout.places[name])
+
+    def read(self, name: str, *, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """Read one parameter into a new tensor, converted on the way.
+
+        Raises:
+            CheckpointError: If the file cannot be read.
+            PlacementError: If the device has no room for it.
+        """
+        whole = self._allocate(name, device, dtype)
+        start = 0
+        for slab in self.slabs(name):
+            whole[start : start + len(slab)].copy_(slab)
+            start += len(slab)
+        return whole
+
+    def _allocate(self, name: str, device: torch.device, dtype: torch.dtype) -> Tensor:
+        shapes = self.shapes
+        try:
+            return torch.empty(shapes[name], device=device, dtype=dtype)
+        except RuntimeError as error:
+            numbers = sum(torch.Size(shape).numel() for shape in shapes.values())
+            raise PlacementError(
+                f"{device}: no room left for {name}; the weights take "
+                f"{numbers * dtype.itemsize / 2**30:.2f} GiB in all: expected a larger device, a "
+                "smaller dtype, quantization or placement"
+            ) from error
+
+
+def open_checkpoint(path: str | Path, config: GPT2Config | None = None) -> Checkpoint:
+    """Find a model's weights in a folder or file, and check that they fit.
+
+    Args:
+        path: A folder, a weight file or an index of shards.
+        config: The sizes; read from the `config.json` beside the weights unless given.
+
+    Raises:
+        CheckpointError: If files are absent or damaged, or keys don't fit the config.
+    """
+    path = Path(path)
+    folder = path if path.is_dir() else path.parent
+    return fit_checkpoint(open_tensors(path), config or GPT2Config.from_folder(folder))
+
+
+def fit_checkpoint(source: TensorSource, config: GPT2Config) -> Checkpoint:
+    """Check that the tensors of any source fit a config, and follow them in what is tied.
+
+    Raises:
+        CheckpointError: If keys don't fit the config.
+    """
+    layout = find_layout(source, config)
+    notes = [f"{len(layout.dropped)} keys that are no weights were left out"] * bool(layout.dropped)
+    if config.tie_word_embeddings and layout.head is not None:
+        if _same(source, layout.places[EMBEDDING], layout.head):
+            places = {name: place for name, place in layout.places.items() if name != HEAD}
+            layout = Layout(places, None, layout.dropped)
+        else:
+            config = config.model_copy(update={"tie_word_embeddings": False})
+            notes.append("the output head differs from the embedding, so they are not tied")
+    return Checkpoint(config, source, layout, tuple(notes))
+
+
+def load_model(checkpoint: Checkpoint, *, device: torch.device, dtype: torch.dtype) -> GPT2:
+    """Build the model and stream its weights in; at most a slab of them exists twice.
+
+    Raises:
+        CheckpointError: If a file cannot be read.
+        PlacementError: If the device's memory does not suffice.
+    """
+    name = str(dtype).removeprefix("torch.")
+    with torch.device("meta"):
+        model = GPT2(checkpoint.config.model_copy(update={"dtype": name}))
+    weights = {
+        name: checkpoint.read(name, device=device, dtype=dtype) for name in checkpoint.shapes
+    }
+    model.load_state_dict(weights, strict=True, assign=True)
+    return model.requires_grad_(requires_grad=False).eval()
+
+
+def _place_slabs(source: TensorSource, place: Place) -> Iterator[Tensor]:
+    if not place.transposed:
+        yield from source.slabs(place.key)
+        return
+    for slab in source.slabs(place.key, dim=1):
+        # Turning and converting are fast only one at a time, and from contiguous memory.
+        yield slab.contiguous().T.contiguous()
+
+
+def _same(source: TensorSource, one: Place, other: Place) -> bool:
+    """Whether two parameters of one shape hold the same numbers."""
+    if one.key == other.key:
+        return True
+    pairs = zip(_place_slabs(source, one), _place_slabs(source, other), strict=True)
+    return all(torch.equal(left.to(right.dtype), right) for left, right in pairs)

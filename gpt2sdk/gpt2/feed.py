@@ -1,0 +1,310 @@
+"""One call's tokens, packed without padding, and how they attend to their slots of the cache.
+
+All tokens of all slots lie one behind the other in a matrix `[fed, embed]`, so that norms and
+linear layers compute nothing in vain. Only attention sees the slots: neighbours share a kernel
+call, the shorter ones masked, where that costs less than calls of their own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, chain
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gpt2sdk.errors import OptionError
+from gpt2sdk.gpt2.attention import Heads, mix
+from gpt2sdk.gpt2.cache import Cache, cache_dtype
+
+# What a kernel call costs besides its scores (about 8 µs), in scores times the model's width.
+_CALL = 2**16
+
+
+@dataclass(slots=True)
+class Group:
+    """Neighbouring slots that attend in one kernel call.
+
+    Attributes:
+        first: The first slot.
+        span: How many slots there are, idle ones in between included.
+        start: The first slot's first token among the fed ones.
+        stop: The end of the last slot's.
+        new: Most tokens fed to one of the slots.
+        total: Most tokens that one of them then holds.
+        even: Whether every slot is fed `new` tokens.
+        fresh: Whether, besides, all of them were empty: then the cache need not be read.
+        mask: What is added to the scores; `None` for nothing.
+        padded: The fed token at each of `span * new` places; `None` if they lie so already.
+        unpadded: The place of each fed token; `None` likewise.
+    """
+
+    first: int
+    span: int
+    start: int
+    stop: int
+    new: int
+    total: int
+    even: bool
+    fresh: bool
+    mask: Float[Tensor, "span 1 new total"] | None = None
+    padded: Int[Tensor, " places"] | None = None
+    unpadded: Int[Tensor, " fed"] | None = None
+
+
+def group(pasts: Sequence[int], counts: Sequence[int], width: int) -> list[Group]:
+    """Decide which slots attend together.
+
+    A slot joins the ones before it where the scores then computed in vain cost less than a call
+    of its own, and where all are empty and fed the same, since then none are.
+
+    Args:
+        pasts: How many tokens each slot holds.
+        counts: How many each is fed; idle slots none.
+        width: Width of the residual stream.
+
+    Example:
+        >>> together = group([9, 8, 700, 9], [1, 1, 1, 1], width=768)
+        >>> [(part.first, part.span, part.total) for part in together]
+        [(0, 2, 10), (2, 1, 701), (3, 1, 10)]
+    """
+    groups: list[Group] = []
+    fed = 0
+    for slot, (past, new) in enumerate(zip(pasts, counts, strict=True)):
+        if not new:
+            continue
+        if not (groups and _join(groups[-1], slot, past, new, _CALL // width)):
+            groups.append(
+                Group(slot, 1, fed, fed + new, new, past + new, even=True, fresh=not past)
+            )
+        fed += new
+    return groups
+
+
+def _join(group: Group, slot: int, past: int, new: int, most: int) -> bool:
+    """Take the next slot into a group, if it costs at most so many scores in vain."""
+    span = slot + 1 - group.first
+    longest, total = max(group.new, new), max(group.total, past + new)
+    even = group.even and group.new == new and span == group.span + 1
+    fresh = even and group.fresh and not past
+    extra = span * longest * total - group.span * group.new * group.total - new * (past + new)
+    if extra > most and not fresh:
+        return False
+    group.span, group.new, group.total = span, longest, total
+    group.stop += new
+    group.even, group.fresh = even, fresh
+    return True
+
+
+class Feed:
+    """What one call feeds to a cache: tokens, positions, and how they attend; an `Attend`.
+
+    Attributes:
+        tokens: Token ids, slot after slot.
+        positions: Their positions.
+        kept: Which of the fed tokens are scored; `None` for all.
+        groups: Who attends together.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        tokens: Sequence[Sequence[int]],
+        keep: Sequence[int],
+        *,
+        vocab_size: int,
+        like: Tensor,
+    ) -> None:
+        """Check and plan a call; nothing is written yet.
+
+        Args:
+            cache: What is fed.
+            tokens: Token ids for each slot.
+            keep: How many of each slot's last fed positions are scored.
+            vocab_size: Ids are below it.
+            like: A parameter of the model, for the device and the type.
+
+        Raises:
+            OptionError: If there isn't one entry per slot, a token id is out of range, or more
+                positions are to be scored than are fed.
+            ContextOverflowError: If a slot would hold more than the context window.
+        """
+        pasts = cache.lengths
+        self._counts = counts = [len(row) for row in tokens]
+        ids = list(chain.from_iterable(tokens))
+        _check_slots(len(pasts), counts, keep)
+        _check_ids(ids, vocab_size)
+        cache.check_room(counts)
+        cache.reserve(max(map(int.__add__, pasts, counts), default=0))
+        self._cache = cache
+        self.groups = group(pasts, counts, cache.heads * cache.head_size)
+        self._fed = len(ids)
+        self._even = len(self.groups) == 1 and self.groups[0].even and len(set(pasts)) == 1
+        self._past = pasts[0] if pasts else 0
+        self.tokens, self.positions, self._rows = self._place(ids, pasts, like.device)
+        self.kept = _kept(counts, keep, like.device)
+        dtype = cache_dtype(like)
+        for part in self.groups:
+            _add_mask(part, pasts, dtype, like.device)
+            if not part.even:
+                _add_padding(part, counts, like.device)
+
+    def __len__(self) -> int:
+        """How many tokens are fed."""
+        return self._fed
+
+    def __call__(
+        self, layer: int, qkv: Float[Tensor, "fed qkv"], heads: Heads
+    ) -> Float[Tensor, "fed embed"]:
+        """Write a layer's keys and values into the cache, and attend to what is then there."""
+        buffer = self._cache.layer(layer, qkv)
+        parts = qkv.to(buffer.dtype).view(self._fed, 3 * heads.count, heads.size)
+        if self._rows is None:
+            mixed = self._attend_evenly(buffer, parts, heads)
+        else:
+            new = parts.narrow(1, heads.count, 2 * heads.count)
+            buffer.view(-1, heads.size)[self._rows.to(buffer.device)] = new
+            mixed = torch.cat([_attend(part, buffer, parts, heads) for part in self.groups])
+        return mixed.to(qkv.dtype)
+
+    def take(self, x: Float[Tensor, "fed embed"]) -> Float[Tensor, "kept embed"]:
+        """Return the scored positions, in new memory or the same."""
+        return x if self.kept is None else x.index_select(0, self.kept.to(x.device))
+
+    def finish(self) -> None:
+        """Let the cache count what was written."""
+        self._cache.advance(self._counts)
+
+    def _place(
+        self, ids: list[int], pasts: Sequence[int], device: torch.device
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return ids, positions and, unless one slice takes them all, rows of the buffer."""
+        positions: list[int] = []
+        for past, count in zip(pasts, self._counts, strict=True):
+            positions.extend(range(past, past + count))
+        if self._even:
+            tokens, places = torch.tensor([ids, positions], device=device)
+            return tokens, places, None
+        room, parts = self._cache.places, 2 * self._cache.heads
+        slots: list[int] = []
+        for slot, count in enumerate(self._counts):
+            slots += [slot * parts * room] * count
+        columns = torch.tensor([ids, positions, slots], dtype=torch.int64, device=device)
+        tokens, places, first = columns
+        rows = (places + first)[:, None] + torch.arange(parts, device=device) * room
+        return tokens, places, rows
+
+    def _attend_evenly(self, buffer: Tensor, parts: Tensor, heads: Heads) -> Tensor:
+        """Do what is to do where all slots are as long and are fed as much."""
+        part = self.groups[0]
+        fed = parts.view(part.span, part.new, *parts.shape[1:]).transpose(1, 2)
+        new = fed.narrow(1, heads.count, 2 * heads.count)
+        held = _slots(buffer, part)
+        held.narrow(2, self._past, part.new).copy_(new)
+        return _mix(part, fed, new if part.fresh else held.narrow(2, 0, part.total), heads)
+
+
+def _attend(part: Group, buffer: Tensor, parts: Tensor, heads: Heads) -> Float[Tensor, "of embed"]:
+    """Let a group attend to its slots."""
+    parts = parts.narrow(0, part.start, part.stop - part.start)
+    if part.padded is not None:
+        parts = parts.index_select(0, part.padded.to(parts.device))
+    fed = parts.view(part.span, part.new, *parts.shape[1:]).transpose(1, 2)
+    if part.fresh:
+        held = fed.narrow(1, heads.count, 2 * heads.count)
+    else:
+        held = _slots(buffer, part).narrow(2, 0, part.total)
+    rows = _mix(part, fed, held, heads)
+    return rows if part.unpadded is None else rows.index_select(0, part.unpadded.to(rows.device))
+
+
+def _mix(
+    part: Group,
+    fed: Float[Tensor, "span parts new size"],
+    held: Float[Tensor, "span pairs total size"],
+    heads: Heads,
+) -> Float[Tensor, "places embed"]:
+    count = heads.count
+    query, key, value = (
+        fed.narrow(1, 0, count),
+        held.narrow(1, 0, count),
+        held.narrow(1, count, count),
+    )
+    mask = None if part.mask is None else part.mask.to(query)
+    mixed = mix(query, key, value, heads, mask=mask, causal=part.fresh)
+    return mixed.transpose(1, 2).reshape(part.span * part.new, -1)
+
+
+def _slots(buffer: Tensor, part: Group) -> Float[Tensor, "span pairs places size"]:
+    if part.span == buffer.shape[0]:
+        return buffer
+    return buffer.narrow(0, part.first, part.span)
+
+
+def _add_mask(part: Group, pasts: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:
+    """Hide from each new token what stands behind it, unless nothing does.
+
+    For example, 2 new tokens of a slot that holds 2, beside one that will hold 6 in total:
+    `0 0 0 ∞ ∞ ∞` and `0 0 0 0 ∞ ∞`, with −∞ for ∞.
+    """
+    held = pasts[part.first : part.first + part.span]
+    if part.fresh or (part.new == 1 and held.count(part.total - 1) == part.span):
+        return
+    last = torch.tensor(held, device=device)[:, None] + torch.arange(part.new, device=device)
+    hidden = torch.arange(part.total, device=device) > last[:, None, :, None]
+    part.mask = torch.zeros(hidden.shape, dtype=dtype, device=device)
+    part.mask.masked_fill_(hidden, -torch.inf)
+
+
+def _add_padding(part: Group, counts: Sequence[int], device: torch.device) -> None:
+    """Say where the fed tokens go in a rectangle of slots and new tokens; the rest repeats one.
+
+    For example, 2 and 1 new tokens: padded 0 1 2 2, unpadded 0 1 2.
+    """
+    padded: list[int] = []
+    unpadded: list[int] = []
+    fed = 0
+    for place, count in enumerate(counts[part.first : part.first + part.span]):
+        first = part.new * place
+        unpadded += range(first, first + count)
+        padded += range(fed, fed + count)
+        fed += count
+        padded += [fed - 1] * (part.new - count)
+    part.padded = torch.tensor(padded, device=device)
+    part.unpadded = torch.tensor(unpadded, device=device)
+
+
+def _kept(counts: Sequence[int], keep: Sequence[int], device: torch.device) -> Tensor | None:
+    if list(keep) == counts:
+        return None
+    kept: list[int] = []
+    for stop, count in zip(accumulate(counts), keep, strict=True):
+        kept += range(stop - count, stop)
+    return torch.tensor(kept, dtype=torch.int64, device=device)
+
+
+def _check_slots(slots: int, counts: Sequence[int], keep: Sequence[int]) -> None:
+    if not slots == len(counts) == len(keep):
+        raise OptionError(
+            f"expected tokens and keep for {slots} slots, got {len(counts)} and {len(keep)}"
+        )
+    for slot, (count, kept) in enumerate(zip(counts, keep, strict=True)):
+        if not 0 <= kept <= count:
+            raise OptionError(
+                f"slot {slot}: expected to keep 0 to {count} of the tokens fed, got {kept}",
+                name="keep",
+                value=kept,
+                expected=f"0 to {count}",
+            )
+
+
+def _check_ids(ids: Sequence[int], vocab_size: int) -> None:
+    if ids and not 0 <= min(ids) <= max(ids) < vocab_size:
+        wrong = next(token for token in ids if not 0 <= token < vocab_size)
+        raise OptionError(
+            f"token {wrong}: expected an id from 0 to {vocab_size - 1}, the model's vocabulary "
+            f"has {vocab_size}",
+            name="tokens",
+            value=wrong,
+            expected=f"0 to {vocab_size - 1}",
+        )

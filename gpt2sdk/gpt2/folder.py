@@ -1,0 +1,97 @@
+"""Replacing a folder as a whole: readers see the old one or the new one, never a mixture."""
+
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gpt2sdk.errors import CheckpointError
+
+
+@contextmanager
+def replaced_folder(folder: str | Path, owned: Callable[[str], bool]) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of `folder` when the block ends well.
+
+    What is written is on the disk before the exchange. If anything fails, the old folder is as it
+    was and nothing is left beside it. The exchange is two renames: a crash of the machine between
+    them leaves both folders whole under hidden names.
+
+    Args:
+        folder: The folder to make or to replace; parents are made.
+        owned: Whether a top-level file of the old folder, by its name, is replaced. All others,
+            and folders, are kept.
+
+    Raises:
+        CheckpointError: If writing fails or `folder` cannot be replaced.
+    """
+    target = Path(os.path.realpath(folder))
+    token = secrets.token_hex(4)
+    new, old = (target.with_name(f".{target.name}.{token}.{kind}") for kind in ("new", "old"))
+    try:
+        if target.exists() and not target.is_dir():
+            raise CheckpointError(f"{folder}: expected a folder, found a file", path=folder)
+        new.mkdir(parents=True)
+        yield new
+        _keep_others(target, new, owned)
+        _flush(new)
+        _exchange(target, new, old)
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder}: cannot be written, and is as it was: {error.strerror or error}", path=folder
+        ) from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        # Still there only once it has been replaced.
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _keep_others(target: Path, new: Path, owned: Callable[[str], bool]) -> None:
+    if not target.is_dir():
+        return
+    for entry in target.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.copytree(entry, new / entry.name, symlinks=True, copy_function=_link)
+        elif not owned(entry.name) and not (new / entry.name).exists():
+            _link(str(entry), str(new / entry.name))
+
+
+def _link(source: str, destination: str) -> None:
+    """Give a file a second name: nothing is copied where the file system knows links."""
+    try:
+        os.link(source, destination, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, destination, follow_symlinks=False)
+
+
+def _flush(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_file():
+            _sync(path)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    # Windows cannot open folders; there a rename is durable when it returns.
+    if sys.platform == "win32" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _exchange(target: Path, new: Path, old: Path) -> None:
+    if target.exists():
+        target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
+    _sync(target.parent)

@@ -1,0 +1,250 @@
+"""Where each parameter lies in a checkpoint: names, prefixes, orientation and ties of every age.
+
+GPT-2's four matrices are stored `[in, out]` (the original `Conv1D`) or `[out, in]` (`nn.Linear`).
+One of them, `attn.c_proj`, is square, so its shape cannot tell which; `attn.c_attn` is never
+square and speaks for all four.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from gpt2sdk.config import GPT2Config
+from gpt2sdk.errors import CheckpointError, listing
+from gpt2sdk.gpt2.model import GPT2
+from gpt2sdk.gpt2.tensors import TensorInfo, TensorSource
+
+EMBEDDING = "wte.weight"
+HEAD = "lm_head.weight"
+MATRICES = GPT2.stored_transposed
+"""The ends of the names of what the original layout stores `[in, out]`."""
+
+_ANCHOR = "wpe.weight"
+_HEAD_NAMES = ("lm_head.weight", "lm_head.decoder.weight")
+_OLD_NAMES = {"gamma": "weight", "beta": "bias"}
+# Causal masks that old versions saved as buffers, and heads beside the language model's.
+_NOT_WEIGHTS = re.compile(
+    r"h\.\d+\.attn\.(bias|masked_bias)$|(multiple_choice_head|v_head)\.", re.ASCII
+)
+_FLOATS = ("float64", "float32", "float16", "bfloat16")
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one parameter lies.
+
+    Attributes:
+        key: Its name in the checkpoint.
+        transposed: Whether the checkpoint has it `[in, out]`; here matrices are `[out, in]`.
+    """
+
+    key: str
+    transposed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a checkpoint has each parameter.
+
+    Attributes:
+        places: The place of each parameter, by its name here.
+        head: The place of a separate output head; `None` where there is none.
+        dropped: Keys that are no weights of this model.
+    """
+
+    places: Mapping[str, Place]
+    head: Place | None
+    dropped: tuple[str, ...]
+
+
+def parameter_shapes(config: GPT2Config) -> dict[str, Shape]:
+    """Return every parameter's name and shape, matrices `[out, in]`; a tied head is not listed.
+
+    >>> shapes = parameter_shapes(GPT2Config(vocab_size=7, n_embd=4, n_head=2, n_layer=1))
+    >>> shapes["wte.weight"], shapes["h.0.mlp.c_fc.weight"], "lm_head.weight" in shapes
+    ((7, 4), (16, 4), False)
+    """
+    width, inner = config.n_embd, config.inner_size
+    shapes: dict[str, Shape] = {
+        EMBEDDING: (config.vocab_size, width),
+        "wpe.weight": (config.n_positions, width),
+    }
+    block = {
+        "ln_1": (width,),
+        "attn.c_attn": (3 * width, width),
+        "attn.c_proj": (width, width),
+        "ln_2": (width,),
+        "mlp.c_fc": (inner, width),
+        "mlp.c_proj": (width, inner),
+    }
+    for layer in range(config.n_layer):
+        for name, shape in block.items():
+            shapes[f"h.{layer}.{name}.weight"] = shape
+            shapes[f"h.{layer}.{name}.bias"] = shape[:1]
+    shapes |= {"ln_f.weight": (width,), "ln_f.bias": (width,)}
+    if not config.tie_word_embeddings:
+        shapes[HEAD] = (config.vocab_size, width)
+    return shapes
+
+
+def find_layout(source: TensorSource, config: GPT2Config) -> Layout:
+    """Find each parameter of a model in a checkpoint.
+
+    Args:
+        source: The checkpoint's tensors; only names, shapes and types are looked at.
+        config: The sizes the parameters must have.
+
+    Raises:
+        CheckpointError: If keys are missing, unexpected or of the wrong shape or type. All of them
+            are in the error; the message lists the first, and says what they point to.
+    """
+    infos = source.infos
+    keys, dropped = _own_names(source)
+    expected = parameter_shapes(config)
+    if config.tie_word_embeddings:
+        if EMBEDDING not in keys and HEAD in keys:
+            keys[EMBEDDING] = keys.pop(HEAD)
+        elif HEAD in keys:
+            expected[HEAD] = expected[EMBEDDING]
+    missing = [name for name in expected if name not in keys]
+    unexpected = [key for name, key in keys.items() if name not in expected]
+    transposed = _stored_in_out(keys, infos)
+    places = {
+        name: Place(keys[name], transposed and name.endswith(MATRICES))
+        for name in expected
+        if name in keys
+    }
+    mismatched = [
+        problem
+        for name, place in places.items()
+        for problem in _mismatches(place, infos[place.key], expected[name])
+    ]
+    if missing or unexpected or mismatched:
+        hints = list(_hints(keys, infos, config, transposed=transposed))
+        raise _misfit(source, missing, unexpected, mismatched, hints)
+    return Layout(places, places.get(HEAD), dropped)
+
+
+def _own_names(source: TensorSource) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Map the names used here to the checkpoint's keys, and list the keys that are no weights."""
+    prefix = _prefix(source)
+    names: dict[str, str] = {}
+    dropped = []
+    for key in source.infos:
+        name = _own_name(key, prefix)
+        if _NOT_WEIGHTS.match(name):
+            dropped.append(key)
+        elif name in names:
+            raise CheckpointError(
+                f"{source.path}: {names[name]} and {key} are the same parameter, expected one",
+                path=source.path,
+                unexpected=[key],
+            )
+        else:
+            names[name] = key
+    return names, tuple(dropped)
+
+
+def _prefix(source: TensorSource) -> str:
+    """Find what stands before every name: "", "transformer.", "module.transformer." or another."""
+    prefixes = sorted(
+        key.removesuffix(_ANCHOR) for key in source.infos if f".{key}".endswith(f".{_ANCHOR}")
+    )
+    if len(prefixes) > 1:
+        raise CheckpointError(
+            f"{source.path}: expected one GPT-2, found several: under {listing(prefixes)}",
+            path=source.path,
+        )
+    return prefixes[0] if prefixes else ""
+
+
+def _own_name(key: str, prefix: str) -> str:
+    """Strip the prefix and undo old spellings; a foreign key stays as it is.
+
+    >>> _own_name("module.transformer.h.0.ln_1.gamma", "module.transformer.")
+    'h.0.ln_1.weight'
+    """
+    for head in _HEAD_NAMES:
+        # The head stands beside the trunk: "module.lm_head" with "module.transformer.wpe".
+        if f".{key}".endswith(f".{head}") and prefix.startswith(key.removesuffix(head)):
+            return HEAD
+    name = key.removeprefix(prefix)
+    module, _, kind = name.rpartition(".")
+    if module.rpartition(".")[2].startswith("ln_"):
+        return f"{module}.{_OLD_NAMES.get(kind, kind)}"
+    return name
+
+
+def _stored_in_out(keys: Mapping[str, str], infos: Mapping[str, TensorInfo]) -> bool:
+    """Whether matrices lie `[in, out]`, as `c_attn` tells: it has three outputs per input."""
+    key = keys.get("h.0.attn.c_attn.weight")
+    shape = infos[key].shape if key else ()
+    return len(shape) != 2 or shape[0] != 3 * shape[1]
+
+
+def _mismatches(place: Place, info: TensorInfo, expected: Shape) -> Iterator[str]:
+    stored = expected[::-1] if place.transposed else expected
+    if info.shape != stored:
+        yield f"{place.key}: expected shape {list(stored)}, found {list(info.shape)}"
+    elif info.dtype not in _FLOATS:
+        yield f"{place.key}: expected floating point numbers, found {info.dtype}"
+
+
+def _hints(
+    keys: Mapping[str, str],
+    infos: Mapping[str, TensorInfo],
+    config: GPT2Config,
+    *,
+    transposed: bool,
+) -> Iterator[str]:
+    """Say what the misfit points to: sizes that the weights imply, where the config differs."""
+    layers = {int(match[1]) for name in keys if (match := re.match(r"h\.(\d+)\.", name))}
+    if layers and len(layers) != config.n_layer:
+        yield f"the weights have n_layer={len(layers)}, the config says {config.n_layer}"
+    inner = 1 if transposed else 0
+    for field, name, dim in (
+        ("n_embd", _ANCHOR, 1),
+        ("n_positions", _ANCHOR, 0),
+        ("vocab_size", EMBEDDING, 0),
+        ("inner_size", "h.0.mlp.c_fc.weight", inner),
+    ):
+        info = infos[keys[name]] if name in keys else None
+        wanted = getattr(config, field)
+        if info and len(info.shape) == 2 and info.shape[dim] != wanted:
+            yield f"the weights have {field}={info.shape[dim]}, the config says {wanted}"
+    if not config.tie_word_embeddings and HEAD not in keys:
+        yield f"the config says tie_word_embeddings=false, but there is no {HEAD}"
+    if any("crossattention" in key for key in infos):
+        yield "the model has cross-attention, which is not offered"
+    if "quantization_config" in config.extra or any(key.endswith(".absmax") for key in infos):
+        yield "the weights are quantized"
+    if not layers:
+        yield "this does not look like a GPT-2"
+
+
+def _misfit(
+    source: TensorSource,
+    missing: Sequence[str],
+    unexpected: Sequence[str],
+    mismatched: Sequence[str],
+    hints: Sequence[str],
+) -> CheckpointError:
+    parts = [
+        f"{len(names)} {what}: {listing(names, most=6)}"
+        for what, names in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("mismatched", mismatched),
+        )
+        if names
+    ]
+    cause = f" ({'; '.join(hints)})" if hints else ""
+    return CheckpointError(
+        f"{source.path}: the weights do not fit the config{cause}; {'; '.join(parts)}",
+        path=source.path,
+        missing=missing,
+        unexpected=unexpected,
+        mismatched=mismatched,
+    )

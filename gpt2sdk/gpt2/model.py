@@ -1,0 +1,368 @@
+"""GPT-2: a stack of blocks between a table of tokens and the same table read backwards.
+
+Radford, Wu, Child, Luan, Amodei and Sutskever (2019), "Language Models are Unsupervised Multitask
+Learners". Names of modules and parameters are those of the original checkpoint.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import ClassVar, Self, cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from typing_extensions import override
+
+from gpt2sdk.components.causal_lm import KeyValueCache, Scores
+from gpt2sdk.config import GPT2Config
+from gpt2sdk.errors import ContextOverflowError, OptionError
+from gpt2sdk.gpt2.attention import CausalAttention
+from gpt2sdk.gpt2.block import Block
+from gpt2sdk.gpt2.cache import Cache
+from gpt2sdk.gpt2.capture import Activations, capturing, patching
+from gpt2sdk.gpt2.feed import Feed
+from gpt2sdk.gpt2.head import Embedding, TiedHead
+from gpt2sdk.gpt2.initialization import initialize
+from gpt2sdk.gpt2.linear import Linear
+from gpt2sdk.gpt2.output import IGNORED_LABEL, GPT2Output, next_token_loss
+from gpt2sdk.gpt2.runner import Runner, can_run
+
+
+class GPT2(nn.Module):
+    """A GPT-2 language model.
+
+    Two ways lead through it. `forward` takes whole sequences, for training and analysis. `score`
+    feeds a cache, for generation; after `prepare` it runs on packed weights.
+
+    Matrices are stored `[out, in]`, as `torch.nn.Linear` does; the original checkpoint has those
+    in `stored_transposed` the other way round (docs/decisions/0003-linear-orientation.md).
+
+    Attributes:
+        config: Its sizes and switches.
+        gradient_checkpointing: Compute activations again in the backward pass instead of keeping
+            them: less memory for about a third more time. Counts while training.
+        stored_transposed: The ends of the parameters' names that are `[in, out]` in the original
+            checkpoint.
+
+    Example:
+        >>> config = GPT2Config(vocab_size=7, n_positions=8, n_embd=4, n_layer=1, n_head=2)
+        >>> model = GPT2(config)
+        >>> model(torch.tensor([[3, 1, 4]])).logits.shape
+        torch.Size([1, 3, 7])
+        >>> cache = model.make_cache(2)
+        >>> model.score(cache, [[3, 1], [4]], keep=[2, 1]).logits.shape, cache.lengths
+        (torch.Size([3, 7]), (2, 1))
+    """
+
+    stored_transposed: ClassVar[tuple[str, ...]] = (
+        "attn.c_attn.weight",
+        "attn.c_proj.weight",
+        "mlp.c_fc.weight",
+        "mlp.c_proj.weight",
+    )
+
+    def __init__(self, config: GPT2Config, *, seed: int = 0) -> None:
+        """Build the model with fresh weights; on the meta device, without any.
+
+        Args:
+            config: Its sizes and switches.
+            seed: What the weights are drawn with: any integer.
+        """
+        super().__init__()
+        self.config = config
+        self.gradient_checkpointing = False
+        self.wte = Embedding(config.vocab_size, config.n_embd)
+        self.wpe = Embedding(config.n_positions, config.n_embd)
+        self.drop = nn.Dropout(config.embd_pdrop)
+        self.h = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
+        self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.lm_head: nn.Module = (
+            TiedHead()
+            if config.tie_word_embeddings
+            else Linear(config.n_embd, config.vocab_size, bias=False)
+        )
+        self._runner: Runner | None = None
+        self._prepared = False
+        if self.device.type != "meta":
+            initialize(self, config, seed)
+
+    @property
+    def vocab_size(self) -> int:
+        """How many logits a position has."""
+        return self.config.vocab_size
+
+    @property
+    def context_length(self) -> int:
+        """How many tokens a sequence can have."""
+        return self.config.n_positions
+
+    @property
+    def layers(self) -> int:
+        """How many blocks there are."""
+        return self.config.n_layer
+
+    @property
+    def device(self) -> torch.device:
+        """Where tokens are wanted and logits come out."""
+        return self.ln_f.weight.device
+
+    @override
+    def forward(
+        self,
+        tokens: Int[Tensor, "batch time"],
+        labels: Int[Tensor, "batch time"] | None = None,
+        *,
+        lengths: Int[Tensor, " batch"] | None = None,
+        hidden_states: bool = False,
+        attentions: bool = False,
+    ) -> GPT2Output:
+        """Run over whole sequences, padded at their right.
+
+        Args:
+            tokens: Token ids. What stands at or behind a row's length is not looked at.
+            labels: What each position is; the prediction for it stands one before, so `tokens`
+                themselves are right. −100 is left out of the mean, as is padding.
+            lengths: How many tokens each row has; all by default. What comes out behind them means
+                nothing.
+            hidden_states: Return the residual streams.
+            attentions: Return the attention weights; attention is then computed step by step.
+
+        Raises:
+            OptionError: If a token id is out of range, or a length is.
+            ContextOverflowError: If there are more positions than the context window has.
+        """
+        tokens, labels = self._checked(tokens, labels, lengths)
+        attend = CausalAttention(keep_maps=attentions)
+        streams = []
+        x = self.drop(
+            self.wte(tokens) + self.wpe(torch.arange(tokens.shape[1], device=tokens.device))
+        )
+        for block in self.h:
+            streams.append(x)
+            x = self._run(block, x, attend)
+        x = self.ln_f(x)
+        logits = self._head(x)
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        return GPT2Output(
+            logits,
+            None if labels is None else next_token_loss(logits, labels),
+            (*streams, x) if hidden_states else None,
+            tuple(attend.maps) if attentions else None,
+        )
+
+    def make_cache(self, slots: int) -> Cache:
+        """Return an empty cache; it grows by itself as tokens are fed."""
+        config = self.config
+        return Cache(
+            slots,
+            layers=config.n_layer,
+            heads=config.n_head,
+            head_size=config.head_size,
+            limit=config.n_positions,
+        )
+
+    def score(
+        self,
+        cache: KeyValueCache,
+        tokens: Sequence[Sequence[int]],
+        keep: Sequence[int],
+        hidden_states: Sequence[int] = (),
+    ) -> Scores:
+        """Feed `tokens[i]` to slot `i`, after what it holds, and score its last positions.
+
+        No gradients, and no dropout even while training. The cache is changed only if all goes
+        well.
+
+        Args:
+            cache: From `make_cache` of this model.
+            tokens: Token ids for each slot; an empty list leaves the slot alone.
+            keep: How many of the last fed positions of each slot are scored.
+            hidden_states: The layers, 0 to `layers`, before which the residual stream is wanted at
+                the scored positions; `layers` is before the final norm, while the last of
+                `forward`'s hidden states is behind it.
+
+        Raises:
+            OptionError: If an argument doesn't fit the cache or the model; it names the token that
+                is out of range.
+            ContextOverflowError: If a slot would hold more than the context window.
+        """
+        if not isinstance(cache, Cache) or not cache.fits(self.config):
+            raise OptionError("cache: expected one that this model's make_cache returned")
+        for layer in hidden_states:
+            if not 0 <= layer <= self.layers:
+                raise _bad("hidden_states", layer, f"layers from 0 to {self.layers}")
+        feed = Feed(cache, tokens, keep, vocab_size=self.vocab_size, like=self.ln_f.weight)
+        if len(feed):
+            logits, streams = (self._ready() or self._walk)(feed, hidden_states)
+            feed.finish()
+        else:
+            nothing = torch.zeros(0, self.config.n_embd, device=self.device)
+            logits = torch.zeros(0, self.vocab_size, device=self.device)
+            streams = dict.fromkeys(hidden_states, nothing)
+        return Scores(logits, streams)
+
+    def prepare(self) -> Mapping[str, str]:
+        """Make `score` fast: pack the matrices for this CPU, and step over the modules.
+
+        The blocks' matrices are then held in the packed form only, the tables in both. They are
+        unpacked as soon as they are looked at, trained, moved or loaded, and packed again by the
+        next `score` in evaluation mode. Hooked modules, and those under `capture` and `patch`, are
+        called as ever. The model is put into evaluation mode.
+
+        Returns:
+            How each matrix will be computed: see `Runner.kernels`. Empty if the blocks were
+            changed so that all modules have to be called.
+        """
+        self.eval()
+        self._prepared = can_run(self)
+        self._runner = Runner(self) if self._prepared else None
+        return dict(self._runner.kernels) if self._runner else {}
+
+    def unpack(self) -> None:
+        """Hold all matrices in their plain form again."""
+        self._runner = None
+        for module in self.modules():
+            if isinstance(module, Linear):
+                module.unpack()
+
+    def capture(self, *patterns: str, inputs: bool = False) -> AbstractContextManager[Activations]:
+        """Record what modules return, in `forward` and in `score`.
+
+        Args:
+            patterns: Names of modules, with `*`, `?` and `[…]` standing for what they do in file
+                names: `h.*.mlp`.
+            inputs: Record what they are given, too.
+
+        Returns:
+            A context, whose value maps each module's name to its outputs, one tensor per call.
+
+        Raises:
+            OptionError: If a pattern matches no module.
+
+        Example:
+            >>> config = GPT2Config(vocab_size=7, n_positions=8, n_embd=4, n_layer=2, n_head=2)
+            >>> model = GPT2(config)
+            >>> with model.capture("h.*.mlp") as activations:
+            ...     output = model(torch.tensor([[3, 1, 4]]))
+            >>> {name: tuple(outputs[0].shape) for name, outputs in activations.items()}
+            {'h.0.mlp': (1, 3, 4), 'h.1.mlp': (1, 3, 4)}
+        """
+        return capturing(self, patterns, inputs=inputs)
+
+    def patch(
+        self,
+        changes: str | Mapping[str, Callable[[Tensor], Tensor]],
+        change: Callable[[Tensor], Tensor] | None = None,
+    ) -> AbstractContextManager[None]:
+        """Change what modules return, in `forward` and in `score`.
+
+        Args:
+            changes: Patterns as for `capture`, each with a function from a module's output to what
+                is used instead; or one pattern.
+            change: The function for that one pattern.
+
+        Raises:
+            OptionError: If a pattern matches no module, or a function returns another shape.
+
+        Example:
+            >>> config = GPT2Config(vocab_size=7, n_positions=8, n_embd=4, n_layer=2, n_head=2)
+            >>> model = GPT2(config)
+            >>> with model.patch("h.1.mlp", torch.zeros_like):
+            ...     without = model(torch.tensor([[3, 1, 4]]))
+        """
+        return patching(self, changes, change)
+
+    @override
+    def train(self, mode: bool = True) -> Self:
+        if mode:
+            self.unpack()
+        return super().train(mode)
+
+    @override
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Parameter]]:
+        self.unpack()
+        return super().named_parameters(prefix, recurse, remove_duplicate)
+
+    @override
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_runner": None}
+
+    def _ready(self) -> Runner | None:
+        """Return the runner, if modules need not be called."""
+        if self.training or not self._prepared:
+            return None
+        if self._runner is None or not self._runner.current:
+            self.prepare()
+        return None if self._runner is None or self._runner.hooked else self._runner
+
+    def _walk(
+        self, feed: Feed, wanted: Collection[int]
+    ) -> tuple[Float[Tensor, "positions vocab"], dict[int, Float[Tensor, "positions embed"]]]:
+        """Do what a runner does, module by module."""
+        streams = {}
+        with torch.no_grad(), _evaluating(self):
+            x = self.drop(self.wte(feed.tokens) + self.wpe(feed.positions))
+            for layer, block in enumerate(self.h):
+                if layer in wanted:
+                    streams[layer] = feed.take(x)
+                x = block(x, feed)
+            x = feed.take(x)
+            if self.layers in wanted:
+                streams[self.layers] = x
+            return self._head(self.ln_f(x)).float(), streams
+
+    def _run(self, block: nn.Module, x: Tensor, attend: CausalAttention) -> Tensor:
+        if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+            return cast("Tensor", checkpoint(block, x, attend, use_reentrant=False))
+        return cast("Tensor", block(x, attend))
+
+    def _head(self, x: Tensor) -> Tensor:
+        tied = isinstance(self.lm_head, TiedHead)
+        return cast("Tensor", self.lm_head(x, self.wte) if tied else self.lm_head(x))
+
+    def _checked(
+        self, tokens: Tensor, labels: Tensor | None, lengths: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Check a batch, and blank its padding."""
+        time = tokens.shape[1]
+        if time > self.context_length:
+            raise ContextOverflowError(
+                f"sequences of {time} tokens, but the context window is {self.context_length}: "
+                "cut them into windows",
+                prompt_tokens=time,
+                limit=self.context_length,
+            )
+        if lengths is not None:
+            padding = torch.arange(time, device=tokens.device) >= lengths[:, None].to(tokens.device)
+            tokens = tokens.masked_fill(padding, 0)
+            labels = None if labels is None else labels.masked_fill(padding, IGNORED_LABEL)
+        # A GPU would have to be waited for.
+        if tokens.device.type == "cpu" and tokens.numel():
+            low, high = map(int, torch.aminmax(tokens))
+            if low < 0 or high >= self.vocab_size:
+                raise _bad(
+                    "token", low if low < 0 else high, f"ids from 0 to {self.vocab_size - 1}"
+                )
+        return tokens, labels
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Switch dropout off for a while."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _bad(name: str, value: int, expected: str) -> OptionError:
+    return OptionError(
+        f"{name} {value}: expected {expected}", name=name, value=value, expected=expected
+    )

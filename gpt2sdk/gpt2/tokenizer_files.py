@@ -1,0 +1,233 @@
+"""The files a tokenizer is kept in, of every age, read into the `tokenizers` library."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers
+from tokenizers.models import BPE, WordPiece
+
+from gpt2sdk.config import read_json
+from gpt2sdk.errors import CheckpointError, TokenizerError
+
+TOKENIZER_FILE = "tokenizer.json"
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+TOKENIZER_FILES = (
+    TOKENIZER_FILE,
+    TOKENIZER_CONFIG_FILE,
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "encoder.json",
+    "vocab.bpe",
+    "vocab.txt",
+)
+"""Every file that is read here, if it is there."""
+
+_BYTE_LEVEL_PAIRS = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
+_NAMES = (
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+)
+_LISTS = ("additional_special_tokens", "extra_special_tokens")
+# What the special tokens are where no file names them: in OpenAI's release, and in BERT's.
+_GPT2_NAMES = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
+_BERT_NAMES = {
+    f"{role}_token": f"[{role.upper()}]" for role in ("unk", "sep", "pad", "cls", "mask")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerFiles:
+    """What the files say.
+
+    Attributes:
+        library: The tokenizer itself, every added and special token in it.
+        special_names: The text of the special tokens that have a role, by "eos_token" and so on.
+        settings: What `tokenizer_config.json` holds, to be written back.
+    """
+
+    library: Tokenizer
+    special_names: Mapping[str, str]
+    settings: Mapping[str, object]
+
+
+def read_tokenizer(folder: Path) -> TokenizerFiles:
+    """Read the tokenizer of a folder.
+
+    Raises:
+        TokenizerError: If there is none, or it cannot be read.
+    """
+    settings = _read_optional(folder / TOKENIZER_CONFIG_FILE)
+    library = _read_library(folder, settings)
+    library.no_truncation()
+    library.no_padding()
+    if isinstance(settings.get("add_prefix_space"), bool):
+        _set_prefix_space(library, prefix_space=bool(settings["add_prefix_space"]))
+    known = {added.content: added for added in library.get_added_tokens_decoder().values()}
+    for token, added in _added_tokens(folder, settings):
+        _add(library, known, added)
+        if library.token_to_id(added.content) != token:
+            raise TokenizerError(
+                f"{folder}: the added token {added.content!r} should be {token}, but is "
+                f"{library.token_to_id(added.content)}: its files belong to different tokenizers"
+            )
+    named = _read_optional(folder / "special_tokens_map.json") | settings
+    names = _special_names(library, named)
+    for special in [*names.values(), *_listed_specials(named)]:
+        _add(library, known, special)
+    return TokenizerFiles(library, {key: added.content for key, added in names.items()}, settings)
+
+
+def write_tokenizer(files: TokenizerFiles, folder: Path) -> None:
+    """Write `tokenizer.json` and `tokenizer_config.json` into an existing folder."""
+    settings: dict[str, object] = {
+        "tokenizer_class": "GPT2Tokenizer"
+        if isinstance(files.library.decoder, decoders.ByteLevel)
+        else "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+    }
+    settings |= files.special_names
+    settings |= files.settings
+    (folder / TOKENIZER_FILE).write_text(files.library.to_str(), encoding="utf-8")
+    text = json.dumps(settings, indent=2, ensure_ascii=False)
+    (folder / TOKENIZER_CONFIG_FILE).write_text(f"{text}\n", encoding="utf-8")
+
+
+def _read_library(folder: Path, settings: Mapping[str, object]) -> Tokenizer:
+    whole = folder / TOKENIZER_FILE
+    if whole.is_file():
+        return _readable(whole, lambda: Tokenizer.from_file(str(whole)))
+    for vocab, merges in _BYTE_LEVEL_PAIRS:
+        if (folder / vocab).is_file() and (folder / merges).is_file():
+            return _byte_level(folder / vocab, folder / merges)
+    if (folder / "vocab.txt").is_file():
+        return _word_piece(folder / "vocab.txt", settings)
+    models = sorted(file.name for file in folder.glob("*.model"))
+    if models:
+        raise TokenizerError(
+            f"{folder}: expected {TOKENIZER_FILE}, found the SentencePiece model {models[0]}: "
+            "convert it once with transformers.AutoTokenizer.from_pretrained(folder)"
+            ".save_pretrained(folder)"
+        )
+    raise TokenizerError(
+        f"{folder}: expected {TOKENIZER_FILE}, vocab.json with merges.txt, or vocab.txt; found none"
+    )
+
+
+def _readable(file: Path, read: Callable[[], Tokenizer]) -> Tokenizer:
+    try:
+        return read()
+    except Exception as error:
+        # The library raises plain `Exception`.
+        reason = next(iter(str(error).splitlines()), "")
+        raise TokenizerError(f"{file}: is not a tokenizer's file: {reason}") from error
+
+
+def _byte_level(vocab: Path, merges: Path) -> Tokenizer:
+    library = _readable(vocab, lambda: Tokenizer(BPE.from_file(str(vocab), str(merges))))
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    library.decoder = decoders.ByteLevel()
+    return library
+
+
+def _word_piece(vocab: Path, settings: Mapping[str, object]) -> Tokenizer:
+    """Build BERT's tokenizer, which several GPT-2 models of Chinese and Japanese use."""
+    accents = settings.get("strip_accents")
+    unknown = _added_token(settings.get("unk_token", _BERT_NAMES["unk_token"]), special=True)
+    library = _readable(
+        vocab, lambda: Tokenizer(WordPiece.from_file(str(vocab), unk_token=str(unknown)))
+    )
+    library.normalizer = normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=settings.get("tokenize_chinese_chars", True) is not False,
+        strip_accents=accents if isinstance(accents, bool) else None,
+        lowercase=settings.get("do_lower_case", True) is not False,
+    )
+    library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    library.decoder = decoders.WordPiece(prefix="##", cleanup=False)
+    return library
+
+
+def _set_prefix_space(library: Tokenizer, *, prefix_space: bool) -> None:
+    """Follow `tokenizer_config.json` where it and `tokenizer.json` differ, as transformers does."""
+    current = library.pre_tokenizer
+    if isinstance(current, pre_tokenizers.ByteLevel):
+        current.add_prefix_space = prefix_space
+        library.pre_tokenizer = current
+
+
+def _added_tokens(folder: Path, settings: Mapping[str, object]) -> Iterator[tuple[int, AddedToken]]:
+    """Yield tokens that other files add to the vocabulary, with their ids, in order."""
+    listed: dict[int, AddedToken] = {
+        int(token): AddedToken(text, normalized=True)
+        for text, token in _read_optional(folder / "added_tokens.json").items()
+        if isinstance(token, int)
+    }
+    decoder = settings.get("added_tokens_decoder")
+    if isinstance(decoder, dict):
+        listed |= {
+            int(token): added
+            for token, value in decoder.items()
+            if (added := _added_token(value, special=False))
+        }
+    yield from sorted(listed.items(), key=lambda item: item[0])
+
+
+def _special_names(library: Tokenizer, named: Mapping[str, object]) -> dict[str, AddedToken]:
+    names = {
+        name: added for name in _NAMES if (added := _added_token(named.get(name), special=True))
+    }
+    usual = _BERT_NAMES if isinstance(library.model, WordPiece) else _GPT2_NAMES
+    for name, text in usual.items():
+        if name not in named and library.token_to_id(text) is not None:
+            names[name] = AddedToken(text, normalized=False, special=True)
+    return names
+
+
+def _listed_specials(named: Mapping[str, object]) -> Iterator[AddedToken]:
+    for name in _LISTS:
+        values = named.get(name)
+        for value in values if isinstance(values, list) else ():
+            if added := _added_token(value, special=True):
+                yield added
+
+
+def _added_token(value: object, *, special: bool) -> AddedToken | None:
+    """Read a token as the files spell it: its text, or a mapping with its text and flags."""
+    if isinstance(value, str):
+        return AddedToken(value, normalized=not special, special=special)
+    if not isinstance(value, dict) or not isinstance(value.get("content"), str):
+        return None
+    return AddedToken(
+        str(value["content"]),
+        single_word=value.get("single_word") is True,
+        lstrip=value.get("lstrip") is True,
+        rstrip=value.get("rstrip") is True,
+        normalized=value.get("normalized", not special) is True,
+        special=special or value.get("special") is True,
+    )
+
+
+def _add(library: Tokenizer, known: dict[str, AddedToken], added: AddedToken) -> None:
+    """Make sure the library knows an added token, and that it is special if it is."""
+    present = known.get(added.content)
+    if present is None or (added.special and not present.special):
+        (library.add_special_tokens if added.special else library.add_tokens)([added])
+        known[added.content] = added
+
+
+def _read_optional(file: Path) -> dict[str, object]:
+    if not file.is_file():
+        return {}
+    try:
+        return read_json(file)
+    except CheckpointError as error:
+        raise TokenizerError(str(error)) from error

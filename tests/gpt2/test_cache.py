@@ -1,0 +1,232 @@
+"""A cache is a memory of what was fed: whatever is done to it, scores are those of the sequences."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpt2sdk.config import GPT2Config
+from gpt2sdk.errors import OptionError
+from gpt2sdk.gpt2.cache import Cache
+from gpt2sdk.gpt2.model import GPT2
+
+CONFIG = GPT2Config(
+    vocab_size=11,
+    n_positions=150,
+    n_embd=16,
+    n_layer=2,
+    n_head=2,
+    initializer_range=0.4,
+    bos_token_id=0,
+    eos_token_id=0,
+)
+MODEL = GPT2(CONFIG).eval()
+PREPARED = GPT2(CONFIG).eval()
+PREPARED.prepare()
+
+
+def score(model, cache, tokens):
+    return model.score(cache, tokens, [len(row) for row in tokens]).logits
+
+
+def expected(sequence):
+    with torch.no_grad():
+        return MODEL(torch.tensor([sequence])).logits[0]
+
+
+def filled(*rows):
+    cache = MODEL.make_cache(len(rows))
+    score(MODEL, cache, rows)
+    return cache
+
+
+def memory(cache, layer=0):
+    return cache.layer(layer, torch.zeros(0))
+
+
+tokens = st.lists(st.integers(0, CONFIG.vocab_size - 1), max_size=9)
+
+
+@st.composite
+def histories(draw):
+    """Draw a start and a series of feeds, forks and rewinds."""
+    slots = draw(st.integers(1, 4))
+    lengths = [0] * slots
+    steps = []
+    for _ in range(draw(st.integers(1, 8))):
+        kind = draw(st.sampled_from(["feed", "feed", "step", "fork", "rewind"]))
+        if kind == "feed":
+            rows = [draw(tokens) for _ in lengths]
+        elif kind == "step":
+            rows = [[draw(st.integers(0, 10))] for _ in lengths]
+        elif kind == "fork":
+            parents = st.integers(-1, len(lengths) - 1)
+            rows = draw(st.lists(parents, min_size=1, max_size=5))
+        else:
+            rows = [draw(st.integers(0, length)) for length in lengths]
+        if kind in {"feed", "step"}:
+            lengths = [length + len(row) for length, row in zip(lengths, rows, strict=True)]
+        elif kind == "fork":
+            lengths = [lengths[parent] if parent >= 0 else 0 for parent in rows]
+        else:
+            lengths = rows
+        steps.append((kind, rows))
+    return slots, steps
+
+
+@settings(max_examples=120)
+@given(history=histories(), prepared=st.booleans())
+def test_scores_are_those_of_the_sequences_whatever_is_done(history, prepared):
+    slots, steps = history
+    model = PREPARED if prepared else MODEL
+    cache = model.make_cache(slots)
+    sequences = [[] for _ in range(slots)]
+    for kind, rows in steps:
+        if kind == "fork":
+            cache.fork(rows)
+            sequences = [list(sequences[parent]) if parent >= 0 else [] for parent in rows]
+        elif kind == "rewind":
+            cache.rewind(rows)
+            sequences = [sequence[:cut] for sequence, cut in zip(sequences, rows, strict=True)]
+        else:
+            logits = score(model, cache, rows).split([len(row) for row in rows])
+            for sequence, row, got in zip(sequences, rows, logits, strict=True):
+                sequence += row
+                if row:
+                    reference = expected(sequence)[-len(row) :]
+                    torch.testing.assert_close(reference, got, rtol=1e-4, atol=1e-4)
+        assert tuple(map(len, sequences)) == cache.lengths
+
+
+def test_it_grows_geometrically_and_keeps_what_it_holds():
+    cache = MODEL.make_cache(1)
+    row = [place % 11 for place in range(150)]
+    places, got = [], []
+    for token in row:
+        got.append(score(MODEL, cache, [[token]]))
+        places.append(cache.places)
+
+    assert [64, 128, 150] == sorted(set(places))
+    assert 4 * 2 * 2 * 16 * 150 == cache.nbytes
+    torch.testing.assert_close(expected(row), torch.cat(got), rtol=1e-4, atol=1e-4)
+
+
+def test_a_swap_of_one_slot_writes_no_other():
+    cache = filled([1, 2, 3], [4, 5], [6, 7, 8])
+    before = memory(cache).clone()
+
+    cache.fork([0, 2, 2])
+
+    changed = (memory(cache) != before).flatten(1).any(1)
+    assert [False, True, False] == changed.tolist()
+
+
+def test_the_same_slots_are_left_as_they_are():
+    cache = filled([1, 2, 3], [4, 5], [6])
+    place = memory(cache).data_ptr()
+
+    cache.fork([0, 1])
+
+    assert (3, 2) == cache.lengths
+    assert place == memory(cache).data_ptr()
+
+
+def test_what_two_slots_share_is_not_copied():
+    cache = filled([1, 2, 3, 4])
+    cache.fork([0, 0])
+    score(MODEL, cache, [[5], [6]])
+    # Were the shared four places copied, the mark would be.
+    memory(cache)[0, :, :4] = 99.0
+
+    cache.fork([0, 0])
+
+    assert not (memory(cache)[1, :, :4] == 99.0).any()
+    assert torch.equal(memory(cache)[0, :, 4], memory(cache)[1, :, 4])
+
+
+def test_what_was_shared_is_copied_once_it_was_rewound_and_fed_again():
+    cache = filled([1, 2, 3, 4])
+    cache.fork([0, 0])
+    cache.rewind([4, 2])
+    score(MODEL, cache, [[], [7, 7]])
+    cache.fork([0, 0])
+
+    got = score(MODEL, cache, [[9], [9]])
+
+    torch.testing.assert_close(got[0], got[1])
+
+
+def test_slots_can_change_places():
+    cache = filled([1, 2, 3], [4, 5])
+    cache.fork([1, 0])
+
+    got = score(MODEL, cache, [[6], [7]])
+
+    torch.testing.assert_close(expected([4, 5, 6])[-1], got[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(expected([1, 2, 3, 7])[-1], got[1], rtol=1e-4, atol=1e-4)
+
+
+def test_a_broken_row_leaves_nothing_to_its_successor():
+    cache = filled([1, 2, 3], [4])
+    memory(cache)[0] = torch.nan
+
+    cache.fork([-1, 1])
+    score(MODEL, cache, [[5], []])
+    got = score(MODEL, cache, [[6], [7]])
+
+    assert 3 == len(cache.lengths) + 1
+    torch.testing.assert_close(expected([5, 6])[-1], got[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_row_alone_is_the_row_in_a_batch(prepared):
+    model = PREPARED if prepared else MODEL
+    rows = [[1, 2, 3], [4, 5, 6, 7, 8, 9], [1], [2, 2]]
+
+    together = score(model, model.make_cache(4), rows)
+    apart = [score(model, model.make_cache(1), [row]) for row in rows]
+
+    spread = float(together.max() - together.min())
+    assert float((torch.cat(apart) - together).abs().max()) < 2e-6 * spread
+
+
+def test_an_empty_cache_can_grow_slots():
+    cache = MODEL.make_cache(0)
+
+    cache.fork([-1, -1])
+    score(MODEL, cache, [[1], [2, 3]])
+    cache.fork([0, 1, 1, -1])
+    got = score(MODEL, cache, [[], [], [4], []])
+
+    assert (1, 2, 3, 0) == cache.lengths
+    torch.testing.assert_close(expected([2, 3, 4])[-1:], got, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("parents", [[2], [-2], [0, 5]])
+def test_parents_that_are_no_slots_are_refused(parents):
+    with pytest.raises(OptionError, match=r"expected a slot from 0 to 1, or -1"):
+        filled([1], [2]).fork(parents)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [([1], "1 lengths for 2"), ([2, 1], "slot 0: .* from 0 to 1, got 2"), ([0, -1], "got -1")],
+)
+def test_lengths_that_cannot_be_are_refused(lengths, message):
+    with pytest.raises(OptionError, match=message):
+        filled([1], [2]).rewind(lengths)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "held"),
+    [
+        (torch.float32, torch.float32),
+        (torch.bfloat16, torch.float32),
+        (torch.float64, torch.float64),
+    ],
+)
+def test_keys_are_never_narrower_than_float32_on_a_cpu(dtype, held):
+    cache = Cache(1, layers=1, heads=1, head_size=2, limit=4)
+    cache.reserve(1)
+
+    assert held == cache.layer(0, torch.zeros(0, dtype=dtype)).dtype

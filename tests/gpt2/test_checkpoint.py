@@ -1,0 +1,603 @@
+"""Checkpoints of every layout are read into the same parameters, misfits are one clear error."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from gpt2sdk.config import GPT2Config
+from gpt2sdk.errors import CheckpointError, PlacementError
+from gpt2sdk.gpt2 import tensors
+from gpt2sdk.gpt2.checkpoint import fit_checkpoint, load_model, open_checkpoint
+from gpt2sdk.gpt2.layout import MATRICES, parameter_shapes
+from gpt2sdk.gpt2.model import GPT2
+from gpt2sdk.gpt2.tensors import TensorInfo, TensorSource, open_tensors
+
+CPU = torch.device("cpu")
+CONFIG = GPT2Config(vocab_size=23, n_positions=10, n_embd=8, n_head=2, n_layer=2)
+
+
+def parameters(config=CONFIG):
+    """Random parameters, under the names and in the orientation that the model has."""
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: torch.randn(shape, generator=generator)
+        for name, shape in parameter_shapes(config).items()
+    }
+
+
+def original(config=CONFIG, prefix="transformer."):
+    """The same as the released files have them: matrices turned over, names with a prefix."""
+    return {
+        name if name.startswith("lm_head") else prefix + name: (
+            value.T.contiguous() if name.endswith(MATRICES) else value
+        )
+        for name, value in parameters(config).items()
+    }
+
+
+def with_head(state, key="lm_head.weight"):
+    return state | {key: state["transformer.wte.weight"].clone()}
+
+
+def only_head(state):
+    head = with_head(state)
+    del head["transformer.wte.weight"]
+    return head
+
+
+def as_linear(state):
+    return {
+        key: value.T.contiguous() if key.endswith(MATRICES) else value
+        for key, value in state.items()
+    }
+
+
+def old_names(state):
+    return {
+        key.replace(".weight", ".gamma").replace(".bias", ".beta") if ".ln_" in key else key: value
+        for key, value in state.items()
+    }
+
+
+def with_masks(state, mask):
+    masks = {}
+    for layer in range(CONFIG.n_layer):
+        masks[f"transformer.h.{layer}.attn.bias"] = mask.clone()
+        masks[f"transformer.h.{layer}.attn.masked_bias"] = torch.tensor(-1e4)
+    return state | masks
+
+
+def under(prefix, state):
+    return {prefix + key: value for key, value in state.items()}
+
+
+MASK = torch.ones(1, 1, 10, 10).tril()
+LAYOUTS = {
+    "released, without a prefix": original(prefix=""),
+    "transformers": original(),
+    "with the tied head": with_head(original()),
+    "with the head in a decoder": with_head(original(), "lm_head.decoder.weight"),
+    "with the head only": only_head(original()),
+    "data-parallel": under("module.", with_head(original())),
+    "data-parallel without the trunk's name": under("module.", original(prefix="")),
+    "compiled and data-parallel": under("_orig_mod.module.", with_head(original())),
+    "inside another model": under("policy.pretrained_model.", with_head(original())),
+    "gamma and beta": old_names(original()),
+    "gamma and beta without a prefix": old_names(original(prefix="")),
+    "masks": with_masks(original(), MASK),
+    "masks of bytes": with_masks(original(), MASK.to(torch.uint8)),
+    "masks of booleans, data-parallel": under("module.", with_masks(original(), MASK.bool())),
+    "linear": as_linear(original()),
+    "linear, data-parallel, with the head": under("module.", as_linear(with_head(original()))),
+    "more heads": original()
+    | {"multiple_choice_head.summary.weight": torch.ones(1, 8), "v_head.summary.bias": MASK},
+}
+
+
+def write_config(folder, config=CONFIG, **changes):
+    (folder / "config.json").write_text(json.dumps(config.to_dict() | changes))
+
+
+def write(folder, state, config=CONFIG, **changes):
+    write_config(folder, config, **changes)
+    save_file(state, folder / "model.safetensors")
+    return folder
+
+
+def write_shards(folder, state, save, suffix):
+    keys = sorted(state)
+    weight_map = {}
+    for number in range(3):
+        name = f"{suffix[0]}-{number + 1:05}-of-00003{suffix[1]}"
+        part = {key: state[key] for key in keys[number::3]}
+        save(part, folder / name)
+        weight_map |= dict.fromkeys(part, name)
+    index = {"metadata": {"total_size": 1}, "weight_map": weight_map}
+    (folder / f"{suffix[0]}{suffix[1]}.index.json").write_text(json.dumps(index))
+
+
+def assert_same(expected, checkpoint):
+    assert set(expected) == set(checkpoint.shapes)
+    for name, value in expected.items():
+        assert torch.equal(value, checkpoint.read(name, device=CPU, dtype=torch.float32)), name
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_has_the_same_parameters(tmp_path, layout):
+    checkpoint = open_checkpoint(write(tmp_path, LAYOUTS[layout]))
+
+    assert_same(parameters(), checkpoint)
+    assert checkpoint.config.tie_word_embeddings
+
+
+@pytest.mark.parametrize(
+    "save",
+    [
+        lambda state, folder: save_file(state, folder / "model.safetensors"),
+        lambda state, folder: write_shards(folder, state, save_file, ("model", ".safetensors")),
+        lambda state, folder: torch.save(state, folder / "pytorch_model.bin"),
+        lambda state, folder: torch.save(
+            state, folder / "pytorch_model.bin", _use_new_zipfile_serialization=False
+        ),
+        lambda state, folder: torch.save({"model": state}, folder / "pytorch_model.bin"),
+        lambda state, folder: write_shards(folder, state, torch.save, ("pytorch_model", ".bin")),
+    ],
+    ids=[
+        "safetensors",
+        "safetensors shards",
+        "torch",
+        "torch before 1.6",
+        "nested",
+        "torch shards",
+    ],
+)
+def test_every_kind_of_file_has_the_same_parameters(tmp_path, save, monkeypatch):
+    monkeypatch.setattr(tensors, "SLAB_BYTES", 100)
+    write_config(tmp_path)
+    save(original(), tmp_path)
+
+    assert_same(parameters(), open_checkpoint(tmp_path))
+
+
+def test_safetensors_are_preferred(tmp_path):
+    torch.save({"nothing": torch.ones(1)}, tmp_path / "pytorch_model.bin")
+
+    assert_same(parameters(), open_checkpoint(write(tmp_path, original())))
+
+
+def test_one_file_can_be_named(tmp_path):
+    write_config(tmp_path)
+    save_file(original(), tmp_path / "epoch-3.safetensors")
+
+    assert_same(parameters(), open_checkpoint(tmp_path / "epoch-3.safetensors"))
+    assert_same(parameters(), open_checkpoint(tmp_path / "epoch-3.safetensors", CONFIG))
+
+
+def test_slabs_are_consecutive_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(tensors, "SLAB_BYTES", 100)
+    checkpoint = open_checkpoint(write(tmp_path, original()))
+    name = "h.1.mlp.c_fc.weight"
+    slabs = [slab.clone() for slab in checkpoint.slabs(name)]
+
+    assert len(slabs) > 5
+    assert torch.equal(parameters()[name], torch.cat(slabs))
+
+
+def test_a_head_that_differs_is_followed_and_noted(tmp_path):
+    head = torch.randn(23, 8)
+    checkpoint = open_checkpoint(write(tmp_path, original() | {"lm_head.weight": head}))
+
+    assert not checkpoint.config.tie_word_embeddings
+    assert ("the output head differs from the embedding, so they are not tied",) == checkpoint.notes
+    assert_same(parameters() | {"lm_head.weight": head}, checkpoint)
+
+
+def test_a_head_that_differs_in_its_last_number_is_not_tied(tmp_path, monkeypatch):
+    monkeypatch.setattr(tensors, "SLAB_BYTES", 100)
+    state = with_head(original())
+    state["lm_head.weight"][-1, -1] += 1e-6
+
+    assert not open_checkpoint(write(tmp_path, state)).config.tie_word_embeddings
+
+
+def test_what_the_config_unties_stays_untied(tmp_path):
+    config = CONFIG.model_copy(update={"tie_word_embeddings": False})
+    checkpoint = open_checkpoint(write(tmp_path, original(config), config))
+
+    assert () == checkpoint.notes
+    assert_same(parameters(config), checkpoint)
+
+
+def test_keys_that_are_no_weights_are_noted(tmp_path):
+    checkpoint = open_checkpoint(write(tmp_path, LAYOUTS["masks"]))
+
+    assert ("4 keys that are no weights were left out",) == checkpoint.notes
+
+
+@pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("wanted", [torch.float16, torch.bfloat16, torch.float32])
+def test_types_are_converted_on_the_way(tmp_path, stored, wanted):
+    state = {key: value.to(stored) for key, value in original().items()}
+    checkpoint = open_checkpoint(write(tmp_path, state))
+
+    assert stored == checkpoint.dtype
+    for name, value in parameters().items():
+        read = checkpoint.read(name, device=CPU, dtype=wanted)
+        assert torch.equal(value.to(stored).to(wanted), read)
+
+
+def test_the_config_says_the_type_where_it_says_one(tmp_path):
+    assert torch.bfloat16 == open_checkpoint(write(tmp_path, original(), dtype="bfloat16")).dtype
+
+
+class InMemory(TensorSource):
+    """A source of another kind, as a plugin for another format would have it."""
+
+    path = Path("memory")
+
+    def __init__(self, state):
+        self._state = state
+
+    @property
+    def infos(self):
+        return {
+            key: TensorInfo(tuple(value.shape), "float32") for key, value in self._state.items()
+        }
+
+    def slabs(self, name, dim=0):
+        yield from self._state[name].split(3, dim)
+
+
+def test_any_source_of_tensors_will_do():
+    assert_same(parameters(), fit_checkpoint(InMemory(original()), CONFIG))
+
+
+def test_the_model_is_built_with_the_weights(tmp_path):
+    checkpoint = open_checkpoint(write(tmp_path, original()))
+    model = load_model(checkpoint, device=CPU, dtype=torch.bfloat16)
+    state = model.state_dict()
+
+    assert ("bfloat16", False) == (model.config.dtype, model.training)
+    for name, value in parameters().items():
+        assert torch.equal(value.bfloat16(), state[name])
+    assert not any(tensor.is_meta for tensor in [*model.parameters(), *model.buffers()])
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_model_has_the_parameters_that_are_looked_for(tied):
+    config = CONFIG.model_copy(update={"n_inner": 20, "tie_word_embeddings": tied})
+    with torch.device("meta"):
+        model = GPT2(config)
+    shapes = {name: tuple(value.shape) for name, value in model.named_parameters()}
+
+    assert shapes == parameter_shapes(config)
+
+
+class Described(InMemory):
+    """A source that is only described, and far too large for any machine."""
+
+    @property
+    def infos(self):
+        return {name: TensorInfo(shape, "float32") for name, shape in self._state.items()}
+
+
+def test_a_model_that_does_not_fit_the_device_is_an_error():
+    config = CONFIG.model_copy(update={"n_positions": 10**13})
+    shapes = parameter_shapes(config)
+    source = Described(
+        {name: shape[::-1] if name.endswith(MATRICES) else shape for name, shape in shapes.items()}
+    )
+
+    with pytest.raises(PlacementError, match=r"cpu: no room left for wpe.weight; .* GiB in all"):
+        fit_checkpoint(source, config).read("wpe.weight", device=CPU, dtype=torch.float32)
+
+
+def misfit(folder, state, **changes):
+    with pytest.raises(CheckpointError) as error:
+        open_checkpoint(write(folder, state, **changes))
+    assert "\n" not in str(error.value)
+    assert str(error.value).startswith(str(folder))
+    return error.value
+
+
+def test_all_missing_and_unexpected_keys_are_in_one_error(tmp_path):
+    state = original()
+    del state["transformer.h.1.ln_2.bias"], state["transformer.ln_f.weight"]
+    state |= {"transformer.h.0.attn.q.weight": torch.ones(8, 8), "score.weight": torch.ones(2, 8)}
+    error = misfit(tmp_path, state)
+
+    assert ("h.1.ln_2.bias", "ln_f.weight") == error.missing
+    assert {"transformer.h.0.attn.q.weight", "score.weight"} == set(error.unexpected)
+    assert "2 missing: h.1.ln_2.bias, ln_f.weight; 2 unexpected: " in str(error)
+
+
+@pytest.mark.parametrize(
+    ("changes", "hint"),
+    [
+        ({"n_embd": 12}, "the weights have n_embd=8, the config says 12"),
+        ({"n_layer": 3}, "the weights have n_layer=2, the config says 3"),
+        ({"n_layer": 1}, "the weights have n_layer=2, the config says 1"),
+        ({"n_positions": 9}, "the weights have n_positions=10, the config says 9"),
+        ({"vocab_size": 24}, "the weights have vocab_size=23, the config says 24"),
+        ({"n_inner": 16}, "the weights have inner_size=32, the config says 16"),
+        ({"tie_word_embeddings": False}, "tie_word_embeddings=false, but there is no lm_head"),
+        ({"quantization_config": {}}, "the weights are quantized"),
+    ],
+)
+@pytest.mark.parametrize("layout", ["transformers", "linear"])
+def test_a_misfit_says_what_it_points_to(tmp_path, layout, changes, hint):
+    state = dict(LAYOUTS[layout])
+    if "quantization_config" in changes:
+        state["transformer.h.0.mlp.c_fc.weight"] = torch.ones(128, 1, dtype=torch.uint8)
+
+    assert hint in str(misfit(tmp_path, state, **changes))
+
+
+def test_wrong_shapes_are_listed_with_both(tmp_path):
+    state = original()
+    state["transformer.h.0.ln_1.bias"] = torch.ones(9)
+    error = misfit(tmp_path, state)
+
+    assert ("transformer.h.0.ln_1.bias: expected shape [8], found [9]",) == error.mismatched
+
+
+@pytest.mark.parametrize("name", ["h.1.attn.c_attn.weight", "h.0.mlp.c_fc.weight"])
+def test_matrices_lie_one_way_or_the_other_but_not_both(tmp_path, name):
+    state = original()
+    state[f"transformer.{name}"] = state[f"transformer.{name}"].T.contiguous()
+
+    assert 1 == len(misfit(tmp_path, state).mismatched)
+
+
+def test_numbers_that_are_no_weights_are_refused(tmp_path):
+    state = original()
+    state["transformer.wpe.weight"] = torch.ones(10, 8, dtype=torch.int64)
+    error = misfit(tmp_path, state)
+
+    assert ("transformer.wpe.weight: expected floating point numbers, found I64",) == (
+        error.mismatched
+    )
+
+
+def test_one_parameter_under_two_names_is_refused(tmp_path):
+    state = original()
+    state["transformer.ln_f.gamma"] = state["transformer.ln_f.weight"].clone()
+
+    assert "ln_f.weight are the same parameter" in str(misfit(tmp_path, state)) or (
+        "ln_f.gamma are the same parameter" in str(misfit(tmp_path, state))
+    )
+
+
+def test_two_models_in_one_file_are_refused(tmp_path):
+    state = under("actor.", original()) | under("critic.", original())
+
+    assert "expected one GPT-2, found several" in str(misfit(tmp_path, state))
+
+
+def test_another_architecture_is_refused(tmp_path):
+    state = {"gpt_neox.layers.0.attention.dense.weight": torch.ones(8, 8)}
+    error = misfit(tmp_path, state)
+
+    assert "this does not look like a GPT-2" in str(error)
+    assert len(parameters()) == len(error.missing)
+
+
+def test_cross_attention_is_refused(tmp_path):
+    state = original() | {"transformer.h.0.crossattention.c_attn.weight": torch.ones(8, 16)}
+
+    assert "cross-attention" in str(misfit(tmp_path, state))
+
+
+def cut(file):
+    os.truncate(file, file.stat().st_size - 10)
+
+
+def lengthened(file):
+    with file.open("ab") as opened:
+        opened.write(b"more")
+
+
+def replaced(data):
+    return lambda file: file.write_bytes(data)
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("model.safetensors", cut, "it is damaged or cut short, download it again"),
+        ("model.safetensors", lengthened, "it is damaged or cut short"),
+        ("model.safetensors", replaced(b""), "it is damaged or cut short"),
+        ("model.safetensors", replaced(POINTER), "it is a Git LFS pointer, not the weights"),
+        ("model.safetensors", replaced(b"<html>" * 9), "it holds a web page or JSON"),
+        ("pytorch_model.bin", cut, "it is damaged or cut short"),
+        ("pytorch_model.bin", replaced(b""), "it is damaged or cut short"),
+        ("pytorch_model.bin", replaced(POINTER), "it is a Git LFS pointer"),
+        ("pytorch_model.bin", replaced(b"junk" * 99), "it is damaged or cut short|tensors"),
+    ],
+)
+def test_a_damaged_file_is_one_line_with_its_path(tmp_path, name, damage, message):
+    write_config(tmp_path)
+    save = save_file if name.endswith("safetensors") else torch.save
+    save(original(), tmp_path / name)
+    open_checkpoint(tmp_path)
+    damage(tmp_path / name)
+
+    with pytest.raises(CheckpointError, match=message) as error:
+        open_checkpoint(tmp_path)
+
+    assert str(error.value).startswith(f"{tmp_path / name}: cannot be read: ")
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_vanishes_while_it_is_read_is_an_error(tmp_path):
+    checkpoint = open_checkpoint(write(tmp_path, original()))
+    (tmp_path / "model.safetensors").unlink()
+
+    with pytest.raises(CheckpointError, match="cannot be read: No such file"):
+        checkpoint.read("wte.weight", device=CPU, dtype=torch.float32)
+
+
+class Harmful:
+    """What a pickle may do: call a function when it is loaded."""
+
+    def __reduce__(self):
+        return (os.mkdir, ("made-by-a-checkpoint",))
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_no_code_of_a_file_is_run(tmp_path, monkeypatch, new):
+    monkeypatch.chdir(tmp_path)
+    write_config(tmp_path)
+    torch.save({"x": Harmful()}, tmp_path / "pytorch_model.bin", _use_new_zipfile_serialization=new)
+
+    with pytest.raises(CheckpointError, match="holds objects other than tensors, and code from a"):
+        open_checkpoint(tmp_path)
+
+    assert not (tmp_path / "made-by-a-checkpoint").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([torch.ones(1)], "expected named tensors, found a list"),
+        ({"epoch": 3, "a": torch.ones(1)}, "expected tensors only, found other values under epoch"),
+    ],
+)
+def test_files_of_other_things_are_refused(tmp_path, content, message):
+    write_config(tmp_path)
+    torch.save(content, tmp_path / "pytorch_model.bin")
+
+    with pytest.raises(CheckpointError, match=message):
+        open_checkpoint(tmp_path)
+
+
+def test_an_absent_shard_is_named(tmp_path):
+    write_config(tmp_path)
+    write_shards(tmp_path, original(), save_file, ("model", ".safetensors"))
+    (tmp_path / "model-00002-of-00003.safetensors").unlink()
+
+    with pytest.raises(CheckpointError, match=r"absent, download them again: model-00002-of-00003"):
+        open_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ({}, "expected a weight_map"),
+        ({"weight_map": {"a": "../other/model.safetensors"}}, "expected shards beside the index"),
+        ({"weight_map": {"a": "/etc/passwd"}}, "expected shards beside the index"),
+    ],
+)
+def test_an_index_that_makes_no_sense_is_refused(tmp_path, index, message):
+    write_config(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+
+    with pytest.raises(CheckpointError, match=message):
+        open_checkpoint(tmp_path)
+
+
+def test_a_tensor_in_two_shards_is_refused(tmp_path):
+    for number in (1, 2):
+        save_file({"a": torch.ones(1)}, tmp_path / f"model-{number}.safetensors")
+    weight_map = {"a": "model-1.safetensors", "b": "model-2.safetensors"}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+    with pytest.raises(CheckpointError, match=r"model-2.safetensors: a is also in model-1"):
+        open_tensors(tmp_path)
+
+
+def test_a_folder_without_weights_says_what_was_looked_for(tmp_path):
+    write_config(tmp_path)
+
+    with pytest.raises(CheckpointError, match=r"expected weights \(model.safetensors or .*none$"):
+        open_checkpoint(tmp_path)
+    (tmp_path / "tf_model.h5").touch()
+    with pytest.raises(CheckpointError, match=r"found tf_model.h5 \(TensorFlow\), which has to be"):
+        open_checkpoint(tmp_path)
+    with pytest.raises(CheckpointError, match=r"expected safetensors or a torch file, found Tens"):
+        open_checkpoint(tmp_path / "tf_model.h5")
+    with pytest.raises(CheckpointError, match=r"none.bin: no such file"):
+        open_checkpoint(tmp_path / "none.bin")
+
+
+MEASURE = """
+import sys, threading, torch
+from pathlib import Path
+from safetensors.torch import load_file
+from gpt2sdk.gpt2.checkpoint import load_model, open_checkpoint
+
+def kib(field):
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(field + ":")[1].split()[0])
+
+folder, how, dtype = sys.argv[1], sys.argv[2], getattr(torch, sys.argv[3])
+checkpoint = open_checkpoint(folder)
+before, peak, running = kib("RssAnon"), 0, True
+
+def sample():
+    global peak
+    while running:
+        peak = max(peak, kib("RssAnon"))
+
+Path("/proc/self/clear_refs").write_text("5")
+resident = kib("VmRSS")
+thread = threading.Thread(target=sample)
+thread.start()
+if how == "streamed":
+    kept = load_model(checkpoint, device=torch.device("cpu"), dtype=dtype)
+else:
+    whole = {k: v.clone() for k, v in load_file(checkpoint.source.path).items()}
+    kept = {name: value.to(dtype).T.contiguous() for name, value in whole.items()}
+running = False
+thread.join()
+print(peak - before, kib("VmHWM") - resident)
+"""
+
+
+def memory(folder, how, dtype):
+    """Return the most memory that loading took, in bytes: its own, and file pages besides."""
+    run = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(folder), how, dtype],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    own, resident = run.stdout.split()
+    return int(own) * 1024, int(resident) * 1024
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
+def test_streaming_holds_the_model_and_one_tensor_at_most(tmp_path):
+    config = GPT2Config(vocab_size=30_000, n_embd=512, n_head=8, n_layer=6)
+    shapes = parameter_shapes(config)
+    state = {
+        name: torch.zeros(shape[::-1] if name.endswith(MATRICES) else shape, dtype=torch.float16)
+        for name, shape in shapes.items()
+    }
+    final = 4 * sum(value.numel() for value in state.values())
+    largest = 4 * max(value.numel() for value in state.values())
+    margin = 24 * 2**20
+    write(tmp_path, state, config)
+
+    own, resident = memory(tmp_path, "streamed", "float32")
+    assert own <= final + margin
+    assert resident <= final + largest + margin
+    own, resident = memory(tmp_path, "at once", "float32")
+    assert own > final + margin
+    assert resident > final + largest + margin
+
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    own, _ = memory(tmp_path, "streamed", "float32")
+    assert own <= final + margin
