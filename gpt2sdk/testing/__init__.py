@@ -1,5 +1,34 @@
 """Fakes and conformance checks for authors of components."""
 
 from gpt2sdk.testing.board import make_rows
+from gpt2sdk.testing.conformance import (
+    check_criterion,
+    check_drafter,
+    check_processor,
+    check_sampler,
+    check_text_criterion,
+    parametrize_with_checks,
+)
+from gpt2sdk.testing.letters import Letters
+from gpt2sdk.testing.table_model import TableModel
+from gpt2sdk.testing.tiny import save_tiny_model, tiny_gpt2, tiny_tokenizer
+from gpt2sdk.testing.trial import choose, ends, process, reweigh
 
-__all__ = ["make_rows"]
+__all__ = [
+    "Letters",
+    "TableModel",
+    "check_criterion",
+    "check_drafter",
+    "check_processor",
+    "check_sampler",
+    "check_text_criterion",
+    "choose",
+    "ends",
+    "make_rows",
+    "parametrize_with_checks",
+    "process",
+    "reweigh",
+    "save_tiny_model",
+    "tiny_gpt2",
+    "tiny_tokenizer",
+]

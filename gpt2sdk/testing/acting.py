@@ -1,0 +1,139 @@
+"""Components in situations: what they answer, also after detours that were taken back."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gpt2sdk.components.component import Component
+from gpt2sdk.components.drafter import Drafter
+from gpt2sdk.components.processor import LogitsProcessor
+from gpt2sdk.components.rows import Rows
+from gpt2sdk.components.sampler import Sampler
+from gpt2sdk.components.session import Session
+from gpt2sdk.components.stopping import StoppingCriterion
+from gpt2sdk.session.decoding import DecodingSession
+from gpt2sdk.testing.situations import END, VOCAB_SIZE, Situation, step_logits
+from gpt2sdk.testing.trial import grow, open_session
+
+PROPOSALS = 4
+"""How many tokens drafters are asked for."""
+
+_JUNK = 20
+_STEPS = 5
+
+Act = Callable[[Tensor, Rows], Tensor]
+
+
+def answer(
+    component: Component,
+    situation: Situation,
+    *,
+    device: torch.device | str = "cpu",
+    detour: bool = False,
+) -> Tensor:
+    """Return what a component answers, unchecked: logits, tokens, a mask or proposals.
+
+    Args:
+        component: It is started in a session of its own.
+        situation: The rows and logits it is given.
+        device: Where everything is.
+        detour: Whether rows append other tokens first and take them back, which leaves something
+            else than zeros behind their ends.
+    """
+    prompts = [row.prompt for row in situation.rows]
+    session = open_session(prompts, vocab_size=VOCAB_SIZE, eos_token_ids=[END], device=device)
+    act = begin(component, session)
+    grow(session, [row.new_tokens for row in situation.rows])
+    if detour:
+        _wander(session)
+    session.next_logits()
+    return act(situation.logits.to(device), session.rows.bound(component.name))
+
+
+def begin(component: Component, session: Session) -> Act:
+    """Start a component, and return what answers, given logits and rows."""
+    if isinstance(component, LogitsProcessor):
+        return component.start(session).process
+    if isinstance(component, Sampler):
+        return component.start(session).choose
+    if isinstance(component, StoppingCriterion):
+        criterion = component.start(session)
+        return lambda _, rows: criterion.check(rows)
+    if isinstance(component, Drafter):
+        drafter = component.start(session)
+        return lambda _, rows: drafter.propose(rows, PROPOSALS)
+    message = f"{component.name} is a {type(component).__mro__[1].__name__}: it looks at no rows"
+    raise TypeError(message)
+
+
+def story(component: Component, situation: Situation, *, detours: bool = False) -> list[object]:
+    """Return what a component did at each of some steps, at work in a session.
+
+    Args:
+        component: A processor, sampler or criterion.
+        situation: What the rows begin with.
+        detours: Whether at each step rows are copied and the copies go on, and rows go on and take
+            it back, before the step is really made.
+    """
+    prompts = [row.prompt for row in situation.rows]
+    session = open_session(prompts, component, vocab_size=VOCAB_SIZE, eos_token_ids=[END])
+    grow(session, [row.new_tokens for row in situation.rows])
+    told: list[object] = []
+    for step in range(_STEPS):
+        if detours:
+            _go_astray(session, step)
+        logits = step_logits(step, len(prompts))
+        session.next_logits()
+        processed = session.process(logits)
+        tokens = session.choose(processed)
+        session.append(tokens)
+        told += [processed.tolist(), tokens.tolist(), session.rows.finish_reason]
+    return told
+
+
+def _go_astray(session: DecodingSession, step: int) -> None:
+    """Let copies of the rows, then the rows themselves, go another way, and come back."""
+    count = len(session.rows)
+    session.fork([place for place in range(count) for _ in range(2)])
+    _tell_draws(session)
+    other = step_logits(step + _STEPS, 2 * count)
+    session.next_logits()
+    session.process(other)
+    session.choose(other)
+    session.append([-1, _JUNK] * count)
+    session.fork(range(0, 2 * count, 2))
+    _tell_draws(session)
+    _wander(session)
+
+
+def _wander(session: DecodingSession) -> None:
+    """Append to each row until all are longer than the longest was, and take it back."""
+    lengths: list[int] = [len(row.tokens) for row in session.rows.records]
+    grown: list[int] = [row.grown for row in session.rows.records]
+    grow(session, [[_JUNK] * (max(lengths) + 2 - length) for length in lengths])
+    session.rows.tokens  # noqa: B018 - written down only when it is read
+    session.rewind(
+        [row.grown - before for row, before in zip(session.rows.records, grown, strict=True)]
+    )
+    _tell_draws(session)
+
+
+def _tell_draws(session: DecodingSession) -> None:
+    """Make rows that were copied or cut back draw the numbers of rows that never were.
+
+    Copies have lanes and draws of their own, so that they differ; here they must not.
+    """
+    for row in session.rows.records:
+        row.lane, row.draws = 0, row.grown
+
+
+def alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two answers are the same up to rounding; what is ruled out must agree exactly."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if not one.is_floating_point():
+        return torch.equal(one, other)
+    return torch.equal(one.isinf(), other.isinf()) and torch.allclose(
+        one, other, rtol=1e-5, atol=1e-5
+    )

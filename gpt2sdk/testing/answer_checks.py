@@ -1,0 +1,105 @@
+"""Checks of what each role answers: logits, a token, a mask, proposals."""
+
+import torch
+
+from gpt2sdk.components.component import neutral
+from gpt2sdk.components.drafter import Drafter
+from gpt2sdk.components.processor import LogitsProcessor, Stage
+from gpt2sdk.components.sampler import Sampler
+from gpt2sdk.components.stopping import StoppingCriterion
+from gpt2sdk.testing.acting import PROPOSALS, alike, answer
+from gpt2sdk.testing.promise import promise
+from gpt2sdk.testing.situations import VOCAB_SIZE, ordinary, situations
+
+
+def check_logits_come_out(processor: LogitsProcessor) -> None:
+    """Shape and dtype are kept; nothing is NaN or plus infinity."""
+    for situation in situations():
+        found = answer(processor, situation)
+        where = f"{processor!r} with {situation.name}"
+        promise(found.shape == situation.logits.shape, f"{where}: shape {tuple(found.shape)}")
+        promise(found.dtype == situation.logits.dtype, f"{where}: dtype {found.dtype}")
+        promise(not found.isnan().any(), f"{where}: NaN")
+        promise(not found.isposinf().any(), f"{where}: plus infinity")
+
+
+def check_tokens_ruled_out_stay_out(processor: LogitsProcessor) -> None:
+    """`-inf` stays `-inf`, from penalties on: no later processor revives a token."""
+    if processor.stage < Stage.PENALTY:
+        return
+    for situation in situations():
+        revived = situation.logits.isneginf() & ~answer(processor, situation).isneginf()
+        where = f"{processor!r} with {situation.name}"
+        promise(not revived.any(), f"{where}: revives {revived.nonzero().tolist()}")
+
+
+def check_a_token_is_left(processor: LogitsProcessor) -> None:
+    """Every row keeps a token.
+
+    A processor that rules out tokens by name may empty a row that had only those left; those
+    from temperature on have no such excuse.
+    """
+    for situation in situations():
+        named = processor.stage <= Stage.CONSTRAIN
+        if named and situation.logits.isneginf().any():
+            continue
+        emptied = answer(processor, situation).isneginf().all(-1)
+        where = f"{processor!r} with {situation.name}"
+        promise(not emptied.any(), f"{where}: no token left in rows {emptied.nonzero().tolist()}")
+
+
+def check_the_neutral_value_changes_nothing(processor: LogitsProcessor) -> None:
+    """With the switch at its default the distribution is the one that came in."""
+    switch = processor.switch()
+    if switch is None:
+        return
+    off = type(processor)(**{switch: neutral(type(processor).model_fields[switch])})
+    for situation in situations():
+        same = alike(situation.logits.log_softmax(-1), answer(off, situation).log_softmax(-1))
+        promise(same, f"{off!r} changes the distribution with {situation.name}: it must be off")
+
+
+def check_tokens_come_out(sampler: Sampler) -> None:
+    """One int64 token per row, and never one that is ruled out."""
+    for situation in situations():
+        found = answer(sampler, situation)
+        where = f"{sampler!r} with {situation.name}"
+        promise(found.dtype == torch.int64, f"{where}: dtype {found.dtype}, expected int64")
+        promise(found.shape == (len(situation.rows),), f"{where}: shape {tuple(found.shape)}")
+        inside = ((found >= 0) & (found < VOCAB_SIZE)).all()
+        promise(inside, f"{where}: tokens {found.tolist()} outside the vocabulary")
+        chosen = situation.logits.gather(1, found[:, None])
+        promise(not chosen.isneginf().any(), f"{where}: picks a token that is ruled out")
+
+
+def check_a_mask_comes_out(criterion: StoppingCriterion) -> None:
+    """One yes or no per row, and a reason to go with it."""
+    promise(criterion.reason, f"{criterion!r} has no reason")
+    for situation in situations():
+        found = answer(criterion, situation)
+        promise(found.dtype == torch.bool, f"{criterion!r}: dtype {found.dtype}, expected bool")
+        promise(found.shape == (len(situation.rows),), f"{criterion!r}: shape {tuple(found.shape)}")
+
+
+def check_the_neutral_value_ends_nothing(criterion: StoppingCriterion) -> None:
+    """With the switch at its default no row ends."""
+    switch = criterion.switch()
+    if switch is None:
+        return
+    off = type(criterion)(**{switch: neutral(type(criterion).model_fields[switch])})
+    ended = answer(off, ordinary())
+    promise(not ended.any(), f"{off!r} ends rows {ended.nonzero().tolist()}: it must be off")
+
+
+def check_proposals_come_out(drafter: Drafter) -> None:
+    """As many int64 tokens per row as asked for, -1 from where there are no more."""
+    for situation in situations():
+        found = answer(drafter, situation)
+        where = f"{drafter!r} with {situation.name}"
+        promise(found.dtype == torch.int64, f"{where}: dtype {found.dtype}, expected int64")
+        expected = len(situation.rows), PROPOSALS
+        promise(found.shape == expected, f"{where}: shape {tuple(found.shape)}, not {expected}")
+        inside = ((found >= -1) & (found < VOCAB_SIZE)).all()
+        promise(inside, f"{where}: tokens {found.tolist()} outside the vocabulary")
+        gaps = (found[:, :-1] < 0) & (found[:, 1:] >= 0)
+        promise(not gaps.any(), f"{where}: -1 in the middle of {found.tolist()}")

@@ -1,0 +1,144 @@
+"""A trial: one component at work in a real session, on histories and logits of one's choice."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from gpt2sdk.components.component import Component
+from gpt2sdk.components.processor import LogitsProcessor
+from gpt2sdk.components.records import Prompt
+from gpt2sdk.components.rows import Row, Rows
+from gpt2sdk.components.sampler import Sampler
+from gpt2sdk.components.session import Session, Step
+from gpt2sdk.components.stopping import StoppingCriterion
+from gpt2sdk.components.strategy import Strategy
+from gpt2sdk.defaults import Greedy
+from gpt2sdk.session.decoding import DecodingSession
+from gpt2sdk.session.plan import Link, Plan
+from gpt2sdk.shapes import Logits, Mask, Tokens
+from gpt2sdk.testing.board import make_rows
+from gpt2sdk.testing.letters import Letters
+from gpt2sdk.testing.table_model import TableModel
+
+
+class ByHand(Strategy):
+    """Does nothing: the verbs are called from outside, and may take everything back."""
+
+    wants = frozenset({"hidden_states"})
+
+    @override
+    def hold(self) -> None:
+        return None
+
+    @override
+    def decode(self, session: Session) -> Iterator[Step]:
+        yield from ()
+
+
+def open_session(
+    prompts: Sequence[Prompt],
+    component: Component | None = None,
+    *,
+    vocab_size: int,
+    eos_token_ids: Sequence[int] = (),
+    device: torch.device | str = "cpu",
+) -> DecodingSession:
+    """Open a session on a `TableModel`, with one row per prompt.
+
+    Args:
+        prompts: What the rows begin with.
+        component: A processor, sampler or criterion that acts in it.
+        vocab_size: Of the model.
+        eos_token_ids: The tokens that end a row.
+        device: Where its tensors are.
+    """
+    acting = () if component is None else (component,)
+    plan = Plan(
+        strategy=ByHand(),
+        sampler=component if isinstance(component, Sampler) else Greedy(),
+        processors=tuple(
+            Link(each.name, (each,)) for each in acting if isinstance(each, LogitsProcessor)
+        ),
+        criteria=tuple(
+            Link(each.name, (each,)) for each in acting if isinstance(each, StoppingCriterion)
+        ),
+        eos_token_ids=frozenset(eos_token_ids),
+    )
+    numbered = [
+        Prompt(place, prompt.tokens, prompt.seed, prompt.max_new_tokens)
+        for place, prompt in enumerate(prompts)
+    ]
+    model = TableModel(vocab_size, context_length=4096, device=device)
+    letters = Letters()
+    return DecodingSession(model, letters, letters, numbered, plan)
+
+
+def grow(session: Session, tokens: Sequence[Sequence[int]]) -> None:
+    """Append each row's tokens, one after another; rows may take different numbers of them."""
+    for step in range(max((len(each) for each in tokens), default=0)):
+        session.append([each[step] if step < len(each) else -1 for each in tokens])
+
+
+def process(
+    processor: LogitsProcessor,
+    logits: Tensor | Sequence[Sequence[float]],
+    rows: Rows | None = None,
+) -> Logits:
+    """Return what a processor makes of these logits.
+
+    Args:
+        processor: It is started in a fresh session that has these rows.
+        logits: One list per row.
+        rows: Their histories, from `make_rows`; by default each row has the one token 0.
+
+    Raises:
+        PluginContractError: It left a row no token, or returned NaN or a wrong shape.
+    """
+    given = torch.as_tensor(logits)
+    return _session(processor, given, rows).process(given)
+
+
+def choose(
+    sampler: Sampler, logits: Tensor | Sequence[Sequence[float]], rows: Rows | None = None
+) -> Tokens:
+    """Return the tokens that a sampler picks; see `process`."""
+    given = torch.as_tensor(logits)
+    return _session(sampler, given, rows).choose(given)
+
+
+def ends(criterion: StoppingCriterion, rows: Rows, *, vocab_size: int = 50257) -> Mask:
+    """Return which of these rows a criterion ends; see `process`."""
+    records: list[Row] = rows.records
+    session = open_session([row.prompt for row in records], vocab_size=vocab_size)
+    run = criterion.start(session)
+    grow(session, [row.new_tokens for row in records])
+    return run.check(session.rows)
+
+
+def reweigh(processor: LogitsProcessor, probabilities: Sequence[float]) -> list[float]:
+    """Return the distribution that a processor makes of this one, to four digits.
+
+    >>> class Sharpen(LogitsProcessor):
+    ...     def process(self, logits, rows):
+    ...         return logits * 2
+    >>> reweigh(Sharpen(), [0.75, 0.25])
+    [0.9, 0.1]
+    """
+    logits = torch.tensor([probabilities]).log()
+    shares = process(processor, logits).softmax(-1)[0]
+    return [round(share, 4) for share in shares.tolist()]
+
+
+def _session(component: Component, logits: Logits, rows: Rows | None) -> DecodingSession:
+    rows = make_rows([[0]] * len(logits)) if rows is None else rows
+    records: list[Row] = rows.records
+    session = open_session(
+        [row.prompt for row in records],
+        component,
+        vocab_size=logits.shape[1],
+        eos_token_ids=rows.eos_token_ids.tolist(),
+    )
+    grow(session, [row.new_tokens for row in records])
+    return session

@@ -1,0 +1,50 @@
+"""Logits processors and samplers for gpt2sdk."""
+
+from typing import TYPE_CHECKING
+
+from gpt2sdk import hookimpl
+
+if TYPE_CHECKING:
+    from gpt2sdk import Component
+
+
+@hookimpl
+def gpt2sdk_components() -> "tuple[type[Component], ...]":
+    """Return the components of this distribution."""
+    from gpt2sdk_sampling.bad_words import BadWords
+    from gpt2sdk_sampling.epsilon_cutoff import EpsilonCutoff
+    from gpt2sdk_sampling.eta_cutoff import EtaCutoff
+    from gpt2sdk_sampling.frequency_penalty import FrequencyPenalty
+    from gpt2sdk_sampling.guidance_scale import GuidanceScale
+    from gpt2sdk_sampling.logit_bias import LogitBias
+    from gpt2sdk_sampling.min_new_tokens import MinNewTokens
+    from gpt2sdk_sampling.min_p import MinP
+    from gpt2sdk_sampling.mirostat import Mirostat
+    from gpt2sdk_sampling.no_repeat_ngram_size import NoRepeatNgramSize
+    from gpt2sdk_sampling.presence_penalty import PresencePenalty
+    from gpt2sdk_sampling.repetition_penalty import RepetitionPenalty
+    from gpt2sdk_sampling.temperature import Temperature
+    from gpt2sdk_sampling.top_h import TopH
+    from gpt2sdk_sampling.top_k import TopK
+    from gpt2sdk_sampling.top_p import TopP
+    from gpt2sdk_sampling.typical_p import TypicalP
+
+    return (
+        GuidanceScale,
+        LogitBias,
+        RepetitionPenalty,
+        FrequencyPenalty,
+        PresencePenalty,
+        NoRepeatNgramSize,
+        BadWords,
+        MinNewTokens,
+        Temperature,
+        TopH,
+        TopK,
+        TopP,
+        MinP,
+        TypicalP,
+        EpsilonCutoff,
+        EtaCutoff,
+        Mirostat,
+    )

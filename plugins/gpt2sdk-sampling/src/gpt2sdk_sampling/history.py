@@ -1,0 +1,62 @@
+"""What rows have said so far, as places to look up in their logits."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from gpt2sdk import History, Logits, Rows
+
+Scope = Literal["all", "output"]
+"""`all`: prompt and output; `output`: what was appended to the prompt."""
+
+
+def said(rows: Rows, scope: Scope) -> tuple[History, Bool[Tensor, "rows time"]]:
+    """Return the rows' tokens and which places are in the scope; others hold token 0.
+
+    >>> from gpt2sdk.testing import make_rows
+    >>> said(make_rows([[5, 6, 7], [8]]), "output")
+    (tensor([[0, 6, 7],
+            [0, 0, 0]]), tensor([[False,  True,  True],
+            [False, False, False]]))
+    """
+    tokens = rows.tokens
+    time = torch.arange(tokens.shape[1], device=tokens.device)
+    inside = time < rows.lengths[:, None]
+    if scope == "output":
+        inside &= time >= rows.prompt_lengths[:, None]
+    return tokens.where(inside, 0), inside
+
+
+def put(
+    logits: Logits,
+    tokens: Int[Tensor, "rows places"],
+    values: Float[Tensor, "rows places"],
+    where: Bool[Tensor, "rows places"],
+    *,
+    lower: bool,
+) -> Logits:
+    """Give tokens these logits where the mask says so.
+
+    The values must all be lower (or all higher) than the present logits, and equal for equal
+    tokens: then the order of writing is of no account, on any device.
+
+    >>> logits, tokens = torch.tensor([[1.0, 2.0]]), torch.tensor([[1, 1]])
+    >>> put(logits, tokens, torch.tensor([[0.5, 9.0]]), torch.tensor([[True, False]]), lower=True)
+    tensor([[1.0000, 0.5000]])
+    """
+    nothing, reduce = (torch.inf, "amin") if lower else (-torch.inf, "amax")
+    return logits.scatter_reduce(1, tokens, values.where(where, nothing), reduce)
+
+
+def rule_out(
+    logits: Logits, tokens: Int[Tensor, "rows places"], where: Bool[Tensor, "rows places"]
+) -> Logits:
+    """Give tokens the logit `-inf` where the mask says so.
+
+    >>> rule_out(torch.ones(1, 3), torch.tensor([[0, 2]]), torch.tensor([[False, True]]))
+    tensor([[1., 1., -inf]])
+    """
+    values = torch.full(tokens.shape, -torch.inf, dtype=logits.dtype, device=logits.device)
+    return put(logits, tokens, values, where, lower=True)

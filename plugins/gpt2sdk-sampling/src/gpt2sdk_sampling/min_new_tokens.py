@@ -1,0 +1,38 @@
+"""Minimum length: rows do not end too soon."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from typing_extensions import override
+
+from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk_sampling.history import rule_out
+
+
+class MinNewTokens(LogitsProcessor):
+    """Rules out the end tokens until a row has grown by n tokens.
+
+    Only tokens that end a row are held back: a stop string or a criterion may still end it
+    sooner.
+
+    Example:
+        >>> from gpt2sdk.testing import make_rows, process
+        >>> rows = make_rows([[0, 1], [0, 1, 1]], eos_token_ids=[2])  # grown by 1 and 2
+        >>> process(MinNewTokens(min_new_tokens=2), [[1.0, 1.0, 1.0]] * 2, rows).tolist()
+        [[1.0, 1.0, -inf], [1.0, 1.0, 1.0]]
+    """
+
+    stage: ClassVar[Stage] = Stage.CONSTRAIN
+    rank: ClassVar[int] = 20
+
+    min_new_tokens: Annotated[
+        int, Field(ge=0, description="Least length of a completion, in tokens; 0 is off.")
+    ] = 0
+
+    @override
+    def process(self, logits: Logits, rows: Rows) -> Logits:
+        short = rows.lengths - rows.prompt_lengths < self.min_new_tokens
+        ends = rows.eos_token_ids.expand(len(rows), -1)
+        # A config may name an end token that the model does not have.
+        exist = ends < logits.shape[1]
+        return rule_out(logits, ends.where(exist, 0), short[:, None] & exist)

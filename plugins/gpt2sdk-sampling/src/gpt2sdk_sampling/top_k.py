@@ -1,0 +1,41 @@
+"""Top-k: only the k likeliest tokens stay."""
+
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from typing_extensions import override
+
+from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+
+
+class TopK(LogitsProcessor):
+    """Keeps the tokens whose logit is at least the k-th largest: `z_i >= z_(k)`.
+
+    Tokens that tie with the k-th all stay, as in transformers, so more than k may be left. A k
+    beyond the vocabulary keeps everything.
+
+    Fan, Lewis and Dauphin, "Hierarchical neural story generation", 2018, arXiv:1805.04833.
+    transformers has 50 as its default, here nothing is cut unless asked.
+
+    Example:
+        >>> from gpt2sdk.testing import reweigh
+        >>> reweigh(TopK(top_k=2), [0.5, 0.3, 0.15, 0.05])
+        [0.625, 0.375, 0.0, 0.0]
+        >>> reweigh(TopK(top_k=2), [0.4, 0.2, 0.2, 0.2])
+        [0.4, 0.2, 0.2, 0.2]
+    """
+
+    stage: ClassVar[Stage] = Stage.TRUNCATE
+    rank: ClassVar[int] = 20
+
+    top_k: Annotated[
+        int, Field(ge=0, description="How many of the likeliest tokens stay; 0 is off.")
+    ] = 0
+
+    @override
+    def process(self, logits: Logits, rows: Rows) -> Logits:
+        if not 0 < self.top_k < logits.shape[-1]:
+            return logits
+        weakest = logits.topk(self.top_k).values[:, -1:]
+        return logits.masked_fill(logits < weakest, -torch.inf)

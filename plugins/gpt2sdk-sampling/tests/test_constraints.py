@@ -1,0 +1,105 @@
+"""What rules tokens out: bad words and the least length."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from gpt2sdk import OptionError, PluginContractError
+from gpt2sdk.testing import Letters, make_rows, process
+from gpt2sdk.testing.trial import open_session
+from gpt2sdk_sampling.bad_words import BadWords
+from gpt2sdk_sampling.min_new_tokens import MinNewTokens
+
+LETTERS = Letters()
+FLAT = [[0.0] * len(LETTERS.alphabet)]
+
+
+def banned(words, text, prompt_length=1):
+    """Return the characters that may not follow a text."""
+    history = LETTERS.encode(text)
+    rows = make_rows([history], prompt_lengths=[prompt_length])
+    found = process(BadWords(bad_words=words), FLAT, rows)
+    return LETTERS.decode(found[0].isneginf().nonzero()[:, 0].tolist())
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "expected"),
+    [
+        (["cat"], "a ca", "t"),
+        (["cat"], "a c", ""),
+        (["cat"], "ca", "t"),
+        (["cat"], "a", ""),
+        (["cat", "can", "car"], "ca", "nrt"),
+        ("e", "th", "e"),
+        ([[2, 0]], "c", "a"),
+        ([" at"], "a", ""),
+        ([" at"], "c a", "t"),
+        ([" at"], "ca", ""),
+    ],
+)
+def test_the_last_character_of_a_bad_word_is_ruled_out(words, text, expected):
+    assert expected == banned(words, text)
+
+
+def test_a_bad_word_may_begin_in_the_prompt():
+    assert "t" == banned(["cat"], "ca", prompt_length=2)
+
+
+def test_text_is_banned_with_and_without_a_blank_before_it():
+    class Words(Letters):
+        def encode(self, text):
+            return {"cat": [0], " cat": [1], " dog": [2]}[text]
+
+    prompts = [row.prompt for row in make_rows([[5]]).records]
+    session = open_session(prompts, vocab_size=6)
+    session.vocabulary = Words()
+    run = BadWords(bad_words=["cat", " dog"]).start(session)
+
+    assert [[0], [1], [2]] == [[end] for end in run.ends.tolist()]
+
+
+def test_an_end_token_alone_is_no_bad_word():
+    rows = make_rows([[0]], eos_token_ids=[2])
+
+    found = process(BadWords(bad_words=[[1], [2], [0, 2]]), [[0.0, 0.0, 0.0, 0.0]], rows)
+
+    assert [False, True, True, False] == found[0].isneginf().tolist()
+
+
+def test_a_row_without_any_token_left_is_an_error():
+    with pytest.raises(PluginContractError, match="bad_words left row 0 no token"):
+        process(BadWords(bad_words=[[0], [1]]), [[0.0, 0.0]])
+
+
+@pytest.mark.parametrize("words", [[""], [[]], [11, 12], [[-1]], [["a"]]])
+def test_what_is_no_word_is_refused(words):
+    with pytest.raises(OptionError, match="a text or a list of token ids"):
+        BadWords(bad_words=words)
+
+
+def test_a_text_without_tokens_cannot_be_banned():
+    session = open_session([row.prompt for row in make_rows([[0]]).records], vocab_size=6)
+    session.vocabulary = SimpleNamespace(encode=lambda _: [])
+
+    with pytest.raises(OptionError, match="bad_words has no tokens in 'x'"):
+        BadWords(bad_words="x").start(session)
+
+
+def test_a_bad_word_needs_tokens_that_exist():
+    with pytest.raises(OptionError, match="bad_words names token 9"):
+        process(BadWords(bad_words=[[9]]), [[0.0, 0.0]])
+
+
+def test_end_tokens_are_ruled_out_until_the_least_length():
+    rows = make_rows([[0], [0, 2], [0, 2, 2]], prompt_lengths=[1, 1, 1], eos_token_ids=[1, 3])
+
+    found = process(MinNewTokens(min_new_tokens=2), [[0.0] * 5] * 3, rows).isneginf()
+
+    out = [False, True, False, True, False]
+    assert [out, out, [False] * 5] == found.tolist()
+
+
+def test_without_end_tokens_there_is_nothing_to_hold_back():
+    found = process(MinNewTokens(min_new_tokens=2), [[0.0, 0.0]], make_rows([[0]]))
+
+    assert [[0.0, 0.0]] == found.tolist()

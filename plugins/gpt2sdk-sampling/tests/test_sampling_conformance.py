@@ -1,0 +1,52 @@
+"""Every component of the distribution keeps the promises of its role."""
+
+from gpt2sdk.testing import parametrize_with_checks
+from gpt2sdk_sampling.bad_words import BadWords
+from gpt2sdk_sampling.epsilon_cutoff import EpsilonCutoff
+from gpt2sdk_sampling.eta_cutoff import EtaCutoff
+from gpt2sdk_sampling.frequency_penalty import FrequencyPenalty
+from gpt2sdk_sampling.guidance_scale import GuidanceScale
+from gpt2sdk_sampling.logit_bias import LogitBias
+from gpt2sdk_sampling.min_new_tokens import MinNewTokens
+from gpt2sdk_sampling.min_p import MinP
+from gpt2sdk_sampling.mirostat import Mirostat
+from gpt2sdk_sampling.no_repeat_ngram_size import NoRepeatNgramSize
+from gpt2sdk_sampling.presence_penalty import PresencePenalty
+from gpt2sdk_sampling.repetition_penalty import RepetitionPenalty
+from gpt2sdk_sampling.temperature import Temperature
+from gpt2sdk_sampling.top_h import TopH
+from gpt2sdk_sampling.top_k import TopK
+from gpt2sdk_sampling.top_p import TopP
+from gpt2sdk_sampling.typical_p import TypicalP
+
+COMPONENTS = [
+    BadWords(bad_words=["o", [3, 2, 3], [28]]),
+    EpsilonCutoff(epsilon_cutoff=0.05),
+    EtaCutoff(eta_cutoff=0.05),
+    FrequencyPenalty(frequency_penalty=0.5),
+    FrequencyPenalty(frequency_penalty=-0.5),
+    GuidanceScale(guidance_scale=1.5),
+    GuidanceScale(guidance_scale=0.5, negative_prompt="no"),
+    LogitBias(logit_bias={3: 2.0, 5: -50.0}),
+    MinNewTokens(min_new_tokens=5),
+    MinP(min_p=0.1),
+    Mirostat(tau=2.0, eta=0.5),
+    NoRepeatNgramSize(no_repeat_ngram_size=1),
+    NoRepeatNgramSize(no_repeat_ngram_size=3),
+    PresencePenalty(presence_penalty=0.5),
+    PresencePenalty(presence_penalty=-0.5),
+    RepetitionPenalty(repetition_penalty=1.3),
+    RepetitionPenalty(repetition_penalty=0.7, repetition_penalty_scope="output"),
+    Temperature(temperature=0.7),
+    Temperature(temperature=0.0),
+    TopH(top_h=0.6),
+    TopK(top_k=3),
+    TopP(top_p=0.9),
+    TopP(top_p=0.0),
+    TypicalP(typical_p=0.5),
+]
+
+
+@parametrize_with_checks(COMPONENTS)
+def test_conformance(component, check):
+    check(component)
