@@ -1,0 +1,61 @@
+"""The commands there are; each has a module of its own, and imports what it needs when it runs."""
+
+from typing import Annotated
+
+import typer
+
+from gpt2sdk import __version__
+from gpt2sdk.cli.commands import Commands
+from gpt2sdk.cli.explain import explain
+from gpt2sdk.cli.generate import generate
+from gpt2sdk.cli.info import info
+from gpt2sdk.cli.options import options
+from gpt2sdk.cli.plugins import plugins
+
+app = typer.Typer(
+    name="gpt2sdk",
+    cls=Commands,
+    # Plain help is as readable on a terminal, and can be searched and copied anywhere else.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Plugins may add commands: `gpt2sdk plugins` lists them.",
+)
+
+
+def _print_version(*, wanted: bool) -> bool:
+    if wanted:
+        typer.echo(f"gpt2sdk {__version__}")
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def gpt2sdk(
+    *,
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug",
+            envvar="GPT2SDK_DEBUG",
+            help="Show where an error was raised.",
+        ),
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda wanted: _print_version(wanted=wanted),
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Generate text with GPT-2-family models; everything that decides the next token is a plugin.
+
+    `gpt2sdk COMMAND --help` explains a command.
+    """
+
+
+for command in (generate, explain, options, plugins, info):
+    app.command()(command)

@@ -1,0 +1,105 @@
+"""The group of all commands: turns errors into exit codes, and asks plugins for theirs."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typing_extensions import override
+
+from gpt2sdk.cli.exit_codes import FAILED, INTERRUPTED, UNREAD, WRONG_USE
+from gpt2sdk.cli.logs import shown_as_warnings
+from gpt2sdk.cli.terminal import fail, remark, use_any_characters
+from gpt2sdk.errors import GenerationError, GPT2SDKError
+
+# The base of what the parser raises; typer has no public name for it.
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+class Commands(TyperGroup):
+    """Runs one command; what goes wrong is one line on standard error and an exit code.
+
+    Plugins are asked for commands only when one is called that is not built in, so that no
+    plugin slows the others down.
+    """
+
+    @override
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        use_any_characters()
+        try:
+            code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            sys.stdout.flush()
+        except _UsageError as error:
+            code = _explain_usage(error)
+        except BrokenPipeError:
+            code = _stop_printing()
+        if standalone_mode:
+            sys.exit(code or 0)
+        return code
+
+    @override
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            with shown_as_warnings():
+                return super().invoke(ctx)
+        except (_UsageError, typer.Exit):
+            raise
+        except KeyboardInterrupt:
+            remark("cancelled")
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            raise typer.Exit(_stop_printing()) from None
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            raise typer.Exit(_explain(error)) from None
+
+    @override
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        built_in = super().get_command(ctx, cmd_name)
+        if built_in is not None or ctx.resilient_parsing:
+            return built_in
+        from gpt2sdk.cli.plugin_commands import plugin_commands
+        from gpt2sdk.plugins.registry import default_registry
+
+        return plugin_commands(default_registry().host).get(cmd_name)
+
+
+def _explain(error: Exception) -> int:
+    """Print an error that a command raised, and return the exit code."""
+    if isinstance(error, GenerationError):
+        fail(str(error))
+        return FAILED
+    if isinstance(error, GPT2SDKError):
+        fail(str(error))
+        return WRONG_USE
+    if isinstance(error, OSError):
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return WRONG_USE
+    fail(f"{type(error).__name__}: {error} (gpt2sdk --debug shows where)")
+    return FAILED
+
+
+def _explain_usage(error: Exception) -> int:
+    """Print what the parser did not understand, and where help is."""
+    context = getattr(error, "ctx", None)
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    hint = f" ({context.command_path} --help says more)" if context is not None else ""
+    fail(f"{message.rstrip('.')}{hint}")
+    return WRONG_USE
+
+
+def _stop_printing() -> int:
+    """Let nothing more be printed, not even while Python ends; return the exit code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return UNREAD

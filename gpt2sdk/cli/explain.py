@@ -1,0 +1,50 @@
+"""`gpt2sdk explain`: what a call with these options would run."""
+
+from typing import Annotated
+
+import typer
+
+from gpt2sdk.cli.parameters import AsJson, Offline, Options, PluginFiles, Revision
+
+
+def explain(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", help="A model, for its end tokens; else none is needed."),
+    ] = None,
+    *,
+    option: Options = None,
+    prompts: Annotated[
+        int, typer.Option("--prompts", metavar="N", min=1, help="How many prompts the call has.")
+    ] = 1,
+    plugin: PluginFiles = None,
+    as_json: AsJson = False,
+    revision: Revision = None,
+    offline: Offline = False,
+) -> None:
+    """Say what a call with these options would run, in which order, and why.
+
+    No weights are read.
+    """
+    from gpt2sdk.cli.explanation_table import as_record, show_explanation
+    from gpt2sdk.cli.given_options import read_options
+    from gpt2sdk.cli.plugin_files import read_plugins, registry_with
+    from gpt2sdk.cli.terminal import show_json
+    from gpt2sdk.generator.explanation import explain as explained
+    from gpt2sdk.generator.given import spelled
+
+    registry = registry_with(read_plugins(plugin))
+    options = read_options(option, {}, registry)
+    end_tokens: tuple[int, ...] = ()
+    if model is not None:
+        from gpt2sdk.cli.model_files import find_model
+
+        files = find_model(model, registry, revision=revision, offline=offline)
+        end_tokens = files.config.eos_token_ids
+    explanation = explained(options, registry=registry, prompts=prompts, eos_token_ids=end_tokens)
+    given = {spelled(name) for name in options}
+    known = model is not None or "eos_token_id" in given
+    if as_json:
+        show_json(as_record(explanation, end_tokens_known=known, seed_given="seed" in given))
+    else:
+        show_explanation(explanation, end_tokens_known=known)

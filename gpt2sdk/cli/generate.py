@@ -1,0 +1,118 @@
+"""`gpt2sdk generate`: continue prompts."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gpt2sdk.cli.parameters import AsJson, Model, Offline, Options, PluginFiles, Revision
+
+EXAMPLES = """\b
+Examples:
+  gpt2sdk generate gpt2 "Once upon a time" --temperature 0.8 -o top_p=0.95
+  gpt2sdk generate gpt2 --file prompts.txt --lines -n 2 --json
+  echo "Once upon a time" | gpt2sdk generate gpt2 -o 'stop=["\\n", "The end"]'
+"""
+
+
+def generate(  # noqa: PLR0913 - each is a flag
+    model: Model,
+    prompt: Annotated[
+        str | None,
+        typer.Argument(metavar="PROMPT", help="The text to continue; - for standard input."),
+    ] = None,
+    *,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", "-f", metavar="FILE", help="Read the prompt from a file."),
+    ] = None,
+    lines: Annotated[
+        bool, typer.Option("--lines", help="Each line of the input is a prompt.")
+    ] = False,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option("--max-new-tokens", metavar="N", help="Most tokens to add to a prompt."),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option("--temperature", metavar="T", help="Below 1 is safer, above 1 is wilder."),
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option("--top-k", metavar="K", help="Draw from the K likeliest tokens.")
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option("--top-p", metavar="P", help="Draw from the likeliest tokens of mass P."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="The same seed, the same text.")
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option("--strategy", metavar="NAME", help="How text grows: sample, greedy, …"),
+    ] = None,
+    num_return_sequences: Annotated[
+        int | None,
+        typer.Option(
+            "--num-return-sequences", "-n", metavar="N", help="Completions of each prompt."
+        ),
+    ] = None,
+    option: Options = None,
+    plugin: PluginFiles = None,
+    as_json: AsJson = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print the text and errors only.")
+    ] = False,
+    dtype: Annotated[
+        str, typer.Option("--dtype", metavar="NAME", help="auto, float32, bfloat16, float16.")
+    ] = "auto",
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda:0, …")
+    ] = "auto",
+    revision: Revision = None,
+    offline: Offline = False,
+) -> None:
+    """Continue a prompt, and print the text while it is made.
+
+    Several completions (--lines, -n) are printed one after another.
+    """
+    from gpt2sdk.cli.given_options import read_options
+    from gpt2sdk.cli.plugin_files import read_plugins, registry_with
+    from gpt2sdk.cli.prompts import read_prompts
+    from gpt2sdk.cli.running import print_json, print_text
+    from gpt2sdk.cli.terminal import remark
+    from gpt2sdk.generator.generator import Generator
+    from gpt2sdk.generator.options import resolve
+
+    plugins = read_plugins(plugin)
+    registry = registry_with(plugins)
+    flags = {
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "seed": seed,
+        "strategy": strategy,
+        "num_return_sequences": num_return_sequences,
+    }
+    options = read_options(option, flags, registry)
+    prompts = read_prompts(prompt, file, lines=lines)
+    # What is wrong with the options is said before a model is loaded.
+    plan = resolve(options, registry=registry, prompts=len(prompts))
+    generator = Generator.from_pretrained(
+        model,
+        dtype=dtype,
+        device=device,
+        revision=revision,
+        local_files_only=offline,
+        plugins=plugins,
+    )
+    if not quiet:
+        for note in generator.notes:
+            remark(note)
+    if as_json:
+        code = print_json(generator, model, prompts, options)
+    else:
+        samples = plan.num_return_sequences
+        code = print_text(generator, prompts, options, samples=samples, quiet=quiet)
+    raise typer.Exit(code)

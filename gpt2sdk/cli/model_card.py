@@ -1,0 +1,124 @@
+"""What a model is, as JSON and as people read it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+from rich.filesize import decimal
+from rich.text import Text
+from tokenizers.decoders import ByteLevel
+
+from gpt2sdk.cli.model_files import ModelFiles
+from gpt2sdk.cli.tables import heading, show, table
+from gpt2sdk.config import GPT2Config
+from gpt2sdk.gpt2.checkpoint import open_checkpoint
+from gpt2sdk.gpt2.tokenizer import Tokenizer
+from gpt2sdk.gpt2.tokenizer_files import read_tokenizer
+
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_CACHED_TOKENS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a model is.
+
+    Attributes:
+        name: What was asked for.
+        source: Where it came from: a plugin's `source`, a `folder` or the `hub`.
+        path: The folder or weight file that was read.
+        revision: The commit, for the hub.
+        parameters: How many there are; a tied output head counts once.
+        stored_as: The type of the weights in the file.
+        weight_bytes: What the weights take in memory, by type.
+        cache_bytes_per_1000_tokens: What keys and values of 1,000 tokens take, by type.
+        tokenizer: Its kind.
+        tokenizer_vocab_size: One more than its highest token id.
+        special_tokens: Ids by text.
+        end_tokens: The ids that end a text.
+        notes: What was noticed, one line each.
+        config: The model's sizes and switches.
+    """
+
+    name: str
+    source: str
+    path: str
+    revision: str | None
+    parameters: int
+    stored_as: str
+    weight_bytes: Mapping[str, int]
+    cache_bytes_per_1000_tokens: Mapping[str, int]
+    tokenizer: str
+    tokenizer_vocab_size: int
+    special_tokens: Mapping[str, int]
+    end_tokens: tuple[int, ...]
+    notes: tuple[str, ...]
+    config: Mapping[str, object]
+
+
+def read_card(files: ModelFiles) -> ModelCard:
+    """Look at a model's files; of the weights only the headers are read.
+
+    Raises:
+        CheckpointError: Files are missing or do not fit together.
+        TokenizerError: There is no tokenizer, or it cannot be read.
+    """
+    checkpoint = open_checkpoint(files.source.path)
+    config = checkpoint.config
+    parameters = sum(prod(shape) for shape in checkpoint.shapes.values())
+    cached = 2 * config.n_layer * config.n_embd * _CACHED_TOKENS
+    library = read_tokenizer(files.folder)
+    tokenizer = Tokenizer(library)
+    byte_level = "byte-level " if isinstance(library.library.decoder, ByteLevel) else ""
+    return ModelCard(
+        name=files.source.name,
+        source=files.source.kind,
+        path=str(files.source.path),
+        revision=files.source.revision,
+        parameters=parameters,
+        stored_as=str(checkpoint.dtype).removeprefix("torch."),
+        weight_bytes={dtype: parameters * size for dtype, size in _BYTES.items()},
+        cache_bytes_per_1000_tokens={dtype: cached * size for dtype, size in _BYTES.items()},
+        tokenizer=byte_level + type(library.library.model).__name__,
+        tokenizer_vocab_size=tokenizer.vocab_size,
+        special_tokens=dict(tokenizer.special_tokens),
+        end_tokens=config.eos_token_ids,
+        notes=checkpoint.notes,
+        config=config.to_dict(),
+    )
+
+
+def show_card(card: ModelCard, config: GPT2Config) -> None:
+    """Print what a model is."""
+    where = "" if card.path == card.name else card.path
+    special = ", ".join(f"{text} {token}" for text, token in card.special_tokens.items())
+    head = "the token embedding" if config.tie_word_embeddings else "a matrix of its own"
+    rows = [
+        ("parameters", f"{card.parameters:,}"),
+        ("weights", f"{_sizes(card.weight_bytes)}; stored as {card.stored_as}"),
+        ("layers", f"{config.n_layer}, each with {config.n_head} heads of {config.head_size}"),
+        ("width", f"{config.n_embd:,}, inside a layer {config.inner_size:,}"),
+        ("activation", config.activation_function),
+        ("vocabulary", f"{config.vocab_size:,} tokens"),
+        ("context", f"{config.n_positions:,} tokens"),
+        ("output head", head),
+        ("tokenizer", f"{card.tokenizer}, {card.tokenizer_vocab_size:,} tokens"),
+        ("special tokens", special or "none"),
+        ("end tokens", ", ".join(map(str, card.end_tokens)) or "none"),
+        ("cache", f"{_sizes(card.cache_bytes_per_1000_tokens)} per 1,000 tokens"),
+        *(("note", note) for note in card.notes),
+    ]
+    about = ", ".join(filter(None, [card.source, where, card.revision]))
+    show(heading(card.name, about), table([(Text(title, style="dim"), is_) for title, is_ in rows]))
+
+
+def _sizes(by_type: Mapping[str, int]) -> str:
+    """Say how much memory something takes in each type.
+
+    >>> _sizes({"float32": 4000, "bfloat16": 2000, "float16": 2000})
+    '4.0 kB in float32, 2.0 kB in bfloat16 or float16'
+    """
+    by_size: dict[int, list[str]] = {}
+    for dtype, size in by_type.items():
+        by_size.setdefault(size, []).append(dtype)
+    return ", ".join(f"{decimal(size)} in {' or '.join(them)}" for size, them in by_size.items())

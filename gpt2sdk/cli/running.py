@@ -1,0 +1,132 @@
+"""A call at work: streamed as text, or gathered as JSON."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from gpt2sdk.cli.exit_codes import FAILED, INTERRUPTED
+from gpt2sdk.cli.interruption import cancelling
+from gpt2sdk.cli.terminal import fail, remark, show_json
+from gpt2sdk.cli.transcript import Transcript
+from gpt2sdk.components.records import Delta, Result
+from gpt2sdk.errors import GenerationError
+from gpt2sdk.generator.generator import Generator
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a call.
+
+    Attributes:
+        result: Everything it made.
+        failure: What was raised on the way.
+        cancelled: Whether the user ended it early.
+    """
+
+    result: Result
+    failure: GenerationError | None
+    cancelled: bool
+
+    @property
+    def exit_code(self) -> int:
+        """What the process says about it."""
+        if self.failure is not None:
+            return FAILED
+        return INTERRUPTED if self.cancelled else 0
+
+
+def run(
+    generator: Generator,
+    prompts: Sequence[str],
+    options: Mapping[str, object],
+    watch: Callable[[Delta], None] = lambda _delta: None,
+) -> Outcome:
+    """Run a call to its end, whatever ends it.
+
+    Args:
+        generator: What runs it.
+        prompts: The prompts.
+        options: The options.
+        watch: Gets every delta as it comes.
+
+    Raises:
+        OptionError: An option or a prompt is wrong.
+        ContextOverflowError: A prompt, or what it may grow by, exceeds the window.
+    """
+    cancel = threading.Event()
+    failure = None
+    with cancelling(cancel):
+        stream = generator.stream(prompts, cancel=cancel, **options)
+        try:
+            for delta in stream:
+                watch(delta)
+        except GenerationError as error:
+            failure = error
+    return Outcome(stream.result, failure, cancel.is_set())
+
+
+def print_text(
+    generator: Generator,
+    prompts: Sequence[str],
+    options: Mapping[str, object],
+    *,
+    samples: int,
+    quiet: bool,
+) -> int:
+    """Print completions as they are made, then what they cost; return the exit code."""
+    transcript = Transcript(prompts, samples)
+    outcome = run(generator, prompts, options, transcript.add)
+    transcript.end(outcome.result.completions)
+    _report(outcome)
+    if not quiet:
+        remark(costs(outcome.result))
+    return outcome.exit_code
+
+
+def print_json(
+    generator: Generator, model: str, prompts: Sequence[str], options: Mapping[str, object]
+) -> int:
+    """Print everything about a call as one JSON object; return the exit code."""
+    outcome = run(generator, prompts, options)
+    result = outcome.result
+    completions = [
+        {"prompt": prompts[each.prompt_index], **asdict(each)} for each in result.completions
+    ]
+    record = {
+        "model": model,
+        "completions": completions,
+        "usage": asdict(result.usage),
+        "options": dict(result.options),
+    }
+    if outcome.failure is not None:
+        record["error"] = str(outcome.failure)
+    show_json(record)
+    _report(outcome)
+    return outcome.exit_code
+
+
+def costs(result: Result) -> str:
+    """Say in one line what a call cost, and how to repeat it.
+
+    >>> from gpt2sdk.components.records import Usage
+    >>> costs(Result((), Usage(new_tokens=20, model_calls=9, seconds=0.5, drafted=15, accepted=12)))
+    '20 tokens, 40.0 tokens/s, 9 model calls, 12 of 15 drafted tokens accepted'
+    """
+    usage = result.usage
+    said = [f"{usage.new_tokens} tokens"]
+    if usage.seconds:
+        said.append(f"{usage.new_tokens / usage.seconds:.1f} tokens/s")
+    said.append(f"{usage.model_calls} model calls")
+    if usage.drafted:
+        said.append(f"{usage.accepted} of {usage.drafted} drafted tokens accepted")
+    if "seed" in result.options:
+        said.append(f"seed {result.options['seed']}")
+    return ", ".join(said)
+
+
+def _report(outcome: Outcome) -> None:
+    """Say what ended a call early."""
+    if outcome.failure is not None:
+        fail(str(outcome.failure))
+    elif outcome.cancelled:
+        remark("cancelled")

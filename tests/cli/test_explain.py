@@ -1,0 +1,96 @@
+"""`gpt2sdk explain`: what a call would run."""
+
+import json
+
+import pytest
+
+TWO = """
+from gpt2sdk import LogitsProcessor, hookimpl
+
+class {name}(LogitsProcessor):
+    volume: float = 0.0
+
+@hookimpl
+def gpt2sdk_components():
+    return ({name},)
+"""
+
+
+def test_the_chain_is_printed_in_its_order(invoke):
+    ran = invoke("explain", "-o", "top_p=0.9", "-o", "temperature=0.7", "-o", "stop=END")
+
+    assert 0 == ran.exit_code
+    rows = [line.split() for line in ran.stdout.splitlines()[1:] if line]
+    assert rows[0] == ["strategy", "sample", "default", "gpt2sdk", "0.1.0"]
+    assert ["TEMPERATURE", "temperature", "temperature=0.7", "option"] == rows[1][:4]
+    assert ["TRUNCATE", "top_p", "top_p=0.9", "option", "gpt2sdk-sampling", "0.1.0"] == rows[2]
+    assert ["sampler", "multinomial", "default"] == rows[3][:3]
+    assert ["text", "criterion", "stop", 'stop=["END"]', "option"] == rows[4][:5]
+
+
+@pytest.mark.parametrize(
+    ("options", "end"),
+    [
+        ([], "at an end token of the model, or after 128 tokens, or where the context window is"),
+        (["max_new_tokens=9", "eos_token_id=null"], "at no end token, or after 9 tokens."),
+        (["max_new_tokens=9", "eos_token_id=[7, 3]"], "at end token 3, 7, or after 9 tokens."),
+    ],
+)
+def test_it_says_what_ends_a_row(invoke, options, end):
+    given = [part for option in options for part in ("-o", option)]
+
+    assert f"A row ends {end}" in invoke("explain", *given).stdout
+
+
+def test_a_model_adds_its_end_tokens(invoke, model):
+    assert "at end token 277" in invoke("explain", model).stdout
+    options = json.loads(invoke("explain", model, "--json").stdout)["options"]
+    assert [277] == options["eos_token_id"]
+
+
+def test_json_has_every_part_and_every_option(invoke):
+    ran = invoke("explain", "-o", "strategy=beam", "-o", "repetition_penalty=1.2", "--json")
+    record = json.loads(ran.stdout)
+
+    assert ["beam", "repetition_penalty"] == [part["name"] for part in record["parts"]]
+    assert record["parts"][1]["stage"] == "PENALTY"
+    assert record["parts"][1]["why"] == "repetition_penalty"
+    assert record["options"]["num_beams"] == 4
+    # Only a call knows these.
+    assert ("model", None) == (record["options"]["eos_token_id"], record["options"]["seed"])
+
+
+def test_options_may_differ_between_prompts(invoke):
+    ran = invoke("explain", "--prompts", "2", "-o", "temperature=[0.2, 1.5]")
+
+    assert "temperature=[0.2, 1.5]" in ran.stdout
+
+
+def test_a_plugin_file_is_explained(invoke, rules):
+    ran = invoke("explain", "--plugin", rules, "-o", "fail_at=3")
+
+    assert ["CONSTRAIN", "fail", "fail_at=3", "option", "rules.py"] == (
+        ran.stdout.splitlines()[2].split()
+    )
+
+
+def test_two_plugins_that_clash_are_both_named(invoke, installed):
+    installed("shout", TWO.format(name="Shout"), "1.1")
+    installed("whisper", TWO.format(name="Whisper"), "3.0")
+
+    ran = invoke("explain", "-o", "volume=1")
+
+    assert 2 == ran.exit_code
+    assert ran.stderr == (
+        "error: volume is ambiguous, the logits processor shout of shout 1.1 and the logits "
+        "processor whisper of whisper 3.0 have it: write shout.volume or whisper.volume\n"
+    )
+    assert "volume=1.0" in invoke("explain", "-o", "shout.volume=1").stdout
+
+
+def test_tables_fit_the_terminal(invoke, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    ran = invoke("explain", "-o", "temperature=0.7", "-o", "repetition_penalty=1.2")
+
+    assert all(len(line) <= 60 for line in ran.stdout.splitlines())
+    assert "repetition_penalty" in ran.stdout

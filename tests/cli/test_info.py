@@ -1,0 +1,36 @@
+"""`gpt2sdk info`: what a model is."""
+
+import json
+
+from gpt2sdk.testing import tiny_gpt2
+
+
+def test_the_sizes_of_a_model_are_printed(invoke, model):
+    ran = invoke("info", model)
+
+    assert (0, "") == (ran.exit_code, ran.stderr)
+    assert ran.stdout.splitlines()[0] == f"{model}  folder"
+    rows = dict(line.strip().split("  ", 1) for line in ran.stdout.splitlines()[1:])
+    assert "42,560" == rows["parameters"].strip()
+    assert "278 tokens" == rows["vocabulary"].strip()
+    assert "byte-level BPE, 278 tokens" == rows["tokenizer"].strip()
+    assert "<|endoftext|> 277" == rows["special tokens"].strip()
+    cache = "512.0 kB in float32, 256.0 kB in bfloat16 or float16 per 1,000 tokens"
+    assert cache == rows["cache"].strip()
+
+
+def test_json_agrees_with_the_model_in_memory(invoke, model):
+    card = json.loads(invoke("info", model, "--json").stdout)
+    parameters = list(tiny_gpt2().parameters())
+
+    assert sum(each.numel() for each in parameters) == card["parameters"]
+    assert sum(each.nbytes for each in parameters) == card["weight_bytes"]["float32"]
+    assert card["config"]["n_layer"] == 2
+    assert card["end_tokens"] == [277]
+
+
+def test_a_folder_that_is_no_model_is_an_error(invoke, tmp_path):
+    ran = invoke("info", str(tmp_path))
+
+    assert (2, "") == (ran.exit_code, ran.stdout)
+    assert ran.stderr.startswith(f"error: {tmp_path}")

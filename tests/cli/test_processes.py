@@ -1,0 +1,114 @@
+"""The command line as shells see it: pipes, signals, exit codes, terminals and start-up."""
+
+import contextlib
+import os
+import pty
+import signal
+import subprocess
+import sys
+
+import pytest
+
+ENDLESS = ("-o", "overflow=slide", "--max-new-tokens", "1000000", "--seed", "3")
+LOADED = (
+    "import runpy, sys\n"
+    "sys.argv[0] = 'gpt2sdk'\n"
+    "try:\n    runpy.run_module('gpt2sdk', run_name='__main__')\n"
+    "finally:\n    print(sorted(sys.modules), file=sys.stderr)\n"
+)
+
+
+@pytest.fixture
+def start(environment):
+    """Return a function that starts a command, interruptible however the tests were started."""
+    with contextlib.ExitStack() as running:
+
+        def begin(*arguments):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "gpt2sdk", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            )
+            running.enter_context(process)
+            running.callback(process.kill)
+            return process
+
+        yield begin
+
+
+def test_a_pipe_gets_the_text_only(process, model):
+    ran = process("generate", model, "--max-new-tokens", "5", "--seed", "3", stdin=b"Once\n")
+
+    assert (0, "�\t�a�\n".encode()) == (ran.returncode, ran.stdout)
+    assert b"\x1b" not in ran.stderr
+
+
+def test_interrupting_keeps_what_was_made(start, model):
+    running = start("generate", model, "Once", *ENDLESS)
+    first = running.stdout.read(1)
+
+    running.send_signal(signal.SIGINT)
+    rest, remarks = running.communicate(timeout=60)
+
+    assert running.returncode == 130
+    assert first
+    assert rest.endswith(b"\n")
+    assert b"cancelled\n" in remarks
+    assert b"Traceback" not in remarks
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(start, model):
+    running = start("generate", model, "Once", *ENDLESS)
+    running.stdout.read(1)
+    running.stdout.close()
+
+    assert running.stderr.read() == b""
+    assert running.wait(timeout=60) == 141
+
+
+@pytest.mark.parametrize("no_colour", [{}, {"NO_COLOR": "1"}], ids=["colours", "NO_COLOR"])
+def test_a_terminal_shows_the_prompt_before_the_text(model, environment, no_colour):
+    ours, theirs = pty.openpty()
+    command = ("generate", model, "Once", "--max-new-tokens", "4", "--seed", "3", "-q")
+    subprocess.run(
+        [sys.executable, "-m", "gpt2sdk", *command],
+        check=True,
+        stdout=theirs,
+        timeout=60,
+        env=environment | {"TERM": "xterm"} | no_colour,
+    )
+    os.close(theirs)
+    shown = os.read(ours, 1000).decode()
+    os.close(ours)
+
+    prompt = "Once" if no_colour else "\x1b[2mOnce\x1b[0m"
+    assert f"{prompt}�\t�a\r\n" == shown
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["generate", "--help"], ["explain", "--bad"]]
+)
+def test_help_imports_nothing_heavy(environment, arguments):
+    ran = subprocess.run(
+        [sys.executable, "-c", LOADED, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    loaded = ran.stderr.splitlines()[-1]
+
+    assert "'gpt2sdk.cli.app'" in loaded
+    for heavy in ("torch", "transformers", "tokenizers", "numpy", "pydantic", "rich", "pluggy"):
+        assert f"'{heavy}'" not in loaded
+
+
+def test_debug_shows_where_an_error_was_raised(process):
+    ran = process("info", "./nowhere", env={"GPT2SDK_DEBUG": "1"})
+
+    assert ran.returncode == 1
+    assert b"Traceback" in ran.stderr
+    assert b"CheckpointError: ./nowhere: not found" in ran.stderr
