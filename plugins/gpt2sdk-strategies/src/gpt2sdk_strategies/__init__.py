@@ -1,0 +1,13 @@
+"""Decoding strategies and drafters for gpt2sdk."""
+
+from gpt2sdk import hookimpl
+
+
+@hookimpl
+def gpt2sdk_components() -> tuple[object, ...]:
+    """Return the components of this distribution."""
+    from gpt2sdk_strategies.backtrack import backtrack
+    from gpt2sdk_strategies.beam import beam
+    from gpt2sdk_strategies.prompt_lookup import PromptLookup
+
+    return beam, backtrack, PromptLookup

@@ -1,0 +1,108 @@
+"""Backtracking: a banned phrase is taken back once it stands there, and not written again."""
+
+from collections.abc import Iterator, Sequence, Set
+from typing import Annotated
+
+import torch
+from pydantic import BeforeValidator, Field
+
+from gpt2sdk import Logits, PluginContractError, Session, Step, sample, strategy
+from gpt2sdk_strategies.phrases import Phrases
+from gpt2sdk_strategies.trail import Trail
+
+
+def _several(phrases: object) -> object:
+    return (phrases,) if isinstance(phrases, str) else phrases
+
+
+BannedPhrases = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    BeforeValidator(_several),
+    Field(description="Texts that are not written, however they are cut into tokens."),
+]
+IgnoreCase = Annotated[bool, Field(description="Ban capital and small letters alike.")]
+
+
+def _held(banned_phrases: Sequence[str], *, ignore_case: bool) -> int:
+    return Phrases.of(banned_phrases, ignore_case=ignore_case).tokens
+
+
+@strategy(rows_independent=True, hold=_held)
+def backtrack(
+    session: Session, *, banned_phrases: BannedPhrases = (), ignore_case: IgnoreCase = False
+) -> Iterator[Step]:
+    """Draw token after token; when a banned phrase stands there, go back and take another way.
+
+    The row is rewound to before the phrase's first token, and that token is ruled out there.
+    Others that lead to a phrase are ruled out in their turn; where nothing is left, the token
+    before goes too. This is a depth-first search, so it comes to an end. What is ruled out is so
+    before all processors: a truncation still keeps as many tokens as it is told to. A phrase may
+    begin and end inside tokens; what the prompt says does not count.
+
+    A phrase of `n` bytes spans at most `n` tokens. Text waits until as many more are there, so
+    streaming shows nothing that is taken back, and rows go back no further. A phrase that began
+    before, since behind its beginning another one was taken back, is broken off in its middle.
+
+    Raises:
+        OptionError: A row can go neither on nor back.
+    """
+    phrases = Phrases.of(banned_phrases, ignore_case=ignore_case)
+    # All versions of a row's value are one object: taking tokens back doesn't lift their bans.
+    trails = session.per_row(lambda prompt: Trail(phrases), lambda trail, token, logits: trail)
+    while session.running:
+        logits = session.next_logits()
+        here = trails[session.rows]
+        banned = [trail.banned_next for trail in here]
+        processed, stuck = _process(session, logits, banned)
+        if any(stuck):
+            session.rewind([trail.give_up() if over else 0 for trail, over in zip(here, stuck, strict=True)])
+            continue
+        step = session.append(session.choose(processed))
+        texts = session.texts()
+        backs = [
+            trail.follow(token, text) if token >= 0 else 0
+            for trail, token, text in zip(here, step.tokens, texts, strict=True)
+        ]
+        if any(backs):
+            session.rewind(backs)
+        yield step
+
+
+def rule_out(logits: Logits, banned: Sequence[Set[int]]) -> Logits:
+    """Return the logits with each row's banned tokens at -inf.
+
+    >>> rule_out(torch.zeros(2, 3), [{0, 2}, set()])
+    tensor([[-inf, 0., -inf],
+            [0., 0., 0.]])
+    """
+    places = [(row, token) for row, tokens in enumerate(banned) for token in sorted(tokens)]
+    if not places:
+        return logits
+    rows, tokens = torch.tensor(places, device=logits.device).unbind(1)
+    return logits.index_put((rows, tokens), logits.new_tensor(-torch.inf))
+
+
+def _process(
+    session: Session, logits: Logits, banned: Sequence[Set[int]]
+) -> tuple[Logits, Sequence[bool]]:
+    """Process what is left of the logits, or say which rows have nothing left."""
+    stuck = [len(tokens) == logits.shape[1] for tokens in banned]
+    if any(stuck):
+        return logits, stuck
+    try:
+        return session.process(rule_out(logits, banned)), stuck
+    except PluginContractError:
+        session.process(logits)  # raises again unless it was for the bans
+        nothing: Set[int] = frozenset()
+        for place, tokens in enumerate(banned):
+            alone = [tokens if row == place else nothing for row in range(len(banned))]
+            stuck[place] = bool(tokens) and _empties(session, rule_out(logits, alone))
+        return logits, stuck
+
+
+def _empties(session: Session, logits: Logits) -> bool:
+    try:
+        session.process(logits)
+    except PluginContractError:
+        return True
+    return False

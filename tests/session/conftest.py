@@ -1,0 +1,128 @@
+"""Sessions on the table model, and whole calls as the generator makes them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+from gpt2sdk_stopping.stop import Stop
+
+from gpt2sdk import Completion, Delta, Prompt, Usage, sample
+from gpt2sdk.defaults import Multinomial
+from gpt2sdk.session.decoding import Cancelled, DecodingSession
+from gpt2sdk.session.plan import Link, Plan
+from gpt2sdk.testing import Letters, TableModel
+
+ALPHABET = "abcdefghij."
+END = len(ALPHABET)
+
+
+@dataclass
+class Outcome:
+    """What a call made, by prompt and sample, and what it cost."""
+
+    completions: dict[tuple[int, int], Completion]
+    deltas: Sequence[Delta]
+    usage: Usage
+
+    def __getitem__(self, place):
+        return self.completions[place]
+
+    @property
+    def essence(self):
+        """All that must not depend on how it was computed."""
+        return {
+            place: (each.tokens, each.text, each.finish_reason, each.score)
+            for place, each in self.completions.items()
+        }
+
+
+def _table_model(**options):
+    return TableModel(END + 1, **{"order": 3, "bias": {END: -3.0}, **options})
+
+
+def _links(components):
+    """Name components as calls do; a list among them has one for each prompt."""
+    links: list[Link] = []
+    for each in components:
+        variants = tuple(each) if isinstance(each, list) else (each,)
+        name = next(variant.name for variant in variants if variant is not None)
+        number = sum(link.purpose.partition("#")[0] == name for link in links)
+        links.append(Link(f"{name}#{number}" if number else name, variants))
+    return tuple(links)
+
+
+def _open_session(
+    prompts,
+    strategy=sample,
+    *,
+    model=None,
+    vocabulary=None,
+    seeds=None,
+    max_new_tokens=30,
+    chain=(),
+    stop=(),
+    sampler=None,
+    streaming=False,
+    cancelled=lambda: False,
+    **plan,
+):
+    """Open a session. A prompt is a text or token ids, and its seed is its place."""
+    model = model or _table_model()
+    vocabulary = vocabulary or Letters(ALPHABET)
+    records = []
+    for place, each in enumerate(prompts):
+        tokens = vocabulary.encode(each) if isinstance(each, str) else each
+        room = max_new_tokens if isinstance(max_new_tokens, int) else max_new_tokens[place]
+        records.append(Prompt(place, tuple(tokens), place if seeds is None else seeds[place], room))
+    whole = Plan(
+        strategy=strategy.component() if hasattr(strategy, "component") else strategy,
+        sampler=sampler or Multinomial(),
+        processors=_links(chain),
+        text_criteria=_links([Stop(stop=stop)] if stop else []),
+        **{"eos_token_ids": frozenset([END]), **plan},
+    )
+    return DecodingSession(
+        model, vocabulary, vocabulary, records, whole, streaming=streaming, cancelled=cancelled
+    )
+
+
+def _run(prompts, strategy=sample, **options):
+    """Run a call to its end as the generator does; its deltas must add up to its completions."""
+    strategy = strategy.component() if hasattr(strategy, "component") else strategy
+    session = _open_session(prompts, strategy, **options)
+    deltas: list[Delta] = []
+    end = "strategy"
+    try:
+        for _ in strategy.decode(session):
+            deltas += session.take_deltas()
+    except Cancelled:
+        end = "cancelled"
+    deltas += session.finish(end)
+    completions, joined = {}, {}
+    for delta in deltas:
+        place = delta.prompt_index, delta.sample_index
+        text, tokens = joined.get(place, ("", ()))
+        joined[place] = text + delta.text, tokens + delta.tokens
+        assert place not in completions
+        if delta.completion is not None:
+            completions[place] = delta.completion
+    assert {place: (each.text, each.tokens) for place, each in completions.items()} == joined
+    return Outcome(completions, deltas, session.usage(0.0))
+
+
+@pytest.fixture(scope="session")
+def table_model():
+    """Return what makes a `TableModel` whose tokens are `abcdefghij.` and an end token."""
+    return _table_model
+
+
+@pytest.fixture(scope="session")
+def open_session():
+    """Return what opens a session, for tests that call the verbs themselves."""
+    return _open_session
+
+
+@pytest.fixture(scope="session")
+def run():
+    """Return what runs a whole call."""
+    return _run
