@@ -12,6 +12,12 @@ from gpt2sdk.cli.info import info
 from gpt2sdk.cli.options import options
 from gpt2sdk.cli.plugins import plugins
 
+
+def _examples(*commands: str) -> str:
+    """Return what stands below a command's help; the control character keeps its lines."""
+    return "\n".join(["\b", "Examples:", *(f"  gpt2sdk {command}" for command in commands)])
+
+
 app = typer.Typer(
     name="gpt2sdk",
     cls=Commands,
@@ -57,5 +63,19 @@ def gpt2sdk(
     """
 
 
-for command in (generate, explain, options, plugins, info):
-    app.command()(command)
+app.command(
+    epilog=_examples(
+        'generate gpt2 "Once upon a time" --temperature 0.8 -o top_p=0.95',
+        "generate gpt2 --file prompts.txt --lines -n 2 --json",
+        "generate gpt2 --strategy beam -o num_beams=4 < prompt.txt",
+    )
+)(generate)
+app.command(
+    epilog=_examples(
+        "explain -o temperature=0.7 -o top_p=0.9",
+        'explain gpt2 -o strategy=beam -o \'stop=["\\n", "The end"]\'',
+    )
+)(explain)
+app.command(epilog=_examples("options", "options top_p", "options --schema"))(options)
+app.command()(plugins)
+app.command()(info)

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from gpt2sdk.cli.exit_codes import FAILED, INTERRUPTED, UNREAD, WRONG_USE
 from gpt2sdk.cli.logs import shown_as_warnings
-from gpt2sdk.cli.terminal import fail, remark, use_any_characters
+from gpt2sdk.cli.terminal import fail, remark, secure_streams
 from gpt2sdk.errors import GenerationError, GPT2SDKError
 
 # The base of what the parser raises; typer has no public name for it.
@@ -35,7 +35,7 @@ class Commands(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        use_any_characters()
+        secure_streams()
         try:
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
             sys.stdout.flush()
@@ -70,9 +70,9 @@ class Commands(TyperGroup):
         if built_in is not None or ctx.resilient_parsing:
             return built_in
         from gpt2sdk.cli.plugin_commands import plugin_commands
-        from gpt2sdk.plugins.registry import default_registry
+        from gpt2sdk.plugins.host import default_host
 
-        return plugin_commands(default_registry().host).get(cmd_name)
+        return plugin_commands(default_host()).get(cmd_name)
 
 
 def _explain(error: Exception) -> int:

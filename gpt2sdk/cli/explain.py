@@ -22,7 +22,7 @@ def explain(
     revision: Revision = None,
     offline: Offline = False,
 ) -> None:
-    """Say what a call with these options would run, in which order, and why.
+    """Say what a call would run, in which order, and why.
 
     No weights are read.
     """

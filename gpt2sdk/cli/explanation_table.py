@@ -19,7 +19,7 @@ def show_explanation(explanation: Explanation, *, end_tokens_known: bool) -> Non
         explanation: What a call would run.
         end_tokens_known: Whether the plan has them, rather than the model that is still to come.
     """
-    parts = table([_row(part) for part in explanation.parts], _TITLES)
+    parts = table([_row(part) for part in explanation.parts], _TITLES, names=2)
     ends = _ends(explanation.plan, end_tokens_known=end_tokens_known)
     show(parts, "", indented(ends, 2))
 

@@ -7,13 +7,6 @@ import typer
 
 from gpt2sdk.cli.parameters import AsJson, Model, Offline, Options, PluginFiles, Revision
 
-EXAMPLES = """\b
-Examples:
-  gpt2sdk generate gpt2 "Once upon a time" --temperature 0.8 -o top_p=0.95
-  gpt2sdk generate gpt2 --file prompts.txt --lines -n 2 --json
-  echo "Once upon a time" | gpt2sdk generate gpt2 -o 'stop=["\\n", "The end"]'
-"""
-
 
 def generate(  # noqa: PLR0913 - each is a flag
     model: Model,
@@ -109,10 +102,10 @@ def generate(  # noqa: PLR0913 - each is a flag
     )
     if not quiet:
         for note in generator.notes:
-            remark(note)
+            remark(f"note: {note}")
     if as_json:
-        code = print_json(generator, model, prompts, options)
+        outcome = print_json(generator, model, prompts, options)
     else:
         samples = plan.num_return_sequences
-        code = print_text(generator, prompts, options, samples=samples, quiet=quiet)
-    raise typer.Exit(code)
+        outcome = print_text(generator, prompts, options, samples=samples, quiet=quiet)
+    outcome.close()

@@ -11,7 +11,7 @@ from tokenizers.decoders import ByteLevel
 from gpt2sdk.cli.model_files import ModelFiles
 from gpt2sdk.cli.tables import heading, show, table
 from gpt2sdk.config import GPT2Config
-from gpt2sdk.gpt2.checkpoint import open_checkpoint
+from gpt2sdk.gpt2.checkpoint import Checkpoint
 from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.gpt2.tokenizer_files import read_tokenizer
 
@@ -56,14 +56,12 @@ class ModelCard:
     config: Mapping[str, object]
 
 
-def read_card(files: ModelFiles) -> ModelCard:
-    """Look at a model's files; of the weights only the headers are read.
+def describe(files: ModelFiles, checkpoint: Checkpoint) -> ModelCard:
+    """Gather what a model's files say.
 
     Raises:
-        CheckpointError: Files are missing or do not fit together.
         TokenizerError: There is no tokenizer, or it cannot be read.
     """
-    checkpoint = open_checkpoint(files.source.path)
     config = checkpoint.config
     parameters = sum(prod(shape) for shape in checkpoint.shapes.values())
     cached = 2 * config.n_layer * config.n_embd * _CACHED_TOKENS

@@ -4,7 +4,7 @@ from gpt2sdk.cli.parameters import AsJson, PluginFiles
 
 
 def plugins(*, plugin: PluginFiles = None, as_json: AsJson = False) -> None:
-    """List what is installed, with what each plugin offers; broken ones say why.
+    """List plugins and what each offers; broken ones say why.
 
     The environment variable GPT2SDK_PLUGINS=a,b allows only those; empty, it allows none.
     """

@@ -4,9 +4,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from gpt2sdk.cli.exit_codes import FAILED, INTERRUPTED
+import typer
+
+from gpt2sdk.cli.exit_codes import INTERRUPTED
 from gpt2sdk.cli.interruption import cancelling
-from gpt2sdk.cli.terminal import fail, remark, show_json
+from gpt2sdk.cli.terminal import remark, show_json
 from gpt2sdk.cli.transcript import Transcript
 from gpt2sdk.components.records import Delta, Result
 from gpt2sdk.errors import GenerationError
@@ -27,12 +29,18 @@ class Outcome:
     failure: GenerationError | None
     cancelled: bool
 
-    @property
-    def exit_code(self) -> int:
-        """What the process says about it."""
+    def close(self) -> None:
+        """Say what ended the call early, if anything did.
+
+        Raises:
+            GenerationError: What was raised on the way.
+            Exit: The user ended the call.
+        """
         if self.failure is not None:
-            return FAILED
-        return INTERRUPTED if self.cancelled else 0
+            raise self.failure
+        if self.cancelled:
+            remark("cancelled")
+            raise typer.Exit(INTERRUPTED)
 
 
 def run(
@@ -62,7 +70,8 @@ def run(
                 watch(delta)
         except GenerationError as error:
             failure = error
-    return Outcome(stream.result, failure, cancel.is_set())
+    reasons = {completion.finish_reason for completion in stream.result.completions}
+    return Outcome(stream.result, failure, cancel.is_set() or "cancelled" in reasons)
 
 
 def print_text(
@@ -72,21 +81,20 @@ def print_text(
     *,
     samples: int,
     quiet: bool,
-) -> int:
-    """Print completions as they are made, then what they cost; return the exit code."""
+) -> Outcome:
+    """Print completions as they are made, then what they cost."""
     transcript = Transcript(prompts, samples)
     outcome = run(generator, prompts, options, transcript.add)
     transcript.end(outcome.result.completions)
-    _report(outcome)
     if not quiet:
         remark(costs(outcome.result))
-    return outcome.exit_code
+    return outcome
 
 
 def print_json(
     generator: Generator, model: str, prompts: Sequence[str], options: Mapping[str, object]
-) -> int:
-    """Print everything about a call as one JSON object; return the exit code."""
+) -> Outcome:
+    """Print everything about a call as one JSON object."""
     outcome = run(generator, prompts, options)
     result = outcome.result
     completions = [
@@ -101,8 +109,7 @@ def print_json(
     if outcome.failure is not None:
         record["error"] = str(outcome.failure)
     show_json(record)
-    _report(outcome)
-    return outcome.exit_code
+    return outcome
 
 
 def costs(result: Result) -> str:
@@ -122,11 +129,3 @@ def costs(result: Result) -> str:
     if "seed" in result.options:
         said.append(f"seed {result.options['seed']}")
     return ", ".join(said)
-
-
-def _report(outcome: Outcome) -> None:
-    """Say what ended a call early."""
-    if outcome.failure is not None:
-        fail(str(outcome.failure))
-    elif outcome.cancelled:
-        remark("cancelled")

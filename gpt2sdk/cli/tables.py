@@ -35,14 +35,23 @@ def heading(title: str, remark: str = "") -> Text:
     return Text.assemble((title, "bold"), ("  " + remark if remark else "", "dim"))
 
 
-def table(rows: Iterable[Sequence[str | Text]], titles: Sequence[str] = ()) -> RenderableType:
-    """Return rows in aligned columns, indented; only the widest columns are wrapped."""
+def table(
+    rows: Iterable[Sequence[str | Text]], titles: Sequence[str] = (), *, names: int = 1
+) -> RenderableType:
+    """Return rows in aligned columns, indented.
+
+    Args:
+        rows: The cells of each row.
+        titles: What stands above the columns, if anything does.
+        names: How many columns, from the left, hold names and are not wrapped.
+    """
     cells = [[_cell(cell) for cell in row] for row in rows]
     grid = Table(
         box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(titles), header_style="dim"
     )
     for place in range(max(map(len, cells), default=len(titles))):
-        grid.add_column(titles[place] if titles else "", overflow="fold")
+        title = titles[place] if titles else ""
+        grid.add_column(title, overflow="fold", no_wrap=place < names)
     for row in cells:
         grid.add_row(*row)
     return Padding(grid, (0, 0, 0, 2), expand=False)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from pathlib import Path
 
 import typer
 
@@ -16,8 +17,15 @@ _CONTROLS = {
 }
 
 
-def use_any_characters() -> None:
-    """Print a question mark for what an output's encoding lacks, where Python would fail."""
+def secure_streams() -> None:
+    """Make printing safe, whatever the process was started with.
+
+    What an output's encoding lacks becomes a question mark, where Python would fail. A stream
+    that was closed (`gpt2sdk … 2>&-`), which Python has no object for, is empty.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - open till the end
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

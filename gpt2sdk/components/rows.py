@@ -185,7 +185,7 @@ class Rows:
         tokens = self._board.tokens()
         if self._index is None:
             return tokens
-        return tokens[torch.tensor(self._index, device=self.device)]
+        return tokens[torch.tensor(self._index, dtype=torch.int64, device=self.device)]
 
     @property
     def lengths(self) -> Counts:

@@ -59,6 +59,7 @@ class Call:
         self._cancelled = cancelled
         self._completions: list[Completion] = []
         self._usage = Usage()
+        self._started = time.monotonic()
         self._first = self._open(self._chunks()[0])
 
     def deltas(self) -> Iterator[Delta]:
@@ -99,6 +100,7 @@ class Call:
                 prompts,
                 self.plan,
                 streaming=self._streaming,
+                started=self._started,
                 cancelled=self._cancelled,
             )
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import final
+from typing import cast, final
 
 from torch import Tensor, nn
 from typing_extensions import override
@@ -62,8 +62,8 @@ def capturing(model: nn.Module, patterns: Sequence[str], *, inputs: bool) -> Ite
     found = matching(model, patterns)
     activations = Activations(list(found), inputs=inputs)
 
-    def hook(name: str, _module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
-        activations.record(name, given[0], output)
+    def hook(name: str, _module: nn.Module, given: tuple[object, ...], output: Tensor) -> None:
+        activations.record(name, cast("Tensor", given[0]), output)
 
     with ExitStack() as hooks:
         for name, module in found.items():
@@ -126,7 +126,7 @@ def _replace(
     name: str,
     change: Callable[[Tensor], Tensor],
     _module: nn.Module,
-    _given: tuple[Tensor, ...],
+    _given: tuple[object, ...],
     output: Tensor,
 ) -> Tensor:
     changed = change(output)

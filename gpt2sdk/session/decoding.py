@@ -1,5 +1,6 @@
 """The session itself: the verbs, carried out on the rows and everything that follows them."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -50,6 +51,7 @@ class DecodingSession(Session):
         plan: Plan,
         *,
         streaming: bool = False,
+        started: float | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         """Start every component of the plan and admit the first prompts.
@@ -61,6 +63,7 @@ class DecodingSession(Session):
             prompts: All prompts; those that find no place wait for one.
             plan: What to do.
             streaming: Whether text is wanted as it becomes certain.
+            started: When the call began, by `time.monotonic()`; now by default.
             cancelled: Asked before each model call whether to stop.
 
         Raises:
@@ -70,6 +73,7 @@ class DecodingSession(Session):
         self.vocabulary = vocabulary
         self.num_return_sequences = plan.num_return_sequences
         self.steps = 0
+        self.started = time.monotonic() if started is None else started
         self._plan = plan
         self._decoder = decoder
         self._prompts = tuple(prompts)

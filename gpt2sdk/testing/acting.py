@@ -63,7 +63,7 @@ def begin(component: Component, session: Session) -> Act:
     if isinstance(component, Drafter):
         drafter = component.start(session)
         return lambda _, rows: drafter.propose(rows, PROPOSALS)
-    message = f"{component.name} is a {type(component).__mro__[1].__name__}: it looks at no rows"
+    message = f"{component!r} has no role that looks at rows"
     raise TypeError(message)
 
 

@@ -9,7 +9,7 @@ from typing_extensions import override
 from gpt2sdk.components.component import Component
 from gpt2sdk.components.processor import LogitsProcessor
 from gpt2sdk.components.records import Prompt
-from gpt2sdk.components.rows import Row, Rows
+from gpt2sdk.components.rows import Rows
 from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.session import Session, Step
 from gpt2sdk.components.stopping import StoppingCriterion
@@ -95,6 +95,7 @@ def process(
 
     Raises:
         PluginContractError: It left a row no token, or returned NaN or a wrong shape.
+        ValueError: A row is over with its history: it has an end token, or grew too long.
     """
     given = torch.as_tensor(logits)
     return _session(processor, given, rows).process(given)
@@ -110,10 +111,9 @@ def choose(
 
 def ends(criterion: StoppingCriterion, rows: Rows, *, vocab_size: int = 50257) -> Mask:
     """Return which of these rows a criterion ends; see `process`."""
-    records: list[Row] = rows.records
-    session = open_session([row.prompt for row in records], vocab_size=vocab_size)
+    session = open_session([row.prompt for row in rows.records], vocab_size=vocab_size)
     run = criterion.start(session)
-    grow(session, [row.new_tokens for row in records])
+    _retrace(session, rows)
     return run.check(session.rows)
 
 
@@ -133,12 +133,20 @@ def reweigh(processor: LogitsProcessor, probabilities: Sequence[float]) -> list[
 
 def _session(component: Component, logits: Logits, rows: Rows | None) -> DecodingSession:
     rows = make_rows([[0]] * len(logits)) if rows is None else rows
-    records: list[Row] = rows.records
     session = open_session(
-        [row.prompt for row in records],
+        [row.prompt for row in rows.records],
         component,
         vocab_size=logits.shape[1],
         eos_token_ids=rows.eos_token_ids.tolist(),
     )
-    grow(session, [row.new_tokens for row in records])
+    _retrace(session, rows)
     return session
+
+
+def _retrace(session: Session, rows: Rows) -> None:
+    """Give the rows of a session the histories of these."""
+    grow(session, [row.new_tokens for row in rows.records])
+    over = {place: why for place, why in enumerate(session.rows.finish_reason) if why}
+    if over:
+        message = f"rows end with the history they are given: {over}"
+        raise ValueError(message)

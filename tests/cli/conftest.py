@@ -7,7 +7,10 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from gpt2sdk.plugins.host import default_host
 from gpt2sdk.plugins.registry import default_registry
+
+STANDARD = "sampling,stopping,strategies"
 
 RULES = '''
 """A plugin in one file."""
@@ -43,11 +46,34 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def generator(model):
+    """Return what the command line is to agree with."""
+    from gpt2sdk import Generator
+
+    return Generator.from_pretrained(model)
+
+
+@pytest.fixture(scope="session")
 def rules(tmp_path_factory):
     """Return a plugin file with a processor that raises after `fail_at` tokens."""
     file = tmp_path_factory.mktemp("plugins") / "rules.py"
     file.write_text(RULES)
     return str(file)
+
+
+def forget_plugins():
+    """Let what is installed be looked for anew."""
+    default_host.cache_clear()
+    default_registry.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def standard_plugins(monkeypatch):
+    """Allow the standard set only, whatever else is installed here."""
+    monkeypatch.setenv("GPT2SDK_PLUGINS", STANDARD)
+    forget_plugins()
+    yield
+    forget_plugins()
 
 
 @pytest.fixture
@@ -75,18 +101,19 @@ def installed(tmp_path, monkeypatch):
         (information / "entry_points.txt").write_text(f"[gpt2sdk]\n{package} = {package}\n")
         (tmp_path / f"{package}.py").write_text(source)
         monkeypatch.delitem(sys.modules, package, raising=False)
-        default_registry.cache_clear()
+        monkeypatch.setenv("GPT2SDK_PLUGINS", f"{os.environ['GPT2SDK_PLUGINS']},{package}")
+        forget_plugins()
 
     monkeypatch.syspath_prepend(tmp_path)
-    yield install
-    default_registry.cache_clear()
+    return install
 
 
 @pytest.fixture(scope="session")
 def environment():
     """Return the environment of a process whose output has colours on a terminal only."""
     plain = {"COLUMNS", "FORCE_COLOR", "NO_COLOR", "PYTHONIOENCODING", "GPT2SDK_DEBUG"}
-    return {name: value for name, value in os.environ.items() if name not in plain}
+    kept = {name: value for name, value in os.environ.items() if name not in plain}
+    return kept | {"GPT2SDK_PLUGINS": STANDARD}
 
 
 @pytest.fixture(scope="session")

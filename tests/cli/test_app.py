@@ -1,6 +1,6 @@
 """What all commands have in common."""
 
-from gpt2sdk import __version__
+from gpt2sdk import CheckpointError, __version__
 
 
 def test_the_version_is_that_of_the_package(invoke):
@@ -26,3 +26,9 @@ def test_no_command_is_wrong_use(invoke):
     ran = invoke()
 
     assert (2, "error: Missing command (gpt2sdk --help says more)\n") == (ran.exit_code, ran.stderr)
+
+
+def test_debug_shows_where_an_error_was_raised(invoke, monkeypatch):
+    assert isinstance(invoke("--debug", "info", "./nowhere").exception, CheckpointError)
+    monkeypatch.setenv("GPT2SDK_DEBUG", "1")
+    assert isinstance(invoke("info", "./nowhere").exception, CheckpointError)

@@ -34,3 +34,14 @@ def test_a_folder_that_is_no_model_is_an_error(invoke, tmp_path):
 
     assert (2, "") == (ran.exit_code, ran.stdout)
     assert ran.stderr.startswith(f"error: {tmp_path}")
+
+
+def test_shapes_are_followed_through_the_model(invoke, model):
+    lines = [line.split("  ") for line in invoke("info", model, "--shapes").stdout.splitlines()]
+    rows = [[cell.strip() for cell in line if cell] for line in lines]
+
+    projection = ["h.0.attn.c_attn", "Linear", "1 × 8 × 32", "1 × 8 × 96", "3,168"]
+    assert projection in rows
+    assert ["h.1", "like h.0", "12,704"] in rows
+    card = json.loads(invoke("info", model, "--shapes", "--json").stdout)
+    assert sum(row["parameters"] for row in card["shapes"]) == card["parameters"]

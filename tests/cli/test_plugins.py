@@ -70,12 +70,8 @@ def test_other_commands_warn_of_a_broken_plugin_once(invoke, installed, model):
 
 
 def test_what_the_environment_excludes_is_listed(invoke, monkeypatch):
-    from gpt2sdk.plugins.registry import default_registry
-
     monkeypatch.setenv("GPT2SDK_PLUGINS", "sampling,nothing")
-    default_registry.cache_clear()
     plugins = {each["name"]: each for each in json.loads(invoke("plugins", "--json").stdout)}
-    default_registry.cache_clear()
 
     assert {"gpt2sdk": "active", "sampling": "active", "stopping": "excluded"}.items() <= {
         name: each["status"] for name, each in plugins.items()

@@ -25,17 +25,10 @@ class Screen(io.TextIOWrapper):
         return self.buffer.getvalue()
 
 
-@pytest.fixture
-def screen(monkeypatch):
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
+def test_a_terminal_gets_no_control_characters_from_a_model(monkeypatch):
     screen = Screen()
     monkeypatch.setattr(sys, "stdout", screen)
-    monkeypatch.setattr(sys, "stderr", screen)
-    return screen
 
-
-def test_a_terminal_gets_no_control_characters_from_a_model(screen):
     terminal.write("a\x1b[2J\r\x07b\tc\n\x9b")
 
     assert "a�[2J��b\tc\n�".encode() == screen.shown()
@@ -50,7 +43,7 @@ def test_files_get_generated_text_as_it_is(capsys):
 def test_what_an_encoding_lacks_becomes_a_question_mark(monkeypatch):
     screen = Screen("ascii")
     monkeypatch.setattr(sys, "stdout", screen)
-    terminal.use_any_characters()
+    terminal.secure_streams()
 
     terminal.write("é≥\n")
     terminal.show_json({"text": "é"})
@@ -58,14 +51,27 @@ def test_what_an_encoding_lacks_becomes_a_question_mark(monkeypatch):
     assert b'??\n{\n  "text": "\\u00e9"\n}\n' == screen.shown()
 
 
-def test_colours_are_for_terminals_that_want_them(screen, monkeypatch):
-    assert terminal.has_colours(sys.stdout)
-    assert not terminal.has_colours(io.StringIO())
-    monkeypatch.setenv("TERM", "dumb")
-    assert not terminal.has_colours(sys.stdout)
+def test_colours_may_be_refused(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
+    assert terminal.wants_colours()
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not terminal.has_colours(sys.stdout)
+    assert not terminal.wants_colours()
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "dumb")
+    assert not terminal.wants_colours()
+
+
+def test_closed_streams_are_empty(monkeypatch):
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+
+    terminal.secure_streams()
+    terminal.write("nowhere")
+    terminal.fail("unheard")
+
+    with sys.stdin, sys.stdout, sys.stderr:
+        assert sys.stdin.read() == ""
 
 
 def test_an_error_is_one_line(capsys):

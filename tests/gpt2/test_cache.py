@@ -1,4 +1,4 @@
-"""A cache is a memory of what was fed: whatever is done to it, scores are those of the sequences."""
+"""A cache remembers what was fed: whatever is done to it, scores are those of the sequences."""
 
 import pytest
 import torch
@@ -91,7 +91,7 @@ def test_scores_are_those_of_the_sequences_whatever_is_done(history, prepared):
         else:
             logits = score(model, cache, rows).split([len(row) for row in rows])
             for sequence, row, got in zip(sequences, rows, logits, strict=True):
-                sequence += row
+                sequence.extend(row)
                 if row:
                     reference = expected(sequence)[-len(row) :]
                     torch.testing.assert_close(reference, got, rtol=1e-4, atol=1e-4)

@@ -1,7 +1,5 @@
 """The same weights give transformers' logits, loss, gradients, hidden states and attention maps."""
 
-import random
-
 import pytest
 import torch
 
@@ -73,9 +71,12 @@ def copy_weights(theirs, ours):
 
 def batch(config, rows=5, seed=0):
     """Random rows of different lengths, one of them full."""
-    draw = random.Random(seed)
-    lengths = [config.n_positions, *(draw.randint(1, config.n_positions) for _ in range(rows - 1))]
-    return [[draw.randrange(config.vocab_size) for _ in range(length)] for length in lengths]
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, config.n_positions, (rows - 1,), generator=generator).tolist()
+    return [
+        torch.randint(config.vocab_size, (length,), generator=generator).tolist()
+        for length in [config.n_positions, *lengths]
+    ]
 
 
 def logits_of(theirs, row):
@@ -90,13 +91,15 @@ def distance(expected, got):
 
 def scored_in_chunks(model, rows, seed):
     """Feed a ragged batch in random pieces, some of them empty, and collect every position."""
-    draw = random.Random(seed)
+    generator = torch.Generator().manual_seed(seed)
+    sizes = torch.tensor([0, 1, 1, 2, 3, 11])
     cache = model.make_cache(len(rows))
     collected = [[] for _ in rows]
     while any(len(got) < len(row) for got, row in zip(collected, rows, strict=True)):
+        drawn = sizes[torch.randint(len(sizes), (len(rows),), generator=generator)].tolist()
         chunks = [
-            row[len(got) : len(got) + draw.choice([0, 1, 1, 2, 3, 11])]
-            for got, row in zip(collected, rows, strict=True)
+            row[len(got) : len(got) + size]
+            for got, row, size in zip(collected, rows, drawn, strict=True)
         ]
         counts = [len(chunk) for chunk in chunks]
         logits = model.score(cache, chunks, counts).logits

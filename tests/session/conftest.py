@@ -1,16 +1,32 @@
 """Sessions on the table model, and whole calls as the generator makes them."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import pytest
+import torch
 from gpt2sdk_stopping.stop import Stop
+from pydantic import Field
 
-from gpt2sdk import Completion, Delta, Prompt, Usage, sample
+from gpt2sdk import (
+    Completion,
+    Delta,
+    Generator,
+    LogitsProcessor,
+    PerRow,
+    PerRowTensor,
+    Prompt,
+    Usage,
+    hookimpl,
+    sample,
+)
 from gpt2sdk.defaults import Multinomial
+from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.session.decoding import Cancelled, DecodingSession
 from gpt2sdk.session.plan import Link, Plan
-from gpt2sdk.testing import Letters, TableModel
+from gpt2sdk.testing import Letters, TableModel, tiny_gpt2, tiny_tokenizer
 
 ALPHABET = "abcdefghij."
 END = len(ALPHABET)
@@ -126,3 +142,66 @@ def open_session():
 def run():
     """Return what runs a whole call."""
     return _run
+
+
+class Entropy(LogitsProcessor):
+    """Sharpens rows by two memories: of odd tokens taken, and of logits seen."""
+
+    entropy: Annotated[float, Field(ge=0.0, description="How much.")] = 0.0
+
+    def start(self, session):
+        return EntropyRun(
+            self.entropy,
+            session.per_row(lambda prompt: prompt.tokens[0], lambda old, token, _: old + token % 2),
+            session.per_row_tensor(lambda prompt: torch.tensor(1.0), self.mean),
+        )
+
+    @staticmethod
+    def mean(old, tokens, logits):
+        return 0.9 * old + 0.1 * torch.special.entr(logits.softmax(-1)).sum(-1)
+
+
+@dataclass
+class EntropyRun:
+    """What is remembered of each row."""
+
+    scale: float
+    odd: PerRow
+    mean: PerRowTensor
+
+    def process(self, logits, rows):
+        odd = torch.tensor(self.odd[rows]) % 10
+        return logits * (1 + self.scale * self.mean[rows] + 0.01 * odd)[:, None]
+
+
+class Plugin:
+    """Offers the processor with a memory, so that calls can name it."""
+
+    @hookimpl
+    def gpt2sdk_components(self):
+        return (Entropy,)
+
+
+@pytest.fixture(scope="session")
+def generators():
+    """Return generators by name, each with prompts: a table, one that tends to loop, a GPT-2.
+
+    Their calls have a processor more, with a memory: `entropy`.
+    """
+    chance = random.Random(0)
+    letters = Letters(ALPHABET)
+    registry = Registry([Plugin()])
+    words = "Once upon a time in the and on the pond he went".split()
+    texts = ["".join(chance.choices(ALPHABET[:-1], k=chance.randint(1, 9))) for _ in range(16)]
+
+    def lettered(model):
+        return Generator(model, letters, decoder=letters, eos_token_ids=[END], registry=registry)
+
+    return {
+        "table": (lettered(_table_model()), texts),
+        "loops": (lettered(_table_model(order=2, scale=6.0)), texts),
+        "gpt2": (
+            Generator(tiny_gpt2(), tiny_tokenizer(), registry=registry),
+            [" ".join(chance.choices(words, k=chance.randint(1, 9))) for _ in range(8)],
+        ),
+    }

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from gpt2sdk import LogitsProcessor, PluginContractError, Sampler
-from gpt2sdk.testing import choose, make_rows, process, reweigh
+from gpt2sdk import LogitsProcessor, PluginContractError, Sampler, StoppingCriterion
+from gpt2sdk.testing import choose, ends, make_rows, process, reweigh
 
 
 class LastToken(LogitsProcessor):
@@ -42,10 +42,25 @@ def test_a_sampler_draws_with_the_rows_seeds():
     assert expected != choose(Dice(), torch.zeros(5, 100), make_rows([[1]] * 5, seed=4)).tolist()
 
 
+def test_a_criterion_looks_at_rows_that_go_on():
+    class Even(StoppingCriterion):
+        def check(self, rows):
+            return rows.lengths % 2 == 0
+
+    assert [True, False] == ends(Even(), make_rows([[1, 2, 3, 4], [5]])).tolist()
+
+
 def test_what_breaks_the_contract_is_an_error():
     class Broken(LogitsProcessor):
         def process(self, logits, rows):
             return logits * torch.nan
 
-    with pytest.raises(PluginContractError, match="broken .* NaN"):
+    with pytest.raises(PluginContractError, match=r"broken .* NaN"):
         process(Broken(), [[1.0, 2.0]])
+
+
+def test_a_row_that_is_over_is_an_error():
+    rows = make_rows([[0, 1]], eos_token_ids=[1])
+
+    with pytest.raises(ValueError, match=r"the history they are given: .*end_token"):
+        process(LastToken(), [[1.0, 1.0]], rows)

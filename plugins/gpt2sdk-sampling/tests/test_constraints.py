@@ -103,3 +103,11 @@ def test_without_end_tokens_there_is_nothing_to_hold_back():
     found = process(MinNewTokens(min_new_tokens=2), [[0.0, 0.0]], make_rows([[0]]))
 
     assert [[0.0, 0.0]] == found.tolist()
+
+
+def test_an_end_token_that_the_model_does_not_have_is_no_matter():
+    rows = make_rows([[0]], eos_token_ids=[1, 99])
+
+    assert [[0.0, float("-inf")]] == process(
+        MinNewTokens(min_new_tokens=2), [[0.0, 0.0]], rows
+    ).tolist()

@@ -15,8 +15,7 @@ class MaxTime(StoppingCriterion):
     """Ends every row at its next token once the time is up.
 
     The clock runs for the whole call: prompts that are still waiting then get one token each.
-    (Strategies whose rows look at each other take `batch_size` prompts at a time, each time with
-    a clock of its own.) What was generated is kept; so a text may depend on the machine's speed.
+    What was generated is kept; so a text may depend on the machine's speed.
 
     Example:
         >>> MaxTime(max_time=0.0)
@@ -35,7 +34,7 @@ class MaxTime(StoppingCriterion):
     @override
     def start(self, session: Session) -> CriterionRun:
         seconds = float("inf") if self.max_time is None else self.max_time
-        return _Run(time.monotonic() + seconds)
+        return _Run(session.started + seconds)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,53 @@
+"""The shapes of the tensors on their way through a model; nothing is computed."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+import torch
+
+from gpt2sdk.cli.tables import show, table
+from gpt2sdk.config import GPT2Config
+from gpt2sdk.gpt2.model import GPT2
+from gpt2sdk.gpt2.shape_table import ShapeRow, describe_shapes
+
+_TITLES = ("module", "kind", "in", "out", "parameters")
+_BLOCK = re.compile(r"h\.(\d+)")
+
+
+def walk(config: GPT2Config) -> list[ShapeRow]:
+    """Follow a short sequence through a model of these sizes."""
+    with torch.device("meta"):
+        model = GPT2(config)
+    return describe_shapes(model)
+
+
+def show_walk(shapes: Sequence[ShapeRow]) -> None:
+    """Print the shapes, those of the first block for all."""
+    blocks = 1 + max(map(_block, shapes))
+    rows = [_cells(row) for row in shapes if _block(row) < 1]
+    if blocks > 1:
+        place = 1 + max(place for place, row in enumerate(shapes) if _block(row) == 0)
+        size = _size(row for row in shapes if _block(row) == 1)
+        last = f" to h.{blocks - 1}" if blocks > 2 else ""
+        rows.insert(place, [f"h.1{last}", "like h.0", "", "", size])
+    show("", table(rows, _TITLES))
+
+
+def _block(row: ShapeRow) -> int:
+    """The number of the block that a module is in; -1 where it is in none."""
+    found = _BLOCK.match(row.name)
+    return int(found[1]) if found else -1
+
+
+def _cells(row: ShapeRow) -> list[str]:
+    return [row.name, row.kind, _shape(row.inputs), _shape(row.outputs), _size([row])]
+
+
+def _shape(sizes: Sequence[int]) -> str:
+    return " × ".join(map(str, sizes))
+
+
+def _size(rows: Iterable[ShapeRow]) -> str:
+    """How many parameters modules have; nothing for none."""
+    parameters = sum(row.parameters for row in rows)
+    return f"{parameters:,}" if parameters else ""
