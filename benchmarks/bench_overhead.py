@@ -77,15 +77,15 @@ def main() -> None:
         for library in ("transformers", "gpt2sdk"):
             forward = medians[f"{library} forward"]
             beyond[library] = (medians[f"{library} {kind}"] - forward) / NEW * 1e6
-        for library in ("transformers", "gpt2sdk"):
-            rows.append(
-                {
-                    "engine": f"{library} {kind}",
-                    "forward_us_per_token": medians[f"{library} forward"] / NEW * 1e6,
-                    "beyond_us_per_token": beyond[library],
-                    "share_of_transformers": beyond[library] / beyond["transformers"],
-                }
-            )
+        rows += [
+            {
+                "engine": f"{library} {kind}",
+                "forward_us_per_token": medians[f"{library} forward"] / NEW * 1e6,
+                "beyond_us_per_token": microseconds,
+                "share_of_transformers": microseconds / beyond["transformers"],
+            }
+            for library, microseconds in beyond.items()
+        ]
     save("overhead", rows)
 
 

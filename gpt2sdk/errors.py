@@ -126,7 +126,7 @@ class GenerationError(GPT2SDKError, RuntimeError):
 
     Attributes:
         step: How many times the strategy had appended tokens.
-        component: The component that raised, empty if it was not one of them.
+        component: The component that raised; the strategy, if it was none of the others.
         partial: The `Result` made so far, with `finish_reason="error"` for unfinished rows.
     """
 

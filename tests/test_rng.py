@@ -1,6 +1,7 @@
 """Counter-based random numbers."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -50,7 +51,7 @@ def test_neighbouring_keys_give_uniform_and_uncorrelated_numbers(axis):
         counts[int(number * 20)] += 1
     chi_squared = sum((count - 1000) ** 2 / 1000 for count in counts)
     mean = sum(numbers) / len(numbers)
-    pairs = zip(numbers, numbers[1:], strict=False)
+    pairs = pairwise(numbers)
     covariance = sum((a - mean) * (b - mean) for a, b in pairs) / len(numbers)
 
     assert chi_squared < 45  # 19 degrees of freedom: exceeded once in 1,400 at random

@@ -4,6 +4,8 @@
 from gpt2sdk.defaults import Greedy as Greedy
 from gpt2sdk.defaults import Multinomial as Multinomial
 from gpt2sdk_sampling.bad_words import BadWords as BadWords
+from gpt2sdk_sampling.epsilon_cutoff import EpsilonCutoff as EpsilonCutoff
+from gpt2sdk_sampling.eta_cutoff import EtaCutoff as EtaCutoff
 from gpt2sdk_sampling.frequency_penalty import FrequencyPenalty as FrequencyPenalty
 from gpt2sdk_sampling.guidance_scale import GuidanceScale as GuidanceScale
 from gpt2sdk_sampling.logit_bias import LogitBias as LogitBias
@@ -14,6 +16,7 @@ from gpt2sdk_sampling.no_repeat_ngram_size import NoRepeatNgramSize as NoRepeatN
 from gpt2sdk_sampling.presence_penalty import PresencePenalty as PresencePenalty
 from gpt2sdk_sampling.repetition_penalty import RepetitionPenalty as RepetitionPenalty
 from gpt2sdk_sampling.temperature import Temperature as Temperature
+from gpt2sdk_sampling.top_h import TopH as TopH
 from gpt2sdk_sampling.top_k import TopK as TopK
 from gpt2sdk_sampling.top_p import TopP as TopP
 from gpt2sdk_sampling.typical_p import TypicalP as TypicalP

@@ -74,10 +74,9 @@ class TransformersProcessor(_ByIdentity, LogitsProcessor):
     def process(self, logits: Logits, rows: Rows) -> Logits:
         result = torch.empty_like(logits)
         for index, history in _by_length(rows):
-            part = logits[index]
-            result[index] = _as_logits(
-                self.function(input_ids=history, scores=part.clone()), part, self.function
-            )
+            part = logits[index]  # a copy
+            scores = self.function(input_ids=history, scores=part)
+            result[index] = _as_logits(scores, part, self.function)
         return result
 
 

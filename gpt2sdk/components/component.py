@@ -29,7 +29,12 @@ class Component(BaseModel):
 
     name: ClassVar[str]
 
-    def __init__(self, **fields: object) -> None:
+    def __init__(self, *positional: object, **fields: object) -> None:
+        if positional:
+            switch = type(self).switch() or "option"
+            example = f"{type(self).__name__}({switch}={positional[0]!r})"
+            message = f"{type(self).name} takes its options by name: {example}"
+            raise OptionError(message, name=switch, value=positional[0])
         try:
             super().__init__(**fields)
         except ValidationError as error:

@@ -16,7 +16,11 @@ class SamplerRun(Protocol):
 
 
 class Sampler(Component):
-    """Picks one token per row. Randomness comes from `rows.uniform()` and nowhere else."""
+    """Picks one token per row. Randomness comes from `rows.uniform()` and nowhere else.
+
+    `rows.uniform()` is the same number however often it is asked for in one step; a second one
+    needs a purpose of its own: `rows.uniform("mirostat second")`.
+    """
 
     def start(self, session: Session) -> SamplerRun:
         """Begin a session: return what chooses there, by default the component itself."""

@@ -174,9 +174,15 @@ class Session(ABC):
     def per_row_tensor(
         self,
         initial: Callable[[Prompt], Tensor],
-        accept: Callable[[Tensor, Tokens, Logits], Tensor],
+        accept: Callable[[Tensor, Tokens, Logits | None], Tensor],
     ) -> PerRowTensor:
-        """Keep a tensor per row, stacked; `accept` gets all rows that took a token in one call."""
+        """Keep a tensor per row, stacked.
+
+        Args:
+            initial: The entry of a fresh row, on the session's device.
+            accept: `(values, tokens, logits) -> values` for all rows that took a token, in one
+                call; rows whose logits this run was never given come in a call with `None`.
+        """
 
     @abstractmethod
     def uniform(self, purpose: str) -> Uniforms:

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, get_type_hints
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, get_type_hints, overload
 
 from pydantic import create_model
 from typing_extensions import override
@@ -12,6 +12,8 @@ from gpt2sdk.components.session import Session, Step
 
 P = ParamSpec("P")
 Hold = int | None
+Decoding = Callable[Concatenate[Session, P], Iterator[Step]]
+"""A generator function over a session, with options of its own."""
 
 
 class Strategy(Component):
@@ -52,7 +54,7 @@ class StrategyFunction(Generic[P]):
 
     def __init__(
         self,
-        function: Callable[Concatenate[Session, P], Iterator[Step]],
+        function: Decoding[P],
         component: type[Strategy],
     ) -> None:
         self.component = component
@@ -69,19 +71,36 @@ class StrategyFunction(Generic[P]):
         return f"<strategy {self.component.name}>"
 
 
+@overload
+def strategy(function: Decoding[P], /) -> StrategyFunction[P]: ...
+
+
+@overload
 def strategy(
     *,
     rows_independent: bool = False,
     hold: Hold | Callable[..., Hold] = 0,
     draws: bool = True,
     wants: Iterable[str] = (),
-) -> Callable[[Callable[Concatenate[Session, P], Iterator[Step]]], StrategyFunction[P]]:
+) -> Callable[[Decoding[P]], StrategyFunction[P]]: ...
+
+
+def strategy(
+    function: Decoding[P] | None = None,
+    /,
+    *,
+    rows_independent: bool = False,
+    hold: Hold | Callable[..., Hold] = 0,
+    draws: bool = True,
+    wants: Iterable[str] = (),
+) -> StrategyFunction[P] | Callable[[Decoding[P]], StrategyFunction[P]]:
     """Make a generator function a strategy of the same name.
 
     Its keyword-only parameters become the component's options: give each an annotation, best with
     `Annotated[..., Field(ge=..., description=...)]`, and a default.
 
     Args:
+        function: For `@strategy` without arguments.
         rows_independent: See `Strategy`.
         hold: How many last tokens of a row it may take back; a function of the options where it
             depends on them; `None` where rows are certain only when handed in.
@@ -89,9 +108,7 @@ def strategy(
         wants: See `Strategy`.
     """
 
-    def decorate(
-        function: Callable[Concatenate[Session, P], Iterator[Step]],
-    ) -> StrategyFunction[P]:
+    def decorate(function: Decoding[P]) -> StrategyFunction[P]:
         fields = _fields(function)
 
         def decode(self: Strategy, session: Session) -> Iterator[Step]:
@@ -116,7 +133,7 @@ def strategy(
         component.hold = held  # type: ignore[method-assign]
         return StrategyFunction(function, component)
 
-    return decorate
+    return decorate if function is None else decorate(function)
 
 
 def _fields(function: Callable[..., object]) -> dict[str, Any]:

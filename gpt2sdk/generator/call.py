@@ -10,7 +10,14 @@ import torch
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.records import Completion, Delta, Prompt, Result, Usage
 from gpt2sdk.components.session import Step, Vocabulary
-from gpt2sdk.errors import ContextOverflowError, GenerationError, OptionError, TokenizerError
+from gpt2sdk.errors import (
+    ContextOverflowError,
+    GenerationError,
+    GPT2SDKError,
+    OptionError,
+    PluginContractError,
+    TokenizerError,
+)
 from gpt2sdk.session.decoding import Cancelled, DecodingSession
 from gpt2sdk.session.plan import Plan
 from gpt2sdk.streaming import TextDecoder
@@ -108,10 +115,11 @@ class Call:
         """Run one session; returns whether it came to its own end."""
         self._observers.notify("gpt2sdk_generation_started", session)
         started = time.perf_counter()
-        steps = self.plan.strategy.decode(session)
         try:
+            steps = self._steps(session)
             while _advance(steps):
                 yield from self._keep(session.take_deltas())
+            session.check_enough()
             ended, rest = True, session.finish()
         except (Cancelled, KeyboardInterrupt):
             ended, rest = False, session.finish("cancelled")
@@ -126,6 +134,16 @@ class Call:
         yield from kept
         return ended
 
+    def _steps(self, session: DecodingSession) -> Iterator[Step]:
+        name = self.plan.strategy.name
+        with torch.inference_mode():
+            steps: object = self.plan.strategy.decode(session)
+        if not isinstance(steps, Iterator):
+            kind = type(steps).__name__
+            message = f"{name} returned {kind}, expected a generator: it has to yield its steps"
+            raise PluginContractError(message, plugin=name)
+        return steps
+
     def _keep(self, deltas: list[Delta]) -> list[Delta]:
         self._completions += [each.completion for each in deltas if each.completion is not None]
         return deltas
@@ -139,9 +157,9 @@ class Call:
         self._usage = Usage(**sums)
 
     def _failure(self, session: DecodingSession, error: Exception) -> GenerationError:
-        who = session.acting
-        raised = f"{type(error).__name__}: {error}"
-        message = f"step {session.steps}: {who} raised {raised}" if who else raised
+        who = session.acting or self.plan.strategy.name
+        raised = f"{who} raised {type(error).__name__}: {error}"
+        message = f"step {session.steps}: {error if isinstance(error, GPT2SDKError) else raised}"
         return GenerationError(message, step=session.steps, component=who, partial=self.result())
 
 

@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +14,7 @@ from gpt2sdk.components.records import Result
 from gpt2sdk.components.weights import ModelSource
 from gpt2sdk.errors import OptionError
 from gpt2sdk.generator.call import Call
+from gpt2sdk.generator.explanation import Explanation, explain
 from gpt2sdk.generator.options import resolve
 from gpt2sdk.generator.prompts import Language, PromptInput, encode_prompts, plan_prompts
 from gpt2sdk.generator.stream import Stream
@@ -167,6 +169,17 @@ class Generator:
         cancel = cancel or threading.Event()
         return Stream(self._call(prompt, options, cancel, streaming=True), cancel)
 
+    def explain(self, **options: object) -> Explanation:
+        """Say what a call with these options would run, in which order and why.
+
+        Args:
+            options: As for `generate`; prompts are not needed.
+
+        Raises:
+            OptionError: An option is wrong.
+        """
+        return explain(options, registry=self.registry, eos_token_ids=self.eos_token_ids)
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Write model and tokenizer as a folder in the Hugging Face layout; whole or not at all.
 
@@ -196,6 +209,9 @@ class Generator:
             eos_token_ids=self.eos_token_ids,
         )
         prompts = plan_prompts(encoded, plan, self.model.context_length)
+        rooms = [prompt.max_new_tokens for prompt in prompts]
+        room = rooms[0] if len(set(rooms)) == 1 else rooms
+        plan = replace(plan, effective={**plan.effective, "max_new_tokens": room})
         return Call(
             self.model,
             self.tokenizer,

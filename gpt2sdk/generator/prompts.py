@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from numpy import ndarray
+from torch import Tensor
+
 from gpt2sdk.components.records import Prompt
 from gpt2sdk.components.session import Vocabulary
 from gpt2sdk.errors import ContextOverflowError, OptionError
 from gpt2sdk.session.branch import check_room
 from gpt2sdk.session.plan import Plan
 
-PromptInput = str | Sequence[int] | Sequence[str | Sequence[int]]
-"""One text, one list of token ids, or a list of such."""
+PromptInput = str | Sequence[int] | Sequence[str | Sequence[int]] | Tensor | ndarray
+"""One text, one list (or tensor, or array) of token ids, or a list of such."""
 
 DEFAULT_NEW_TOKENS = 128
 
@@ -42,10 +45,12 @@ def encode_prompts(prompt: PromptInput, language: Language, vocab_size: int) -> 
         OptionError: It is no prompt, an empty one, or a token id is out of range.
         TokenizerError: A text cannot be encoded.
     """
-    if isinstance(prompt, str) or (len(prompt) and _is_token(prompt[0])):
-        prompts: Sequence[object] = [prompt]
-    else:
-        prompts = prompt
+    given = prompt.tolist() if isinstance(prompt, Tensor | ndarray) else prompt
+    if not isinstance(given, Sequence):
+        message = f"the prompt is {given!r:.60}, expected a text, token ids, or a list of such"
+        raise OptionError(message, name="prompt", value=prompt)
+    single = isinstance(given, str) or (len(given) and _is_token(given[0]))
+    prompts: Sequence[object] = [given] if single else given
     if not prompts:
         message = "there is no prompt: expected a text, token ids, or a list of such"
         raise OptionError(message, name="prompt", value=prompt)

@@ -23,7 +23,7 @@ HOOKS = tuple(name for name in vars(hookspecs) if name.startswith(PREFIX))
 class HookManager(pluggy.PluginManager):
     """A manager that looks at nothing of a plugin but its hooks.
 
-    Pluggy looks at every name; in a module that imports lazily that would import everything.
+    Before 1.7 pluggy reads every attribute, which imports all of a module that imports lazily.
     """
 
     def __init__(self) -> None:

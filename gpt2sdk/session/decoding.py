@@ -22,7 +22,7 @@ from gpt2sdk.session.logprobs import Logprobs
 from gpt2sdk.session.memory import Column, TensorColumn
 from gpt2sdk.session.mirror import FollowingMirror
 from gpt2sdk.session.plan import Plan
-from gpt2sdk.session.roster import Roster
+from gpt2sdk.session.roster import Roster, whole_numbers
 from gpt2sdk.session.scored import gather_hidden_states
 from gpt2sdk.session.team import Team
 from gpt2sdk.shapes import Counts, Logits, Tokens, Uniforms
@@ -42,7 +42,7 @@ class DecodingSession(Session):
         steps: How many times tokens were appended.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - made in one place, by a call
         self,
         model: CausalLM,
         vocabulary: Vocabulary,
@@ -169,8 +169,7 @@ class DecodingSession(Session):
 
     @override
     def append(self, tokens: Tokens | Sequence[int]) -> Step:
-        taken: list[int] = tokens.tolist() if isinstance(tokens, Tensor) else list(tokens)
-        self._check_rows(len(taken), "append")
+        taken = self._numbers(tokens, "append")
         for place, row in enumerate(self._board.rows):
             if row.finish_reason is not None or place in self._waiting:
                 taken[place] = -1
@@ -184,7 +183,7 @@ class DecodingSession(Session):
 
     @override
     def fork(self, parents: Sequence[int] | Counts) -> None:
-        places: list[int] = parents.tolist() if isinstance(parents, Tensor) else list(parents)
+        places = whole_numbers(parents, "fork")
         count = len(self._board.rows)
         if any(not 0 <= place < count for place in places):
             message = f"fork was given {places}, expected places of rows, 0 to {count - 1}"
@@ -193,14 +192,13 @@ class DecodingSession(Session):
         kept = {self._board.rows[place].prompt.index for place in places}
         for index, prompt in before.items():
             if index not in kept:
-                self._close(prompt)
+                self._delivery.drop(prompt, self._plan.strategy.name)
         self._roster.fork(places)
         self._waiting.clear()
 
     @override
     def rewind(self, counts: Sequence[int] | Counts) -> None:
-        backs: list[int] = counts.tolist() if isinstance(counts, Tensor) else list(counts)
-        self._check_rows(len(backs), "rewind")
+        backs = self._numbers(counts, "rewind")
         self._roster.rewind(backs, self._hold)
         self._waiting.clear()
 
@@ -239,7 +237,7 @@ class DecodingSession(Session):
     def per_row_tensor(
         self,
         initial: Callable[[Prompt], Tensor],
-        accept: Callable[[Tensor, Tokens, Logits], Tensor],
+        accept: Callable[[Tensor, Tokens, Logits | None], Tensor],
     ) -> PerRowTensor:
         column = TensorColumn(initial, accept, self._roster.memory.scope)
         self._roster.memory.keep(column)
@@ -284,6 +282,11 @@ class DecodingSession(Session):
             for prompt in prompts.values():
                 self._delivery.close(prompt, otherwise)
         return self._delivery.take()
+
+    def check_enough(self) -> None:
+        """Make sure that a strategy whose rows depend on one another made all that was wanted."""
+        if not self._independent:
+            self._delivery.check_enough(self._plan.strategy.name)
 
     @property
     def acting(self) -> str:
@@ -364,19 +367,16 @@ class DecodingSession(Session):
             if row.finish_reason is None and place not in self._waiting
         ]
 
-    def _close(self, prompt: Prompt) -> None:
-        """Send the completions of a prompt whose rows are all dropped."""
-        if not self._delivery.close_submitted(prompt):
-            message = (
-                f"strategy {self._plan.strategy.name} dropped prompt {prompt.index} "
-                "without submitting a completion of it"
-            )
-            raise PluginContractError(message, plugin=self._plan.strategy.name)
-
     def _check_rows(self, count: int, verb: str) -> None:
         if count != len(self._board.rows):
             message = f"{verb} was given {count} rows, expected {len(self._board.rows)}"
             raise PluginContractError(message)
+
+    def _numbers(self, numbers: Tensor | Sequence[int], verb: str) -> list[int]:
+        """One whole number for each row."""
+        listed = whole_numbers(numbers, verb)
+        self._check_rows(len(listed), verb)
+        return listed
 
     def _judge(self, place: int) -> tuple[Tensor, int] | None:
         """The model's own logits for a row's next token."""

@@ -1,9 +1,11 @@
 """Delivery: what became certain of the rows, on its way to the caller."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from gpt2sdk.components.records import Completion, Delta, FinishReason, Prompt
 from gpt2sdk.components.rows import Board
+from gpt2sdk.errors import PluginContractError
 from gpt2sdk.session.completions import Completions, number
 from gpt2sdk.session.logprobs import Logprobs
 from gpt2sdk.streaming import TextDecoder, Transcript, spell
@@ -25,6 +27,7 @@ class Delivery:
         self.new_tokens = 0
         self._board = board
         self._decoder = decoder
+        self._wanted = wanted
         self._best = Completions(wanted)
         self.handed: list[bool] = []
         self._outbox: list[Delta] = []
@@ -69,6 +72,40 @@ class Delivery:
         if not self.handed[place]:
             self.handed[place] = True
             self._send(self._completion(place, otherwise), place)
+
+    def check_enough(self, strategy: str) -> None:
+        """Make sure that each prompt has its completions, handed in or as rows.
+
+        Args:
+            strategy: Who made them.
+
+        Raises:
+            PluginContractError: There are fewer rows than completions wanted, and none handed in.
+        """
+        counts = Counter(row.prompt for row in self._board.rows)
+        for prompt, count in counts.items():
+            if count < self._wanted and not self._best.of(prompt.index):
+                message = (
+                    f"{strategy} grew {count} of {self._wanted} completions of prompt "
+                    f"{prompt.index}: it has to fork the row itself, or to be rows_independent"
+                )
+                raise PluginContractError(message, plugin=strategy)
+
+    def drop(self, prompt: Prompt, strategy: str) -> None:
+        """Send the completions of a prompt whose rows are all dropped.
+
+        Args:
+            prompt: The prompt.
+            strategy: Who dropped them.
+
+        Raises:
+            PluginContractError: None was handed in.
+        """
+        if not self.close_submitted(prompt):
+            message = (
+                f"{strategy} dropped prompt {prompt.index} without submitting a completion of it"
+            )
+            raise PluginContractError(message, plugin=strategy)
 
     def close_submitted(self, prompt: Prompt) -> bool:
         """Send what was submitted for a prompt, if anything was."""

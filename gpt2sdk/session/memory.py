@@ -103,7 +103,7 @@ class TensorColumn(PerRowTensor):
     def __init__(
         self,
         initial: Callable[[Prompt], Tensor],
-        accept: Callable[[Tensor, Tokens, Logits], Tensor],
+        accept: Callable[[Tensor, Tokens, Logits | None], Tensor],
         scope: Scope,
     ) -> None:
         self.seen = Seen()
@@ -127,21 +127,23 @@ class TensorColumn(PerRowTensor):
         self.seen.rows[place:end] = [None]
 
     def append(self, tokens: Sequence[int]) -> None:
-        """Advance the entries of the rows that took a token and whose logits were seen."""
-        index, seen = [], []
+        """Advance the entries of the rows that took a token."""
+        index: list[int] = []
+        blind: list[int] = []
         for place, token in enumerate(tokens):
-            if token < 0 or not self._scope(self._prompts[place]):
-                continue
-            self._past[place].append(self._now[place])
-            given = self.seen.rows[place]
-            if given is not None:
-                index.append(place)
-                seen.append(given)
+            if token >= 0 and self._scope(self._prompts[place]):
+                self._past[place].append(self._now[place])
+                (blind if self.seen.rows[place] is None else index).append(place)
+        seen = [given for place in index if (given := self.seen.rows[place]) is not None]
+        self._advance(index, tokens, gather_rows(seen) if seen else None)
+        self._advance(blind, tokens, None)
+
+    def _advance(self, index: Sequence[int], tokens: Sequence[int], logits: Logits | None) -> None:
         if not index:
             return
         values = gather_rows([self._now[place] for place in index])
         taken = torch.tensor([tokens[place] for place in index], device=values.device)
-        advanced = self._accept(values, taken, gather_rows(seen))
+        advanced = self._accept(values, taken, logits)
         for at, place in enumerate(index):
             self._now[place] = (advanced, at)
 

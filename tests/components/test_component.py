@@ -65,3 +65,8 @@ def test_bad_values_are_one_line_that_says_what_was_expected(fields, said):
 )
 def test_frozen_values_hash(value):
     hash(freeze(value))
+
+
+def test_options_are_given_by_name():
+    with pytest.raises(OptionError, match=r"cut takes its options by name: Cut\(cut=0.5\)"):
+        Cut(0.5)

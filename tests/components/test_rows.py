@@ -58,7 +58,7 @@ def test_the_buffer_follows_every_verb(verbs):
         if verb == "append":
             made.append(numbers[:count])
             for row, token in zip(plain, numbers, strict=False):
-                row += [token] if token >= 0 else []
+                row.extend([token] if token >= 0 else [])
         elif verb == "fork":
             parents = [number % count for number in numbers]
             made.fork(parents)

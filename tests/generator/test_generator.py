@@ -1,8 +1,11 @@
 """Text in, text out."""
 
+import inspect
 import threading
 
+import numpy as np
 import pytest
+import torch
 
 from gpt2sdk import (
     ContextOverflowError,
@@ -10,6 +13,8 @@ from gpt2sdk import (
     Generator,
     LogitsProcessor,
     OptionError,
+    PluginContractError,
+    Strategy,
     TokenizerError,
     each,
     hookimpl,
@@ -17,6 +22,7 @@ from gpt2sdk import (
     strategy,
 )
 from gpt2sdk.plugins.registry import Registry
+from gpt2sdk.session.roster import whole_numbers
 from gpt2sdk.testing import Letters, TableModel
 
 END = 27
@@ -206,7 +212,7 @@ def test_a_failing_strategy_is_no_component(gen):
 
     with pytest.raises(GenerationError, match="KeyError: 'lost'") as caught:
         gen.generate("ab", strategy=stumbles, max_new_tokens=10)
-    assert (caught.value.component, caught.value.partial.text) == ("", "b")
+    assert (caught.value.component, caught.value.partial.text) == ("stumbles", "b")
 
 
 def test_a_stream_can_be_cancelled_from_another_thread(gen):
@@ -298,6 +304,55 @@ def test_dependent_rows_are_taken_a_batch_at_a_time(gen):
 
     assert sizes == [2, 2, 1]
     assert result.completions == alone.completions
+
+
+def test_a_strategy_that_forgot_to_yield_is_named(gen):
+    class Forgetful(Strategy):
+        def decode(self, session):
+            session.append([1])
+
+    with pytest.raises(GenerationError, match="forgetful returned NoneType, expected a generator"):
+        gen.generate("a", strategy=Forgetful())
+
+
+def test_fewer_completions_than_wanted_are_an_error_with_what_was_made(gen):
+    @strategy
+    def alone(session):
+        yield from sample(session)
+
+    with pytest.raises(
+        GenerationError, match="alone grew 1 of 2 completions of prompt 0"
+    ) as caught:
+        gen.generate("a", strategy=alone, num_return_sequences=2, max_new_tokens=3)
+    assert len(caught.value.partial.completions) == 1
+
+
+@pytest.mark.parametrize("tokens", [[0.5], torch.tensor([[1]]), torch.tensor(1)])
+def test_verbs_take_whole_numbers_along_one_axis(tokens):
+    unchecked = inspect.unwrap(whole_numbers)
+
+    with pytest.raises(PluginContractError, match=r"append was given .*, expected whole numbers"):
+        unchecked(tokens, "append")
+
+
+def test_tensors_and_arrays_of_token_ids_are_prompts(gen):
+    one = gen.generate([1, 2], max_new_tokens=5, seed=1).text
+    two = gen.generate(torch.tensor([[1, 2], [1, 2]]), max_new_tokens=5, seed=[1, 1]).texts
+
+    assert gen.generate(np.array([1, 2]), max_new_tokens=5, seed=1).text == one
+    assert two == [one, one]
+
+
+def test_the_length_in_force_is_recorded(gen):
+    result = gen.generate(["a", "a" * 250], seed=1)
+
+    assert result.options["max_new_tokens"] == [128, 7]
+
+
+def test_what_a_call_would_run_can_be_asked(gen):
+    names = [part.name for part in gen.explain(max_new_tokens=3).parts]
+
+    assert names == ["sample", "multinomial"]
 
 
 def test_two_calls_interleaved_do_not_touch_each_other(gen):

@@ -22,6 +22,14 @@ def test_entry_points_are_sorted_by_distribution_and_name_whatever_the_path(inst
     assert [("fake-a", "two"), ("fake-b", "one"), ("fake-c", "three")] == found()
 
 
+def test_entry_points_of_one_distribution_are_sorted_by_name(install, tmp_path):
+    install("fake-a")
+    (info,) = (tmp_path / "site").glob("*.dist-info")
+    (info / "entry_points.txt").write_text("[gpt2sdk]\ntwo = fake_a\none = fake_b\n")
+
+    assert [("fake-a", "one"), ("fake-a", "two")] == found()
+
+
 def test_a_distribution_found_in_two_folders_counts_once(install):
     install("fake-a", where="lib64", version="1.0")
     install("fake-a", where="lib", version="2.0")

@@ -158,6 +158,8 @@ class Entropy(LogitsProcessor):
 
     @staticmethod
     def mean(old, tokens, logits):
+        if logits is None:
+            return old
         return 0.9 * old + 0.1 * torch.special.entr(logits.softmax(-1)).sum(-1)
 
 
@@ -202,6 +204,6 @@ def generators():
         "loops": (lettered(_table_model(order=2, scale=6.0)), texts),
         "gpt2": (
             Generator(tiny_gpt2(), tiny_tokenizer(), registry=registry),
-            [" ".join(chance.choices(words, k=chance.randint(1, 9))) for _ in range(8)],
+            [" ".join(chance.choices(words, k=chance.randint(1, 9))) for _ in range(16)],
         ),
     }

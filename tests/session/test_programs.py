@@ -65,7 +65,7 @@ class Heat(LogitsProcessor):
 
     @staticmethod
     def adds(values, tokens, logits):
-        return values / 2 + logits.gather(1, tokens[:, None])[:, 0]
+        return values if logits is None else values / 2 + logits.gather(1, tokens[:, None])[:, 0]
 
 
 @dataclass

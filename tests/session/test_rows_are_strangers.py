@@ -66,6 +66,7 @@ def alone(generator, prompts, options):
 )
 def test_a_prompt_alone_gets_what_it_gets_in_any_company(model, case, generators):
     generator, prompts = generators[model]
+    prompts = prompts[:8] if model == "gpt2" else prompts
     expected = alone(generator, prompts, CASES[case])
 
     chance = random.Random(case)

@@ -44,9 +44,11 @@ class Mirostat(Sampler):
         return _Run(session.per_row_tensor(lambda _: first, self._correct))
 
     def _correct(
-        self, limit: Float[Tensor, " rows"], tokens: Tokens, logits: Logits
+        self, limit: Float[Tensor, " rows"], tokens: Tokens, logits: Logits | None
     ) -> Float[Tensor, " rows"]:
         """Return the next `mu` of rows that were given these logits and took these tokens."""
+        if logits is None:
+            return limit
         picked = _drawable(logits, limit).gather(1, tokens[:, None])[:, 0]
         surprise = -picked.log2()
         return (limit - self.eta * (surprise - self.tau)).where(picked > 0, limit)

@@ -1,0 +1,47 @@
+"""Look inside the model while it writes, and change what it computes.
+
+Run it: python examples/11_look_inside.py [MODEL]
+"""
+
+import sys
+from tempfile import TemporaryDirectory
+
+import torch
+
+from gpt2sdk import Generator
+from gpt2sdk.testing import save_tiny_model
+
+with TemporaryDirectory() as folder:
+    if not sys.argv[1:]:
+        print("No MODEL was given: this tiny one has random weights, its text is noise.\n")
+        save_tiny_model(folder)
+    gen = Generator.from_pretrained(*sys.argv[1:] or [folder])
+PROMPT = "Once upon a time"
+plain = gen.generate(PROMPT, strategy="greedy", max_new_tokens=8)
+print(f"Greedily: {plain.text!r}")
+
+print("\nWhat each part adds to the residual stream while it writes, as a mean length:")
+with gen.model.capture("h.*.attn", "h.*.mlp") as activations:
+    gen.generate(PROMPT, strategy="greedy", max_new_tokens=8)
+for name, outputs in activations.items():
+    lengths = torch.cat(outputs).norm(dim=-1)  # a tensor per model call, [fed tokens, width]
+    print(f"  {name:9} {lengths.mean():6.2f} over {len(lengths)} tokens in {len(outputs)} calls")
+
+print("\nWithout one of them:")
+for name in activations:
+    with gen.model.patch(name, torch.zeros_like):
+        text = gen.generate(PROMPT, strategy="greedy", max_new_tokens=8).text
+    print(f"  {name:9} {text!r}")
+
+print("\nPushed towards what sets one word apart from another:")
+words = gen.tokenizer.encode(" and")[0], gen.tokenizer.encode(" the")[0]
+towards = gen.model.wte.weight[words[0]] - gen.model.wte.weight[words[1]]
+for strength in (0.0, 0.5, 2.0):
+    last = f"h.{gen.model.config.n_layer - 1}"
+    with gen.model.patch(last, lambda x, push=strength * towards.detach(): x + push):
+        text = gen.generate(PROMPT, strategy="greedy", max_new_tokens=8).text
+    print(f"  {strength}: {text!r}")
+
+print(
+    f"\nAfterwards all is as it was: {gen.generate(PROMPT, strategy='greedy', max_new_tokens=8).text == plain.text}"
+)

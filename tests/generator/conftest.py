@@ -1,0 +1,65 @@
+"""Plans of options, for a module's own `COMPONENTS`."""
+
+from types import ModuleType
+
+import pytest
+
+from gpt2sdk import hookimpl
+from gpt2sdk.errors import OptionError
+from gpt2sdk.generator.options import resolve
+from gpt2sdk.plugins.registry import Registry
+
+
+def _plugin(*components, name="acme"):
+    """Return a module that offers these components."""
+    module = ModuleType(name)
+
+    @hookimpl
+    def gpt2sdk_components():
+        return components
+
+    module.gpt2sdk_components = gpt2sdk_components
+    return module
+
+
+@pytest.fixture(scope="session")
+def plugin():
+    """Return what makes a plugin of components."""
+    return _plugin
+
+
+@pytest.fixture(scope="module")
+def registry(request):
+    """Return a registry of the core's components and the test module's."""
+    return Registry([_plugin(*request.module.COMPONENTS)], discover=False)
+
+
+@pytest.fixture(scope="module")
+def plan(registry):
+    """Return what resolves options; a double underscore stands for a dot."""
+    own = registry
+
+    def plan(prompts=1, registry=own, **options):
+        named = {name.replace("__", "."): value for name, value in options.items()}
+        return resolve(named, registry=registry, prompts=prompts, eos_token_ids=[50256])
+
+    return plan
+
+
+@pytest.fixture(scope="module")
+def refusal(plan):
+    """Return what says how options are refused: in one line."""
+
+    def refusal(error=OptionError, /, prompts=1, **options):
+        with pytest.raises(error) as caught:
+            plan(prompts, **options)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    return refusal
+
+
+@pytest.fixture(scope="session")
+def chain():
+    """Return what lists the processors of a plan by purpose."""
+    return lambda plan: {link.purpose: link.variants for link in plan.processors}
