@@ -1,10 +1,12 @@
-"""Doctests in docstrings as code blocks; without it they are Markdown, where `>>>` is a quotation."""
+"""Doctests in docstrings as code blocks; in Markdown, `>>>` would be a quotation."""
 
 import re
 
 import griffe
 
-_DOCTEST = re.compile(r"^(?P<indent> *)>>> .*(?:\n(?P=indent)\S.*|\n(?P=indent)    .*)*", re.MULTILINE)
+_DOCTEST = re.compile(
+    r"^(?P<indent> *)>>> .*(?:\n(?P=indent)\S.*|\n(?P=indent)    .*)*", re.MULTILINE
+)
 
 
 def fenced(text: str) -> str:
@@ -16,5 +18,6 @@ class DoctestBlocks(griffe.Extension):
     """Fences the doctests of every docstring."""
 
     def on_object(self, *, obj: griffe.Object, **_: object) -> None:
+        """Change a docstring as it is collected."""
         if obj.docstring is not None:
             obj.docstring.value = fenced(obj.docstring.value)

@@ -143,12 +143,33 @@ def _not_chosen(given: Given, owners: Sequence[Offer]) -> OptionError:
     )
 
 
+# What users of other libraries write, and what it is called here.
+_ELSEWHERE: Final = {
+    "do_sample": 'the default strategy draws; strategy="greedy" does not',
+    "max_length": "max_new_tokens counts new tokens alone",
+    "max_tokens": "max_new_tokens counts new tokens alone",
+    "min_length": "min_new_tokens counts new tokens alone",
+    "n": "num_return_sequences is the number of completions",
+    "stop_strings": "stop ends a text",
+    "stop_sequences": "stop ends a text",
+    "logits_processor": "processors=[…] takes components and callables",
+    "stopping_criteria": "stopping=[…] takes components and callables",
+    "streamer": "Generator.stream yields text as it becomes certain",
+    "assistant_model": "drafter= names what proposes tokens",
+    "prompt_lookup_num_tokens": 'drafter="prompt_lookup" proposes tokens',
+    "bad_words_ids": "bad_words takes texts and token ids",
+    "negative_prompt_ids": "negative_prompt takes a text or token ids",
+    "generator": "seed= makes a call repeatable",
+}
+
+
 def unknown(given: Given, registry: Registry) -> OptionError:
     """The error for a name that nothing has, with the nearest ones and how to get it."""
     name = spelled(given.written)
     owner, _, option = name.rpartition(".")
     hint = (
-        registry.remedy(owner or option)
+        _ELSEWHERE.get(name)
+        or registry.remedy(owner or option)
         or _own_options(option, registry)
         or registry.nearest(name, _names(registry, dotted=bool(owner)))
         or "`gpt2sdk options` lists them all"

@@ -119,3 +119,11 @@ def test_lengths_may_differ_from_prompt_to_prompt(plan, refusal):
     assert (5, None) == plan(2, max_new_tokens=[5, None]).max_new_tokens
     assert (5,) == plan(2, max_new_tokens=5).max_new_tokens
     assert "max_new_tokens should be greater" in refusal(prompts=2, max_new_tokens=[5, 0])
+
+
+@pytest.mark.parametrize("name", ["do_sample", "max_length", "logits_processor"])
+def test_names_of_other_libraries_are_answered_with_ours(name):
+    registry = Registry(discover=False)
+
+    with pytest.raises(OptionError, match=f"there is no option {name}: .*(strategy|max_new|proc)"):
+        resolve({name: 1}, registry=registry)
