@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from gpt2sdk.components.component import Component
 from gpt2sdk.components.drafter import Drafter
