@@ -5,6 +5,7 @@ from pydantic import Field
 
 from gpt2sdk.components.processor import LogitsProcessor, Stage
 from gpt2sdk.defaults import Multinomial, sample
+from gpt2sdk.errors import OptionError
 from gpt2sdk.generator.each import each
 from gpt2sdk.rng import derive
 
@@ -122,8 +123,6 @@ def test_lengths_may_differ_from_prompt_to_prompt(plan, refusal):
 
 
 @pytest.mark.parametrize("name", ["do_sample", "max_length", "logits_processor"])
-def test_names_of_other_libraries_are_answered_with_ours(name):
-    registry = Registry(discover=False)
-
+def test_names_of_other_libraries_are_answered_with_ours(plan, name):
     with pytest.raises(OptionError, match=f"there is no option {name}: .*(strategy|max_new|proc)"):
-        resolve({name: 1}, registry=registry)
+        plan(**{name: 1})
