@@ -3,7 +3,7 @@
 124M shape with random weights, greedy, 32 prompt tokens and 64 new ones, 1, 8 and 32 rows, float32
 and bfloat16. Tokens per second are new tokens of all rows over the wall time of a whole call.
 
-    python benchmarks/bench_decode.py [--rounds 5]
+    python benchmarks/bench_decode.py [--rounds 5] [--device cuda]
 """
 
 import argparse
@@ -20,7 +20,7 @@ from gpt2sdk.testing import Letters
 PROMPT, NEW = 32, 64
 
 
-def twins(dtype: torch.dtype) -> tuple[GPT2LMHeadModel, Generator]:
+def twins(dtype: torch.dtype, device: str) -> tuple[GPT2LMHeadModel, Generator]:
     """The same random weights in both libraries."""
     ours = GPT2(GPT2Config(), seed=0)
     # Spread logits: with the usual initialisation, greedy choices would be near ties.
@@ -33,26 +33,29 @@ def twins(dtype: torch.dtype) -> tuple[GPT2LMHeadModel, Generator]:
     }
     theirs.load_state_dict(turned, strict=False)
     theirs.tie_weights()
-    ours, letters = ours.to(dtype), Letters()
+    ours, letters = ours.to(device=device, dtype=dtype), Letters()
     ours.prepare()
-    return theirs.to(dtype), Generator(ours, letters, decoder=letters, eos_token_ids=[])
+    return theirs.to(device=device, dtype=dtype), Generator(
+        ours, letters, decoder=letters, eos_token_ids=[]
+    )
 
 
-def compare(rows: int, rounds: int) -> list[dict[str, object]]:
+def compare(rows: int, rounds: int, device: str) -> list[dict[str, object]]:
     """Time all four engines on one batch size."""
     generator = torch.Generator().manual_seed(rows)
     prompts = torch.randint(0, 50_000, (rows, PROMPT), generator=generator)
+    placed = prompts.to(device)
     contestants = {}
     outputs = {}
     for dtype in (torch.float32, torch.bfloat16):
-        theirs, ours = twins(dtype)
+        theirs, ours = twins(dtype, device)
         name = str(dtype).removeprefix("torch.")
 
         def run_theirs(theirs: GPT2LMHeadModel = theirs, name: str = name) -> None:
             with torch.inference_mode():
                 made = theirs.generate(
-                    prompts,
-                    attention_mask=torch.ones_like(prompts),
+                    placed,
+                    attention_mask=torch.ones_like(placed),
                     do_sample=False,
                     max_new_tokens=NEW,
                     min_new_tokens=NEW,
@@ -68,7 +71,7 @@ def compare(rows: int, rounds: int) -> list[dict[str, object]]:
         contestants[f"transformers {name}"] = run_theirs
         contestants[f"gpt2sdk {name}"] = run_ours
     medians = interleave(contestants, rounds)
-    if outputs["gpt2sdk", "float32"] != outputs["transformers", "float32"]:
+    if device == "cpu" and outputs["gpt2sdk", "float32"] != outputs["transformers", "float32"]:
         message = "the two libraries disagree on the tokens"
         raise SystemExit(message)
     default = medians["transformers float32"]
@@ -88,8 +91,10 @@ def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
-    save("decode", [row for rows in (1, 8, 32) for row in compare(rows, rounds)])
+    parser.add_argument("--device", default="cpu")
+    given = parser.parse_args()
+    name = "decode" if given.device == "cpu" else f"decode_{given.device}"
+    save(name, [row for rows in (1, 8, 32) for row in compare(rows, given.rounds, given.device)])
 
 
 if __name__ == "__main__":
