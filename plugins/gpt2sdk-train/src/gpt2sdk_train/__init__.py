@@ -1,0 +1,97 @@
+"""Training, fine-tuning and LoRA for gpt2sdk."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from gpt2sdk import hookimpl
+
+if TYPE_CHECKING:
+    import typer
+
+    from gpt2sdk_train.adapters import Adapters
+    from gpt2sdk_train.bpe import train_tokenizer
+    from gpt2sdk_train.documents import read_documents
+    from gpt2sdk_train.errors import TrainingError
+    from gpt2sdk_train.events import Ended, Event, Observer, Saved, Started, Stepped, Validated
+    from gpt2sdk_train.log_file import JsonLinesLog
+    from gpt2sdk_train.lora import LoRA
+    from gpt2sdk_train.objective import Objective
+    from gpt2sdk_train.packing import PackedTokens
+    from gpt2sdk_train.progress_bar import ProgressBar
+    from gpt2sdk_train.settings import TrainingSettings
+    from gpt2sdk_train.tensorboard_log import TensorBoardLog
+    from gpt2sdk_train.training import TrainingResult, train
+    from gpt2sdk_train.validation import Score, score
+
+_HOMES = {
+    "gpt2sdk_train.adapters": ("Adapters",),
+    "gpt2sdk_train.bpe": ("train_tokenizer",),
+    "gpt2sdk_train.documents": ("read_documents",),
+    "gpt2sdk_train.errors": ("TrainingError",),
+    "gpt2sdk_train.events": (
+        "Ended",
+        "Event",
+        "Observer",
+        "Saved",
+        "Started",
+        "Stepped",
+        "Validated",
+    ),
+    "gpt2sdk_train.log_file": ("JsonLinesLog",),
+    "gpt2sdk_train.lora": ("LoRA",),
+    "gpt2sdk_train.objective": ("Objective",),
+    "gpt2sdk_train.packing": ("PackedTokens",),
+    "gpt2sdk_train.progress_bar": ("ProgressBar",),
+    "gpt2sdk_train.settings": ("TrainingSettings",),
+    "gpt2sdk_train.tensorboard_log": ("TensorBoardLog",),
+    "gpt2sdk_train.training": ("TrainingResult", "train"),
+    "gpt2sdk_train.validation": ("Score", "score"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Adapters",
+    "Ended",
+    "Event",
+    "JsonLinesLog",
+    "LoRA",
+    "Objective",
+    "Observer",
+    "PackedTokens",
+    "ProgressBar",
+    "Saved",
+    "Score",
+    "Started",
+    "Stepped",
+    "TensorBoardLog",
+    "TrainingError",
+    "TrainingResult",
+    "TrainingSettings",
+    "Validated",
+    "read_documents",
+    "score",
+    "train",
+    "train_tokenizer",
+]
+
+
+@hookimpl
+def gpt2sdk_cli(app: "typer.Typer") -> None:
+    """Add `gpt2sdk train`."""
+    from gpt2sdk_train.command import train as command
+
+    app.command("train")(command)
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use, so that the entry module stays light.
+
+    There is no `__dir__` beside it: who looks for hooks gets what that lists, and would import
+    everything.
+    """
+    if name not in _HOME_OF:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
