@@ -47,15 +47,10 @@ for name, chain in {"heat, then cut": [hot, cut], "cut, then heat": [cut, hot]}.
     print(f"  {name}: {weights}")
     show(f"  {name}", processors=chain)
 
-print()
-show(
-    "A function among components, and an option behind them", processors=[words_first, cut], top_k=9
-)
+show("\nA function among components", processors=[words_first, cut], top_k=9)
 if find_spec("transformers"):
     from transformers import NoRepeatNGramLogitsProcessor
 
-    show(
-        "An object made for transformers", processors=[NoRepeatNGramLogitsProcessor(2), words_first]
-    )
+    show("A transformers object among them", processors=[NoRepeatNGramLogitsProcessor(2), cut])
 else:
     print("With transformers installed, its LogitsProcessor objects can stand in the list too.")

@@ -22,11 +22,11 @@ class Pace(LogitsProcessor):
     def start(self, session: Session) -> "PaceRun":
         """Ask the session for a memory: it follows forks, rewinds and refilled rows."""
         (stop,) = session.vocabulary.encode(".")
-
-        def accept(waited: int, token: int, logits: Logits | None) -> int:
-            return 0 if token == stop else waited + 1
-
-        return PaceRun(self.pace, stop, session.per_row(lambda prompt: 0, accept))
+        waited = session.per_row(
+            lambda prompt: 0,  # of a fresh row; then with every token it takes:
+            lambda waited, token, logits: 0 if token == stop else waited + 1,
+        )
+        return PaceRun(self.pace, stop, waited)
 
 
 class PaceRun(NamedTuple):
@@ -53,8 +53,7 @@ with TemporaryDirectory() as folder:
     if not sys.argv[1:]:
         print("No MODEL was given: this tiny one has random weights, its text is noise.\n")
         save_tiny_model(folder)
-    this = sys.modules[__name__]
-    gen = Generator.from_pretrained(*sys.argv[1:] or [folder], plugins=[this])
+    gen = Generator.from_pretrained(*sys.argv[1:] or [folder], plugins=[sys.modules[__name__]])
 
 for pace in (0.0, 0.5, 2.0):
     text = gen.generate("Once upon a time", pace=pace, max_new_tokens=40, seed=7).text

@@ -19,25 +19,26 @@ from gpt2sdk.testing import save_tiny_model
 def metropolis_hastings(
     session: Session, *, wish: str, strength: float = 1.0, moves: int = 50
 ) -> Iterator[Step]:
-    """Complete the last `num_return_sequences` states of the chain; the score is the move."""
+    """Complete with the last states of each prompt's chain; a score is the number of the move."""
     yield from sample(session)
     for move in range(moves):
         old, wishes = look(session, wish)
-        kept = [int(u * len(row)) for u, row in zip(session.uniform("cut"), old, strict=True)]
+        uniforms = session.uniform("cut").tolist()
+        kept = [int(number * len(row)) for number, row in zip(uniforms, old, strict=True)]
         session.rewind([len(row) - keep for row, keep in zip(old, kept, strict=True)])
         yield from sample(session)
         new, fulfilled = look(session, wish)
-        # A text of n tokens has n places to cut it, and is cut here with probability 1/n.
+        # A text of n tokens can be cut in n places, so the way to a longer one is the likelier.
         cuts = torch.tensor([len(a) / len(b) for a, b in zip(old, new, strict=True)])
-        chance = torch.exp(strength * (fulfilled - wishes)) * cuts
-        refused = (session.uniform("accept").cpu() >= chance).tolist()
+        chances = cuts * torch.exp(strength * (fulfilled - wishes))
+        refused = (session.uniform("accept").cpu() >= chances).tolist()
         rows = list(zip(old, new, kept, refused, strict=True))
-        session.rewind([len(b) - keep if refuse else 0 for _, b, keep, refuse in rows])
-        tails = [a[keep:] if refuse else [] for a, _, keep, refuse in rows]
+        session.rewind([(len(b) - keep) * refuse for _, b, keep, refuse in rows])
+        tails = [a[keep:] * refuse for a, _, keep, refuse in rows]
         for tokens in zip_longest(*tails, fillvalue=-1):
             yield session.append(tokens)
         if move >= moves - session.num_return_sequences:
-            session.submit(range(len(rows)), [move] * len(rows))
+            session.submit(range(len(rows)), [float(move)] * len(rows))
 
 
 def look(session: Session, wish: str) -> tuple[list[list[int]], torch.Tensor]:
@@ -47,19 +48,13 @@ def look(session: Session, wish: str) -> tuple[list[list[int]], torch.Tensor]:
     return new, torch.tensor([text.count(wish) for text in session.texts()])
 
 
-def main() -> None:
-    """Wish for exclamation marks."""
+if __name__ == "__main__":
     with TemporaryDirectory() as folder:
         if not sys.argv[1:]:
             print("No MODEL was given: this tiny one has random weights, its text is noise.\n")
             save_tiny_model(folder)
         gen = Generator.from_pretrained(*sys.argv[1:] or [folder])
-    options = {"wish": "!", "strength": 2.0, "max_new_tokens": 15, "seed": 7}
-    for moves in (1, 30, 300):
-        options["moves"] = moves
-        texts = gen.generate(["Once", "Twice"], strategy=metropolis_hastings, **options).texts
-        print(f"After {moves} moves: {texts}")
-
-
-if __name__ == "__main__":
-    main()
+    call = {"strategy": metropolis_hastings, "wish": "e", "strength": 3.0, "seed": 7}
+    for moves in (1, 10, 100):
+        result = gen.generate(["Once", "Twice"], moves=moves, max_new_tokens=15, **call)
+        print(f"After {moves} moves: {result.texts}")

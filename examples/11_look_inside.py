@@ -4,6 +4,7 @@ Run it: python examples/11_look_inside.py [MODEL]
 """
 
 import sys
+from functools import partial
 from tempfile import TemporaryDirectory
 
 import torch
@@ -35,13 +36,12 @@ for name in activations:
 
 print("\nPushed towards what sets one word apart from another:")
 words = gen.tokenizer.encode(" and")[0], gen.tokenizer.encode(" the")[0]
-towards = gen.model.wte.weight[words[0]] - gen.model.wte.weight[words[1]]
+towards = (gen.model.wte.weight[words[0]] - gen.model.wte.weight[words[1]]).detach()
+last = f"h.{gen.model.config.n_layer - 1}"
 for strength in (0.0, 0.5, 2.0):
-    last = f"h.{gen.model.config.n_layer - 1}"
-    with gen.model.patch(last, lambda x, push=strength * towards.detach(): x + push):
+    with gen.model.patch(last, partial(torch.add, strength * towards)):
         text = gen.generate(PROMPT, strategy="greedy", max_new_tokens=8).text
     print(f"  {strength}: {text!r}")
 
-print(
-    f"\nAfterwards all is as it was: {gen.generate(PROMPT, strategy='greedy', max_new_tokens=8).text == plain.text}"
-)
+again = gen.generate(PROMPT, strategy="greedy", max_new_tokens=8)
+print(f"\nAfterwards all is as it was: {again.text == plain.text}")

@@ -16,8 +16,8 @@ END = 7
 PROMPT = [0, 3]
 LENGTH = 4
 WISH, STRENGTH = "b", math.log(4.0)
-# About three times what 10,000 independent draws of one of eight tokens are off.
-NEAR = 0.03
+# A total variation. Three thousand independent draws are about 0.02 off.
+NEAR = 0.025
 
 
 def strategy_of(name):
@@ -68,7 +68,7 @@ def distance(completions, weights, posterior):
     return (found / found.sum() - posterior).abs().sum().item() / 2
 
 
-def filtered(gen, particle_filter, strength, runs=300, particles=32):
+def filtered(gen, particle_filter, strength, runs=100, particles=32):
     """Run the filter with many seeds: completions, and their shares of the evidence."""
     result = gen.generate(
         [PROMPT] * runs,
@@ -79,13 +79,13 @@ def filtered(gen, particle_filter, strength, runs=300, particles=32):
         num_return_sequences=particles,
         max_new_tokens=LENGTH,
         batch_size=100,
-        seed=list(range(runs)),
+        seed=7,
     )
     scores = [completion.score for completion in result.completions]
     return result.completions, torch.tensor(scores, dtype=torch.float64).exp().view(runs, -1)
 
 
-def walked(gen, metropolis_hastings, strength, chains=64, moves=200, burn_in=20):
+def walked(gen, metropolis_hastings, strength, chains=64, moves=90, burn_in=10):
     """Run many chains at once: their states after the first few."""
     result = gen.generate(
         [PROMPT] * chains,
@@ -96,7 +96,7 @@ def walked(gen, metropolis_hastings, strength, chains=64, moves=200, burn_in=20)
         num_return_sequences=moves - burn_in,
         max_new_tokens=LENGTH,
         batch_size=chains,
-        seed=list(range(chains)),
+        seed=7,
     )
     assert len(result.completions) == chains * (moves - burn_in)
     return result.completions, torch.ones(len(result.completions), dtype=torch.float64)
@@ -122,11 +122,11 @@ def test_metropolis_hastings_draws_from_the_posterior(gen, metropolis_hastings):
 @pytest.mark.slow
 def test_leaving_the_weights_out_shows(gen, particle_filter, metropolis_hastings):
     posterior, evidence = exact(gen)
-    completions, shares = filtered(gen, particle_filter, 0.0, runs=100)
+    completions, shares = filtered(gen, particle_filter, 0.0, runs=30)
 
     assert distance(completions, shares.flatten(), posterior) > 3 * NEAR
     assert abs(shares.sum(1).mean() - evidence) > 0.1 * evidence
-    states = walked(gen, metropolis_hastings, 0.0, chains=32, moves=100)
+    states = walked(gen, metropolis_hastings, 0.0, chains=32, moves=50)
     assert distance(*states, posterior) > 3 * NEAR
 
 
