@@ -5,26 +5,45 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gpt2sdk.gpt2.attention import Attend, CausalAttention, Heads
+    from gpt2sdk.gpt2.cache import Cache
+    from gpt2sdk.gpt2.capture import Activations
     from gpt2sdk.gpt2.checkpoint import load_model, open_checkpoint
     from gpt2sdk.gpt2.export import save_pretrained
+    from gpt2sdk.gpt2.head import Embedding
+    from gpt2sdk.gpt2.linear import Linear
     from gpt2sdk.gpt2.model import GPT2
+    from gpt2sdk.gpt2.output import GPT2Output
+    from gpt2sdk.gpt2.shape_table import ShapeRow, describe_shapes
     from gpt2sdk.gpt2.tokenizer import Tokenizer
 
 _HOMES = {
     "gpt2sdk.gpt2.attention": ("Attend", "CausalAttention", "Heads"),
+    "gpt2sdk.gpt2.cache": ("Cache",),
+    "gpt2sdk.gpt2.capture": ("Activations",),
     "gpt2sdk.gpt2.checkpoint": ("load_model", "open_checkpoint"),
     "gpt2sdk.gpt2.export": ("save_pretrained",),
+    "gpt2sdk.gpt2.head": ("Embedding",),
+    "gpt2sdk.gpt2.linear": ("Linear",),
     "gpt2sdk.gpt2.model": ("GPT2",),
+    "gpt2sdk.gpt2.output": ("GPT2Output",),
+    "gpt2sdk.gpt2.shape_table": ("ShapeRow", "describe_shapes"),
     "gpt2sdk.gpt2.tokenizer": ("Tokenizer",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "GPT2",
+    "Activations",
     "Attend",
+    "Cache",
     "CausalAttention",
+    "Embedding",
+    "GPT2Output",
     "Heads",
+    "Linear",
+    "ShapeRow",
     "Tokenizer",
+    "describe_shapes",
     "load_model",
     "open_checkpoint",
     "save_pretrained",

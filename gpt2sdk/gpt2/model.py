@@ -129,7 +129,8 @@ class GPT2(nn.Module):
             attentions: Return the attention weights; attention is then computed step by step.
 
         Raises:
-            OptionError: If a token id is out of range, or a length is.
+            OptionError: If a token id is out of range; looked for on CPUs only, since a GPU would
+                have to be waited for.
             ContextOverflowError: If there are more positions than the context window has.
         """
         tokens, labels = self._checked(tokens, labels, lengths)
@@ -292,11 +293,13 @@ class GPT2(nn.Module):
 
     def _ready(self) -> Runner | None:
         """Return the runner, if modules need not be called."""
-        if self.training or not self._prepared:
+        runner = self._runner
+        if self.training or not self._prepared or (runner is not None and runner.hooked):
             return None
-        if self._runner is None or not self._runner.current:
+        if runner is None or not runner.current:
             self.prepare()
-        return None if self._runner is None or self._runner.hooked else self._runner
+            runner = self._runner
+        return None if runner is None or runner.hooked else runner
 
     def _walk(
         self, feed: Feed, wanted: Collection[int]
@@ -339,7 +342,6 @@ class GPT2(nn.Module):
             padding = torch.arange(time, device=tokens.device) >= lengths[:, None].to(tokens.device)
             tokens = tokens.masked_fill(padding, 0)
             labels = None if labels is None else labels.masked_fill(padding, IGNORED_LABEL)
-        # A GPU would have to be waited for.
         if tokens.device.type == "cpu" and tokens.numel():
             low, high = map(int, torch.aminmax(tokens))
             if low < 0 or high >= self.vocab_size:

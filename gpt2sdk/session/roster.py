@@ -94,7 +94,7 @@ class Roster:
         if row.grown - count < certain or self.delivery.handed[place]:
             message = (
                 f"row {place} takes back {count} tokens, but its text was certain up to token "
-                f"{certain}: declare @strategy(hold={count}) or more"
+                f"{certain}: declare @strategy(hold={row.peak - row.grown + count}) or more"
             )
             raise PluginContractError(message)
 

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import pytest
 import torch
-from gpt2sdk_stopping.stop import Stop
 from pydantic import Field
 
 from gpt2sdk import (
@@ -27,6 +26,7 @@ from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.session.decoding import Cancelled, DecodingSession
 from gpt2sdk.session.plan import Link, Plan
 from gpt2sdk.testing import Letters, TableModel, tiny_gpt2, tiny_tokenizer
+from gpt2sdk_stopping.stop import Stop
 
 ALPHABET = "abcdefghij."
 END = len(ALPHABET)
@@ -190,10 +190,10 @@ def generators():
 
     Their calls have a processor more, with a memory: `entropy`.
     """
-    chance = random.Random(0)
+    chance = random.Random(0)  # noqa: S311 - test data
     letters = Letters(ALPHABET)
     registry = Registry([Plugin()])
-    words = "Once upon a time in the and on the pond he went".split()
+    words = ["Once", "upon", "a", "time", "in", "the", "pond", "and", "on", "he", "went"]
     texts = ["".join(chance.choices(ALPHABET[:-1], k=chance.randint(1, 9))) for _ in range(16)]
 
     def lettered(model):
@@ -203,7 +203,8 @@ def generators():
         "table": (lettered(_table_model()), texts),
         "loops": (lettered(_table_model(order=2, scale=6.0)), texts),
         "gpt2": (
-            Generator(tiny_gpt2(), tiny_tokenizer(), registry=registry),
+            # In float64: sums of another order then differ too little to decide a draw.
+            Generator(tiny_gpt2().double(), tiny_tokenizer(), registry=registry),
             [" ".join(chance.choices(words, k=chance.randint(1, 9))) for _ in range(16)],
         ),
     }

@@ -158,7 +158,9 @@ class Programs(RuleBasedStateMachine):
         slip=st.sampled_from([0, 5, 100, 100]),
     )
     def start(self, lengths, slip):
-        prompts = [[4 + place, C, *[A, B, C, D] * 17][:length] for place, length in enumerate(lengths)]
+        prompts = [
+            [4 + place, C, *[A, B, C, D] * 17][:length] for place, length in enumerate(lengths)
+        ]
         self.session = self.open_session(
             prompts,
             by_hand,
@@ -198,7 +200,8 @@ class Programs(RuleBasedStateMachine):
         ]
         taken = self.session.append(tokens).tokens
         expected = [
-            token if row.reason is None else -1 for row, token in zip(self.rows, tokens, strict=True)
+            token if row.reason is None else -1
+            for row, token in zip(self.rows, tokens, strict=True)
         ]
         assert expected == list(taken)
         for row, token in zip(self.rows, taken, strict=True):
@@ -259,7 +262,9 @@ class Programs(RuleBasedStateMachine):
         if not self.rows:
             return
         rows = self.session.rows
-        drawn = [uniform(row.prompt.seed, row.lane, row.draws, purpose_key("x")) for row in self.rows]
+        drawn = [
+            uniform(row.prompt.seed, row.lane, row.draws, purpose_key("x")) for row in self.rows
+        ]
         assert drawn == self.session.uniform("x").tolist()
         assert [row.tokens for row in self.rows] == rows.histories()
         assert [row.reason for row in self.rows] == rows.finish_reason
@@ -281,7 +286,9 @@ class Programs(RuleBasedStateMachine):
             assert tuple(row.new) == completion.tokens
             assert row.text.partition(STOP)[0] == completion.text
             assert (row.reason or "strategy") == completion.finish_reason
-            for count, (each, logprob) in enumerate(zip(row.taken, completion.logprobs, strict=True)):
+            for count, (each, logprob) in enumerate(
+                zip(row.taken, completion.logprobs, strict=True)
+            ):
                 if math.isnan(logprob):
                     assert not each.known
                     continue

@@ -7,12 +7,15 @@ import pytest
 from gpt2sdk import each
 from gpt2sdk.generator.each import Each
 
-
 PENALTIES = {"repetition_penalty": 1.2, "frequency_penalty": 0.4, "no_repeat_ngram_size": 3}
 TRUNCATION = {"temperature": 0.9, "top_k": 9, "top_p": 0.95}
 GUIDANCE = {"guidance_scale": 1.5, "negative_prompt": "ba"}
 MIROSTAT = {"sampler": "mirostat", "tau": 2.0, "eta": 0.3}
-BANS = {"strategy": "backtrack", "banned_phrases": ["a", "in", "cb", "ed", "h."], "stop": ["ij", "e "]}
+BANS = {
+    "strategy": "backtrack",
+    "banned_phrases": ["a", "in", "cb", "ed", "h."],
+    "stop": ["ij", "e "],
+}
 MEMORY = {"entropy": 0.1}
 EACH = {
     "temperature": each([0.5 + place / 10 for place in range(16)]),
@@ -69,7 +72,7 @@ def test_a_prompt_alone_gets_what_it_gets_in_any_company(model, case, generators
     prompts = prompts[:8] if model == "gpt2" else prompts
     expected = alone(generator, prompts, CASES[case])
 
-    chance = random.Random(case)
+    chance = random.Random(case)  # noqa: S311 - test data
     for size in (2, 5, 16):
         order = chance.sample(range(len(prompts)), len(prompts))
         assert expected == outcome(generator, prompts, order, CASES[case], batch_size=size)

@@ -1,12 +1,13 @@
 """Backtracking: a banned phrase is taken back once it stands there, and not written again."""
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Annotated
 
 import torch
 from pydantic import BeforeValidator, Field
 
-from gpt2sdk import Logits, PluginContractError, Session, Step, sample, strategy
+from gpt2sdk import Logits, PluginContractError, Session, Step, strategy
 from gpt2sdk_strategies.phrases import Phrases
 from gpt2sdk_strategies.trail import Trail
 
@@ -53,11 +54,14 @@ def backtrack(
         logits = session.next_logits()
         here = trails[session.rows]
         banned = [trail.banned_next for trail in here]
-        processed, stuck = _process(session, logits, banned)
+        tokens, stuck = _choose(session, logits, banned)
         if any(stuck):
-            session.rewind([trail.give_up() if over else 0 for trail, over in zip(here, stuck, strict=True)])
+            backs = [
+                trail.give_up() if over else 0 for trail, over in zip(here, stuck, strict=True)
+            ]
+            session.rewind(backs)
             continue
-        step = session.append(session.choose(processed))
+        step = session.append(tokens)
         texts = session.texts()
         backs = [
             trail.follow(token, text) if token >= 0 else 0
@@ -68,7 +72,7 @@ def backtrack(
         yield step
 
 
-def rule_out(logits: Logits, banned: Sequence[Set[int]]) -> Logits:
+def rule_out(logits: Logits, banned: Sequence[AbstractSet[int]]) -> Logits:
     """Return the logits with each row's banned tokens at -inf.
 
     >>> rule_out(torch.zeros(2, 3), [{0, 2}, set()])
@@ -82,27 +86,32 @@ def rule_out(logits: Logits, banned: Sequence[Set[int]]) -> Logits:
     return logits.index_put((rows, tokens), logits.new_tensor(-torch.inf))
 
 
-def _process(
-    session: Session, logits: Logits, banned: Sequence[Set[int]]
-) -> tuple[Logits, Sequence[bool]]:
-    """Process what is left of the logits, or say which rows have nothing left."""
-    stuck = [len(tokens) == logits.shape[1] for tokens in banned]
+def _choose(
+    session: Session, logits: Logits, banned: Sequence[AbstractSet[int]]
+) -> tuple[Sequence[int], Sequence[bool]]:
+    """Choose a token for each row, or say which rows have none to choose."""
+    stuck = [len(out) == logits.shape[1] for out in banned]
     if any(stuck):
-        return logits, stuck
+        return [], stuck
     try:
-        return session.process(rule_out(logits, banned)), stuck
+        tokens = session.choose(session.process(rule_out(logits, banned))).tolist()
     except PluginContractError:
         session.process(logits)  # raises again unless it was for the bans
-        nothing: Set[int] = frozenset()
-        for place, tokens in enumerate(banned):
-            alone = [tokens if row == place else nothing for row in range(len(banned))]
-            stuck[place] = bool(tokens) and _empties(session, rule_out(logits, alone))
-        return logits, stuck
+        stuck = [_is_stuck(session, logits, banned, place) for place in range(len(banned))]
+        if not any(stuck):
+            raise
+        return [], stuck
+    # A processor may insist on a token that was ruled out.
+    return tokens, [token in out for token, out in zip(tokens, banned, strict=True)]
 
 
-def _empties(session: Session, logits: Logits) -> bool:
+def _is_stuck(
+    session: Session, logits: Logits, banned: Sequence[AbstractSet[int]], place: int
+) -> bool:
+    """Whether nothing is left of a row's logits without what is banned there."""
+    alone = [out if row == place else frozenset() for row, out in enumerate(banned)]
     try:
-        session.process(logits)
+        session.process(rule_out(logits, alone))
     except PluginContractError:
         return True
     return False

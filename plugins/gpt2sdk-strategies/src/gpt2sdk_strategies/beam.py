@@ -112,9 +112,7 @@ def extend(
     return scores, _places(places // vocab, running.shape[1]), tokens
 
 
-def _places(
-    order: Int[Tensor, "prompts count"], width: int
-) -> Int[Tensor, "prompts count"]:
+def _places(order: Int[Tensor, "prompts count"], width: int) -> Int[Tensor, "prompts count"]:
     """Turn places among a prompt's `width` rows into places in the session."""
     return order + width * torch.arange(len(order), device=order.device)[:, None]
 

@@ -1,7 +1,7 @@
 """A trail: which way one row has come while it looks for text without banned phrases."""
 
 from bisect import bisect_left
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from gpt2sdk import OptionError
@@ -39,7 +39,7 @@ class Trail:
     furthest: int = 0
 
     @property
-    def banned_next(self) -> Set[int]:
+    def banned_next(self) -> AbstractSet[int]:
         """The tokens that may not come next."""
         return self.banned.get(len(self.tokens), frozenset())
 
