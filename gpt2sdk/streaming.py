@@ -44,8 +44,6 @@ class RowText:
         marks: State and length of the text before each token.
         hold: How many last characters may still become a stop string.
         end: Where the text ends, and why, once a criterion has said so.
-        shown: How many characters were handed out.
-        shown_tokens: How many tokens were.
     """
 
     prompt_index: int
@@ -54,8 +52,6 @@ class RowText:
     marks: list[tuple[State, int]] = field(default_factory=list)
     hold: int = 0
     end: tuple[int, str] | None = None
-    shown: int = 0
-    shown_tokens: int = 0
 
 
 class Transcript:
@@ -138,7 +134,7 @@ class Transcript:
         return row.text + self._decoder.finish(row.state)
 
     def certain(self, place: int, held_tokens: int) -> str:
-        """The text that became certain since the last call, for a row that goes on.
+        """The text that is certain of a row that goes on.
 
         Args:
             place: The row.
@@ -146,16 +142,10 @@ class Transcript:
         """
         row = self.rows[place]
         written = len(row.marks) - held_tokens
-        if written <= 0:
-            return ""
-        stable = row.marks[written][1] if written < len(row.marks) else len(row.text)
-        stable = min(stable, len(row.text) - row.hold if row.end is None else row.end[0])
-        shown, row.shown = row.shown, max(row.shown, stable)
-        return row.text[shown : row.shown]
-
-    def rest(self, place: int) -> str:
-        """What `final` has beyond the text that was handed out."""
-        row = self.rows[place]
-        text = self.final(place)
-        shown, row.shown = row.shown, len(text)
-        return text[shown:]
+        if written >= len(row.marks):
+            return row.text[: len(row.text) - row.hold if row.end is None else row.end[0]]
+        # Without the held tokens, what they ended or broke off may still become a match.
+        text = row.text[: row.marks[written][1]] if written > 0 else ""
+        found = [criterion.search(text, 0) for criterion in self._criteria(row.prompt_index)]
+        ends = [len(text) - hold if end is None else end for end, hold in found]
+        return text[: min(ends, default=len(text))]

@@ -26,6 +26,9 @@ from gpt2sdk.streaming import TextDecoder
 _BAD_INPUT = (OptionError, TokenizerError, ContextOverflowError)
 
 
+_END = object()
+
+
 class Observers(Protocol):
     """Whoever is told of sessions and results."""
 
@@ -106,6 +109,7 @@ class Call:
                 self._decoder,
                 prompts,
                 self.plan,
+                all_prompts=self._prompts,
                 streaming=self._streaming,
                 started=self._started,
                 cancelled=self._cancelled,
@@ -124,7 +128,8 @@ class Call:
         except (Cancelled, KeyboardInterrupt):
             ended, rest = False, session.finish("cancelled")
         except Exception as error:
-            if not session.steps and isinstance(error, _BAD_INPUT):
+            fresh = not session.steps and not self._completions
+            if fresh and isinstance(error, _BAD_INPUT):
                 raise
             self._keep(session.finish("error"))
             self._count(session, started)
@@ -166,4 +171,8 @@ class Call:
 def _advance(steps: Iterator[Step]) -> bool:
     """Let the strategy make its next step; autograd is off only while it does."""
     with torch.inference_mode():
-        return next(steps, None) is not None
+        step = next(steps, _END)
+    if step is _END or isinstance(step, Step):
+        return step is not _END
+    message = f"the strategy yielded {step!r:.60}, expected what session.append returns"
+    raise PluginContractError(message)

@@ -29,17 +29,20 @@ class BranchRow:
     """One row as its branch's model knows it.
 
     Attributes:
-        prefix: The branch's prompt for this row.
+        prompt_index: The prompt the row continues.
+        prefix: The branch's prompt for this row; nothing where its owner does not act on it.
         fed: The tokens its cache slot holds, proposals included.
         valid: How many of them are a prefix of the sequence in view.
         base: Where in the sequence the view starts; not 0 once a full row has slid on.
         known: The scored position of the sequence's last token.
         last: The last scored position that was part of the sequence, `known` or an earlier one.
         ahead: Scored positions behind it, one for each proposal still standing.
+        earned: Tokens that were fed to it because they had to be.
         accepted: Proposals that were appended.
         wasted: Proposals that were fed in vain.
     """
 
+    prompt_index: int
     prefix: Sequence[int]
     fed: list[int] = field(default_factory=list)
     valid: int = 0
@@ -47,6 +50,7 @@ class BranchRow:
     known: Scored | None = None
     last: Scored | None = None
     ahead: list[Scored] = field(default_factory=list)
+    earned: int = 0
     accepted: int = 0
     wasted: int = 0
 
@@ -103,6 +107,7 @@ class Branch:
         board: Board,
         prefix: Callable[[Prompt], Sequence[int]],
         meter: Meter,
+        scope: Callable[[int], bool],
         *,
         slide: bool = False,
     ) -> None:
@@ -114,6 +119,7 @@ class Branch:
         self._board = board
         self._prefix = prefix
         self._meter = meter
+        self._scope = scope
         self._slide = slide
         self._cache = model.make_cache(0)
         self._parents: list[int] = []
@@ -121,10 +127,10 @@ class Branch:
 
     def admit(self, place: int, prompt: Prompt) -> None:
         """Start a row; one whose sibling is here takes the prefix over from its slot."""
-        prefix = self._prefix(prompt)
-        row, parent = BranchRow(prefix), -1
+        prefix = self._prefix(prompt) if self._scope(prompt.index) else ()
+        row, parent = BranchRow(prompt.index, prefix), -1
         for other, kin in enumerate(self.rows):
-            same = other != place and self._board.rows[other].prompt.index == prompt.index
+            same = bool(prefix) and kin.prompt_index == prompt.index
             if same and kin.base == 0 and kin.valid >= len(prefix):
                 row.fed, row.valid, parent = list(kin.fed), len(prefix), self._parents[other]
                 break
@@ -138,7 +144,9 @@ class Branch:
 
     def check_room(self, prompt: Prompt) -> None:
         """Make sure that a prompt's rows can grow as far as they may."""
-        check_room(prompt, len(self._prefix(prompt)), self.model.context_length, slide=self._slide)
+        if self._scope(prompt.index):
+            length = len(self._prefix(prompt))
+            check_room(prompt, length, self.model.context_length, slide=self._slide)
 
     def is_behind(self, place: int) -> bool:
         """Whether the end of a row's sequence was never scored."""
@@ -163,9 +171,14 @@ class Branch:
     def fork(self, parents: Sequence[int]) -> None:
         """Copy rows; their cache slots move with the next model call."""
         copies = []
+        heirs: set[int] = set()
         for parent in parents:
             row = self.rows[parent]
-            copies.append(replace(row, fed=list(row.fed), ahead=list(row.ahead)))
+            copy = replace(row, fed=list(row.fed), ahead=list(row.ahead))
+            if parent in heirs:
+                copy.earned = copy.accepted = copy.wasted = 0
+            heirs.add(parent)
+            copies.append(copy)
         self.rows = copies
         self._parents = [self._parents[parent] for parent in parents]
         self._moved = True
@@ -220,7 +233,7 @@ class Branch:
         if row.known is not None and not drafted:
             return [], 0
         length = self.length(place)
-        if length > self.model.context_length:
+        if self._slide and length > self.model.context_length:
             row.base += length - self.model.context_length // 2
             row.valid, row.known = 0, None
             length = self.length(place)
@@ -230,6 +243,7 @@ class Branch:
             row.valid -= 1
         drafted = drafted[: self.model.context_length - length]
         tail = self._tail(place, length - row.valid)
+        row.earned += len(tail)
         self._meter.tokens_fed += len(tail) + len(drafted)
         self.drafted += len(drafted)
         return [*tail, *drafted], len(drafted) + (row.known is None)
@@ -254,7 +268,9 @@ class Branch:
         """Give a row what its prompt's first row has just read."""
         source = self.rows[leader]
         length = source.valid
-        self.rows[place] = replace(source, fed=source.fed[:length], ahead=[], accepted=0, wasted=0)
+        self.rows[place] = replace(
+            source, fed=source.fed[:length], ahead=[], earned=0, accepted=0, wasted=0
+        )
         self._parents[place] = leader
         self._moved = True
 

@@ -50,6 +50,7 @@ class DecodingSession(Session):
         prompts: Sequence[Prompt],
         plan: Plan,
         *,
+        all_prompts: Sequence[Prompt] | None = None,
         streaming: bool = False,
         started: float | None = None,
         cancelled: Callable[[], bool] = lambda: False,
@@ -62,6 +63,8 @@ class DecodingSession(Session):
             decoder: Tokens to text as they come.
             prompts: All prompts; those that find no place wait for one.
             plan: What to do.
+            all_prompts: Those of other sessions of the call as well: mirrors are checked for all
+                of them before any work.
             streaming: Whether text is wanted as it becomes certain.
             started: When the call began, by `time.monotonic()`; now by default.
             cancelled: Asked before each model call whether to stop.
@@ -77,6 +80,7 @@ class DecodingSession(Session):
         self._plan = plan
         self._decoder = decoder
         self._prompts = tuple(prompts)
+        self._all_prompts = self._prompts if all_prompts is None else all_prompts
         self._streaming = streaming
         self._cancelled = cancelled
         self._independent = plan.strategy.rows_independent
@@ -130,12 +134,13 @@ class DecodingSession(Session):
         if len(known) < len(live):
             if known and self._independent:
                 self._waiting.update(set(live).difference(known))
+                self._feed([])
             else:
                 self._feed(live)
                 known = live
-        elif self._main.layers:
+        else:
             self._feed([])
-        return self._spread(known, self._main.logits(known)) if known else self._nothing()
+        return self._spread(known)
 
     @override
     def process(self, logits: Logits) -> Logits:
@@ -146,7 +151,7 @@ class DecodingSession(Session):
         return out
 
     def _process(self, logits: Logits) -> Logits:
-        active = self._active() if self._team.chain else []
+        active = self._active()
         if not active:
             return logits
         if len(active) == len(logits):
@@ -194,16 +199,20 @@ class DecodingSession(Session):
             if index not in kept:
                 self._delivery.drop(prompt, self._plan.strategy.name)
         self._roster.fork(places)
-        self._waiting.clear()
+        waiting = [child for child, parent in enumerate(places) if parent in self._waiting]
+        self._waiting = set(waiting)
 
     @override
     def rewind(self, counts: Sequence[int] | Counts) -> None:
         backs = self._numbers(counts, "rewind")
         self._roster.rewind(backs, self._hold)
-        self._waiting.clear()
 
     @override
     def submit(self, rows: Sequence[int], scores: Sequence[float]) -> None:
+        if self._hold is not None:
+            name = self._plan.strategy.name
+            message = f"{name} submits rows whose text was certain: declare @strategy(hold=None)"
+            raise PluginContractError(message, plugin=name)
         for place, score in zip(rows, scores, strict=True):
             self._delivery.submit(place, float(score))
 
@@ -212,12 +221,10 @@ class DecodingSession(Session):
         self, prompt: Callable[[Prompt], Sequence[int]], model: CausalLM | None = None
     ) -> Mirror:
         other = self.model if model is None else model
-        if other.vocab_size != self.model.vocab_size:
-            message = (
-                f"a mirror's model must have the same vocabulary: it has {other.vocab_size} "
-                f"tokens, the session's has {self.model.vocab_size}"
-            )
-            raise OptionError(message, name="model")
+        sizes = other.vocab_size, self.model.vocab_size
+        if sizes[0] != sizes[1]:
+            message = "the mirror's model has {} tokens, expected {}, as many as the session's"
+            raise OptionError(message.format(*sizes), name="model")
         branch = self._open(other, prompt)
         return FollowingMirror(branch, self._main)
 
@@ -284,9 +291,17 @@ class DecodingSession(Session):
         return self._delivery.take()
 
     def check_enough(self) -> None:
-        """Make sure that a strategy whose rows depend on one another made all that was wanted."""
+        """Make sure that the strategy made all that was wanted.
+
+        Raises:
+            PluginContractError: It returned while prompts waited for a place, or grew too few rows.
+        """
+        name = self._plan.strategy.name
+        if self._queue:
+            message = f"{name} returned while {len(self._queue)} rows had not begun: check running"
+            raise PluginContractError(message, plugin=name)
         if not self._independent:
-            self._delivery.check_enough(self._plan.strategy.name)
+            self._delivery.check_enough(name)
 
     @property
     def acting(self) -> str:
@@ -295,23 +310,19 @@ class DecodingSession(Session):
 
     def usage(self, seconds: float) -> Usage:
         """What the session cost so far."""
-        return Usage(
-            prompt_tokens=sum(len(prompt.tokens) for prompt in self._prompts),
-            new_tokens=self._delivery.new_tokens,
-            model_calls=self._meter.model_calls,
-            tokens_fed=self._meter.tokens_fed,
-            drafted=self._main.drafted,
-            accepted=self._main.accepted,
-            seconds=seconds,
-        )
+        prompt_tokens = sum(len(prompt.tokens) for prompt in self._prompts)
+        made, meter, main = self._delivery.new_tokens, self._meter, self._main
+        fed = meter.model_calls, meter.tokens_fed
+        return Usage(prompt_tokens, made, *fed, main.drafted, main.accepted, seconds)
 
     # How it is done
 
     def _open(self, model: CausalLM, prefix: Callable[[Prompt], Sequence[int]]) -> Branch:
         """Make a branch, sure that every prompt fits its model's window."""
         slide = self._plan.overflow == "slide"
-        branch = Branch(model, self._board, prefix, self._meter, slide=slide)
-        for prompt in self._prompts:
+        scope = self._roster.memory.scope
+        branch = Branch(model, self._board, prefix, self._meter, scope, slide=slide)
+        for prompt in self._all_prompts:
             branch.check_room(prompt)
         self._roster.branches.append(branch)
         self._roster.join(branch)
@@ -347,16 +358,15 @@ class DecodingSession(Session):
                 proposals = self._drafting.propose(live)
         self._main.feed(live, proposals)
 
-    def _spread(self, places: Sequence[int], logits: Float[Tensor, "known vocab"]) -> Logits:
-        """Logits of some rows among zeros for the others."""
-        if len(places) == len(self._board.rows):
-            return logits
-        index = torch.tensor(places, device=logits.device)
-        return self._nothing().index_copy(0, index, logits)
-
-    def _nothing(self) -> Logits:
-        shape = len(self._board.rows), self.model.vocab_size
-        return torch.zeros(shape, dtype=torch.float32, device=self.device)
+    def _spread(self, places: Sequence[int]) -> Logits:
+        """Logits of these rows' next positions among zeros for the others."""
+        count = len(self._board.rows)
+        if len(places) == count:
+            return self._main.logits(places)
+        out = torch.zeros(count, self.model.vocab_size, dtype=torch.float32, device=self.device)
+        if places:
+            out[torch.tensor(places, device=self.device)] = self._main.logits(places)
+        return out
 
     def _active(self) -> list[int]:
         """The rows that are neither finished nor waiting."""

@@ -1,5 +1,6 @@
 """Delivery: what became certain of the rows, on its way to the caller."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -31,6 +32,8 @@ class Delivery:
         self._best = Completions(wanted)
         self.handed: list[bool] = []
         self._outbox: list[Delta] = []
+        # What was sent ahead of each completion: its text, and how many tokens.
+        self._told: dict[tuple[int, int], tuple[str, int]] = {}
 
     def admit(self, place: int, prompt: Prompt) -> None:
         """A fresh row has handed over nothing."""
@@ -47,7 +50,17 @@ class Delivery:
         """What was handed over cannot be taken back; the session sees to that."""
 
     def submit(self, place: int, score: float) -> None:
-        """Take a row's present sequence in as a completion with a score."""
+        """Take a row's present sequence in as a completion with a score.
+
+        Raises:
+            PluginContractError: There is no such row, or the score is no finite number.
+        """
+        if not 0 <= place < len(self._board.rows) or not math.isfinite(score):
+            message = (
+                f"submit was given row {place} with score {score}, expected rows 0 to "
+                f"{len(self._board.rows) - 1} and finite scores"
+            )
+            raise PluginContractError(message)
         self._best.submit(self._completion(place, "strategy"), score)
 
     def take(self) -> list[Delta]:
@@ -61,17 +74,14 @@ class Delivery:
         if self.transcript is None or self.handed[place]:
             return
         text = self.transcript.certain(place, held_tokens)
-        shown = self.transcript.rows[place]
-        tokens = row.new_tokens[shown.shown_tokens : max(row.grown - held_tokens, 0)]
-        if text or tokens:
-            shown.shown_tokens += len(tokens)
-            self._outbox.append(Delta(text, tuple(tokens), row.prompt.index, row.lane))
+        tokens = row.new_tokens[: max(row.grown - held_tokens, 0)]
+        self._send_rest(text, tuple(tokens), row.prompt.index, row.lane)
 
     def hand_over(self, place: int, otherwise: FinishReason) -> None:
         """Send a row's completion and what its deltas still lack."""
         if not self.handed[place]:
             self.handed[place] = True
-            self._send(self._completion(place, otherwise), place)
+            self._send(self._completion(place, otherwise))
 
     def check_enough(self, strategy: str) -> None:
         """Make sure that each prompt has its completions, handed in or as rows.
@@ -120,19 +130,39 @@ class Delivery:
             return
         rows = self._board.rows
         places = [place for place, row in enumerate(rows) if row.prompt.index == prompt.index]
-        for place, completion in zip(
-            places, number(self._completion(place, otherwise) for place in places), strict=True
-        ):
-            self._send(completion, place)
+        for completion in number(self._completion(place, otherwise) for place in places):
+            self._send(completion)
 
-    def _send(self, completion: Completion, place: int | None = None) -> None:
-        text, tokens = completion.text, completion.tokens
-        if place is not None and self.transcript is not None:
-            text = self.transcript.rest(place)
-            tokens = tokens[self.transcript.rows[place].shown_tokens :]
+    def _send(self, completion: Completion) -> None:
         self.new_tokens += len(completion.tokens)
         where = completion.prompt_index, completion.sample_index
-        self._outbox.append(Delta(text, tokens, *where, completion.finish_reason, completion))
+        self._send_rest(completion.text, completion.tokens, *where, completion)
+
+    def _send_rest(
+        self,
+        text: str,
+        tokens: tuple[int, ...],
+        prompt_index: int,
+        sample_index: int,
+        completion: Completion | None = None,
+    ) -> None:
+        """Send what a place's whole text and tokens have beyond what was sent of them."""
+        told, count = self._told.get((prompt_index, sample_index), ("", 0))
+        if completion is None and len(text) < len(told) and told.startswith(text):
+            text = told
+        if not text.startswith(told):
+            self._told.clear()
+            message = (
+                f"the text {told!r} was certain, and now is {text!r}: a strategy that chooses "
+                "among rows after a step has to declare @strategy(hold=None)"
+            )
+            raise PluginContractError(message)
+        rest = text[len(told) :], tokens[count:]
+        if self.transcript is not None and completion is None:
+            self._told[prompt_index, sample_index] = text, max(count, len(tokens))
+        if any(rest) or completion is not None:
+            reason = None if completion is None else completion.finish_reason
+            self._outbox.append(Delta(*rest, prompt_index, sample_index, reason, completion))
 
     def _completion(self, place: int, otherwise: FinishReason) -> Completion:
         row = self._board.rows[place]

@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from gpt2sdk.components.drafter import DrafterRun
 from gpt2sdk.components.rows import Rows
+from gpt2sdk.errors import PluginContractError
 from gpt2sdk.session.branch import Branch
 
 MOST = 16
@@ -16,9 +19,10 @@ SHARE = 8
 class Drafting:
     """Asks a drafter, within what each row has earned.
 
-    A row's credit is an eighth of its length, plus the proposals it accepted, less those it wasted.
-    So a row whose proposals keep failing is hardly drafted for, and never feeds more than 9/8 of
-    its tokens; one whose proposals hold is soon drafted for as far as it goes.
+    A row's credit is an eighth of the tokens that had to be fed to it, plus the proposals it
+    accepted, less those it wasted. So a row whose proposals keep failing is hardly drafted for, and
+    never feeds more than 9/8 of its tokens; one whose proposals hold is soon drafted for as far as
+    it goes.
     """
 
     def __init__(self, run: DrafterRun, rows: Rows, branch: Branch) -> None:
@@ -35,7 +39,11 @@ class Drafting:
             return proposals
         longest = max(limits)
         some = self._rows.select([places[at] for at in worth])
-        for at, drafted in zip(worth, self._run.propose(some, longest).tolist(), strict=True):
+        proposed = self._run.propose(some, longest)
+        if not isinstance(proposed, Tensor) or proposed.shape[:-1] != (len(worth),):
+            message = f"the drafter proposed {proposed!r:.60}, expected {len(worth)} rows of tokens"
+            raise PluginContractError(message)
+        for at, drafted in zip(worth, proposed.tolist(), strict=True):
             tokens = drafted[: limits[at]]
             proposals[at] = tokens[: tokens.index(-1)] if -1 in tokens else tokens
         return proposals
@@ -44,6 +52,6 @@ class Drafting:
         row, record = self._branch.rows[place], self._rows.records[place]
         if row.ahead:
             return 0
-        credit = len(record.tokens) // SHARE + row.accepted - row.wasted
+        credit = row.earned // SHARE + row.accepted - row.wasted
         room = record.prompt.max_new_tokens - record.grown - 1
         return min(credit, room, MOST)

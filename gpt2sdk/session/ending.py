@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from gpt2sdk.components.records import FinishReason
 from gpt2sdk.components.rows import Row, Rows
 from gpt2sdk.components.stopping import CriterionRun
+from gpt2sdk.errors import PluginContractError
 from gpt2sdk.pipeline import Started
 from gpt2sdk.streaming import Transcript
 
@@ -41,7 +44,14 @@ class Ending:
             some = rows.select(grown).bound(started.purpose)
             for run, index in started.groups(some):
                 part = some if index is None else some.select(index)
-                ended = started.runs[run].check(part).tolist()
+                mask = started.runs[run].check(part)
+                if not isinstance(mask, Tensor) or mask.shape != (len(part),):
+                    message = (
+                        f"{started.purpose} returned {mask!r:.60}, expected a truth value for "
+                        f"each of {len(part)} rows"
+                    )
+                    raise PluginContractError(message, plugin=started.purpose)
+                ended = mask.tolist()
                 for place, over in zip(part.index, ended, strict=True):
                     if over:
                         found.setdefault(place, reason)

@@ -93,7 +93,7 @@ class Column(PerRow[Value], Generic[Value]):
         for place, count in enumerate(counts):
             past = self._past[place]
             if count and past:
-                self._values[place] = past[-count]
+                self._values[place] = past[-min(count, len(past))]
                 del past[-count:]
 
 
@@ -159,7 +159,7 @@ class TensorColumn(PerRowTensor):
         for place, count in enumerate(counts):
             past = self._past[place]
             if count and past:
-                self._now[place] = past[-count]
+                self._now[place] = past[-min(count, len(past))]
                 del past[-count:]
 
 
