@@ -42,6 +42,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 $(READY): constraints.txt requirements-dev.txt pyproject.toml $(PLUGINS:%=%/pyproject.toml)
+	@echo "setting up .venv, once: this takes a minute or two"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -r requirements-dev.txt \
 	    -e . $(PLUGINS:%=-e ./%)

@@ -166,6 +166,8 @@ def find_fault(before: Logits, after: object) -> str:
     """Say what is wrong with processed logits; nothing, if they are fine."""
     if not isinstance(after, torch.Tensor):
         return f"returned {type(after).__name__}, expected a tensor"
+    if not after.is_floating_point():
+        return f"returned {after.dtype}, expected a floating point type"
     if after.shape != before.shape:
         return f"returned shape {tuple(after.shape)}, expected {tuple(before.shape)}"
     peaks = after.amax(-1)

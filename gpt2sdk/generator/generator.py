@@ -208,6 +208,11 @@ class Generator:
             prompts=len(encoded),
             eos_token_ids=self.eos_token_ids,
         )
+        beyond = [token for token in plan.eos_token_ids if token >= self.model.vocab_size]
+        if "eos_token_id" in options and beyond:
+            message = f"eos_token_id {beyond[0]} is no token: expected an id below"
+            message = f"{message} {self.model.vocab_size}"
+            raise OptionError(message, name="eos_token_id", value=beyond[0])
         prompts = plan_prompts(encoded, plan, self.model.context_length)
         rooms = [prompt.max_new_tokens for prompt in prompts]
         room = rooms[0] if len(set(rooms)) == 1 else rooms

@@ -46,7 +46,7 @@ def encode_prompts(prompt: PromptInput, language: Language, vocab_size: int) -> 
         TokenizerError: A text cannot be encoded.
     """
     given = prompt.tolist() if isinstance(prompt, Tensor | ndarray) else prompt
-    if not isinstance(given, Sequence):
+    if not isinstance(given, Sequence) or isinstance(given, bytes | bytearray):
         message = f"the prompt is {given!r:.60}, expected a text, token ids, or a list of such"
         raise OptionError(message, name="prompt", value=prompt)
     single = isinstance(given, str) or (len(given) and _is_token(given[0]))

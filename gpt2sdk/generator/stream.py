@@ -32,5 +32,5 @@ class Stream(Iterator[Delta]):
 
     @property
     def result(self) -> Result:
-        """Everything made so far; all of it once the stream has ended."""
+        """The completions made so far; once the stream has ended, all of them and their cost."""
         return self._call.result()

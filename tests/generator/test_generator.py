@@ -156,6 +156,7 @@ def test_a_full_row_slides_on():
         ("a" * 300, {}, ContextOverflowError, "prompt 0 has 300 tokens, but the window is 256"),
         ("a", {"max_new_tokens": 257}, ContextOverflowError, "may grow by 257"),
         ("a", {"max_new_tokens": 0}, OptionError, "max_new_tokens"),
+        ("a", {"eos_token_id": 28}, OptionError, "eos_token_id 28 is no token"),
         ("a", {"max_new_token": 5}, OptionError, "max_new_tokens"),
     ],
 )

@@ -67,7 +67,7 @@ def test_a_mirror_needs_the_same_vocabulary(open_session, table_model):
     from gpt2sdk.testing import TableModel
 
     session = open_session(["a"], by_hand)
-    with pytest.raises(OptionError, match="13 tokens, the session's has 12"):
+    with pytest.raises(OptionError, match="the mirror's model has 13 tokens, expected 12"):
         session.mirror(lambda prompt: prompt.tokens, TableModel(13))
 
 
@@ -94,4 +94,4 @@ def test_a_mirror_scores_its_rows_proposals_along(run, table_model):
         calls.append(outcome.usage.model_calls)
 
     assert 180 == calls[0]
-    assert 2 * calls[1] < calls[0]
+    assert 1.7 * calls[1] < calls[0]

@@ -57,3 +57,8 @@ def test_rows_of_different_lengths_stand_side_by_side():
 def test_sizes_are_whole_numbers_from_one(option):
     with pytest.raises(OptionError, match=option):
         PromptLookup(**{option: 0})
+
+
+def test_the_fewest_are_not_more_than_the_most():
+    with pytest.raises(OptionError, match="min_matching_ngram_size up to max_matching_ngram_size"):
+        PromptLookup(min_matching_ngram_size=4)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import torch
 from jaxtyping import Int
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from typing_extensions import override
 
@@ -42,6 +42,12 @@ class PromptLookup(Drafter):
         int, Field(ge=1, description="Fewest last tokens that must have occurred.")
     ] = 1
 
+    @model_validator(mode="after")
+    def _check_sizes(self) -> "PromptLookup":
+        if self.min_matching_ngram_size > self.max_matching_ngram_size:
+            raise ValueError("expects min_matching_ngram_size up to max_matching_ngram_size")
+        return self
+
     @override
     def propose(self, rows: Rows, k: int) -> Int[Tensor, "rows k"]:
         drafts = [self._follow(history, k) for history in rows.histories()]
@@ -54,7 +60,7 @@ class PromptLookup(Drafter):
         [1, 2, 1, 2, 1]
         """
         # With token ids as the characters of a string, a search is one call at memory's speed: 10
-        # microseconds for 1,000 tokens, less than keeping an index of every row up to date costs.
+        # microseconds for 1,000 tokens. An index would have to follow every fork and rewind.
         spelled = array("I", history).tobytes().decode(_NATIVE, "surrogatepass")
         end = len(spelled)
         longest = min(self.max_matching_ngram_size, end - 1)
