@@ -3,7 +3,7 @@
 124M shape with random weights, greedy, 32 prompt tokens and 64 new ones, 1, 8 and 32 rows, float32
 and bfloat16. Tokens per second are new tokens of all rows over the wall time of a whole call.
 
-    python benchmarks/bench_decode.py [--rounds 5] [--device cuda]
+    python benchmarks/bench_decode.py [--rounds 5] [--rows 1 8 32] [--device cuda]
 """
 
 import argparse
@@ -92,9 +92,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rows", type=int, nargs="+", default=[1, 8, 32])
     given = parser.parse_args()
     name = "decode" if given.device == "cpu" else f"decode_{given.device}"
-    save(name, [row for rows in (1, 8, 32) for row in compare(rows, given.rounds, given.device)])
+    save(name, [row for rows in given.rows for row in compare(rows, given.rounds, given.device)])
 
 
 if __name__ == "__main__":

@@ -179,6 +179,7 @@ class Watch:
             parts
             for module in modules
             for parts in (module._modules, module._parameters)  # noqa: SLF001 - as above
+            if parts
         ]
         self._before = list(self._now())
 

@@ -63,8 +63,7 @@ class DecodingSession(Session):
             decoder: Tokens to text as they come.
             prompts: All prompts; those that find no place wait for one.
             plan: What to do.
-            all_prompts: Those of other sessions of the call as well: mirrors are checked for all
-                of them before any work.
+            all_prompts: Those of the whole call: mirrors are checked for all before any work.
             streaming: Whether text is wanted as it becomes certain.
             started: When the call began, by `time.monotonic()`; now by default.
             cancelled: Asked before each model call whether to stop.
@@ -114,8 +113,6 @@ class DecodingSession(Session):
         if self._streaming or self._plan.text_criteria:
             self._write_text()
         self._roster.line_up()
-
-    # The verbs
 
     @property
     @override
@@ -267,8 +264,6 @@ class DecodingSession(Session):
             raise LookupError(message)
         return gather_hidden_states(scored, layer)
 
-    # What the generator asks for
-
     def take_deltas(self) -> list[Delta]:
         """What became certain since the last call; to be called between steps."""
         if self._streaming and self._hold is not None:
@@ -314,8 +309,6 @@ class DecodingSession(Session):
         made, meter, main = self._delivery.new_tokens, self._meter, self._main
         fed = meter.model_calls, meter.tokens_fed
         return Usage(prompt_tokens, made, *fed, main.drafted, main.accepted, seconds)
-
-    # How it is done
 
     def _open(self, model: CausalLM, prefix: Callable[[Prompt], Sequence[int]]) -> Branch:
         """Make a branch, sure that every prompt fits its model's window."""
