@@ -9,7 +9,16 @@ if TYPE_CHECKING:
     from gpt2sdk.components.causal_lm import CausalLM, KeyValueCache, Scores
     from gpt2sdk.components.component import Component
     from gpt2sdk.components.drafter import Drafter, DrafterRun
+    from gpt2sdk.components.placement import Part, Place, Placement, PlacementPlan, Residency
     from gpt2sdk.components.processor import LogitsProcessor, ProcessorRun, Stage
+    from gpt2sdk.components.quantizer import (
+        Matrix,
+        Quantized,
+        QuantizedLinear,
+        QuantizedMatrix,
+        QuantizedTable,
+        Quantizer,
+    )
     from gpt2sdk.components.records import Completion, Delta, Prompt, Result, Usage
     from gpt2sdk.components.rows import Rows
     from gpt2sdk.components.sampler import Sampler, SamplerRun
@@ -21,7 +30,8 @@ if TYPE_CHECKING:
         TextEnd,
     )
     from gpt2sdk.components.strategy import Strategy, strategy
-    from gpt2sdk.components.weights import ModelSource
+    from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
+    from gpt2sdk.components.weights import CheckpointFormat, ModelSource, OpenedFile
     from gpt2sdk.config import GPT2Config
     from gpt2sdk.defaults import greedy, sample
     from gpt2sdk.errors import (
@@ -58,7 +68,17 @@ _HOMES = {
         "TextEnd",
     ),
     "gpt2sdk.components.strategy": ("Strategy", "strategy"),
-    "gpt2sdk.components.weights": ("ModelSource",),
+    "gpt2sdk.components.placement": ("Part", "Place", "Placement", "PlacementPlan", "Residency"),
+    "gpt2sdk.components.quantizer": (
+        "Matrix",
+        "Quantized",
+        "QuantizedLinear",
+        "QuantizedMatrix",
+        "QuantizedTable",
+        "Quantizer",
+    ),
+    "gpt2sdk.components.tensor_source": ("TensorInfo", "TensorSource"),
+    "gpt2sdk.components.weights": ("CheckpointFormat", "ModelSource", "OpenedFile"),
     "gpt2sdk.config": ("GPT2Config",),
     "gpt2sdk.defaults": ("greedy", "sample"),
     "gpt2sdk.errors": (
@@ -84,6 +104,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "CausalLM",
     "CheckpointError",
+    "CheckpointFormat",
     "Completion",
     "Component",
     "ContextOverflowError",
@@ -101,18 +122,30 @@ __all__ = [
     "Logits",
     "LogitsProcessor",
     "Mask",
+    "Matrix",
     "Mirror",
     "ModelSource",
+    "OpenedFile",
     "OptionError",
+    "Part",
     "PerRow",
     "PerRowTensor",
+    "Place",
+    "Placement",
     "PlacementError",
+    "PlacementPlan",
     "PluginConflictError",
     "PluginContractError",
     "PluginError",
     "PluginLoadError",
     "ProcessorRun",
     "Prompt",
+    "Quantized",
+    "QuantizedLinear",
+    "QuantizedMatrix",
+    "QuantizedTable",
+    "Quantizer",
+    "Residency",
     "Result",
     "Rows",
     "Sampler",
@@ -123,6 +156,8 @@ __all__ = [
     "Step",
     "StoppingCriterion",
     "Strategy",
+    "TensorInfo",
+    "TensorSource",
     "TextCriterion",
     "TextEnd",
     "TokenizerError",

@@ -1,9 +1,14 @@
-"""Where models come from: a plugin may know names that are neither a folder nor on the hub."""
+"""Where models come from, besides folders in the Hugging Face layout and the hub."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from gpt2sdk.components.component import Component
+from gpt2sdk.components.tensor_source import TensorSource
+from gpt2sdk.config import GPT2Config
 
 
 class ModelSource(Component):
@@ -32,4 +37,40 @@ class ModelSource(Component):
 
         The folder holds `config.json`, weights and tokenizer files. What has to be fetched or
         unpacked first, is when this is called.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedFile:
+    """A model that is one file: weights, sizes and tokenizer together.
+
+    Attributes:
+        source: Its tensors, under the names of a GPT-2 checkpoint, as floating point numbers.
+        config: Its sizes.
+        tokenizer: The texts of the tokenizer's files, by their names in the Hugging Face layout:
+            `tokenizer.json`, or `vocab.json` and `merges.txt`.
+        notes: What a reader should know, one line each.
+    """
+
+    source: TensorSource
+    config: GPT2Config
+    tokenizer: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+class CheckpointFormat(Component):
+    """Reads models that come as one file of another format.
+
+    Attributes:
+        suffix: How the names of its files end: `.gguf`.
+    """
+
+    suffix: ClassVar[str]
+
+    @abstractmethod
+    def open(self, file: Path) -> OpenedFile:
+        """Look into a file without reading its weights.
+
+        Raises:
+            CheckpointError: If it is damaged, or holds no GPT-2.
         """

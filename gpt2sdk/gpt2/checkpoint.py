@@ -12,11 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gpt2sdk.components.tensor_source import TensorSource
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import CheckpointError, PlacementError
 from gpt2sdk.gpt2.layout import EMBEDDING, HEAD, Layout, Place, find_layout, parameter_shapes
 from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk.gpt2.tensors import TensorSource, open_tensors
+from gpt2sdk.gpt2.tensors import open_tensors
 
 
 @dataclass(frozen=True, slots=True)

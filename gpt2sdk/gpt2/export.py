@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from gpt2sdk.components.tensor_source import TensorInfo
 from gpt2sdk.config import CONFIG_FILE, GENERATION_CONFIG_FILE, GPT2Config
 from gpt2sdk.errors import CheckpointError, OptionError, listing
 from gpt2sdk.gpt2.folder import replaced_folder
 from gpt2sdk.gpt2.layout import HEAD, MATRICES, parameter_shapes
-from gpt2sdk.gpt2.tensors import TensorInfo, slab_bounds, tensor_info
+from gpt2sdk.gpt2.tensors import slab_bounds, tensor_info
 from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.gpt2.tokenizer_files import TOKENIZER_FILES
 

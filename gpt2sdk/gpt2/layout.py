@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import CheckpointError, listing
 from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk.gpt2.tensors import TensorInfo, TensorSource
 
 EMBEDDING = "wte.weight"
 HEAD = "lm_head.weight"

@@ -1,12 +1,7 @@
-"""Where a checkpoint's tensors come from: files read slab by slab, so no second copy is held.
-
-A reader for another format (GGUF, a quantized export) is another `TensorSource`.
-"""
+"""Weight files that are read slab by slab, so that no second copy is held."""
 
 import zipfile
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import final
@@ -16,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from typing_extensions import override
 
+from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
 from gpt2sdk.config import read_json
 from gpt2sdk.errors import CheckpointError, listing
 
@@ -38,43 +34,6 @@ _OTHER_FORMATS = {
     ".onnx": "ONNX",
     ".ckpt": "TensorFlow",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class TensorInfo:
-    """What is known of a tensor before it is read.
-
-    Attributes:
-        shape: As it lies in the file.
-        dtype: Its type's torch name, such as "float32".
-    """
-
-    shape: tuple[int, ...]
-    dtype: str
-
-
-class TensorSource(ABC):
-    """Named tensors that can be looked at without being read, and read in parts."""
-
-    @property
-    @abstractmethod
-    def path(self) -> Path:
-        """The folder or file the tensors come from, for messages."""
-
-    @property
-    @abstractmethod
-    def infos(self) -> Mapping[str, TensorInfo]:
-        """Every tensor's name, shape and type; nothing of its contents is read for this."""
-
-    @abstractmethod
-    def slabs(self, name: str, dim: int = 0) -> Iterator[Tensor]:
-        """Yield a tensor in consecutive pieces along `dim`, on the CPU, in the file's type.
-
-        A piece may be a view of the file, good until the next one is asked for: copy what is kept.
-
-        Raises:
-            CheckpointError: If the file cannot be read.
-        """
 
 
 @final

@@ -16,7 +16,8 @@ from gpt2sdk.gpt2 import tensors
 from gpt2sdk.gpt2.checkpoint import fit_checkpoint, load_model, open_checkpoint
 from gpt2sdk.gpt2.layout import MATRICES, parameter_shapes
 from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk.gpt2.tensors import TensorInfo, TensorSource, open_tensors
+from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
+from gpt2sdk.gpt2.tensors import open_tensors
 
 CPU = torch.device("cpu")
 CONFIG = GPT2Config(vocab_size=23, n_positions=10, n_embd=8, n_head=2, n_layer=2)

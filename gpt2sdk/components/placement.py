@@ -1,0 +1,136 @@
+"""Which part of a model computes where, and where its weights are kept in between."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from gpt2sdk.components.component import Component
+
+Kept = Literal["device", "cpu", "disk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a model that is placed as a whole.
+
+    Attributes:
+        name: `wte`, `wpe`, `h.0` and so on, `ln_f`; `lm_head` where it is not tied to `wte`.
+        nbytes: Bytes of its weights in the form in which they are held while it runs.
+        stored_nbytes: Bytes of its weights unpacked, which is how they are kept elsewhere.
+        cache_nbytes: Bytes of keys and values for each token of each row; 0 except for blocks.
+    """
+
+    name: str
+    nbytes: int
+    stored_nbytes: int
+    cache_nbytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a part is.
+
+    Attributes:
+        device: What computes it, and holds its keys and values.
+        kept: Where its weights are between uses: on that `device`, in the memory of the `cpu`, or
+            on the `disk`.
+        reason: Why, in a few words.
+    """
+
+    device: torch.device
+    kept: Kept = "device"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementPlan:
+    """Where everything goes.
+
+    Attributes:
+        places: Each part's place, by its name, in the model's order.
+        nbytes: Most bytes of weights that each device holds at once while the model runs, slots
+            for parts in transit included: `cpu`, `cuda:0`, `disk`.
+        notes: What a reader should know, one line each.
+    """
+
+    places: Mapping[str, Place]
+    nbytes: Mapping[str, int]
+    notes: tuple[str, ...] = ()
+
+
+class Residency(ABC):
+    """Brings parts to where they compute and takes them away again, while a model runs.
+
+    A loader calls `stow` once for each part. From then on the model's loop calls, for each part in
+    turn, `acquire`, then computes, then `release`; `prefetch` comes as early as the loop knows what
+    is next. The parts' names are those of `Part`; a tied table is acquired once to look tokens up
+    and once more as the head. Several threads may run one model: whoever cannot serve two at once
+    holds a lock from `acquire` to `release`.
+    """
+
+    @abstractmethod
+    def device(self, name: str) -> torch.device:
+        """Where a part computes."""
+
+    @abstractmethod
+    def permanent(self, name: str) -> bool:
+        """Whether a part's weights stay where it computes, so that they may be packed."""
+
+    @abstractmethod
+    def stow(self, name: str, module: nn.Module) -> None:
+        """Take over a part that was just loaded.
+
+        Args:
+            name: The part's.
+            module: Its module, in its stored form: on its device if it stays there, else on the
+                CPU. Its tensors may be exchanged; the module stays the same object.
+        """
+
+    @abstractmethod
+    def prefetch(self, name: str) -> None:
+        """Start to bring a part's weights; returns at once."""
+
+    @abstractmethod
+    def acquire(self, name: str) -> None:
+        """Make sure that a part's weights are there for the work that is issued next."""
+
+    @abstractmethod
+    def release(self, name: str) -> None:
+        """Let a part's weights go once the issued work is done."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back files and buffers; the model cannot run any more."""
+
+
+class Placement(Component):
+    """Distributes a model over devices. Its fields are its settings."""
+
+    @abstractmethod
+    def plan(self, parts: Sequence[Part], memory: Mapping[str, int]) -> PlacementPlan:
+        """Decide on each part. Pure: nothing is allocated, no device is asked.
+
+        Args:
+            parts: The model's parts, in the order in which they compute.
+            memory: Bytes that each device may hold, in order of preference: `cuda:0`, `cpu` and so
+                on; the CPU comes last.
+
+        Raises:
+            PlacementError: If it does not fit; the message says what would.
+        """
+
+    @abstractmethod
+    def residency(self, plan: PlacementPlan, model: nn.Module) -> Residency:
+        """Return what carries the plan out, for a model that has no weights yet.
+
+        Args:
+            plan: What was decided.
+            model: The network; its blocks are `model.h`.
+
+        Raises:
+            PlacementError: If a device or folder of the plan is not there.
+        """

@@ -1,0 +1,45 @@
+"""Where a checkpoint's tensors come from, in whatever format they are."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """What is known of a tensor before it is read.
+
+    Attributes:
+        shape: As it lies in the file.
+        dtype: Its type's torch name, such as "float32".
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class TensorSource(ABC):
+    """Named tensors that can be looked at without being read, and read in parts."""
+
+    @property
+    @abstractmethod
+    def path(self) -> Path:
+        """The folder or file the tensors come from, for messages."""
+
+    @property
+    @abstractmethod
+    def infos(self) -> Mapping[str, TensorInfo]:
+        """Every tensor's name, shape and type; nothing of its contents is read for this."""
+
+    @abstractmethod
+    def slabs(self, name: str, dim: int = 0) -> Iterator[Tensor]:
+        """Yield a tensor in consecutive pieces along `dim`, on the CPU, in the file's type.
+
+        A piece may be a view of the file, good until the next one is asked for: copy what is kept.
+
+        Raises:
+            CheckpointError: If the file cannot be read.
+        """
