@@ -6,6 +6,9 @@ same command goes on from the latest checkpoint. Two processes of one thread eac
 steps, and share busy cores better than two threads:
 
     OMP_NUM_THREADS=1 torchrun --nproc_per_node 2 scripts/train_storyteller.py corpus output
+
+The options make smaller and larger models; their defaults are the storyteller. What becomes of it
+is for `scripts/package_storyteller.py`.
 """
 
 import argparse
@@ -31,8 +34,8 @@ from gpt2sdk_train import (
     train_tokenizer,
 )
 
-VOCABULARY = 4096
 CONTEXT = 512
+HEAD_SIZE = 64
 SETTINGS = TrainingSettings(
     steps=2200,
     batch_size=16,  # of 512 tokens each
@@ -49,14 +52,14 @@ SETTINGS = TrainingSettings(
 )
 
 
-def make_model(tokenizer: Tokenizer) -> GPT2:
-    """Make the model with fresh weights: 6 blocks, 5.9 million parameters."""
+def make_model(tokenizer: Tokenizer, *, width: int, layers: int) -> GPT2:
+    """Make a model with fresh weights: 5.9 million, where nothing else is asked for."""
     config = GPT2Config(
-        vocab_size=VOCABULARY,
+        vocab_size=tokenizer.vocab_size,
         n_positions=CONTEXT,
-        n_embd=256,
-        n_layer=6,
-        n_head=4,
+        n_embd=width,
+        n_layer=layers,
+        n_head=width // HEAD_SIZE,
         attn_pdrop=0.0,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -83,13 +86,16 @@ def main() -> None:
     parser.add_argument("corpus", type=Path, help="folder with train.txt and valid.txt")
     parser.add_argument("output", type=Path, help="folder of the run")
     parser.add_argument("--steps", type=int, default=SETTINGS.steps, help="optimizer steps")
+    parser.add_argument("--vocabulary", type=int, default=4096, help="tokens")
+    parser.add_argument("--width", type=int, default=256, help="a multiple of 64")
+    parser.add_argument("--layers", type=int, default=6, help="blocks")
     given = parser.parse_args()
     # A run that was paused for a day may go on.
     PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7))
     documents = read_documents(given.corpus / "train.txt")
     validation = read_documents(given.corpus / "valid.txt")
-    tokenizer = train_tokenizer(documents, vocab_size=VOCABULARY)
-    model = make_model(tokenizer)
+    tokenizer = train_tokenizer(documents, vocab_size=given.vocabulary)
+    model = make_model(tokenizer, width=given.width, layers=given.layers)
     settings = SETTINGS.model_copy(update={"steps": given.steps})
     result = train(
         model,
@@ -104,7 +110,15 @@ def main() -> None:
     if result.reason == "finished" and PartialState().is_main_process:
         model.to(torch.bfloat16)
         save_pretrained(model, model.config, tokenizer, given.output / "storyteller")
-        figures = {"step": result.best.step, **final_score(model, tokenizer, validation)}
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        figures = {
+            "parameters": parameters,
+            "vocabulary": given.vocabulary,
+            "width": given.width,
+            "layers": given.layers,
+            "step": result.best.step,
+            **final_score(model, tokenizer, validation),
+        }
         (given.output / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
         print(figures)
 

@@ -1,6 +1,7 @@
 """A running call, delta by delta."""
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from typing import Self
 
@@ -11,7 +12,10 @@ from gpt2sdk.generator.call import Call
 
 
 class Stream(Iterator[Delta]):
-    """Yields deltas as their text becomes certain; may be cancelled from any thread."""
+    """Yields deltas as their text becomes certain; may be cancelled from any thread.
+
+    As a context it is closed at its end: `with generator.stream("…") as stream:`.
+    """
 
     def __init__(self, call: Call, cancel: threading.Event) -> None:
         self._call = call
@@ -29,6 +33,17 @@ class Stream(Iterator[Delta]):
     def cancel(self) -> None:
         """End soon: unfinished rows come out with `finish_reason="cancelled"`."""
         self._cancel.set()
+
+    def close(self) -> None:
+        """Cancel, and wait until `result` has what was made; does nothing after the end."""
+        self.cancel()
+        deque(self._deltas, maxlen=0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def result(self) -> Result:

@@ -1,10 +1,13 @@
 """The team: a plan's components, started and at work in one session."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar, cast
 
 import torch
 
+from gpt2sdk.components.component import Component
 from gpt2sdk.components.drafter import DrafterRun
 from gpt2sdk.components.rows import Rows
 from gpt2sdk.components.session import Session
@@ -15,6 +18,8 @@ from gpt2sdk.session.ending import Ending
 from gpt2sdk.session.memory import Memory, everywhere
 from gpt2sdk.session.plan import Plan
 from gpt2sdk.shapes import Logits, Tokens
+
+Run = TypeVar("Run")
 
 
 class Team:
@@ -31,28 +36,39 @@ class Team:
         self._plan = plan
         self._memory = memory
         self._acting = ""
-        begin = memory.owned_by
+        begin, runs = memory.owned_by, _Runs()
         self.chain = Chain(
             [
-                start(link.purpose, link.variants, begin, lambda each: each.start(session))
+                start(
+                    link.purpose,
+                    link.variants,
+                    begin,
+                    lambda each: runs.of("processor", each, lambda: each.start(session)),
+                )
                 for link in plan.processors
             ],
             memory.note,
         )
         criteria = [
             (
-                start(link.purpose, link.variants, begin, lambda each: each.start(session)),
+                start(
+                    link.purpose,
+                    link.variants,
+                    begin,
+                    lambda each: runs.of("criterion", each, lambda: each.start(session)),
+                ),
                 next(each.reason for each in link.variants if each is not None),
             )
             for link in plan.criteria
         ]
         self.ending = Ending(criteria, plan.eos_token_ids)
-        with begin(plan.sampler.name, everywhere):
-            self._sampler = plan.sampler.start(session)
+        sampler, drafter = plan.sampler, plan.drafter
+        with begin(sampler.name, everywhere):
+            self._sampler = runs.of("sampler", sampler, lambda: sampler.start(session))
         self.drafter: DrafterRun | None = None
-        if plan.drafter is not None:
-            with begin(plan.drafter.name, everywhere):
-                self.drafter = plan.drafter.start(session)
+        if drafter is not None:
+            with begin(drafter.name, everywhere):
+                self.drafter = runs.of("drafter", drafter, lambda: drafter.start(session))
 
     @property
     def wants_hidden_states(self) -> bool:
@@ -90,6 +106,25 @@ class Team:
         """The text criteria that act on a prompt."""
         found = (link.of(prompt_index) for link in self._plan.text_criteria)
         return [each for each in found if each is not None]
+
+
+class _Runs:
+    """Starts components. One that has several roles in a call is started once, with one memory.
+
+    One that stands twice in the same role is started for each: `[noise, noise]` is two of them.
+    """
+
+    def __init__(self) -> None:
+        self._runs: dict[tuple[Component, int], object] = {}
+        self._seen: Counter[tuple[str, Component]] = Counter()
+
+    def of(self, role: str, component: Component, begin: Callable[[], Run]) -> Run:
+        """Return what a component is at work as in a role."""
+        key = component, self._seen[role, component]
+        self._seen[role, component] += 1
+        if key not in self._runs:
+            self._runs[key] = begin()
+        return cast("Run", self._runs[key])
 
 
 def _shape(value: object) -> str:

@@ -230,6 +230,17 @@ def test_a_stream_can_be_cancelled_from_another_thread(gen):
     assert 1 <= len(completion.tokens) < 200
 
 
+def test_a_stream_that_is_closed_keeps_what_was_made(gen):
+    with gen.stream("ab", max_new_tokens=200, seed=1, eos_token_id=None) as stream:
+        text = next(stream).text
+
+    (completion,) = stream.result.completions
+    assert completion.finish_reason == "cancelled"
+    assert completion.text.startswith(text)
+    stream.close()
+    assert (completion,) == stream.result.completions
+
+
 def test_generate_can_be_cancelled_and_keeps_what_was_finished(gen):
     cancel = threading.Event()
 
