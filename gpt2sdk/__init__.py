@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         QuantizedTable,
         Quantizer,
     )
-    from gpt2sdk.components.records import Completion, Delta, Prompt, Result, Usage
+    from gpt2sdk.components.records import Completion, Delta, Prompt, Result, Score, Usage
     from gpt2sdk.components.rows import Rows
     from gpt2sdk.components.sampler import Sampler, SamplerRun
     from gpt2sdk.components.session import Mirror, PerRow, PerRowTensor, Session, Step
@@ -57,7 +57,7 @@ _HOMES = {
     "gpt2sdk.components.component": ("Component",),
     "gpt2sdk.components.drafter": ("Drafter", "DrafterRun"),
     "gpt2sdk.components.processor": ("LogitsProcessor", "ProcessorRun", "Stage"),
-    "gpt2sdk.components.records": ("Completion", "Delta", "Prompt", "Result", "Usage"),
+    "gpt2sdk.components.records": ("Completion", "Delta", "Prompt", "Result", "Score", "Usage"),
     "gpt2sdk.components.rows": ("Rows",),
     "gpt2sdk.components.sampler": ("Sampler", "SamplerRun"),
     "gpt2sdk.components.session": ("Mirror", "PerRow", "PerRowTensor", "Session", "Step"),
@@ -150,6 +150,7 @@ __all__ = [
     "Rows",
     "Sampler",
     "SamplerRun",
+    "Score",
     "Scores",
     "Session",
     "Stage",

@@ -11,6 +11,7 @@ from gpt2sdk.cli.generate import generate
 from gpt2sdk.cli.info import info
 from gpt2sdk.cli.options import options
 from gpt2sdk.cli.plugins import plugins
+from gpt2sdk.cli.score import score
 
 
 def _examples(*commands: str) -> str:
@@ -79,3 +80,9 @@ app.command(
 app.command(epilog=_examples("options", "options top_p", "options --schema"))(options)
 app.command()(plugins)
 app.command()(info)
+app.command(
+    epilog=_examples(
+        'score gpt2 "Once upon a time" --tokens',
+        "score gpt2 --file one.txt --file other.txt --stride 256",
+    )
+)(score)

@@ -35,21 +35,24 @@ def read_prompts(prompt: str | None, file: Path | None, *, lines: bool) -> list[
             "there is no prompt: give it as an argument, with --file, or on standard input",
             name="prompt",
         )
-    if file is None and source != STANDARD_INPUT:
-        text = source
-    else:
-        text = _read(source).removesuffix("\n").removesuffix("\r")
+    text = source if file is None and source != STANDARD_INPUT else read_text(source)
     return [line for line in text.splitlines() if line.strip()] if lines else [text]
 
 
-def _read(source: str) -> str:
-    """Read a file or standard input as UTF-8, with a byte order mark or without."""
+def read_text(source: str) -> str:
+    """Read a file or standard input as UTF-8, with a byte order mark or without.
+
+    One line break at the end does not belong to the text.
+
+    Raises:
+        OptionError: It is not UTF-8.
+    """
     if source == STANDARD_INPUT:
         name, content = "standard input", sys.stdin.buffer.read()
     else:
         name, content = source, Path(source).read_bytes()
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
         raise OptionError(
             f"{name} is not UTF-8 text: byte {content[error.start]:#04x} at {error.start}",

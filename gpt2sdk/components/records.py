@@ -1,5 +1,6 @@
-"""The records that flow: prompts in; deltas, completions and a result out."""
+"""The records that flow: prompts in; deltas, completions and a result out, and scores of texts."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -127,3 +128,58 @@ class Result:
     def texts(self) -> list[str]:
         """The texts of all completions, ordered by prompt, then by sample."""
         return [completion.text for completion in self.completions]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How likely a text is to a model.
+
+    Attributes:
+        tokens: The scored tokens.
+        texts: The text that becomes complete with each of them. A character of several tokens
+            stands at its last one; special tokens have none.
+        logprobs: The log-probability of each (natural log), given all before it that the window
+            holds.
+        nbytes: UTF-8 bytes of the scored text.
+        context: The one token that stood before the scored ones: the tokenizer's bos token, or,
+            where there is none, the text's own first token, which is then not scored.
+
+    Example:
+        >>> score = Score((5, 3), ("to", " be"), (math.log(1 / 2), math.log(1 / 8)), 5, (0,))
+        >>> score.bits, score.perplexity, score.bits_per_byte
+        (4.0, 4.0, 0.8)
+    """
+
+    tokens: tuple[int, ...]
+    texts: tuple[str, ...]
+    logprobs: tuple[float, ...]
+    nbytes: int
+    context: tuple[int, ...] = ()
+
+    @property
+    def token_count(self) -> int:
+        """How many tokens were scored."""
+        return len(self.tokens)
+
+    @property
+    def nats(self) -> float:
+        """What the text costs: the sum of −ln p over its tokens."""
+        return -math.fsum(self.logprobs)
+
+    @property
+    def bits(self) -> float:
+        """The same in bits: the sum of −log2 p."""
+        return self.nats / math.log(2.0)
+
+    @property
+    def perplexity(self) -> float:
+        """The exponential of the mean of −ln p: among how many likely tokens the model wavers."""
+        try:
+            return math.exp(self.nats / len(self.tokens))
+        except OverflowError:
+            return math.inf
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Bits per UTF-8 byte, comparable between vocabularies; infinite where there is no text."""
+        return self.bits / self.nbytes if self.nbytes else math.inf

@@ -5,18 +5,21 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Self, overload
 
 import torch
+from numpy import ndarray
+from torch import Tensor
 
 from gpt2sdk.components.causal_lm import CausalLM
-from gpt2sdk.components.records import Result
+from gpt2sdk.components.records import Result, Score
 from gpt2sdk.components.weights import ModelSource
 from gpt2sdk.errors import OptionError
 from gpt2sdk.generator.call import Call
 from gpt2sdk.generator.explanation import Explanation, explain
 from gpt2sdk.generator.options import resolve
 from gpt2sdk.generator.prompts import Language, PromptInput, encode_prompts, plan_prompts
+from gpt2sdk.generator.scoring import score_all
 from gpt2sdk.generator.stream import Stream
 from gpt2sdk.gpt2.detokenizer import Detokenizer
 from gpt2sdk.gpt2.export import save_pretrained
@@ -179,6 +182,79 @@ class Generator:
             OptionError: An option is wrong.
         """
         return explain(options, registry=self.registry, eos_token_ids=self.eos_token_ids)
+
+    @overload
+    def score(
+        self,
+        text: str | Sequence[int],
+        *,
+        window: int | None = None,
+        stride: int | None = None,
+        bos: bool = True,
+    ) -> Score: ...
+
+    @overload
+    def score(
+        self,
+        text: list[str] | list[list[int]] | list[str | list[int]] | tuple[str, ...],
+        *,
+        window: int | None = None,
+        stride: int | None = None,
+        bos: bool = True,
+    ) -> list[Score]: ...
+
+    @overload
+    def score(
+        self,
+        text: Tensor | ndarray,
+        *,
+        window: int | None = None,
+        stride: int | None = None,
+        bos: bool = True,
+    ) -> Score | list[Score]: ...
+
+    def score(
+        self,
+        text: PromptInput,
+        *,
+        window: int | None = None,
+        stride: int | None = None,
+        bos: bool = True,
+    ) -> Score | list[Score]:
+        """Say how likely text is: every token's log-probability, perplexity, bits per byte.
+
+        Long texts are read in windows that overlap, so that a token is predicted from at least
+        `window - stride` tokens before it; near a text's beginning there are fewer.
+
+        Args:
+            text: One text, one list of token ids, or a list of such. A text's score does not
+                depend on the others.
+            window: The most tokens that a prediction sees, 2 or more; the model's context length
+                by default.
+            stride: How many tokens are scored with each window but the first, 1 to `window`; half
+                of it by default. Fewer give each token more context and take longer.
+            bos: Let the tokenizer's bos token, if it has one, stand before each text, so that the
+                first token is scored as well. Otherwise that one only serves as context. A text
+                that begins with the bos token does not get another one.
+
+        Returns:
+            A score, or a list of them for a list of texts.
+
+        Raises:
+            OptionError: A text is empty, or one token with nothing before it; a token id, `window`
+                or `stride` is out of range. Nothing has run then.
+            TokenizerError: A text cannot be encoded.
+            GenerationError: The model's logits are no numbers.
+        """
+        return score_all(
+            text,
+            self.model,
+            self.tokenizer,
+            self._decoder,
+            window=window,
+            stride=stride,
+            bos=bos,
+        )
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write model and tokenizer as a folder in the Hugging Face layout; whole or not at all.

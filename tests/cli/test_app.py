@@ -10,7 +10,7 @@ def test_the_version_is_that_of_the_package(invoke):
 def test_help_lists_every_command_with_a_sentence(invoke):
     printed = invoke("--help").stdout
 
-    for command in ("generate", "explain", "options", "plugins", "info"):
+    for command in ("generate", "explain", "options", "plugins", "info", "score"):
         assert f"\n  {command} " in printed
     assert printed == invoke("-h").stdout
 

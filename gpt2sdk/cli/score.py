@@ -1,0 +1,76 @@
+"""`gpt2sdk score`: how likely texts are to a model."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gpt2sdk.cli.parameters import AsJson, Model, Offline, PluginFiles, Revision
+
+
+def score(  # noqa: PLR0913 - each is a flag
+    model: Model,
+    text: Annotated[
+        str | None,
+        typer.Argument(metavar="TEXT", help="The text to score; - for standard input."),
+    ] = None,
+    *,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option("--file", "-f", metavar="FILE", help="Score a file; again for more."),
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option("--window", metavar="N", help="Most tokens that a prediction sees."),
+    ] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option("--stride", metavar="N", help="Tokens scored with each window but the first."),
+    ] = None,
+    bos: Annotated[
+        bool, typer.Option("--bos/--no-bos", help="Put the bos token before each text.")
+    ] = True,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Show each token with its log-probability.")
+    ] = False,
+    plugin: PluginFiles = None,
+    as_json: AsJson = False,
+    dtype: Annotated[
+        str, typer.Option("--dtype", metavar="NAME", help="auto, float32, bfloat16, float16.")
+    ] = "auto",
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda:0, …")
+    ] = "auto",
+    revision: Revision = None,
+    offline: Offline = False,
+) -> None:
+    """Say how likely texts are: bits per byte and perplexity.
+
+    Less is likelier. A text longer than the window is read in windows that overlap.
+    """
+    from gpt2sdk.cli.plugin_files import read_plugins
+    from gpt2sdk.cli.score_report import read_texts, report, show_report
+    from gpt2sdk.cli.terminal import remark, show_json
+    from gpt2sdk.generator.generator import Generator
+
+    texts = read_texts(text, file or [])
+    generator = Generator.from_pretrained(
+        model,
+        dtype=dtype,
+        device=device,
+        revision=revision,
+        local_files_only=offline,
+        plugins=read_plugins(plugin),
+    )
+    scores = generator.score(
+        [content for _, content in texts], window=window, stride=stride, bos=bos
+    )
+    for note in generator.notes:
+        remark(f"note: {note}")
+    if bos and generator.tokenizer.bos_token_id is None:
+        remark("note: there is no bos token, so the first token of each text is not scored")
+    named = [(*text, each) for text, each in zip(texts, scores, strict=True)]
+    if as_json:
+        show_json({"model": model, "scores": report(named, tokens=tokens)})
+    else:
+        show_report(named, tokens=tokens)
