@@ -1,4 +1,4 @@
-# make demo    generate text: MODEL=folder, or a tiny random model
+# make demo    tell a tale: with the storyteller, or with MODEL=folder
 # make test    all tests
 # make check   formatting, lint, types, layers, documentation
 # make docs    the site, in site/

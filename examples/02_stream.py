@@ -4,16 +4,10 @@ Run it: python examples/02_stream.py [MODEL]
 """
 
 import sys
-from tempfile import TemporaryDirectory
 
 from gpt2sdk import Generator
-from gpt2sdk.testing import save_tiny_model
 
-with TemporaryDirectory() as folder:
-    if not sys.argv[1:]:
-        print("No MODEL was given: this tiny one has random weights, its text is noise.\n")
-        save_tiny_model(folder)
-    gen = Generator.from_pretrained(*sys.argv[1:] or [folder])
+gen = Generator.from_pretrained(*sys.argv[1:] or ["storyteller"])
 
 print("Every delta is text that became certain:")
 for delta in gen.stream("Once upon a time", max_new_tokens=12, temperature=0.8, seed=7):
@@ -22,7 +16,10 @@ print(f"\nThe last one says why the row ended: {delta.finish_reason}.")
 
 print("\nSeveral rows stream side by side; a delta names its prompt and its sample:")
 texts: dict[tuple[int, int], str] = {}
-for delta in gen.stream(["Once", "Twice"], num_return_sequences=2, max_new_tokens=6, seed=7):
+pair = ["The king said", "The cat said"]
+for delta in gen.stream(
+    pair, num_return_sequences=2, max_new_tokens=12, temperature=0.8, top_p=0.95, seed=7
+):
     row = delta.prompt_index, delta.sample_index
     texts[row] = texts.get(row, "") + delta.text
 for row, text in texts.items():

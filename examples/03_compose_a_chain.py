@@ -5,32 +5,28 @@ Run it: python examples/03_compose_a_chain.py [MODEL]
 
 import sys
 from importlib.util import find_spec
-from tempfile import TemporaryDirectory
 
 import torch
 
 from gpt2sdk import Generator, Logits, Rows
 from gpt2sdk.components import MinP, Temperature
-from gpt2sdk.testing import reweigh, save_tiny_model
+from gpt2sdk.testing import reweigh
 
-with TemporaryDirectory() as folder:
-    if not sys.argv[1:]:
-        print("No MODEL was given: this tiny one has random weights, its text is noise.\n")
-        save_tiny_model(folder)
-    gen = Generator.from_pretrained(*sys.argv[1:] or [folder])
-digits = gen.tokenizer.encode("0123456789")
+gen = Generator.from_pretrained(*sys.argv[1:] or ["storyteller"])
+vocabulary = [gen.tokenizer.decode([token]) for token in range(gen.model.vocab_size)]
+with_e = [token for token, text in enumerate(vocabulary) if "e" in text.lower()]
 
 
-def words_first(logits: Logits, rows: Rows) -> Logits:
-    """Rule out digits among the first tokens: any function of logits and rows is a processor."""
-    early = rows.lengths - rows.prompt_lengths < 10
-    logits[early.nonzero(), digits] = -torch.inf
+def lipogram(logits: Logits, rows: Rows) -> Logits:
+    """Rule out every e for twenty tokens: any function of logits and rows is a processor."""
+    early = rows.lengths - rows.prompt_lengths < 20
+    logits[early.nonzero(), with_e] = -torch.inf
     return logits
 
 
 def show(title: str, **options: object) -> None:
     """Print what a call with these options makes."""
-    text = gen.generate("Once upon a time", max_new_tokens=15, seed=7, **options).text
+    text = gen.generate("Once upon a time", max_new_tokens=30, seed=7, **options).text
     print(f"{title}:\n  {text!r}")
 
 
@@ -47,7 +43,9 @@ for name, chain in {"heat, then cut": [hot, cut], "cut, then heat": [cut, hot]}.
     print(f"  {name}: {weights}")
     show(f"  {name}", processors=chain)
 
-show("\nA function among components", processors=[words_first, cut], top_k=9)
+show(
+    "\nA function that allows no e at first, among components", processors=[lipogram, cut], top_k=9
+)
 if find_spec("transformers"):
     from transformers import NoRepeatNGramLogitsProcessor
 

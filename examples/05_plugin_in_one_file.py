@@ -4,13 +4,11 @@ Run it: python examples/05_plugin_in_one_file.py [MODEL]
 """
 
 import sys
-from tempfile import TemporaryDirectory
 from typing import Annotated, ClassVar, NamedTuple
 
 from pydantic import Field
 
 from gpt2sdk import Generator, Logits, LogitsProcessor, PerRow, Rows, Session, Stage, hookimpl
-from gpt2sdk.testing import save_tiny_model
 
 
 class Pace(LogitsProcessor):
@@ -49,11 +47,7 @@ def gpt2sdk_components() -> tuple[type[Pace]]:
     return (Pace,)
 
 
-with TemporaryDirectory() as folder:
-    if not sys.argv[1:]:
-        print("No MODEL was given: this tiny one has random weights, its text is noise.\n")
-        save_tiny_model(folder)
-    gen = Generator.from_pretrained(*sys.argv[1:] or [folder], plugins=[sys.modules[__name__]])
+gen = Generator.from_pretrained(*sys.argv[1:] or ["storyteller"], plugins=[sys.modules[__name__]])
 
 for pace in (0.0, 0.5, 2.0):
     text = gen.generate("Once upon a time", pace=pace, max_new_tokens=40, seed=7).text

@@ -7,12 +7,10 @@ Run it: python examples/06_particle_filter.py [MODEL]
 import math
 import sys
 from collections.abc import Iterator
-from tempfile import TemporaryDirectory
 
 import torch
 
 from gpt2sdk import Generator, Session, Step, strategy
-from gpt2sdk.testing import save_tiny_model
 
 
 @strategy(hold=None)
@@ -45,16 +43,14 @@ def particle_filter(
 
 
 if __name__ == "__main__":
-    with TemporaryDirectory() as folder:
-        if not sys.argv[1:]:
-            print("No MODEL was given: this tiny one has random weights, its text is noise.\n")
-            save_tiny_model(folder)
-        gen = Generator.from_pretrained(*sys.argv[1:] or [folder])
-    call = {"strategy": particle_filter, "wish": "e", "particles": 64, "num_return_sequences": 64}
+    gen = Generator.from_pretrained(*sys.argv[1:] or ["storyteller"])
+    call = {"strategy": particle_filter, "wish": "o", "particles": 64, "num_return_sequences": 64}
     for strength in (0.0, 1.0, 3.0):
-        result = gen.generate("Once upon", strength=strength, max_new_tokens=15, seed=7, **call)
+        result = gen.generate(
+            "Once upon a time", strength=strength, max_new_tokens=20, seed=7, **call
+        )
         scores = torch.tensor([each.score for each in result.completions])
-        found = torch.tensor([text.count("e") for text in result.texts])
+        found = torch.tensor([text.count("o") for text in result.texts])
         mean, evidence = (scores.softmax(0) * found).sum(), scores.logsumexp(0)
-        print(f"strength={strength}: an e {mean:.2f} times, log evidence {evidence:.2f};")
+        print(f"strength={strength}: an o {mean:.2f} times, log evidence {evidence:.2f};")
         print(f"  the heaviest particle: {result.texts[0]!r}")

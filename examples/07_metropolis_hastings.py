@@ -7,12 +7,10 @@ Run it: python examples/07_metropolis_hastings.py [MODEL]
 import sys
 from collections.abc import Iterator
 from itertools import zip_longest
-from tempfile import TemporaryDirectory
 
 import torch
 
 from gpt2sdk import Generator, Session, Step, sample, strategy
-from gpt2sdk.testing import save_tiny_model
 
 
 @strategy(hold=None)
@@ -49,12 +47,11 @@ def look(session: Session, wish: str) -> tuple[list[list[int]], torch.Tensor]:
 
 
 if __name__ == "__main__":
-    with TemporaryDirectory() as folder:
-        if not sys.argv[1:]:
-            print("No MODEL was given: this tiny one has random weights, its text is noise.\n")
-            save_tiny_model(folder)
-        gen = Generator.from_pretrained(*sys.argv[1:] or [folder])
-    call = {"strategy": metropolis_hastings, "wish": "e", "strength": 3.0, "seed": 7}
-    for moves in (1, 10, 100):
-        result = gen.generate(["Once", "Twice"], moves=moves, max_new_tokens=15, **call)
-        print(f"After {moves} moves: {result.texts}")
+    gen = Generator.from_pretrained(*sys.argv[1:] or ["storyteller"])
+    prompts = ["Once upon a time", "The king"]
+    call = {"strategy": metropolis_hastings, "wish": "o", "strength": 3.0, "seed": 7}
+    for moves in (1, 10, 40):
+        result = gen.generate(prompts, moves=moves, max_new_tokens=15, **call)
+        print(f"After {moves} moves:")
+        for text in result.texts:
+            print(f"  an o {text.count('o')} times in {text!r}")

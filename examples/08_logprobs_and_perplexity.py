@@ -21,7 +21,7 @@ perplexity = math.exp(-sum(own.logprobs) / len(own.logprobs))
 print(f"Perplexity of the continuation, exp of the mean of -log p: {perplexity:.1f}")
 
 print("\nPerplexity of texts that are given:")
-for text in ("Once upon a time and then", "time a upon Once then and"):
+for text in ("Once upon a time and then", "then time and a upon Once"):
     score = gen.score(text)
     print(f"  {text!r}: {score.perplexity:.1f}, {score.bits_per_byte:.2f} bits per byte")
 

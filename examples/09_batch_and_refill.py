@@ -4,17 +4,12 @@ Run it: python examples/09_batch_and_refill.py [MODEL]
 """
 
 import sys
-from tempfile import TemporaryDirectory
 
 from gpt2sdk import Generator, each
-from gpt2sdk.testing import save_tiny_model
 
-with TemporaryDirectory() as folder:
-    if not sys.argv[1:]:
-        print("No MODEL was given: this tiny one has random weights, its text is noise.\n")
-        save_tiny_model(folder)
-    gen = Generator.from_pretrained(*sys.argv[1:] or [folder])
-prompts = [f"Once upon a time number {number}" for number in range(12)]
+gen = Generator.from_pretrained(*sys.argv[1:] or ["storyteller"])
+names = ("king", "queen", "wolf", "cat", "witch", "miller", "bear", "giant", "fox", "tailor")
+prompts = [f"The {name} said" for name in (*names, "prince", "maiden")]
 lengths = [5 + 7 * (number % 4) for number in range(12)]
 seeds = list(range(100, 112))
 result = gen.generate(prompts, max_new_tokens=lengths, seed=seeds, batch_size=4)
@@ -33,10 +28,10 @@ for place in (0, 11):
 
 print("\nA list of numbers, or each() of anything, gives every prompt its own value:")
 result = gen.generate(
-    ["Once", "Once", "Once"],
-    temperature=[0.2, 1.0, 3.0],
-    stop=each([None, ["\n"], None]),
-    max_new_tokens=[4, 12, 12],
+    ["Once upon a time", "Once upon a time", "Once upon a time"],
+    temperature=[0.2, 0.8, 3.0],
+    stop=each([None, ["."], None]),
+    max_new_tokens=[12, 40, 12],
     seed=7,
 )
 for completion in result.completions:

@@ -4,17 +4,14 @@ Run it: python examples/10_speculation.py [MODEL]
 """
 
 import sys
-from tempfile import TemporaryDirectory
 
 from gpt2sdk import Generator
-from gpt2sdk.testing import save_tiny_model
 
-with TemporaryDirectory() as folder:
-    if not sys.argv[1:]:
-        print("No MODEL was given: this tiny one has random weights, its text is noise.\n")
-        save_tiny_model(folder)
-    gen = Generator.from_pretrained(*sys.argv[1:] or [folder])
-LIST = "one: up, two: upon, three: up, four: upon, one: up, two: upon, three: up, four:"
+gen = Generator.from_pretrained(*sys.argv[1:] or ["storyteller"])
+PROMPT = "Once upon a time"
+RHYME = """'Who are you?' said the wolf. 'I am the king,' said the cat.
+'Who are you?' said the bear. 'I am the king,' said the cat.
+'Who are you?' said the"""
 
 
 def compare(title: str, prompt: str | list[str], **options: object) -> None:
@@ -30,7 +27,7 @@ def compare(title: str, prompt: str | list[str], **options: object) -> None:
     print(f"  the same text: {plain.texts == drafted.texts}")
 
 
-compare("Greedily written text soon repeats itself:", "Once upon a time", strategy="greedy")
-compare("Drawn, from a prompt that repeats itself:", LIST, temperature=0.2, seed=7)
-compare("Two rows, each at its own pace:", [LIST, "Once upon a time"], temperature=0.5, seed=7)
-compare("Text that never repeats costs little more:", "Once", temperature=2.0, seed=7)
+compare("Greedily, from a prompt that repeats itself:", RHYME, strategy="greedy")
+compare("Drawn, from the same prompt:", RHYME, temperature=0.2, seed=7)
+compare("Two rows, each at its own pace:", [RHYME, PROMPT], temperature=0.5, seed=7)
+compare("Text that never repeats costs little more:", PROMPT, temperature=2.0, seed=7)

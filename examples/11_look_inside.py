@@ -5,25 +5,19 @@ Run it: python examples/11_look_inside.py [MODEL]
 
 import sys
 from functools import partial
-from tempfile import TemporaryDirectory
 
 import torch
 
 from gpt2sdk import Generator
-from gpt2sdk.testing import save_tiny_model
 
-with TemporaryDirectory() as folder:
-    if not sys.argv[1:]:
-        print("No MODEL was given: this tiny one has random weights, its text is noise.\n")
-        save_tiny_model(folder)
-    gen = Generator.from_pretrained(*sys.argv[1:] or [folder])
+gen = Generator.from_pretrained(*sys.argv[1:] or ["storyteller"])
 PROMPT = "Once upon a time"
-plain = gen.generate(PROMPT, strategy="greedy", max_new_tokens=8)
+plain = gen.generate(PROMPT, strategy="greedy", max_new_tokens=12)
 print(f"Greedily: {plain.text!r}")
 
 print("\nWhat each part adds to the residual stream while it writes, as a mean length:")
 with gen.model.capture("h.*.attn", "h.*.mlp") as activations:
-    gen.generate(PROMPT, strategy="greedy", max_new_tokens=8)
+    gen.generate(PROMPT, strategy="greedy", max_new_tokens=12)
 for name, outputs in activations.items():
     lengths = torch.cat(outputs).norm(dim=-1)  # a tensor per model call, [fed tokens, width]
     print(f"  {name:9} {lengths.mean():6.2f} over {len(lengths)} tokens in {len(outputs)} calls")
@@ -31,17 +25,17 @@ for name, outputs in activations.items():
 print("\nWithout one of them:")
 for name in activations:
     with gen.model.patch(name, torch.zeros_like):
-        text = gen.generate(PROMPT, strategy="greedy", max_new_tokens=8).text
+        text = gen.generate(PROMPT, strategy="greedy", max_new_tokens=12).text
     print(f"  {name:9} {text!r}")
 
-print("\nPushed towards what sets one word apart from another:")
-words = gen.tokenizer.encode(" and")[0], gen.tokenizer.encode(" the")[0]
-towards = (gen.model.wte.weight[words[0]] - gen.model.wte.weight[words[1]]).detach()
+print("\nPushed towards what sets `she` apart from `he`:")
+she, he = gen.tokenizer.encode(" she")[0], gen.tokenizer.encode(" he")[0]
+towards = (gen.model.wte.weight[she] - gen.model.wte.weight[he]).detach()
 last = f"h.{gen.model.config.n_layer - 1}"
-for strength in (0.0, 0.5, 2.0):
+for strength in (0.0, 4.0, 8.0):
     with gen.model.patch(last, partial(torch.add, strength * towards)):
-        text = gen.generate(PROMPT, strategy="greedy", max_new_tokens=8).text
+        text = gen.generate(PROMPT, strategy="greedy", max_new_tokens=12).text
     print(f"  {strength}: {text!r}")
 
-again = gen.generate(PROMPT, strategy="greedy", max_new_tokens=8)
+again = gen.generate(PROMPT, strategy="greedy", max_new_tokens=12)
 print(f"\nAfterwards all is as it was: {again.text == plain.text}")

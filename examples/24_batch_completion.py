@@ -9,9 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gpt2sdk import Generator
-from gpt2sdk.testing import save_tiny_model
 
-OPENINGS = ("Once upon a time", "The king", "A cat and a hen", "In the end", "One day", "Far away")
+OPENINGS = ("Once upon a time", "The king", "A cat", "A poor woodcutter", "One day", "Far away")
 
 
 def complete(gen: Generator, prompts: Path, out: Path) -> None:
@@ -26,16 +25,15 @@ def complete(gen: Generator, prompts: Path, out: Path) -> None:
         [order["prompt"] for order in orders],
         max_new_tokens=[order.get("max_new_tokens", 40) for order in orders],
         batch_size=8,
+        temperature=0.8,
+        top_p=0.95,
         seed=7,
     )
     with out.open("w", encoding="utf-8") as file:
         for delta in stream:
             if (done := delta.completion) is not None:
-                record = {
-                    "id": orders[done.prompt_index].get("id", done.prompt_index),
-                    "text": done.text,
-                    "finish_reason": done.finish_reason,
-                }
+                name = orders[done.prompt_index].get("id", done.prompt_index)
+                record = {"id": name, "text": done.text, "finish_reason": done.finish_reason}
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
                 file.flush()
     usage = stream.result.usage
@@ -43,15 +41,12 @@ def complete(gen: Generator, prompts: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    model, *paths = sys.argv[1:] or [""]
+    model, *paths = sys.argv[1:] or ["storyteller"]
     with TemporaryDirectory() as name:
         folder = Path(name)
-        if not model:
-            print("No MODEL was given: this tiny one has random weights, its text is noise.\n")
-            save_tiny_model(folder / "tiny")
         given, out = map(Path, paths or (folder / "prompts.jsonl", folder / "out.jsonl"))
         if not paths:
-            orders = [{"prompt": text, "max_new_tokens": 5 + len(text)} for text in OPENINGS * 4]
+            orders = [{"prompt": text, "max_new_tokens": 10 + len(text)} for text in OPENINGS * 4]
             given.write_text("\n".join(map(json.dumps, orders)), encoding="utf-8")
-        complete(Generator.from_pretrained(model or folder / "tiny"), given, out)
+        complete(Generator.from_pretrained(model), given, out)
         print(*out.read_text(encoding="utf-8").splitlines()[:6], sep="\n")

@@ -48,7 +48,7 @@ def files():
 
 @pytest.fixture
 def playground(tmp_path, monkeypatch):
-    """Change to a new folder that holds nothing but a tiny model, named `gpt2`."""
+    """Change to a new folder that holds nothing but a tiny random model, named `gpt2`."""
     from gpt2sdk.testing import save_tiny_model
 
     save_tiny_model(tmp_path / "gpt2")
