@@ -11,6 +11,7 @@ from gpt2sdk.cli.generate import generate
 from gpt2sdk.cli.info import info
 from gpt2sdk.cli.options import options
 from gpt2sdk.cli.plugins import plugins
+from gpt2sdk.cli.quantize import quantize
 from gpt2sdk.cli.score import score
 
 
@@ -79,7 +80,18 @@ app.command(
 )(explain)
 app.command(epilog=_examples("options", "options top_p", "options --schema"))(options)
 app.command()(plugins)
-app.command()(info)
+app.command(
+    epilog=_examples(
+        "info gpt2",
+        "info gpt2-xl --quantization int4 --placement auto --memory 2GB",
+    )
+)(info)
+app.command(
+    epilog=_examples(
+        "quantize gpt2 gpt2-int8 --quantization int8",
+        "quantize gpt2-xl gpt2-xl-int4 --quantization int4 -o group_size=64",
+    )
+)(quantize)
 app.command(
     epilog=_examples(
         'score gpt2 "Once upon a time" --tokens',

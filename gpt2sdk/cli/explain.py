@@ -37,10 +37,10 @@ def explain(
     options = read_options(option, {}, registry)
     end_tokens: tuple[int, ...] = ()
     if model is not None:
-        from gpt2sdk.cli.model_files import find_model
+        from gpt2sdk.loading import Hub, open_model
 
-        files = find_model(model, registry, revision=revision, offline=offline)
-        end_tokens = files.config.eos_token_ids
+        hub = Hub(revision=revision, local_files_only=offline)
+        end_tokens = open_model(model, registry=registry, hub=hub).checkpoint.config.eos_token_ids
     explanation = explained(options, registry=registry, prompts=prompts, eos_token_ids=end_tokens)
     given = {spelled(name) for name in options}
     known = model is not None or "eos_token_id" in given

@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from gpt2sdk.cli.parameters import AsJson, Model, Offline, Options, PluginFiles, Revision
+from gpt2sdk.cli.parameters import (
+    AsJson,
+    Device,
+    Dtype,
+    Memory,
+    Model,
+    Offline,
+    Options,
+    PlacementName,
+    PluginFiles,
+    Quantization,
+    Revision,
+)
 
 
 def generate(  # noqa: PLR0913 - each is a flag
@@ -56,12 +68,11 @@ def generate(  # noqa: PLR0913 - each is a flag
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print the text and errors only.")
     ] = False,
-    dtype: Annotated[
-        str, typer.Option("--dtype", metavar="NAME", help="auto, float32, bfloat16, float16.")
-    ] = "auto",
-    device: Annotated[
-        str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda:0, …")
-    ] = "auto",
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    quantization: Quantization = None,
+    placement: PlacementName = None,
+    memory: Memory = None,
     revision: Revision = None,
     offline: Offline = False,
 ) -> None:
@@ -70,6 +81,7 @@ def generate(  # noqa: PLR0913 - each is a flag
     Several completions (--lines, -n) are printed one after another.
     """
     from gpt2sdk.cli.given_options import read_options
+    from gpt2sdk.cli.load_options import read_memory, read_placement
     from gpt2sdk.cli.plugin_files import read_plugins, registry_with
     from gpt2sdk.cli.prompts import read_prompts
     from gpt2sdk.cli.running import print_json, print_text
@@ -96,6 +108,9 @@ def generate(  # noqa: PLR0913 - each is a flag
         model,
         dtype=dtype,
         device=device,
+        quantization=quantization,
+        placement=read_placement(placement),
+        max_memory=read_memory(memory),
         revision=revision,
         local_files_only=offline,
         plugins=plugins,

@@ -41,7 +41,7 @@ def read_options(
         PluginConflictError: A name means components of several plugins.
     """
     options = {name: value for name, value in flags.items() if value is not None}
-    texts = _texts(written or (), list(options))
+    texts = take_apart(written or (), list(options))
     leads = {
         spelled(name): parse(text, Settings.model_fields[spelled(name)])
         for name, text in texts.items()
@@ -69,8 +69,16 @@ def parse(text: str, field: FieldInfo) -> object:
     return next(fitting, readings[0])
 
 
-def _texts(written: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
-    """Take names and values apart."""
+def take_apart(written: Sequence[str], taken: Sequence[str] = ()) -> dict[str, str]:
+    """Take names and values apart.
+
+    Args:
+        written: Each `name=value`.
+        taken: Names that were given otherwise.
+
+    Raises:
+        OptionError: One is not written like that, or is there twice.
+    """
     texts: dict[str, str] = {}
     names = set(taken)
     for one in written:

@@ -1,18 +1,40 @@
-"""`gpt2sdk info`: what a model is."""
+"""`gpt2sdk info`: what a model is, and what loading it would do."""
 
 from typing import Annotated
 
 import typer
 
-from gpt2sdk.cli.parameters import AsJson, Model, Offline, PluginFiles, Revision
+from gpt2sdk.cli.parameters import (
+    AsJson,
+    Device,
+    Dtype,
+    Memory,
+    Model,
+    Offline,
+    PlacementName,
+    PluginFiles,
+    Quantization,
+    QuantizerOptions,
+    Revision,
+)
 
 
-def info(
+def info(  # noqa: PLR0913 - each is a flag
     model: Model,
     *,
     shapes: Annotated[
         bool, typer.Option("--shapes", help="Follow the tensors' shapes through the model.")
     ] = False,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Say what loading would take; so do the flags that follow."),
+    ] = False,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    quantization: Quantization = None,
+    option: QuantizerOptions = None,
+    placement: PlacementName = None,
+    memory: Memory = None,
     plugin: PluginFiles = None,
     as_json: AsJson = False,
     revision: Revision = None,
@@ -20,26 +42,40 @@ def info(
 ) -> None:
     """Say what a model is, and what it takes of memory.
 
-    Only the headers of the weights are read.
+    Only the headers of the weights are read. With --quantization, --placement or --memory it says
+    what loading like that would do: which part gets which format, goes where, and why.
     """
     from dataclasses import asdict
 
+    from gpt2sdk.cli.load_options import read_memory, read_placement, read_quantizer
+    from gpt2sdk.cli.load_table import show_plan
     from gpt2sdk.cli.model_card import describe, show_card
-    from gpt2sdk.cli.model_files import find_model
     from gpt2sdk.cli.plugin_files import read_plugins, registry_with
     from gpt2sdk.cli.shape_walk import show_walk, walk
     from gpt2sdk.cli.terminal import show_json
-    from gpt2sdk.gpt2.checkpoint import open_checkpoint
+    from gpt2sdk.loading import Hub, LoadSettings, open_model, plan_load
 
     registry = registry_with(read_plugins(plugin))
-    files = find_model(model, registry, revision=revision, offline=offline)
-    checkpoint = open_checkpoint(files.source.path)
-    card = describe(files, checkpoint)
-    walked = walk(checkpoint.config) if shapes else []
+    hub = Hub(revision=revision, local_files_only=offline)
+    settings = LoadSettings(
+        dtype,
+        device,
+        read_quantizer(quantization, option, registry),
+        read_placement(placement),
+        read_memory(memory),
+    )
+    opened = open_model(model, registry=registry, hub=hub)
+    card = describe(opened)
+    wanted = plan or settings != LoadSettings()
+    planned = plan_load(model, settings, hub=hub, registry=registry) if wanted else None
+    walked = walk(opened.checkpoint.config) if shapes else []
     if as_json:
         rows = {"shapes": [asdict(row) for row in walked]} if shapes else {}
-        show_json(asdict(card) | rows)
+        steps = {"plan": planned.as_dict()} if planned else {}
+        show_json(asdict(card) | rows | steps)
         return
-    show_card(card, checkpoint.config)
+    show_card(card, opened.checkpoint.config)
+    if planned:
+        show_plan(planned)
     if shapes:
         show_walk(walked)

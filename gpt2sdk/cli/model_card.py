@@ -6,14 +6,10 @@ from math import prod
 
 from rich.filesize import decimal
 from rich.text import Text
-from tokenizers.decoders import ByteLevel
 
-from gpt2sdk.cli.model_files import ModelFiles
 from gpt2sdk.cli.tables import heading, show, table
 from gpt2sdk.config import GPT2Config
-from gpt2sdk.gpt2.checkpoint import Checkpoint
-from gpt2sdk.gpt2.tokenizer import Tokenizer
-from gpt2sdk.gpt2.tokenizer_files import read_tokenizer
+from gpt2sdk.loading import OpenedModel
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _CACHED_TOKENS = 1000
@@ -29,7 +25,7 @@ class ModelCard:
         path: The folder or weight file that was read.
         revision: The commit, for the hub.
         parameters: How many there are; a tied output head counts once.
-        stored_as: The type of the weights in the file.
+        stored_as: The type of the weights in the file, and how they are quantized.
         weight_bytes: What the weights take in memory, by type.
         cache_bytes_per_1000_tokens: What keys and values of 1,000 tokens take, by type.
         tokenizer: Its kind.
@@ -56,32 +52,32 @@ class ModelCard:
     config: Mapping[str, object]
 
 
-def describe(files: ModelFiles, checkpoint: Checkpoint) -> ModelCard:
+def describe(opened: OpenedModel) -> ModelCard:
     """Gather what a model's files say.
 
     Raises:
         TokenizerError: There is no tokenizer, or it cannot be read.
     """
+    checkpoint = opened.checkpoint
     config = checkpoint.config
     parameters = sum(prod(shape) for shape in checkpoint.shapes.values())
     cached = 2 * config.n_layer * config.n_embd * _CACHED_TOKENS
-    library = read_tokenizer(files.folder)
-    tokenizer = Tokenizer(library)
-    byte_level = "byte-level " if isinstance(library.library.decoder, ByteLevel) else ""
+    tokenizer = opened.tokenizer()
+    dtype = str(checkpoint.dtype).removeprefix("torch.")
     return ModelCard(
-        name=files.source.name,
-        source=files.source.kind,
-        path=str(files.source.path),
-        revision=files.source.revision,
+        name=opened.source.name,
+        source=opened.source.kind,
+        path=str(opened.source.path),
+        revision=opened.source.revision,
         parameters=parameters,
-        stored_as=str(checkpoint.dtype).removeprefix("torch."),
+        stored_as=f"{opened.quantizer.name} and {dtype}" if opened.quantizer else dtype,
         weight_bytes={dtype: parameters * size for dtype, size in _BYTES.items()},
         cache_bytes_per_1000_tokens={dtype: cached * size for dtype, size in _BYTES.items()},
-        tokenizer=byte_level + type(library.library.model).__name__,
+        tokenizer=tokenizer.kind,
         tokenizer_vocab_size=tokenizer.vocab_size,
         special_tokens=dict(tokenizer.special_tokens),
         end_tokens=config.eos_token_ids,
-        notes=checkpoint.notes,
+        notes=opened.notes,
         config=config.to_dict(),
     )
 

@@ -33,3 +33,36 @@ Revision = Annotated[
 Offline = Annotated[
     bool, typer.Option("--offline", help="Never go online; take what was fetched before.")
 ]
+Dtype = Annotated[
+    str, typer.Option("--dtype", metavar="NAME", help="auto, float32, bfloat16, float16.")
+]
+Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda:0, …")]
+Quantization = Annotated[
+    str | None,
+    typer.Option(
+        "--quantization",
+        metavar="NAME",
+        help="Fewer bits: int8, int4, bnb-nf4, …; auto takes the best that fits --memory.",
+    ),
+]
+PlacementName = Annotated[
+    str | None,
+    typer.Option(
+        "--placement",
+        metavar="NAME",
+        help="Several devices: auto, cpu-offload, disk-offload, …, or a device map's JSON file.",
+    ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option("--memory", metavar="SIZE", help="What may be used: 2GB, or cuda:0=2GB,cpu=8GiB."),
+]
+QuantizerOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        "-o",
+        metavar="NAME=VALUE",
+        help="A setting of the quantizer; again for more.",
+    ),
+]

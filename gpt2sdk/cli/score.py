@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from gpt2sdk.cli.parameters import AsJson, Model, Offline, PluginFiles, Revision
+from gpt2sdk.cli.parameters import (
+    AsJson,
+    Device,
+    Dtype,
+    Memory,
+    Model,
+    Offline,
+    PlacementName,
+    PluginFiles,
+    Quantization,
+    Revision,
+)
 
 
 def score(  # noqa: PLR0913 - each is a flag
@@ -35,12 +46,11 @@ def score(  # noqa: PLR0913 - each is a flag
     ] = False,
     plugin: PluginFiles = None,
     as_json: AsJson = False,
-    dtype: Annotated[
-        str, typer.Option("--dtype", metavar="NAME", help="auto, float32, bfloat16, float16.")
-    ] = "auto",
-    device: Annotated[
-        str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda:0, …")
-    ] = "auto",
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    quantization: Quantization = None,
+    placement: PlacementName = None,
+    memory: Memory = None,
     revision: Revision = None,
     offline: Offline = False,
 ) -> None:
@@ -48,6 +58,7 @@ def score(  # noqa: PLR0913 - each is a flag
 
     Less is likelier. A text longer than the window is read in windows that overlap.
     """
+    from gpt2sdk.cli.load_options import read_memory, read_placement
     from gpt2sdk.cli.plugin_files import read_plugins
     from gpt2sdk.cli.score_report import read_texts, report, show_report
     from gpt2sdk.cli.terminal import remark, show_json
@@ -58,6 +69,9 @@ def score(  # noqa: PLR0913 - each is a flag
         model,
         dtype=dtype,
         device=device,
+        quantization=quantization,
+        placement=read_placement(placement),
+        max_memory=read_memory(memory),
         revision=revision,
         local_files_only=offline,
         plugins=read_plugins(plugin),

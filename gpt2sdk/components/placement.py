@@ -87,7 +87,8 @@ class Residency(ABC):
         Args:
             name: The part's.
             module: Its module, in its stored form: on its device if it stays there, else on the
-                CPU. Its tensors may be exchanged; the module stays the same object.
+                CPU. The `data` of its parameters and buffers may be exchanged; they and the module
+                stay the same objects.
         """
 
     @abstractmethod

@@ -1,7 +1,7 @@
 """Weights in fewer bits: what becomes of each matrix, decided before a byte of it is read."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Self
 
@@ -42,7 +42,7 @@ class QuantizedMatrix:
         nbytes: Bytes it takes while the model runs, whichever form it then has; no bias.
         stored: The tensors it has in a checkpoint, by what is appended to the parameter's name:
             the empty string for the numbers themselves, `.scale` and the like for what belongs to
-            them.
+            them. `../SCB` stands beside the parameter: `c_attn.SCB` with `c_attn.weight`.
         workspace: Most bytes that are needed besides, while it is made from slabs.
         note: What a reader of a plan should know; empty for nothing.
     """
@@ -58,7 +58,9 @@ class Quantized(nn.Module):
     """A module that holds a quantized matrix. All it holds are buffers, so it moves and copies.
 
     It works as it is. `pack` may exchange the buffers for a form that kernels read faster, never
-    keep both; `unpack` restores them bit for bit, as does whatever moves, copies or saves.
+    keep both; `unpack` restores them bit for bit, as does whatever moves, copies, loads or saves
+    the module: this class sees to that. Packing exchanges buffers for others or for `None`, so
+    that a runner notices when it was undone.
     """
 
     @property
@@ -82,12 +84,36 @@ class Quantized(nn.Module):
     def unpack(self) -> None:
         """Take the form that is stored."""
 
+    @override
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+        self.unpack()
+        module: nn.Module = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return module
+
+    @override
+    def _save_to_state_dict(
+        self, destination: MutableMapping[str, Tensor], prefix: str, keep_vars: bool
+    ) -> None:
+        self.unpack()
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+
+    @override
+    def _load_from_state_dict(self, *arguments: object) -> None:
+        self.unpack()
+        super()._load_from_state_dict(*arguments)
+
+    @override
+    def __getstate__(self) -> dict[str, object]:
+        self.unpack()
+        return self.__dict__.copy()
+
 
 class QuantizedLinear(Quantized):
     """`x Wᵀ + b` with a quantized W. The bias stays as it is."""
 
     in_features: int
     out_features: int
+    bias: Tensor | None
 
     @override
     @abstractmethod

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 
@@ -13,12 +14,26 @@ class TensorInfo:
     """What is known of a tensor before it is read.
 
     Attributes:
-        shape: As it lies in the file.
+        shape: As it lies in the file; of what is only expected, −1 stands for any length.
         dtype: Its type's torch name, such as "float32".
     """
 
     shape: tuple[int, ...]
     dtype: str
+
+    def admits(self, found: "TensorInfo") -> bool:
+        """Whether a tensor that was found is what this one says.
+
+        >>> TensorInfo((-1,), "uint8").admits(TensorInfo((5,), "uint8"))
+        True
+        """
+        return (
+            self.dtype == found.dtype
+            and len(self.shape) == len(found.shape)
+            and all(
+                length in (-1, other) for length, other in zip(self.shape, found.shape, strict=True)
+            )
+        )
 
 
 class TensorSource(ABC):
@@ -43,3 +58,12 @@ class TensorSource(ABC):
         Raises:
             CheckpointError: If the file cannot be read.
         """
+
+    def read(self, name: str) -> Tensor:
+        """Return a whole tensor, on the CPU, in the file's type; it may be mapped from the file.
+
+        Raises:
+            CheckpointError: If the file cannot be read.
+        """
+        slabs = [slab.clone() for slab in self.slabs(name)]
+        return slabs[0] if len(slabs) == 1 else torch.cat(slabs)

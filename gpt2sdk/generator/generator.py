@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self, overload
@@ -12,8 +12,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from gpt2sdk.components.causal_lm import CausalLM
+from gpt2sdk.components.placement import Placement
+from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.components.records import Result, Score
-from gpt2sdk.components.weights import ModelSource
 from gpt2sdk.errors import OptionError
 from gpt2sdk.generator.call import Call
 from gpt2sdk.generator.explanation import Explanation, explain
@@ -25,7 +26,7 @@ from gpt2sdk.gpt2.detokenizer import Detokenizer
 from gpt2sdk.gpt2.export import save_pretrained
 from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.gpt2.tokenizer import Tokenizer
-from gpt2sdk.loading import load
+from gpt2sdk.loading import Hub, LoadSettings, MaxMemory, load, tight_memory
 from gpt2sdk.plugins.registry import Registry, default_registry
 from gpt2sdk.streaming import TextDecoder
 
@@ -41,6 +42,7 @@ class Generator:
         eos_token_ids: The tokens that end a row where a call does not say otherwise.
         registry: The components that calls can name.
         notes: What was decided or noticed while the model was loaded, one line each.
+        quantizer: What holds the model's matrices in fewer bits; `None` for nothing.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Generator:
         eos_token_ids: Sequence[int] | None = None,
         registry: Registry | None = None,
         notes: Sequence[str] = (),
+        quantizer: Quantizer | None = None,
     ) -> None:
         """Put a model and its tokenizer to work.
 
@@ -62,6 +65,7 @@ class Generator:
             eos_token_ids: The tokens that end a row; the tokenizer's own by default.
             registry: The components that calls can name; all installed ones by default.
             notes: What was noticed while the model was loaded.
+            quantizer: What holds the model's matrices in fewer bits, if anything does.
 
         Raises:
             OptionError: The tokenizer is of another kind, and there is no decoder.
@@ -72,6 +76,7 @@ class Generator:
         self.eos_token_ids = frozenset(own if eos_token_ids is None else eos_token_ids)
         self.registry = registry or default_registry()
         self.notes = tuple(notes)
+        self.quantizer = quantizer
         self._decoder = decoder or _decoder_of(tokenizer)
 
     @classmethod
@@ -81,6 +86,9 @@ class Generator:
         *,
         dtype: torch.dtype | str = "auto",
         device: torch.device | str = "auto",
+        quantization: str | Quantizer | None = None,
+        placement: str | Mapping[str, object] | Placement | None = None,
+        max_memory: MaxMemory | int | str | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
         cache_dir: str | Path | None = None,
@@ -94,6 +102,14 @@ class Generator:
                 id; looked for in this order.
             dtype: A torch dtype or its name; "auto" is the checkpoint's own.
             device: Such as "cpu" or "cuda:1"; "auto" is the GPU if there is one.
+            quantization: What holds the matrices in fewer bits: a `Quantizer`, or the name of an
+                installed one, such as "int8". "auto" takes the best quality that fits
+                `max_memory`, or what is free.
+            placement: What distributes the model over devices: a `Placement`, the name of an
+                installed one, such as "cpu-offload", or a device map:
+                `{"wte": 0, "h.0": "cpu", …}`.
+            max_memory: What each device may hold: `{0: "2GB", "cpu": "8GiB"}`, or one size for
+                the device the model runs on. A number is bytes; GB are 10^9 of them, GiB 2^30.
             revision: The hub's branch, tag or commit.
             token: The hub's access token, for private models.
             cache_dir: Where downloads are kept.
@@ -103,32 +119,23 @@ class Generator:
         Raises:
             CheckpointError: The model is not found, or its files do not fit together.
             TokenizerError: There is no tokenizer, or it is another model's.
-            OptionError: `dtype` or `device` is none.
+            OptionError: `dtype` or `device` is none, or there is no such quantizer or placement.
+            PlacementError: The devices' memory does not suffice; the message says what would fit.
         """
         registry = Registry(plugins) if plugins else default_registry()
-        sources = [
-            source
-            for offer in registry.offers(ModelSource)
-            if isinstance(source := offer.component(), ModelSource)
-        ]
-        loaded = load(
-            name,
-            dtype=dtype,
-            device=device,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            sources=sources,
-        )
+        settings = LoadSettings(dtype, device, quantization, placement, max_memory)
+        hub = Hub(revision, token, cache_dir, local_files_only)
+        loaded = load(name, settings, hub=hub, registry=registry)
         registry.host.notify("gpt2sdk_model_loaded", loaded.model)
-        loaded.model.prepare()
+        with tight_memory():
+            loaded.model.prepare()
         return cls(
             loaded.model,
             loaded.tokenizer,
             eos_token_ids=loaded.config.eos_token_ids,
             registry=registry,
             notes=loaded.notes,
+            quantizer=loaded.quantizer,
         )
 
     def generate(
@@ -259,6 +266,8 @@ class Generator:
     def save_pretrained(self, folder: str | Path) -> None:
         """Write model and tokenizer as a folder in the Hugging Face layout; whole or not at all.
 
+        Quantized matrices are written as they are.
+
         Raises:
             OptionError: The model is not a GPT-2.
             CheckpointError: The folder cannot be written.
@@ -267,7 +276,9 @@ class Generator:
             message = f"only GPT-2 models can be saved, this is {type(self.model).__name__}"
             raise OptionError(message, name="model")
         tokenizer = self.tokenizer if isinstance(self.tokenizer, Tokenizer) else None
-        save_pretrained(self.model, self.model.config, tokenizer, folder)
+        save_pretrained(
+            self.model, self.model.config, tokenizer, folder, quantizer=self.quantizer
+        )
 
     def _call(
         self,

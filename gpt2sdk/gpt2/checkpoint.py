@@ -6,16 +6,25 @@ quantizes it needs neither the whole tensor nor a second copy.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from gpt2sdk.components.tensor_source import TensorSource
+from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import CheckpointError, PlacementError
-from gpt2sdk.gpt2.layout import EMBEDDING, HEAD, Layout, Place, find_layout, parameter_shapes
+from gpt2sdk.gpt2.allocator import tight_memory
+from gpt2sdk.gpt2.layout import (
+    ANCHOR,
+    EMBEDDING,
+    HEAD,
+    Layout,
+    Place,
+    find_layout,
+    parameter_shapes,
+)
 from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.gpt2.tensors import open_tensors
 
@@ -38,9 +47,22 @@ class Checkpoint:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The weights' type: what the config says, else what the embedding is stored in."""
-        stored = self.source.infos[self.layout.places[EMBEDDING].key].dtype
-        dtype = getattr(torch, self.config.dtype or stored)
+        """The weights' type: what the config says, else what the embedding is stored in.
+
+        For a quantized embedding, that of the positions is asked.
+        """
+        stored = self.stored_dtype(EMBEDDING if EMBEDDING in self.layout.places else ANCHOR)
+        name = self.config.dtype
+        return getattr(torch, name) if name else stored
+
+    def stored_dtype(self, name: str) -> torch.dtype:
+        """Return the type in which the file has a plain parameter.
+
+        Raises:
+            CheckpointError: If torch has no such type.
+        """
+        stored = self.source.infos[self.layout.places[name].key].dtype
+        dtype = getattr(torch, stored, None)
         if not isinstance(dtype, torch.dtype):
             raise CheckpointError(f"{self.source.path}: {stored} is no type of numbers")
         return dtype
@@ -75,6 +97,15 @@ class Checkpoint:
             start += len(slab)
         return whole
 
+    def read_quantized(self, name: str) -> Mapping[str, Tensor]:
+        """Return the tensors of a quantized parameter by suffix; they may be mapped from the file.
+
+        Raises:
+            CheckpointError: If the file cannot be read.
+        """
+        keys = self.layout.quantized[name]
+        return {suffix: self.source.read(key) for suffix, key in keys.items()}
+
     def _allocate(self, name: str, device: torch.device, dtype: torch.dtype) -> Tensor:
         shapes = self.shapes
         try:
@@ -103,18 +134,27 @@ def open_checkpoint(path: str | Path, config: GPT2Config | None = None) -> Check
     return fit_checkpoint(open_tensors(path), config or GPT2Config.from_folder(folder))
 
 
-def fit_checkpoint(source: TensorSource, config: GPT2Config) -> Checkpoint:
+def fit_checkpoint(
+    source: TensorSource,
+    config: GPT2Config,
+    quantized: Mapping[str, Mapping[str, TensorInfo]] | None = None,
+) -> Checkpoint:
     """Check that the tensors of any source fit a config, and follow them in what is tied.
+
+    Args:
+        source: The tensors.
+        config: The sizes.
+        quantized: What is to be found in place of quantized parameters: their tensors by suffix.
 
     Raises:
         CheckpointError: If keys don't fit the config.
     """
-    layout = find_layout(source, config)
+    layout = find_layout(source, config, quantized)
     notes = [f"{len(layout.dropped)} keys that are no weights were left out"] * bool(layout.dropped)
     if config.tie_word_embeddings and layout.head is not None:
         if _same(source, layout.places[EMBEDDING], layout.head):
             places = {name: place for name, place in layout.places.items() if name != HEAD}
-            layout = Layout(places, None, layout.dropped)
+            layout = replace(layout, places=places, head=None)
         else:
             config = config.model_copy(update={"tie_word_embeddings": False})
             notes.append("the output head differs from the embedding, so they are not tied")
@@ -128,14 +168,33 @@ def load_model(checkpoint: Checkpoint, *, device: torch.device, dtype: torch.dty
         CheckpointError: If a file cannot be read.
         PlacementError: If the device's memory does not suffice.
     """
+    model = empty_model(checkpoint.config, dtype)
+    with tight_memory():
+        for name in checkpoint.shapes:
+            fill(model, checkpoint, name, device=device, dtype=dtype)
+    return model
+
+
+def empty_model(config: GPT2Config, dtype: torch.dtype) -> GPT2:
+    """Build a model without weights, in evaluation mode, for weights of this type."""
     name = str(dtype).removeprefix("torch.")
     with torch.device("meta"):
-        model = GPT2(checkpoint.config.model_copy(update={"dtype": name}))
-    weights = {
-        name: checkpoint.read(name, device=device, dtype=dtype) for name in checkpoint.shapes
-    }
-    model.load_state_dict(weights, strict=True, assign=True)
+        model = GPT2(config.model_copy(update={"dtype": name}))
     return model.requires_grad_(requires_grad=False).eval()
+
+
+def fill(
+    model: GPT2, checkpoint: Checkpoint, name: str, *, device: torch.device, dtype: torch.dtype
+) -> None:
+    """Give a model without weights one of its parameters.
+
+    Raises:
+        CheckpointError: If the file cannot be read.
+        PlacementError: If the device's memory does not suffice.
+    """
+    module, _, leaf = name.rpartition(".")
+    value = checkpoint.read(name, device=device, dtype=dtype)
+    setattr(model.get_submodule(module), leaf, nn.Parameter(value, requires_grad=False))
 
 
 def _place_slabs(source: TensorSource, place: Place) -> Iterator[Tensor]:

@@ -2,29 +2,32 @@
 
 import fnmatch
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
-from gpt2sdk.components.tensor_source import TensorInfo
+from gpt2sdk.components.placement import Residency
+from gpt2sdk.components.quantizer import Quantized, QuantizedLinear, Quantizer
 from gpt2sdk.config import CONFIG_FILE, GENERATION_CONFIG_FILE, GPT2Config
 from gpt2sdk.errors import CheckpointError, OptionError, listing
 from gpt2sdk.gpt2.folder import replaced_folder
-from gpt2sdk.gpt2.layout import HEAD, MATRICES, parameter_shapes
-from gpt2sdk.gpt2.tensors import slab_bounds, tensor_info
+from gpt2sdk.gpt2.layout import HEAD, MATRICES, parameter_shapes, stored_name
+from gpt2sdk.gpt2.matrices import parameters_by_part, part_of
+from gpt2sdk.gpt2.model import GPT2
+from gpt2sdk.gpt2.shards import Bundle, is_writable, write_shards
+from gpt2sdk.gpt2.tensors import tensor_info
 from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.gpt2.tokenizer_files import TOKENIZER_FILES
 
-# The name of each type in a safetensors header, and the bytes of a number.
-_DTYPES = {
-    "float64": ("F64", 8),
-    "float32": ("F32", 4),
-    "float16": ("F16", 2),
-    "bfloat16": ("BF16", 2),
-}
+QUANTIZATION_CONFIG = "quantization_config"
+"""The key of `config.json` that says how weights are quantized."""
+
+MAX_SHARD_SIZE = 5 * 10**9
+"""Most bytes of one weight file, unless another number is asked for."""
+
 # Weights of every kind: those of another kind left beside the new ones would be a second model.
 _OWNED = (
     CONFIG_FILE,
@@ -38,64 +41,80 @@ _OWNED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """One parameter as it is written.
-
-    Attributes:
-        key: Its name in the file.
-        module: What holds it.
-        name: Its name there.
-        info: Its shape in the file, and its type.
-        transposed: Whether the file has it turned over.
-    """
-
-    key: str
-    module: nn.Module
-    name: str
-    info: TensorInfo
-    transposed: bool
-
-    @property
-    def itemsize(self) -> int:
-        return _DTYPES[self.info.dtype][1]
-
-    @property
-    def nbytes(self) -> int:
-        return torch.Size(self.info.shape).numel() * self.itemsize
-
-    def slabs(self) -> Iterator[Tensor]:
-        # A module may hold its weights in another form; its state has them plain, one module at a
-        # time.
-        tensor = self.module.state_dict()[self.name]
-        turned = tensor.T if self.transposed else tensor
-        for start, end in slab_bounds(self.info, dim=0):
-            yield turned[start:end].detach().cpu().contiguous()
-
-
 def save_pretrained(
     model: nn.Module,
     config: GPT2Config,
     tokenizer: Tokenizer | None,
     folder: str | Path,
     *,
-    max_shard_size: int = 5 * 10**9,
+    quantizer: Quantizer | None = None,
+    max_shard_size: int = MAX_SHARD_SIZE,
 ) -> None:
     """Write a model's folder: config, weights and tokenizer; as a whole or not at all.
 
     Files of an older checkpoint in the folder are replaced, whatever else is there is kept. The
-    weights are written slab by slab: no second copy of the model is made.
+    weights are written slab by slab: no second copy of the model is made. Quantized matrices are
+    written as they are.
 
     Args:
         model: A module with GPT-2's parameters.
         config: Its sizes; the dtype is taken from the weights.
         tokenizer: Its tokenizer; `None` writes none.
         folder: Where to; made if need be.
+        quantizer: What made its quantized matrices, if it has any.
         max_shard_size: Most bytes of one weight file; more become several, with an index.
 
     Raises:
         CheckpointError: If the parameters don't fit the config, or writing fails; the folder is
             then as it was.
+        OptionError: If `max_shard_size` is not positive, or the model is quantized and `quantizer`
+            is missing.
+    """
+    quantized = any(isinstance(module, Quantized) for module in model.modules())
+    if quantized and quantizer is None:
+        raise OptionError(
+            "the model is quantized: pass quantizer=, what made its matrices", name="quantizer"
+        )
+    bundles = list(_bundles(model, config))
+    dtype = next(
+        info.dtype
+        for one in bundles
+        for key, info in one.infos.items()
+        if key.endswith("wpe.weight")
+    )
+    write_folder(
+        folder,
+        config.model_copy(update={"dtype": dtype}),
+        tokenizer,
+        bundles,
+        quantizer=quantizer if quantized else None,
+        max_shard_size=max_shard_size,
+    )
+
+
+def write_folder(
+    folder: str | Path,
+    config: GPT2Config,
+    tokenizer: Tokenizer | None,
+    bundles: Sequence[Bundle],
+    *,
+    quantizer: Quantizer | None = None,
+    max_shard_size: int = MAX_SHARD_SIZE,
+    watch: Callable[[int], None] = lambda _nbytes: None,
+) -> None:
+    """Write a model's folder from weights that are made as they are written.
+
+    Args:
+        folder: Where to; made if need be.
+        config: The model's sizes.
+        tokenizer: Its tokenizer; `None` writes none.
+        bundles: The weights, under their names in the file.
+        quantizer: What made the quantized ones.
+        max_shard_size: Most bytes of one weight file.
+        watch: Is told how many bytes were written, bundle by bundle.
+
+    Raises:
+        CheckpointError: If writing fails; the folder is then as it was.
         OptionError: If `max_shard_size` is not positive.
     """
     if max_shard_size < 1:
@@ -105,99 +124,125 @@ def save_pretrained(
             value=max_shard_size,
             expected="1 or more",
         )
-    stored = _stored(model, config)
-    config = config.model_copy(update={"dtype": stored[0].info.dtype})
+    values = config.to_dict()
+    values.pop(QUANTIZATION_CONFIG, None)
+    if quantizer is not None:
+        values[QUANTIZATION_CONFIG] = dict(quantizer.config())
     with replaced_folder(folder, owned=_is_owned) as new:
-        _write_json(new / CONFIG_FILE, config.to_dict())
+        _write_json(new / CONFIG_FILE, values)
         _write_json(new / GENERATION_CONFIG_FILE, config.generation_dict())
         if tokenizer is not None:
             tokenizer.save(new)
-        _write_shards(new, _shards(stored, max_shard_size))
+        write_shards(new, bundles, most=max_shard_size, watch=watch)
+
+
+def file_key(name: str) -> str:
+    """Return a tensor's name in the Hugging Face layout.
+
+    >>> file_key("wte.weight.scale"), file_key("lm_head.weight.scale")
+    ('transformer.wte.weight.scale', 'lm_head.weight.scale')
+    """
+    return name if part_of(name) == part_of(HEAD) else f"transformer.{name}"
+
+
+def file_orientation(name: str, tensor: Tensor) -> Tensor:
+    """Return a plain parameter as the original orients it: matrices `[in, out]`."""
+    return tensor.T if name.endswith(MATRICES) else tensor
 
 
 def _is_owned(name: str) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in _OWNED)
 
 
-def _stored(model: nn.Module, config: GPT2Config) -> list[_Stored]:
-    """List the parameters as the original names and orients them, a tied head once."""
-    parameters = dict(model.named_parameters())
+def _bundles(model: nn.Module, config: GPT2Config) -> Iterator[Bundle]:
+    """Yield the parameters as the original names and orients them, a tied head once.
+
+    They are bundled one by one, but a part that comes and goes as a whole.
+    """
+    wrong = []
     shapes = parameter_shapes(config)
-    wrong = [
-        name
-        for name, shape in shapes.items()
-        if name not in parameters
-        or tuple(parameters[name].shape) != shape
-        or tensor_info(parameters[name]).dtype not in _DTYPES
-    ]
+    for names in _groups(model, config):
+        with _present(model, names[0]):
+            tensors = {key: each for name in names for key, each in _tensors(model, name).items()}
+            infos = {key: tensor_info(tensor) for key, tensor in tensors.items()}
+            misfits = [name for name in names if not _fits(model, name, shapes[name])]
+        unknown = not all(map(is_writable, infos.values()))
+        wrong += names if unknown else misfits
+        yield Bundle(infos, partial(_make, model, names))
     if wrong:
         raise CheckpointError(
             f"the model's parameters do not fit the config: {listing(wrong)}", missing=wrong
         )
-    return [_stored_one(model, name, parameters[name]) for name in shapes]
 
 
-def _stored_one(model: nn.Module, name: str, parameter: Tensor) -> _Stored:
-    module, _, leaf = name.rpartition(".")
-    transposed = name.endswith(MATRICES)
-    info = tensor_info(parameter.T if transposed else parameter)
-    key = name if name == HEAD else f"transformer.{name}"
-    return _Stored(key, model.get_submodule(module), leaf, info, transposed)
+def _groups(model: nn.Module, config: GPT2Config) -> Iterator[list[str]]:
+    for part, names in parameters_by_part(config).items():
+        if _passing(model, part):
+            yield names
+        else:
+            yield from ([name] for name in names)
 
 
-def _shards(stored: Sequence[_Stored], most: int) -> list[list[_Stored]]:
-    shards: list[list[_Stored]] = [[]]
-    size = 0
-    for one in stored:
-        if shards[-1] and size + one.nbytes > most:
-            shards.append([])
-            size = 0
-        shards[-1].append(one)
-        size += one.nbytes
-    return shards
+def _make(model: nn.Module, names: Sequence[str]) -> Mapping[str, Tensor]:
+    with _present(model, names[0]) as stays:
+        tensors = {key: each for name in names for key, each in _tensors(model, name).items()}
+        if stays:
+            return tensors
+        return {key: each.detach().to("cpu", copy=True) for key, each in tensors.items()}
 
 
-def _write_shards(folder: Path, shards: Sequence[Sequence[_Stored]]) -> None:
-    if len(shards) == 1:
-        _write_safetensors(folder / "model.safetensors", shards[0])
+@contextmanager
+def _present(model: nn.Module, name: str) -> Iterator[bool]:
+    """Make sure that a parameter's part is there, and say whether it stays."""
+    part = part_of(name)
+    residency = _passing(model, part)
+    if residency is None:
+        yield True
         return
-    weight_map: dict[str, object] = {}
-    for number, shard in enumerate(shards, start=1):
-        name = f"model-{number:05}-of-{len(shards):05}.safetensors"
-        _write_safetensors(folder / name, shard)
-        weight_map |= dict.fromkeys((one.key for one in shard), name)
-    total = sum(one.nbytes for shard in shards for one in shard)
-    _write_json(
-        folder / "model.safetensors.index.json",
-        {"metadata": {"total_size": total}, "weight_map": weight_map},
-    )
+    residency.acquire(part)
+    try:
+        yield False
+    finally:
+        residency.release(part)
 
 
-def _write_safetensors(file: Path, stored: Sequence[_Stored]) -> None:
-    """Write tensors one after another.
+def _passing(model: nn.Module, part: str) -> Residency | None:
+    """Return what brings a part and takes it away again; `None` if it stays."""
+    residency = model.residency if isinstance(model, GPT2) else None
+    return None if residency is None or residency.permanent(part) else residency
 
-    The library's own writer wants all of them in memory at once, in the orientation of the file:
-    a second copy of the model. The format is a length, a JSON header and the bytes.
-    """
-    # Wider types first, so that every tensor starts at a multiple of its element size.
-    stored = sorted(stored, key=lambda one: -one.itemsize)
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    start = 0
-    for one in stored:
-        offsets: list[object] = [start, start + one.nbytes]
-        start += one.nbytes
-        header[one.key] = {
-            "dtype": _DTYPES[one.info.dtype][0],
-            "shape": list(one.info.shape),
-            "data_offsets": offsets,
-        }
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with file.open("wb") as opened:
-        opened.write(len(text).to_bytes(8, "little") + text)
-        for one in stored:
-            for slab in one.slabs():
-                opened.write(slab.view(torch.uint8).numpy().data)
+
+def _holder(model: nn.Module, name: str) -> tuple[nn.Module | None, str]:
+    """Return the module that has a parameter, and its name there; `None` if there is none."""
+    path, _, leaf = name.rpartition(".")
+    try:
+        return model.get_submodule(path), leaf
+    except AttributeError:
+        return None, leaf
+
+
+def _fits(model: nn.Module, name: str, shape: tuple[int, ...]) -> bool:
+    module, leaf = _holder(model, name)
+    if isinstance(module, Quantized):
+        bias = module.bias if isinstance(module, QuantizedLinear) else None
+        return leaf == "weight" or (bias is not None and tuple(bias.shape) == shape)
+    parameters = dict(module.named_parameters(recurse=False)) if module else {}
+    return leaf in parameters and tuple(parameters[leaf].shape) == shape
+
+
+def _tensors(model: nn.Module, name: str) -> dict[str, Tensor]:
+    """Return what the file has of a parameter, by key; nothing if the model lacks it."""
+    module, leaf = _holder(model, name)
+    if isinstance(module, Quantized):
+        if leaf == "weight":
+            stored = module.stored().items()
+            return {file_key(stored_name(name, suffix)): tensor for suffix, tensor in stored}
+        bias = module.bias if isinstance(module, QuantizedLinear) else None
+        return {} if bias is None else {file_key(name): bias}
+    # A module may hold its weights in another form; its state has them plain, one module at a
+    # time.
+    state = module.state_dict() if module else {}
+    return {file_key(name): file_orientation(name, state[leaf])} if leaf in state else {}
 
 
 def _write_json(file: Path, values: Mapping[str, object]) -> None:

@@ -143,6 +143,7 @@ class Feed:
         self._past = pasts[0] if pasts else 0
         self.tokens, self.positions, self._rows = self._place(ids, pasts, like.device)
         self.kept = _kept(counts, keep, like.device)
+        self._copies: dict[tuple[int, torch.device, torch.dtype], Tensor] = {}
         dtype = cache_dtype(like)
         for part in self.groups:
             _add_mask(part, pasts, dtype, like.device)
@@ -163,13 +164,13 @@ class Feed:
             mixed = self._attend_evenly(buffer, parts, heads)
         else:
             new = parts.narrow(1, heads.count, 2 * heads.count)
-            buffer.view(-1, heads.size)[self._rows.to(buffer.device)] = new
-            mixed = torch.cat([_attend(part, buffer, parts, heads) for part in self.groups])
+            buffer.view(-1, heads.size)[self._on(self._rows, buffer.device)] = new
+            mixed = torch.cat([self._attend(part, buffer, parts, heads) for part in self.groups])
         return mixed.to(qkv.dtype)
 
     def take(self, x: Float[Tensor, "fed embed"]) -> Float[Tensor, "kept embed"]:
         """Return the scored positions, in new memory or the same."""
-        return x if self.kept is None else x.index_select(0, self.kept.to(x.device))
+        return x if self.kept is None else x.index_select(0, self._on(self.kept, x.device))
 
     def finish(self) -> None:
         """Let the cache count what was written."""
@@ -201,38 +202,51 @@ class Feed:
         new = fed.narrow(1, heads.count, 2 * heads.count)
         held = _slots(buffer, part)
         held.narrow(2, self._past, part.new).copy_(new)
-        return _mix(part, fed, new if part.fresh else held.narrow(2, 0, part.total), heads)
+        return self._mix(part, fed, new if part.fresh else held.narrow(2, 0, part.total), heads)
 
+    def _attend(
+        self, part: Group, buffer: Tensor, parts: Tensor, heads: Heads
+    ) -> Float[Tensor, "of embed"]:
+        """Let a group attend to its slots."""
+        parts = parts.narrow(0, part.start, part.stop - part.start)
+        if part.padded is not None:
+            parts = parts.index_select(0, self._on(part.padded, parts.device))
+        fed = parts.view(part.span, part.new, *parts.shape[1:]).transpose(1, 2)
+        if part.fresh:
+            held = fed.narrow(1, heads.count, 2 * heads.count)
+        else:
+            held = _slots(buffer, part).narrow(2, 0, part.total)
+        rows = self._mix(part, fed, held, heads)
+        if part.unpadded is None:
+            return rows
+        return rows.index_select(0, self._on(part.unpadded, rows.device))
 
-def _attend(part: Group, buffer: Tensor, parts: Tensor, heads: Heads) -> Float[Tensor, "of embed"]:
-    """Let a group attend to its slots."""
-    parts = parts.narrow(0, part.start, part.stop - part.start)
-    if part.padded is not None:
-        parts = parts.index_select(0, part.padded.to(parts.device))
-    fed = parts.view(part.span, part.new, *parts.shape[1:]).transpose(1, 2)
-    if part.fresh:
-        held = fed.narrow(1, heads.count, 2 * heads.count)
-    else:
-        held = _slots(buffer, part).narrow(2, 0, part.total)
-    rows = _mix(part, fed, held, heads)
-    return rows if part.unpadded is None else rows.index_select(0, part.unpadded.to(rows.device))
+    def _mix(
+        self,
+        part: Group,
+        fed: Float[Tensor, "span parts new size"],
+        held: Float[Tensor, "span pairs total size"],
+        heads: Heads,
+    ) -> Float[Tensor, "places embed"]:
+        count = heads.count
+        query, key, value = (
+            fed.narrow(1, 0, count),
+            held.narrow(1, 0, count),
+            held.narrow(1, count, count),
+        )
+        mask = None if part.mask is None else self._on(part.mask, query.device, query.dtype)
+        mixed = mix(query, key, value, heads, mask=mask, causal=part.fresh)
+        return mixed.transpose(1, 2).reshape(part.span * part.new, -1)
 
-
-def _mix(
-    part: Group,
-    fed: Float[Tensor, "span parts new size"],
-    held: Float[Tensor, "span pairs total size"],
-    heads: Heads,
-) -> Float[Tensor, "places embed"]:
-    count = heads.count
-    query, key, value = (
-        fed.narrow(1, 0, count),
-        held.narrow(1, 0, count),
-        held.narrow(1, count, count),
-    )
-    mask = None if part.mask is None else part.mask.to(query)
-    mixed = mix(query, key, value, heads, mask=mask, causal=part.fresh)
-    return mixed.transpose(1, 2).reshape(part.span * part.new, -1)
+    def _on(self, tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+        """Return an index or mask on a device and in a type; copied once for all its layers."""
+        dtype = tensor.dtype if dtype is None else dtype
+        if tensor.device == device and tensor.dtype == dtype:
+            return tensor
+        key = id(tensor), device, dtype
+        if key not in self._copies:
+            self._copies[key] = tensor.to(device, dtype)
+        return self._copies[key]
 
 
 def _slots(buffer: Tensor, part: Group) -> Float[Tensor, "span pairs places size"]:

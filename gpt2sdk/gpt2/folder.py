@@ -1,5 +1,6 @@
 """Replacing a folder as a whole: readers see the old one or the new one, never a mixture."""
 
+import glob
 import os
 import secrets
 import shutil
@@ -10,6 +11,9 @@ from pathlib import Path
 
 from gpt2sdk.errors import CheckpointError
 
+if sys.platform != "win32":
+    import fcntl
+
 
 @contextmanager
 def replaced_folder(folder: str | Path, owned: Callable[[str], bool]) -> Iterator[Path]:
@@ -18,6 +22,10 @@ def replaced_folder(folder: str | Path, owned: Callable[[str], bool]) -> Iterato
     What is written is on the disk before the exchange. If anything fails, the old folder is as it
     was and nothing is left beside it. The exchange is two renames: a crash of the machine between
     them leaves both folders whole under hidden names.
+
+    A process that is killed leaves what it had written under a hidden name, `.folder.*.new`. The
+    next one that replaces the same folder removes it, where the system has file locks: each writer
+    holds one on its folder for as long as it lives.
 
     Args:
         folder: The folder to make or to replace; parents are made.
@@ -29,11 +37,13 @@ def replaced_folder(folder: str | Path, owned: Callable[[str], bool]) -> Iterato
     """
     target = Path(os.path.realpath(folder))
     token = secrets.token_hex(4)
+    lock: int | None = None
     new, old = (target.with_name(f".{target.name}.{token}.{kind}") for kind in ("new", "old"))
     try:
         if target.exists() and not target.is_dir():
             raise CheckpointError(f"{folder}: expected a folder, found a file", path=folder)
-        new.mkdir(parents=True)
+        _remove_abandoned(target)
+        lock = _make_locked(new)
         yield new
         _keep_others(target, new, owned)
         _flush(new)
@@ -44,9 +54,50 @@ def replaced_folder(folder: str | Path, owned: Callable[[str], bool]) -> Iterato
         ) from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
+        _unlock(lock)
         # Still there only once it has been replaced.
         if target.exists():
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _make_locked(new: Path) -> int | None:
+    """Make a folder, and hold a lock on it before it has the name that others look for."""
+    making = new.with_suffix(".making")
+    making.mkdir(parents=True)
+    lock = _lock(making)
+    try:
+        making.rename(new)
+    except OSError:
+        _unlock(lock)
+        making.rmdir()
+        raise
+    return lock
+
+
+def _lock(folder: Path) -> int | None:
+    """Lock a folder until the handle is closed or the process ends; `None` if that cannot be."""
+    if sys.platform == "win32":
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _unlock(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove what killed processes left of this folder: what nobody holds a lock on."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.new"):
+        if (lock := _lock(left)) is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            _unlock(lock)
 
 
 def _keep_others(target: Path, new: Path, owned: Callable[[str], bool]) -> None:

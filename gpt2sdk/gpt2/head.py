@@ -6,7 +6,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
+from gpt2sdk.components.quantizer import QuantizedTable
 from gpt2sdk.gpt2.linear import Packed, pack
+
+_ROWS_AT_ONCE = 1024
 
 
 class Embedding(nn.Embedding):
@@ -32,7 +35,7 @@ class TiedHead(nn.Module):
 
     @override
     def forward(
-        self, x: Float[Tensor, "*places embed"], embedding: Embedding
+        self, x: Float[Tensor, "*places embed"], embedding: Embedding | QuantizedTable
     ) -> Float[Tensor, "*places vocab"]:
         return embedding.attend(x)
 
@@ -60,8 +63,7 @@ class PackedHead:
         with torch.inference_mode(mode=False), torch.no_grad():
             plain, mean = weight.detach(), None
             if weight.dtype == torch.bfloat16:
-                mean = plain.float().mean(dim=0)
-                plain = (plain.float() - mean).to(weight.dtype)
+                mean, plain = _centred(plain)
             packed = pack(plain)
         return None if packed is None else cls(weight, packed, mean)
 
@@ -76,6 +78,20 @@ class PackedHead:
         if self._mean is None:
             return logits
         return torch.add(logits, torch.mv(x.float(), self._mean)[:, None])
+
+
+def _centred(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean row in float32, and the rows less it; no float32 copy of all is made."""
+    starts = range(0, len(weight), _ROWS_AT_ONCE)
+    total = torch.zeros(weight.shape[1])
+    for start in starts:
+        total += weight[start : start + _ROWS_AT_ONCE].float().sum(dim=0)
+    mean = total / len(weight)
+    centred = torch.empty_like(weight)
+    for start in starts:
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        centred[rows] = weight[rows].float() - mean
+    return mean, centred
 
 
 def _state(weight: Tensor) -> tuple[int, int]:

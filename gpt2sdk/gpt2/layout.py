@@ -6,8 +6,8 @@ square and speaks for all four.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
 from gpt2sdk.config import GPT2Config
@@ -19,7 +19,9 @@ HEAD = "lm_head.weight"
 MATRICES = GPT2.stored_transposed
 """The ends of the names of what the original layout stores `[in, out]`."""
 
-_ANCHOR = "wpe.weight"
+ANCHOR = "wpe.weight"
+"""A parameter that every GPT-2 has, and that nobody quantizes."""
+
 _HEAD_NAMES = ("lm_head.weight", "lm_head.decoder.weight")
 _OLD_NAMES = {"gamma": "weight", "beta": "bias"}
 # Causal masks that old versions saved as buffers, and heads beside the language model's.
@@ -52,11 +54,13 @@ class Layout:
         places: The place of each parameter, by its name here.
         head: The place of a separate output head; `None` where there is none.
         dropped: Keys that are no weights of this model.
+        quantized: The keys of each quantized parameter, by suffix; these have no place.
     """
 
     places: Mapping[str, Place]
     head: Place | None
     dropped: tuple[str, ...]
+    quantized: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def parameter_shapes(config: GPT2Config) -> dict[str, Shape]:
@@ -89,12 +93,28 @@ def parameter_shapes(config: GPT2Config) -> dict[str, Shape]:
     return shapes
 
 
-def find_layout(source: TensorSource, config: GPT2Config) -> Layout:
+def stored_name(name: str, suffix: str) -> str:
+    """Return where a tensor of a quantized parameter lies.
+
+    >>> stored_name("h.0.attn.c_attn.weight", ".scale"), stored_name("lm_head.weight", "../SCB")
+    ('h.0.attn.c_attn.weight.scale', 'lm_head.SCB')
+    """
+    if suffix.startswith("../"):
+        return f"{name.rpartition('.')[0]}.{suffix.removeprefix('../')}"
+    return name + suffix
+
+
+def find_layout(
+    source: TensorSource,
+    config: GPT2Config,
+    quantized: Mapping[str, Mapping[str, TensorInfo]] | None = None,
+) -> Layout:
     """Find each parameter of a model in a checkpoint.
 
     Args:
         source: The checkpoint's tensors; only names, shapes and types are looked at.
         config: The sizes the parameters must have.
+        quantized: What is to be found in place of quantized parameters, by suffix.
 
     Raises:
         CheckpointError: If keys are missing, unexpected or of the wrong shape or type. All of them
@@ -102,15 +122,15 @@ def find_layout(source: TensorSource, config: GPT2Config) -> Layout:
     """
     infos = source.infos
     keys, dropped = _own_names(source)
-    expected = parameter_shapes(config)
-    if config.tie_word_embeddings:
-        if EMBEDDING not in keys and HEAD in keys:
-            keys[EMBEDDING] = keys.pop(HEAD)
-        elif HEAD in keys:
-            expected[HEAD] = expected[EMBEDDING]
-    missing = [name for name in expected if name not in keys]
-    unexpected = [key for name, key in keys.items() if name not in expected]
-    transposed = _stored_in_out(keys, infos)
+    wanted = {
+        name: {suffix: (stored_name(name, suffix), info) for suffix, info in stored.items()}
+        for name, stored in (quantized or {}).items()
+    }
+    packed = {own: info for stored in wanted.values() for own, info in stored.values()}
+    expected = _expected(keys, config, wanted)
+    missing = [name for name in (*expected, *packed) if name not in keys]
+    unexpected = [key for name, key in keys.items() if name not in expected | packed]
+    transposed = _stored_in_out(keys, infos, wanted)
     places = {
         name: Place(keys[name], transposed and name.endswith(MATRICES))
         for name in expected
@@ -121,10 +141,32 @@ def find_layout(source: TensorSource, config: GPT2Config) -> Layout:
         for name, place in places.items()
         for problem in _mismatches(place, infos[place.key], expected[name])
     ]
+    mismatched += [
+        f"{keys[name]}: expected {_described(info)}, found {_described(infos[keys[name]])}"
+        for name, info in packed.items()
+        if name in keys and not info.admits(infos[keys[name]])
+    ]
     if missing or unexpected or mismatched:
         hints = list(_hints(keys, infos, config, transposed=transposed))
         raise _misfit(source, missing, unexpected, mismatched, hints)
-    return Layout(places, places.get(HEAD), dropped)
+    found = {
+        name: {suffix: keys[own] for suffix, (own, _) in stored.items()}
+        for name, stored in wanted.items()
+    }
+    return Layout(places, places.get(HEAD), dropped, found)
+
+
+def _expected(
+    keys: dict[str, str], config: GPT2Config, quantized: Collection[str]
+) -> dict[str, Shape]:
+    """Return the plain parameters that must be there; a tied head may be there under its name."""
+    expected = parameter_shapes(config)
+    if config.tie_word_embeddings and EMBEDDING not in quantized:
+        if EMBEDDING not in keys and HEAD in keys:
+            keys[EMBEDDING] = keys.pop(HEAD)
+        elif HEAD in keys:
+            expected[HEAD] = expected[EMBEDDING]
+    return {name: shape for name, shape in expected.items() if name not in quantized}
 
 
 def _own_names(source: TensorSource) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -150,7 +192,7 @@ def _own_names(source: TensorSource) -> tuple[dict[str, str], tuple[str, ...]]:
 def _prefix(source: TensorSource) -> str:
     """Find what stands before every name: "", "transformer.", "module.transformer." or another."""
     prefixes = sorted(
-        key.removesuffix(_ANCHOR) for key in source.infos if f".{key}".endswith(f".{_ANCHOR}")
+        key.removesuffix(ANCHOR) for key in source.infos if f".{key}".endswith(f".{ANCHOR}")
     )
     if len(prefixes) > 1:
         raise CheckpointError(
@@ -177,11 +219,23 @@ def _own_name(key: str, prefix: str) -> str:
     return name
 
 
-def _stored_in_out(keys: Mapping[str, str], infos: Mapping[str, TensorInfo]) -> bool:
-    """Whether matrices lie `[in, out]`, as `c_attn` tells: it has three outputs per input."""
-    key = keys.get("h.0.attn.c_attn.weight")
-    shape = infos[key].shape if key else ()
-    return len(shape) != 2 or shape[0] != 3 * shape[1]
+def _stored_in_out(
+    keys: Mapping[str, str], infos: Mapping[str, TensorInfo], quantized: Collection[str]
+) -> bool:
+    """Whether plain matrices lie `[in, out]`.
+
+    `c_attn` tells: it has three outputs per input. Where every one is quantized, the matrices
+    beside them are as in the released files.
+    """
+    for name, key in keys.items():
+        if name.endswith("attn.c_attn.weight") and name not in quantized:
+            shape = infos[key].shape
+            return len(shape) != 2 or shape[0] != 3 * shape[1]
+    return True
+
+
+def _described(info: TensorInfo) -> str:
+    return f"{info.dtype} of shape {list(info.shape)}"
 
 
 def _mismatches(place: Place, info: TensorInfo, expected: Shape) -> Iterator[str]:
@@ -204,16 +258,16 @@ def _hints(
     if layers and len(layers) != config.n_layer:
         yield f"the weights have n_layer={len(layers)}, the config says {config.n_layer}"
     inner = 1 if transposed else 0
-    for field, name, dim in (
-        ("n_embd", _ANCHOR, 1),
-        ("n_positions", _ANCHOR, 0),
+    for size, name, dim in (
+        ("n_embd", ANCHOR, 1),
+        ("n_positions", ANCHOR, 0),
         ("vocab_size", EMBEDDING, 0),
         ("inner_size", "h.0.mlp.c_fc.weight", inner),
     ):
         info = infos[keys[name]] if name in keys else None
-        wanted = getattr(config, field)
+        wanted = getattr(config, size)
         if info and len(info.shape) == 2 and info.shape[dim] != wanted:
-            yield f"the weights have {field}={info.shape[dim]}, the config says {wanted}"
+            yield f"the weights have {size}={info.shape[dim]}, the config says {wanted}"
     if not config.tie_word_embeddings and HEAD not in keys:
         yield f"the config says tie_word_embeddings=false, but there is no {HEAD}"
     if any("crossattention" in key for key in infos):

@@ -65,15 +65,24 @@ def pack(
         `None` where nothing is gained (a GPU, a small matrix), this build of torch or this CPU
         lacks the kernels, or products differ.
     """
-    smallest = _SMALLEST.get(weight.dtype)
-    if smallest is None or weight.numel() < smallest or weight.device.type != "cpu":
+    if not may_pack(weight.numel(), weight.dtype, weight.device):
         return None
-    reorder = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None)
-    if reorder is None or not _has_kernels(weight.dtype):
-        return None
+    reorder = torch.ops.mkldnn._reorder_linear_weight  # noqa: SLF001 - torch has no other name
     with torch.inference_mode(mode=False), torch.no_grad():
         packed = Packed(reorder(weight.detach().contiguous()), bias)
         return packed if _agrees(packed, weight.detach()) else None
+
+
+def may_pack(numbers: int, dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether `pack` tries to copy a matrix of so many numbers."""
+    smallest = _SMALLEST.get(dtype)
+    return (
+        smallest is not None
+        and numbers >= smallest
+        and device.type == "cpu"
+        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+        and _has_kernels(dtype)
+    )
 
 
 class Linear(nn.Linear):

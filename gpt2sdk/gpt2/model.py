@@ -5,7 +5,7 @@ Learners". Names of modules and parameters are those of the original checkpoint.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import ClassVar, Self, cast
 
 import torch
@@ -15,9 +15,12 @@ from torch.utils.checkpoint import checkpoint
 from typing_extensions import override
 
 from gpt2sdk.components.causal_lm import KeyValueCache, Scores
+from gpt2sdk.components.placement import Residency
+from gpt2sdk.components.quantizer import Quantized, QuantizedTable
 from gpt2sdk.config import GPT2Config
-from gpt2sdk.errors import ContextOverflowError, OptionError
-from gpt2sdk.gpt2.attention import CausalAttention
+from gpt2sdk.errors import OptionError, PlacementError
+from gpt2sdk.gpt2.attention import Attend, CausalAttention
+from gpt2sdk.gpt2.batch import checked
 from gpt2sdk.gpt2.block import Block
 from gpt2sdk.gpt2.cache import Cache
 from gpt2sdk.gpt2.capture import Activations, capturing, patching
@@ -25,7 +28,8 @@ from gpt2sdk.gpt2.feed import Feed
 from gpt2sdk.gpt2.head import Embedding, TiedHead
 from gpt2sdk.gpt2.initialization import initialize
 from gpt2sdk.gpt2.linear import Linear
-from gpt2sdk.gpt2.output import IGNORED_LABEL, GPT2Output, next_token_loss
+from gpt2sdk.gpt2.output import GPT2Output, next_token_loss
+from gpt2sdk.gpt2.route import Parts, Route
 from gpt2sdk.gpt2.runner import Runner, can_run
 
 
@@ -72,7 +76,7 @@ class GPT2(nn.Module):
         super().__init__()
         self.config = config
         self.gradient_checkpointing = False
-        self.wte = Embedding(config.vocab_size, config.n_embd)
+        self.wte: Embedding | QuantizedTable = Embedding(config.vocab_size, config.n_embd)
         self.wpe = Embedding(config.n_positions, config.n_embd)
         self.drop = nn.Dropout(config.embd_pdrop)
         self.h = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
@@ -84,6 +88,7 @@ class GPT2(nn.Module):
         )
         self._runner: Runner | None = None
         self._prepared = False
+        self._route: Route | None = None
         if self.device.type != "meta":
             initialize(self, config, seed)
 
@@ -104,8 +109,26 @@ class GPT2(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where tokens are wanted and logits come out."""
-        return self.ln_f.weight.device
+        """Where tokens are wanted and logits come out: where the head computes."""
+        return self._route.device(self._route.head) if self._route else self.ln_f.weight.device
+
+    @property
+    def residency(self) -> Residency | None:
+        """What brings the parts to where they compute; `None` if all are on `device`."""
+        return self._route.residency if self._route else None
+
+    def set_residency(self, residency: Residency | None) -> None:
+        """Let a residency bring the parts from now on, or none.
+
+        Such a model has no gradients where parts come and go, and is neither moved nor copied.
+
+        Args:
+            residency: What took all of this model's parts over; `None` once they are all on one
+                device again.
+        """
+        self.unpack()
+        tied = isinstance(self.lm_head, TiedHead)
+        self._route = Route(residency, self.layers, tied=tied) if residency else None
 
     @override
     def forward(
@@ -132,24 +155,27 @@ class GPT2(nn.Module):
             OptionError: If a token id is out of range; looked for on CPUs only, since a GPU would
                 have to be waited for.
             ContextOverflowError: If there are more positions than the context window has.
+            PlacementError: If parts come and go while the model is trained.
         """
-        tokens, labels = self._checked(tokens, labels, lengths)
+        tokens, labels = checked(tokens, labels, lengths, self.config)
         attend = CausalAttention(keep_maps=attentions)
         streams = []
-        x = self.drop(
-            self.wte(tokens) + self.wpe(torch.arange(tokens.shape[1], device=tokens.device))
-        )
-        for block in self.h:
-            streams.append(x)
-            x = self._run(block, x, attend)
-        x = self.ln_f(x)
-        logits = self._head(x)
+        parts = Parts.of(self, self._route)
+        with self._route.gradients(training=self.training) if self._route else nullcontext():
+            x = self.drop(
+                parts.wte(tokens) + parts.wpe(torch.arange(tokens.shape[1], device=tokens.device))
+            )
+            for block in parts.blocks:
+                streams.append(x)
+                x = self._run(block, x, attend)
+            x = parts.ln_f(x)
+            logits = parts.head(x)
         logits = logits if logits.dtype == torch.float64 else logits.float()
         return GPT2Output(
             logits,
             None if labels is None else next_token_loss(logits, labels),
-            (*streams, x) if hidden_states else None,
-            tuple(attend.maps) if attentions else None,
+            tuple(each.to(logits.device) for each in (*streams, x)) if hidden_states else None,
+            tuple(each.to(logits.device) for each in attend.maps) if attentions else None,
         )
 
     def make_cache(self, slots: int) -> Cache:
@@ -192,8 +218,14 @@ class GPT2(nn.Module):
             raise OptionError("cache: expected one that this model's make_cache returned")
         for layer in hidden_states:
             if not 0 <= layer <= self.layers:
-                raise _bad("hidden_states", layer, f"layers from 0 to {self.layers}")
-        feed = Feed(cache, tokens, keep, vocab_size=self.vocab_size, like=self.ln_f.weight)
+                what = f"layers from 0 to {self.layers}"
+                raise OptionError(
+                    f"hidden_states {layer}: expected {what}",
+                    name="hidden_states",
+                    value=layer,
+                    expected=what,
+                )
+        feed = Feed(cache, tokens, keep, vocab_size=self.vocab_size, like=self._like())
         if len(feed):
             logits, streams = (self._ready() or self._walk)(feed, hidden_states)
             feed.finish()
@@ -217,14 +249,14 @@ class GPT2(nn.Module):
         """
         self.eval()
         self._prepared = can_run(self)
-        self._runner = Runner(self) if self._prepared else None
+        self._runner = Runner(self, self._route) if self._prepared else None
         return dict(self._runner.kernels) if self._runner else {}
 
     def unpack(self) -> None:
         """Hold all matrices in their plain form again."""
         self._runner = None
         for module in self.modules():
-            if isinstance(module, Linear):
+            if isinstance(module, Linear | Quantized):
                 module.unpack()
 
     def capture(self, *patterns: str, inputs: bool = False) -> AbstractContextManager[Activations]:
@@ -288,8 +320,22 @@ class GPT2(nn.Module):
         return super().named_parameters(prefix, recurse, remove_duplicate)
 
     @override
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+        self._check_unplaced("moved or converted")
+        self._route = None
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call,no-any-return]
+
+    @override
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_runner": None}
+        self._check_unplaced("copied or pickled")
+        return {**self.__dict__, "_runner": None, "_route": None}
+
+    def _check_unplaced(self, what: str) -> None:
+        if self._route is not None and not (self._route.settled and self._route.uniform):
+            raise PlacementError(
+                f"a model that was placed part by part cannot be {what}: load it again, with "
+                "another placement or none"
+            )
 
     def _ready(self) -> Runner | None:
         """Return the runner, if modules need not be called."""
@@ -306,49 +352,30 @@ class GPT2(nn.Module):
     ) -> tuple[Float[Tensor, "positions vocab"], dict[int, Float[Tensor, "positions embed"]]]:
         """Do what a runner does, module by module."""
         streams = {}
+        parts = Parts.of(self, self._route)
         with torch.no_grad(), _evaluating(self):
-            x = self.drop(self.wte(feed.tokens) + self.wpe(feed.positions))
-            for layer, block in enumerate(self.h):
+            x = self.drop(parts.wte(feed.tokens) + parts.wpe(feed.positions))
+            for layer, block in enumerate(parts.blocks):
                 if layer in wanted:
                     streams[layer] = feed.take(x)
                 x = block(x, feed)
             x = feed.take(x)
             if self.layers in wanted:
                 streams[self.layers] = x
-            return self._head(self.ln_f(x)).float(), streams
+            logits = parts.head(parts.ln_f(x)).float()
+            return logits, {layer: x.to(logits.device) for layer, x in streams.items()}
 
-    def _run(self, block: nn.Module, x: Tensor, attend: CausalAttention) -> Tensor:
+    def _run(
+        self, block: Callable[[Tensor, Attend], Tensor], x: Tensor, attend: CausalAttention
+    ) -> Tensor:
         if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
             return cast("Tensor", checkpoint(block, x, attend, use_reentrant=False))
-        return cast("Tensor", block(x, attend))
+        return block(x, attend)
 
-    def _head(self, x: Tensor) -> Tensor:
-        tied = isinstance(self.lm_head, TiedHead)
-        return cast("Tensor", self.lm_head(x, self.wte) if tied else self.lm_head(x))
-
-    def _checked(
-        self, tokens: Tensor, labels: Tensor | None, lengths: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Check a batch, and blank its padding."""
-        time = tokens.shape[1]
-        if time > self.context_length:
-            raise ContextOverflowError(
-                f"sequences of {time} tokens, but the context window is {self.context_length}: "
-                "cut them into windows",
-                prompt_tokens=time,
-                limit=self.context_length,
-            )
-        if lengths is not None:
-            padding = torch.arange(time, device=tokens.device) >= lengths[:, None].to(tokens.device)
-            tokens = tokens.masked_fill(padding, 0)
-            labels = None if labels is None else labels.masked_fill(padding, IGNORED_LABEL)
-        if tokens.device.type == "cpu" and tokens.numel():
-            low, high = map(int, torch.aminmax(tokens))
-            if low < 0 or high >= self.vocab_size:
-                raise _bad(
-                    "token", low if low < 0 else high, f"ids from 0 to {self.vocab_size - 1}"
-                )
-        return tokens, labels
+    def _like(self) -> Tensor:
+        """Return a tensor of the device and type in which blocks compute."""
+        weight = self.ln_f.weight
+        return weight if self._route is None else weight.new_empty(0, device=self._route.first)
 
 
 @contextmanager
@@ -362,9 +389,3 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-
-
-def _bad(name: str, value: int, expected: str) -> OptionError:
-    return OptionError(
-        f"{name} {value}: expected {expected}", name=name, value=value, expected=expected
-    )

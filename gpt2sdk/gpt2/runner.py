@@ -5,7 +5,7 @@ looking up parameters, activations as passes of their own. The modules remain wh
 runner knows when they were hooked, replaced or written to, and is then not used.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -18,16 +18,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import TypeIs
 
+from gpt2sdk.components.quantizer import Quantized, QuantizedLinear, QuantizedTable
 from gpt2sdk.gpt2.activations import Activation
 from gpt2sdk.gpt2.attention import Heads
 from gpt2sdk.gpt2.block import Attention, Block, FeedForward
 from gpt2sdk.gpt2.feed import Feed
 from gpt2sdk.gpt2.head import Embedding, PackedHead, TiedHead
 from gpt2sdk.gpt2.linear import Linear
+from gpt2sdk.gpt2.route import Route
 
 Kernel = Callable[[Tensor], Tensor]
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
+_END = object()
 _PACKED = attrgetter("packed")
 _VALUES: Callable[[Mapping[str, object]], Iterable[object]] = methodcaller("values")
 
@@ -54,6 +57,15 @@ class BlockKernels:
     up: Kernel
     down: Kernel
 
+    def __call__(self, x: Tensor, feed: Feed, layer: int, last: int) -> Tensor:
+        """Add to the residual stream; from the last layer, of the scored positions only."""
+        mixed = feed(layer, self.qkv(self.norm_1(x)), self.heads)
+        if layer == last:
+            # From here on, no position needs another one.
+            x, mixed = feed.take(x), feed.take(mixed)
+        x.add_(self.out(mixed))
+        return x.add_(self.down(self.up(self.norm_2(x))))
+
 
 @final
 class Runner:
@@ -61,23 +73,37 @@ class Runner:
 
     Attributes:
         kernels: How each matrix is computed, by its name: `onednn`, with the activation that is
-            fused into it; `torch` for a plain product; `module` where another module stands.
+            fused into it; `torch` for a plain product; what a quantized one says of itself;
+            `module` where another module stands.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        """Pack what can be packed of a model that `can_run`."""
+    def __init__(self, model: nn.Module, route: Route | None = None) -> None:
+        """Pack what can be packed of a model that `can_run`.
+
+        Args:
+            model: The model.
+            route: What leads to its parts; those that come and go are not packed.
+        """
         self.kernels: dict[str, str] = {}
+        self._route = route
         self._linears: list[Linear] = []
         self._packed_head: PackedHead | None = None
-        table = model.get_submodule("wte")
-        self._wte, self._wpe = _lookup(table), _lookup(model.get_submodule("wpe"))
-        self._blocks = [
+        table, head = model.get_submodule("wte"), model.get_submodule("lm_head")
+        norm = _norm(model.get_submodule("ln_f"))
+        blocks = [
             self._block(f"h.{layer}", block)
             for layer, block in enumerate(model.get_submodule("h").children())
             if isinstance(block, Block)
         ]
-        self._norm = _norm(model.get_submodule("ln_f"))
-        self._head = self._scores(model.get_submodule("lm_head"), table)
+        scores = self._scores(head, table)
+        wte, wpe = self._lookup("wte", table), self._lookup("wpe", model.get_submodule("wpe"))
+        self._wte, self._wpe, self._norm, self._head = wte, wpe, norm, scores
+        self._blocks: Sequence[Callable[[Tensor, Feed, int, int], Tensor]] = blocks
+        if route is not None:
+            self._wte, self._wpe = route.lookup("wte", wte), route.lookup("wpe", wpe)
+            self._blocks = [route.through(f"h.{layer}", each) for layer, each in enumerate(blocks)]
+            self._norm = route.through("ln_f", norm)
+            self._head = route.through(route.head, scores)
         self._watch = Watch(model)
 
     @property
@@ -104,7 +130,9 @@ class Runner:
         # Not in inference mode, so that whoever gets them may write to them.
         with torch.no_grad():
             logits = self._head(self._norm(x)).float()
-            return logits, {layer: stream.clone() for layer, stream in streams.items()}
+            return logits, {
+                layer: stream.to(logits.device, copy=True) for layer, stream in streams.items()
+            }
 
     def _stream(self, feed: Feed, wanted: Collection[int]) -> tuple[Tensor, dict[int, Tensor]]:
         streams = {}
@@ -113,12 +141,7 @@ class Runner:
         for layer, block in enumerate(self._blocks):
             if layer in wanted:
                 streams[layer] = feed.take(x).clone()
-            mixed = feed(layer, block.qkv(block.norm_1(x)), block.heads)
-            if layer == last:
-                # From here on, no position needs another one.
-                x, mixed = feed.take(x), feed.take(mixed)
-            x.add_(block.out(mixed))
-            x.add_(block.down(block.up(block.norm_2(x))))
+            x = block(x, feed, layer, last)
         if len(self._blocks) in wanted:
             streams[len(self._blocks)] = x
         return x, streams
@@ -128,40 +151,69 @@ class Runner:
         return BlockKernels(
             attention.heads,
             _norm(block.ln_1),
-            self._product(f"{name}.attn.c_attn", attention.c_attn),
-            self._product(f"{name}.attn.c_proj", attention.c_proj),
+            self._product(name, "attn.c_attn", attention.c_attn),
+            self._product(name, "attn.c_proj", attention.c_proj),
             _norm(block.ln_2),
-            self._product(f"{name}.mlp.c_fc", inner.c_fc, inner.act),
-            self._product(f"{name}.mlp.c_proj", inner.c_proj),
+            self._product(name, "mlp.c_fc", inner.c_fc, inner.act),
+            self._product(name, "mlp.c_proj", inner.c_proj),
         )
 
-    def _product(self, name: str, linear: nn.Module, after: nn.Module | None = None) -> Kernel:
-        """Return a matrix's product, and what follows it."""
+    def _product(
+        self, part: str, name: str, linear: nn.Module, after: nn.Module | None = None
+    ) -> Kernel:
+        """Return the product of a part's matrix, and what follows it."""
         kernel: Kernel = linear
-        self.kernels[name] = "module"
+        self.kernels[f"{part}.{name}"] = "module"
         if _is(linear, Linear):
-            linear.pack()
+            if self._stays(part):
+                linear.pack()
             if linear.packed is not None:
                 self._linears.append(linear)
                 post = after.fused if _is(after, Activation) else None
-                self.kernels[name] = f"onednn+{post[0]}" if post else "onednn"
+                self.kernels[f"{part}.{name}"] = f"onednn+{post[0]}" if post else "onednn"
                 kernel = linear.packed.followed_by(post) if post else linear.packed
                 after = None if post else after
             else:
-                self.kernels[name] = "torch"
+                self.kernels[f"{part}.{name}"] = "torch"
+                # The parameter itself: where its part comes and goes, its data does.
                 kernel = partial(functional.linear, weight=linear.weight, bias=linear.bias)
+        elif isinstance(linear, QuantizedLinear):
+            self.kernels[f"{part}.{name}"] = self._packed(part, linear)
+            kernel = linear.forward
         return kernel if after is None else _chain(kernel, after)
 
     def _scores(self, head: nn.Module, table: nn.Module) -> Kernel:
         """Return what makes logits."""
         tied = _is(head, TiedHead)
-        owner = table if tied else head
+        owner, part = (table, "wte") if tied else (head, "lm_head")
         self.kernels["lm_head"] = "module"
+        if tied and isinstance(table, QuantizedTable):
+            self.kernels["lm_head"] = self._packed(part, table)
+            return table.attend
+        if isinstance(owner, QuantizedLinear):
+            self.kernels["lm_head"] = self._packed(part, owner)
+            return owner.forward
         if not (_is(owner, Embedding) or (_is(owner, Linear) and owner.bias is None)):
             return partial(head, embedding=table) if tied else head
-        self._packed_head = PackedHead.pack(owner.weight)
+        self._packed_head = PackedHead.pack(owner.weight) if self._stays(part) else None
         self.kernels["lm_head"] = "torch" if self._packed_head is None else "onednn"
         return self._packed_head or partial(functional.linear, weight=owner.weight)
+
+    def _lookup(self, part: str, table: nn.Module) -> Kernel:
+        """Return what finds rows of a table."""
+        if isinstance(table, QuantizedTable):
+            self._packed(part, table)
+            return table.forward
+        return partial(torch.embedding, table.weight) if _is(table, Embedding) else table
+
+    def _packed(self, part: str, module: Quantized) -> str:
+        """Pack a quantized matrix if its part stays, and say how it is computed."""
+        if self._stays(part):
+            module.pack()
+        return module.kernel
+
+    def _stays(self, part: str) -> bool:
+        return self._route is None or self._route.permanent(part)
 
 
 @final
@@ -181,6 +233,12 @@ class Watch:
             for parts in (module._modules, module._parameters)  # noqa: SLF001 - as above
             if parts
         ]
+        self._parts += [
+            part._buffers  # noqa: SLF001 - as above
+            for module in modules
+            if isinstance(module, Quantized)
+            for part in module.modules()
+        ]
         self._before = list(self._now())
 
     @property
@@ -190,11 +248,12 @@ class Watch:
 
     @property
     def unchanged(self) -> bool:
-        """Whether each module and parameter is the very object it was."""
+        """Whether each module, parameter and quantized buffer is the very object it was."""
         return all(map(is_, self._now(), self._before))
 
     def _now(self) -> Iterator[object]:
-        return chain.from_iterable(map(_VALUES, self._parts))
+        # With an end, so that one object more is as different as one less.
+        return chain(chain.from_iterable(map(_VALUES, self._parts)), (_END,))
 
 
 def can_run(model: nn.Module) -> bool:
@@ -224,10 +283,6 @@ def _norm(module: nn.Module) -> Kernel:
         return torch.layer_norm(x, shape, weight, bias, epsilon, cudnn_enable=False)
 
     return norm
-
-
-def _lookup(table: nn.Module) -> Kernel:
-    return partial(torch.embedding, table.weight) if _is(table, Embedding) else table
 
 
 def _chain(first: Kernel, then: Kernel) -> Kernel:

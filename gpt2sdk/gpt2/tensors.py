@@ -15,7 +15,7 @@ from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
 from gpt2sdk.config import read_json
 from gpt2sdk.errors import CheckpointError, listing
 
-SLAB_BYTES = 8 * 2**20
+SLAB_BYTES = 2 * 2**20
 """About how much of a tensor is read at once."""
 
 WEIGHT_FILES = (
@@ -26,7 +26,22 @@ WEIGHT_FILES = (
 )
 """The weights of a folder are the first of these that is there; an index names its shards."""
 
-_SAFETENSORS_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+SAFETENSORS_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+"""The types of a safetensors header, under torch's names."""
+
 _OTHER_FORMATS = {
     ".h5": "TensorFlow",
     ".msgpack": "Flax",
@@ -87,6 +102,16 @@ class SafetensorsSource(TensorSource):
         except (SafetensorError, OSError) as error:
             raise _unreadable(file, error) from error
 
+    @override
+    def read(self, name: str) -> Tensor:
+        file = self._files[name]
+        try:
+            with safe_open(file, framework="pt", device="cpu") as opened:
+                mapped: Tensor = opened.get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise _unreadable(file, error) from error
+        return mapped
+
 
 @final
 class TorchSource(TensorSource):
@@ -134,6 +159,10 @@ class TorchSource(TensorSource):
         for start, end in slab_bounds(self._infos[name], dim):
             yield tensor.narrow(dim, start, end - start)
 
+    @override
+    def read(self, name: str) -> Tensor:
+        return self._tensors[name]
+
 
 def open_tensors(path: str | Path) -> TensorSource:
     """Open the weights of a folder, or one file of weights or its index.
@@ -168,7 +197,7 @@ def tensor_info(tensor: Tensor) -> TensorInfo:
 def slab_bounds(info: TensorInfo, dim: int) -> Iterator[tuple[int, int]]:
     """Cut one axis into pieces of about `SLAB_BYTES`.
 
-    >>> list(slab_bounds(TensorInfo((5, 2**20), "float32"), dim=0))
+    >>> list(slab_bounds(TensorInfo((5, 2**18), "float32"), dim=0))
     [(0, 2), (2, 4), (4, 5)]
     """
     length = info.shape[dim]
@@ -222,7 +251,7 @@ def _safetensors_infos(file: Path) -> dict[str, TensorInfo]:
                 header = opened.get_slice(name)
                 dtype = str(header.get_dtype())
                 infos[name] = TensorInfo(
-                    tuple(header.get_shape()), _SAFETENSORS_DTYPES.get(dtype, dtype)
+                    tuple(header.get_shape()), SAFETENSORS_DTYPES.get(dtype, dtype)
                 )
     except (SafetensorError, OSError) as error:
         raise _unreadable(file, error) from error

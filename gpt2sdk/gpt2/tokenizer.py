@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Self
 
@@ -10,8 +11,13 @@ from tokenizers import Tokenizer as Library
 from tokenizers.decoders import ByteLevel
 from typing_extensions import override
 
-from gpt2sdk.errors import TokenizerError
-from gpt2sdk.gpt2.tokenizer_files import TokenizerFiles, read_tokenizer, write_tokenizer
+from gpt2sdk.errors import TokenizerError, listing
+from gpt2sdk.gpt2.tokenizer_files import (
+    TOKENIZER_FILES,
+    TokenizerFiles,
+    read_tokenizer,
+    write_tokenizer,
+)
 
 
 class Tokenizer:
@@ -46,10 +52,31 @@ class Tokenizer:
         """
         return cls(read_tokenizer(Path(folder)))
 
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, str]) -> Self:
+        """Read a tokenizer from the texts of its files, by their names in a folder.
+
+        Raises:
+            TokenizerError: As for `from_folder`, or if a name is none of a tokenizer's files.
+        """
+        unknown = sorted(set(texts) - set(TOKENIZER_FILES))
+        if unknown:
+            raise TokenizerError(f"expected texts of {listing(TOKENIZER_FILES)}; got {unknown[0]}")
+        with TemporaryDirectory() as folder:
+            for name, text in texts.items():
+                Path(folder, name).write_text(text, encoding="utf-8", newline="")
+            return cls(read_tokenizer(Path(folder)))
+
     @property
     def vocab_size(self) -> int:
         """One more than the highest token id."""
         return self._vocab_size
+
+    @property
+    def kind(self) -> str:
+        """What it is, in a few words: `byte-level BPE`."""
+        byte_level = "byte-level " if isinstance(self._library.decoder, ByteLevel) else ""
+        return byte_level + type(self._library.model).__name__
 
     @property
     def special_tokens(self) -> Mapping[str, int]:

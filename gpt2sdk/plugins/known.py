@@ -4,6 +4,20 @@ Written by scripts/make_component_stub.py.
 """
 
 KNOWN = {
+    "gpt2sdk-accelerate": """
+        Auto Balanced CpuOffload DeviceMap DiskOffload Inferred Sequential auto balanced
+        cache_tokens cpu_offload device_map disk_offload inferred offload_folder sequential
+    """,
+    "gpt2sdk-bitsandbytes": """
+        BnbFp4 BnbInt8 BnbNf4 block_size bnb_fp4 bnb_int8 bnb_nf4 compute_dtype double_quant
+        embeddings skip_modules threshold
+    """,
+    "gpt2sdk-gguf": """
+        Gguf gguf
+    """,
+    "gpt2sdk-quantization": """
+        Int4 Int8 activation_bits group_size int4 int8
+    """,
     "gpt2sdk-sampling": """
         BadWords EpsilonCutoff EtaCutoff FrequencyPenalty GuidanceScale LogitBias MinNewTokens
         MinP Mirostat NoRepeatNgramSize PresencePenalty RepetitionPenalty Temperature TopH TopK
@@ -14,6 +28,9 @@ KNOWN = {
     """,
     "gpt2sdk-stopping": """
         MaxTime Stop StopTokenIds max_time stop stop_token_ids
+    """,
+    "gpt2sdk-storyteller": """
+        Storyteller storyteller
     """,
     "gpt2sdk-strategies": """
         PromptLookup backtrack banned_phrases beam early_stopping ignore_case length_penalty

@@ -10,16 +10,19 @@ from gpt2sdk.testing.conformance import (
     parametrize_with_checks,
 )
 from gpt2sdk.testing.letters import Letters
+from gpt2sdk.testing.quantizers import QuantizerReport, check_quantizer
 from gpt2sdk.testing.table_model import TableModel
 from gpt2sdk.testing.tiny import save_tiny_model, tiny_gpt2, tiny_tokenizer
 from gpt2sdk.testing.trial import choose, ends, process, reweigh
 
 __all__ = [
     "Letters",
+    "QuantizerReport",
     "TableModel",
     "check_criterion",
     "check_drafter",
     "check_processor",
+    "check_quantizer",
     "check_sampler",
     "check_text_criterion",
     "choose",

@@ -10,13 +10,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import CheckpointError, PlacementError
 from gpt2sdk.gpt2 import tensors
 from gpt2sdk.gpt2.checkpoint import fit_checkpoint, load_model, open_checkpoint
 from gpt2sdk.gpt2.layout import MATRICES, parameter_shapes
 from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
 from gpt2sdk.gpt2.tensors import open_tensors
 
 CPU = torch.device("cpu")
@@ -362,7 +362,7 @@ def test_numbers_that_are_no_weights_are_refused(tmp_path):
     state["transformer.wpe.weight"] = torch.ones(10, 8, dtype=torch.int64)
     error = misfit(tmp_path, state)
 
-    assert ("transformer.wpe.weight: expected floating point numbers, found I64",) == (
+    assert ("transformer.wpe.weight: expected floating point numbers, found int64",) == (
         error.mismatched
     )
 

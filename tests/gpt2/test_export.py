@@ -13,7 +13,7 @@ from tokenizers import decoders, models, pre_tokenizers
 
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import CheckpointError, OptionError
-from gpt2sdk.gpt2 import export, tensors
+from gpt2sdk.gpt2 import shards, tensors
 from gpt2sdk.gpt2.checkpoint import load_model, open_checkpoint
 from gpt2sdk.gpt2.export import save_pretrained
 from gpt2sdk.gpt2.layout import MATRICES, parameter_shapes
@@ -192,14 +192,16 @@ def test_a_disk_that_fills_up_inside_the_weights_leaves_the_old_model(tmp_path, 
     folder = tmp_path / "model"
     first, weights = model_of(seed=1)
     save_pretrained(first, CONFIG, None, folder)
-    real = export._Stored.slabs  # noqa: SLF001 - where the bytes come from
+    real = shards._write_tensor  # noqa: SLF001 - where the bytes go
+    left = [5]
 
-    def fails_at_the_end(self):
-        yield from real(self)
-        if self.key.endswith("h.1.mlp.c_proj.bias"):
+    def fills_up(opened, tensor):
+        real(opened, tensor)
+        left[0] -= 1
+        if not left[0]:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(export._Stored, "slabs", fails_at_the_end)  # noqa: SLF001
+    monkeypatch.setattr(shards, "_write_tensor", fills_up)
     second, _ = model_of(seed=2)
     with pytest.raises(CheckpointError, match="No space left on device"):
         save_pretrained(second, CONFIG, None, folder)

@@ -12,6 +12,7 @@ import torch
 from tokenizers import Tokenizer as Library
 from tokenizers import decoders, models, pre_tokenizers
 
+from gpt2sdk import hookimpl, loading
 from gpt2sdk.components.weights import ModelSource
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import (
@@ -25,7 +26,8 @@ from gpt2sdk.gpt2.export import save_pretrained
 from gpt2sdk.gpt2.layout import parameter_shapes
 from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.gpt2.tokenizer import Tokenizer
-from gpt2sdk.loading import Hub, load, locate, parse_device
+from gpt2sdk.loading import Hub, LoadSettings, locate, parse_device
+from gpt2sdk.plugins.registry import Registry
 
 CONFIG = GPT2Config(vocab_size=257, n_positions=10, n_embd=8, n_head=2, n_layer=1, eos_token_id=0)
 COMMITS = {"main": "a" * 40, "small": "b" * 40}
@@ -57,6 +59,16 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "tiny"
     write_model(folder)
     return folder
+
+
+def load(name, dtype="auto", device="auto", registry=None, **hub):
+    """Load without what is installed besides."""
+    return loading.load(
+        name,
+        LoadSettings(dtype=dtype, device=device),
+        hub=Hub(**hub),
+        registry=registry or Registry(discover=False),
+    )
 
 
 def is_that_of(weights, loaded):
@@ -204,13 +216,27 @@ class Broken(ModelSource):
         return Path(self.answer)
 
 
+def shelved(at):
+    """Return a registry with a shelf at a place."""
+
+    class Here(Shelf):
+        place: str = str(at)
+
+    class Plugin:
+        @hookimpl
+        def gpt2sdk_components(self):
+            return (Here,)
+
+    return Registry([Plugin()], discover=False)
+
+
 def test_a_source_is_asked_first(folder, tmp_path, monkeypatch):
     write_model(tmp_path / "tiny", seed=1)
     monkeypatch.chdir(tmp_path)
-    source = load("tiny", sources=[Shelf(place=str(folder.parent))]).source
+    source = load("tiny", registry=shelved(folder.parent)).source
 
     assert ("source", folder) == (source.kind, source.path)
-    assert "folder" == load("tiny", sources=[Shelf(place=str(folder))]).source.kind
+    assert "folder" == load("tiny", registry=shelved(folder)).source.kind
 
 
 def test_a_name_that_two_sources_claim_is_a_conflict(folder):
@@ -271,7 +297,7 @@ def test_a_revision_in_the_cache_is_loaded_offline(folder, tmp_path):
 
 def test_what_is_not_in_the_cache_is_one_line_that_says_what_to_do(tmp_path):
     with pytest.raises(CheckpointError) as error:
-        load("owner/tiny", revision="v1", cache_dir=tmp_path, sources=[Shelf(place=str(tmp_path))])
+        load("owner/tiny", revision="v1", cache_dir=tmp_path, registry=shelved(tmp_path))
 
     assert str(error.value) == (
         "owner/tiny: not found: no model source has it (they have: none), no folder owner/tiny, "

@@ -1,4 +1,4 @@
-"""From a name to a model on its device: source, config, tokenizer, then weights streamed in."""
+"""From a name to a model's files: an installed source, a local folder, or the hub."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-import torch
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -18,26 +17,10 @@ from huggingface_hub.errors import (
 )
 
 from gpt2sdk.components.weights import ModelSource
-from gpt2sdk.config import CONFIG_FILE, GENERATION_CONFIG_FILE, GPT2Config
-from gpt2sdk.errors import (
-    CheckpointError,
-    OptionError,
-    PluginConflictError,
-    PluginContractError,
-    TokenizerError,
-    listing,
-)
-from gpt2sdk.gpt2.checkpoint import Checkpoint, load_model, open_checkpoint
-from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk.gpt2.tokenizer import Tokenizer
+from gpt2sdk.config import CONFIG_FILE, GENERATION_CONFIG_FILE
+from gpt2sdk.errors import CheckpointError, PluginConflictError, PluginContractError, listing
 from gpt2sdk.gpt2.tokenizer_files import TOKENIZER_FILES
 
-_DTYPES = {
-    "float64": torch.float64,
-    "float32": torch.float32,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-}
 _SMALL_FILES = (CONFIG_FILE, GENERATION_CONFIG_FILE, *TOKENIZER_FILES, "*.model")
 # Of these kinds of weights, only the first that a repository has is fetched.
 _WEIGHTS = (
@@ -66,25 +49,6 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """A model that is ready, with what belongs to it.
-
-    Attributes:
-        model: The network, on its device, in evaluation mode.
-        tokenizer: Its tokenizer.
-        config: Its sizes; the ties and the dtype are those of the loaded weights.
-        source: Where it came from.
-        notes: What was decided or noticed while loading, one line each.
-    """
-
-    model: GPT2
-    tokenizer: Tokenizer
-    config: GPT2Config
-    source: Provenance
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Hub:
     """How to reach the Hugging Face hub.
 
@@ -101,50 +65,6 @@ class Hub:
     cache_dir: str | Path | None = None
     local_files_only: bool = False
     endpoint: str | None = None
-
-
-def load(  # noqa: PLR0913 - four of them are the hub's, and what its users expect to find here
-    name: str | Path,
-    *,
-    dtype: torch.dtype | str = "auto",
-    device: torch.device | str = "auto",
-    revision: str | None = None,
-    token: str | bool | None = None,
-    cache_dir: str | Path | None = None,
-    local_files_only: bool = False,
-    sources: Sequence[ModelSource] = (),
-) -> Loaded:
-    """Load a model with its tokenizer.
-
-    Args:
-        name: A name that one of `sources` knows, a local folder or weight file, or a hub id; they
-            are tried in this order.
-        dtype: A torch dtype or its name; "auto" is the checkpoint's own, but float32 for float16
-            weights on a CPU.
-        device: Where to; "auto" is the GPU if there is one, else the CPU.
-        revision: The hub's branch, tag or commit.
-        token: The hub's access token, for private and gated models.
-        cache_dir: Where downloads are kept.
-        local_files_only: Never go online; take what the cache has.
-        sources: Installed model sources.
-
-    Raises:
-        CheckpointError: If the model is not found, or its files don't fit together.
-        TokenizerError: If there is no tokenizer, or it is another model's.
-        OptionError: If `dtype` or `device` is none.
-        PlacementError: If the device's memory does not suffice.
-    """
-    on = parse_device(device)
-    wanted = parse_dtype(dtype)
-    hub = Hub(revision, token, cache_dir, local_files_only)
-    source = locate(name, hub=hub, sources=sources)
-    checkpoint = open_checkpoint(source.path)
-    folder = source.path if source.path.is_dir() else source.path.parent
-    tokenizer = Tokenizer.from_folder(folder)
-    check_tokenizer(tokenizer, checkpoint.config)
-    chosen, why = (wanted, ()) if wanted else auto_dtype(checkpoint, on)
-    model = load_model(checkpoint, device=on, dtype=chosen)
-    return Loaded(model, tokenizer, model.config, source, (*checkpoint.notes, *why))
 
 
 def locate(
@@ -174,79 +94,6 @@ def locate(
     return Provenance(name, "hub", folder, folder.name)
 
 
-def check_tokenizer(tokenizer: Tokenizer, config: GPT2Config) -> None:
-    """Make sure that every token has a row in the model.
-
-    Raises:
-        TokenizerError: If the tokenizer has more tokens than the model.
-    """
-    if tokenizer.vocab_size <= config.vocab_size:
-        return
-    beyond = [
-        text for text, token in tokenizer.special_tokens.items() if token >= config.vocab_size
-    ]
-    added = f", among them the added {listing(beyond)}" if beyond else ""
-    raise TokenizerError(
-        f"the tokenizer has {tokenizer.vocab_size} tokens{added}, the model {config.vocab_size}: "
-        "expected the tokenizer that the model was trained with"
-    )
-
-
-def parse_dtype(dtype: torch.dtype | str) -> torch.dtype | None:
-    """Read a dtype or its name; `None` for "auto".
-
-    >>> parse_dtype("bfloat16")
-    torch.bfloat16
-
-    Raises:
-        OptionError: If it is no floating point type that weights come in.
-    """
-    name = str(dtype).removeprefix("torch.")
-    if name == "auto":
-        return None
-    if name not in _DTYPES:
-        expected = f"auto, {', '.join(_DTYPES)}"
-        raise OptionError(
-            f"dtype={name}: expected {expected}", name="dtype", value=dtype, expected=expected
-        )
-    return _DTYPES[name]
-
-
-def parse_device(device: torch.device | str) -> torch.device:
-    """Read a device or its name, and make sure it is there; "auto" prefers a GPU.
-
-    Raises:
-        OptionError: If there is no such device.
-    """
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device == "auto":
-        return torch.device("cuda" if gpus else "cpu")
-    expected = ", ".join(["auto", "cpu", *(f"cuda:{place}" for place in range(gpus))])
-    try:
-        parsed = torch.device(device)
-    except (RuntimeError, TypeError):
-        parsed = None
-    if parsed is None or (parsed.type == "cuda" and (parsed.index or 0) >= gpus):
-        raise OptionError(
-            f"device={device}: expected one of {expected}",
-            name="device",
-            value=device,
-            expected=expected,
-        )
-    return parsed
-
-
-def auto_dtype(checkpoint: Checkpoint, device: torch.device) -> tuple[torch.dtype, tuple[str, ...]]:
-    """Choose the dtype to load in, and say why where it isn't the checkpoint's own."""
-    if checkpoint.dtype == torch.float16 and device.type == "cpu":
-        note = (
-            "float16 weights were loaded as float32: CPUs compute float16 slowly and not in every "
-            "operation, and float32 holds the same values (dtype='bfloat16' takes half the memory)"
-        )
-        return torch.float32, (note,)
-    return checkpoint.dtype, ()
-
-
 def _ask(source: ModelSource, name: str) -> Path | None:
     """Ask a plugin; whatever it does wrong carries its name."""
     try:
@@ -272,7 +119,7 @@ def _may_be_hub_id(name: str) -> bool:
     return (
         name.count("/") <= 1
         and not name.startswith(("/", ".", "~"))
-        and not name.endswith(("/", ".bin", ".safetensors", ".json"))
+        and not name.endswith(("/", ".bin", ".safetensors", ".json", ".gguf"))
         and "\\" not in name
         and bool(name)
     )

@@ -1,0 +1,157 @@
+"""Carries a plan out: part by part, matrix by matrix, slab by slab."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from gpt2sdk.components.placement import Residency
+from gpt2sdk.components.quantizer import Matrix, QuantizedLinear, QuantizedTable, Quantizer
+from gpt2sdk.errors import GPT2SDKError, PlacementError, PluginContractError
+from gpt2sdk.gpt2.checkpoint import Checkpoint, empty_model, fill
+from gpt2sdk.gpt2.matrices import parameters_by_part
+from gpt2sdk.gpt2.model import GPT2
+from gpt2sdk.loading.choice import failure
+from gpt2sdk.loading.plan import LoadPlan, PartPlan
+
+T = TypeVar("T")
+
+
+def build(checkpoint: Checkpoint, plan: LoadPlan) -> GPT2:
+    """Build a model as planned; at most one matrix's workspace is held besides.
+
+    Raises:
+        CheckpointError: If a file cannot be read, or holds no such weights.
+        PlacementError: If a device has no room after all.
+        PluginContractError: If a quantizer or placement fails.
+    """
+    model = empty_model(checkpoint.config, plan.dtype)
+    residency = _residency(plan, model)
+    try:
+        for part in plan.parts:
+            _build_part(model, checkpoint, plan, part)
+            if residency is not None:
+                residency.stow(part.name, model.get_submodule(part.name))
+    except BaseException:
+        if residency is not None:
+            residency.close()
+        raise
+    if residency is not None:
+        model.set_residency(residency)
+    return model
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Makes quantized modules of a checkpoint's matrices.
+
+    Attributes:
+        checkpoint: Where the numbers are.
+        quantizer: What quantizes, or reads what is quantized.
+        device: Where to.
+        dtype: The type in which the model computes.
+    """
+
+    checkpoint: Checkpoint
+    quantizer: Quantizer
+    device: torch.device
+    dtype: torch.dtype
+
+    def make(self, matrix: Matrix) -> QuantizedLinear | QuantizedTable:
+        """Make one module.
+
+        Raises:
+            CheckpointError: If the file cannot be read, or holds no such weights.
+            PlacementError: If the device has no room.
+            PluginContractError: If the quantizer fails, or makes something else.
+        """
+        kind = QuantizedTable if matrix.use == "table" else QuantizedLinear
+        made = attempt(self.quantizer, matrix.name, self.device, lambda: self._made(matrix))
+        if not isinstance(made, kind):
+            found = TypeError(f"expected a {kind.__name__}, got a {type(made).__name__}")
+            raise failure(self.quantizer, f"made the wrong module of {matrix.name}", found)
+        return made.eval().requires_grad_(requires_grad=False)
+
+    def _made(self, matrix: Matrix) -> QuantizedLinear | QuantizedTable:
+        name, bias = matrix.name, self._bias(matrix)
+        if name in self.checkpoint.layout.quantized:
+            tensors = self.checkpoint.read_quantized(name)
+            return self.quantizer.restore(
+                matrix, tensors, bias, device=self.device, dtype=self.dtype
+            )
+        slabs = self.checkpoint.slabs(name)
+        if matrix.use == "table":
+            return self.quantizer.table(matrix, slabs, device=self.device, dtype=self.dtype)
+        return self.quantizer.linear(matrix, slabs, bias, device=self.device, dtype=self.dtype)
+
+    def _bias(self, matrix: Matrix) -> Tensor | None:
+        if matrix.use != "linear":
+            return None
+        name = bias_of(matrix)
+        return self.checkpoint.read(name, device=self.device, dtype=self.dtype)
+
+
+def bias_of(matrix: Matrix) -> str:
+    """Return the name of a layer's bias.
+
+    >>> bias_of(Matrix("h.0.mlp.c_fc.weight", (4, 1), torch.float32, "linear"))
+    'h.0.mlp.c_fc.bias'
+    """
+    return matrix.name.removesuffix("weight") + "bias"
+
+
+def attempt(quantizer: Quantizer, name: str, device: torch.device, make: Callable[[], T]) -> T:
+    """Let a quantizer make something; whatever goes wrong says what and where.
+
+    Raises:
+        PlacementError: If memory ran out.
+        PluginContractError: If it failed otherwise.
+    """
+    try:
+        return make()
+    except GPT2SDKError:
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise PlacementError(
+            f"{device}: no room left for {name} while quantizing it with {quantizer.name}: "
+            "expected a larger device, a smaller quantizer or a placement"
+        ) from error
+    except Exception as error:
+        raise failure(quantizer, f"failed on {name}", error) from error
+
+
+def _residency(plan: LoadPlan, model: GPT2) -> Residency | None:
+    if plan.placement is None or plan.places is None:
+        return None
+    try:
+        return plan.placement.residency(plan.places, model)
+    except GPT2SDKError:
+        raise
+    except Exception as error:
+        raise failure(plan.placement, "cannot carry its plan out", error) from error
+
+
+def _build_part(model: GPT2, checkpoint: Checkpoint, plan: LoadPlan, part: PartPlan) -> None:
+    """Give a part its weights: where it computes if it stays there, else on the CPU."""
+    device = torch.device(part.device if part.kept == "device" else "cpu")
+    filled: set[str] = set()
+    if plan.quantizer is not None:
+        maker = Maker(checkpoint, plan.quantizer, device, plan.dtype)
+        for matrix in (each.matrix for each in part.matrices if each.quantized is not None):
+            model.set_submodule(matrix.name.removesuffix(".weight"), maker.make(matrix))
+            filled |= {matrix.name, bias_of(matrix)}
+    for name in parameters_by_part(checkpoint.config)[part.name]:
+        if name not in filled:
+            fill(model, checkpoint, name, device=device, dtype=plan.dtype)
+    _check_filled(model.get_submodule(part.name), plan, part.name)
+
+
+def _check_filled(module: nn.Module, plan: LoadPlan, part: str) -> None:
+    tensors = [*module.parameters(), *module.buffers()]
+    if any(tensor.is_meta for tensor in tensors):
+        name = plan.quantizer.name if plan.quantizer else ""
+        raise PluginContractError(
+            f"the quantizer {name} left tensors of {part} without numbers", plugin=name
+        )

@@ -1,0 +1,161 @@
+"""Quantizers and placements by name, and the quantizer that reads a checkpoint."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import cast
+
+import torch
+
+from gpt2sdk.components.placement import Placement
+from gpt2sdk.components.quantizer import Matrix, QuantizedMatrix, Quantizer
+from gpt2sdk.components.weights import CheckpointFormat, ModelSource
+from gpt2sdk.errors import (
+    CheckpointError,
+    GPT2SDKError,
+    OptionError,
+    PlacementError,
+    PluginConflictError,
+    PluginContractError,
+    listing,
+)
+from gpt2sdk.plugins.registry import Registry
+
+# Who reads what other programs write, for those who lack the plugin.
+_READERS = {"bitsandbytes": "gpt2sdk-bitsandbytes"}
+
+
+def installed_sources(registry: Registry) -> list[ModelSource]:
+    """Return the installed model sources."""
+    made = (offer.component() for offer in registry.offers(ModelSource))
+    return [source for source in made if isinstance(source, ModelSource)]
+
+
+def installed_formats(registry: Registry) -> list[CheckpointFormat]:
+    """Return the installed file formats."""
+    made = (offer.component() for offer in registry.offers(CheckpointFormat))
+    return [each for each in made if isinstance(each, CheckpointFormat)]
+
+
+def find_quantizer(quantization: str | Quantizer, registry: Registry) -> Quantizer:
+    """Return a quantizer, or the installed one of a name, with its default settings.
+
+    Raises:
+        OptionError: If there is none of this name.
+    """
+    if isinstance(quantization, Quantizer):
+        return quantization
+    if not isinstance(quantization, str):
+        raise _unfit("quantization", quantization, "a quantizer or the name of one")
+    kind = registry.find(Quantizer, quantization)  # type: ignore[type-abstract]
+    return kind()
+
+
+def find_placement(
+    placement: str | Mapping[str, object] | Placement, registry: Registry
+) -> Placement:
+    """Return a placement, the installed one of a name, or the one that follows a device map.
+
+    Raises:
+        OptionError: If there is none of this name.
+    """
+    if isinstance(placement, Placement):
+        return placement
+    if isinstance(placement, Mapping):
+        kind = registry.find(Placement, "device_map")  # type: ignore[type-abstract]
+        return cast("Callable[..., Placement]", kind)(device_map=dict(placement))
+    if not isinstance(placement, str):
+        raise _unfit("placement", placement, "a placement, the name of one or a device map")
+    kind = registry.find(Placement, placement)  # type: ignore[type-abstract]
+    return kind()
+
+
+def claimed_quantizer(config: Mapping[str, object], registry: Registry, path: object) -> Quantizer:
+    """Return the quantizer that reads checkpoints of this `quantization_config`.
+
+    Raises:
+        CheckpointError: If none does; the message says which to install, if that is known.
+        PluginConflictError: If several do.
+    """
+    claims = [(offer, _claim(offer.component, config)) for offer in registry.offers(Quantizer)]
+    found = [(offer, quantizer) for offer, quantizer in claims if quantizer is not None]
+    if len(found) > 1:
+        names = listing([str(offer) for offer, _ in found])
+        raise PluginConflictError(f"{path}: several quantizers claim its weights: {names}")
+    if found:
+        return found[0][1]
+    method = str(config.get("quant_method", "a method that is not named"))
+    hint = registry.remedy(method.replace("-", "_"))
+    if not hint and method in _READERS:
+        hint = f"it is in {_READERS[method]}: pip install {_READERS[method]}"
+    others = sorted({offer.name for offer in registry.offers(Quantizer)})
+    installed = f"none of the installed quantizers reads it ({listing(others) or 'there are none'})"
+    raise CheckpointError(
+        f"{path}: the weights are quantized with {method}, and {hint or installed}", path=str(path)
+    )
+
+
+def ladder(registry: Registry, device: torch.device) -> Iterator[tuple[Quantizer, str]]:
+    """Yield the quantizers for "auto" that work on a device, best quality first.
+
+    Each comes with how it computes there.
+    """
+    kinds = [
+        (offer.component.ladder, offer.name, offer.component)
+        for offer in registry.offers(Quantizer)
+        if issubclass(offer.component, Quantizer) and offer.component.ladder is not None
+    ]
+    for _, _, kind in sorted(kinds, key=lambda kind: kind[:2]):
+        quantizer = kind()
+        try:
+            yield quantizer, probe(quantizer, device)
+        except PlacementError:
+            continue
+
+
+def probe(quantizer: Quantizer, device: torch.device) -> str:
+    """Ask how a quantizer computes on a device; whatever it does wrong carries its name.
+
+    Raises:
+        PlacementError: If it does not work there.
+    """
+    try:
+        return quantizer.probe(device)
+    except GPT2SDKError:
+        raise
+    except Exception as error:
+        raise failure(quantizer, f"failed on {device}", error) from error
+
+
+def plan_matrix(
+    quantizer: Quantizer, matrix: Matrix, device: torch.device
+) -> QuantizedMatrix | None:
+    """Ask what becomes of a matrix; whatever the quantizer does wrong carries its name."""
+    try:
+        return quantizer.plan(matrix, device)
+    except GPT2SDKError:
+        raise
+    except Exception as error:
+        raise failure(quantizer, f"failed to plan {matrix.name}", error) from error
+
+
+def failure(plugin: Quantizer | Placement, what: str, error: Exception) -> PluginContractError:
+    """The exception for a quantizer or placement that raised something of its own."""
+    role = "quantizer" if isinstance(plugin, Quantizer) else "placement"
+    return PluginContractError(f"the {role} {plugin.name} {what}: {error}", plugin=plugin.name)
+
+
+def _claim(kind: type[object], config: Mapping[str, object]) -> Quantizer | None:
+    if not issubclass(kind, Quantizer):
+        return None
+    try:
+        return kind.claim(config)
+    except GPT2SDKError:
+        raise
+    except Exception as error:
+        message = f"the quantizer {kind.name} failed on {dict(config)}: {error}"
+        raise PluginContractError(message, plugin=kind.name) from error
+
+
+def _unfit(name: str, value: object, expected: str) -> OptionError:
+    return OptionError(
+        f"{name}={value!r}: expected {expected}", name=name, value=value, expected=expected
+    )

@@ -1,0 +1,99 @@
+"""A model that is ready to run, from its name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpt2sdk.components.quantizer import Quantizer
+from gpt2sdk.config import GPT2Config
+from gpt2sdk.gpt2.allocator import tight_memory
+from gpt2sdk.gpt2.model import GPT2
+from gpt2sdk.gpt2.tokenizer import Tokenizer
+from gpt2sdk.loading.building import build
+from gpt2sdk.loading.location import Hub, Provenance
+from gpt2sdk.loading.opening import open_model
+from gpt2sdk.loading.plan import LoadPlan
+from gpt2sdk.loading.planning import plan_opened
+from gpt2sdk.loading.precision import parse_device, parse_dtype
+from gpt2sdk.loading.settings import LoadSettings
+from gpt2sdk.plugins.registry import Registry, default_registry
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model that is ready, with what belongs to it.
+
+    Attributes:
+        model: The network, on its devices, in evaluation mode.
+        tokenizer: Its tokenizer.
+        config: Its sizes; the ties and the dtype are those of the loaded weights.
+        source: Where it came from.
+        plan: What was done.
+        quantizer: What holds its matrices in fewer bits; saving it takes this. `None` for nothing.
+        notes: What was decided or noticed while loading, one line each.
+    """
+
+    model: GPT2
+    tokenizer: Tokenizer
+    config: GPT2Config
+    source: Provenance
+    plan: LoadPlan
+    quantizer: Quantizer | None
+    notes: tuple[str, ...]
+
+
+def load(
+    name: str | Path,
+    settings: LoadSettings | None = None,
+    *,
+    hub: Hub | None = None,
+    registry: Registry | None = None,
+) -> Loaded:
+    """Load a model with its tokenizer.
+
+    Args:
+        name: A name that an installed model source knows, a local folder or file, or a hub id;
+            they are tried in this order.
+        settings: In which form, where to, and within how much memory; as it is stored by default.
+        hub: How to reach the hub.
+        registry: Where sources, formats, quantizers and placements are looked for; all installed
+            ones by default.
+
+    Raises:
+        CheckpointError: If the model is not found, or its files don't fit together.
+        TokenizerError: If there is no tokenizer, or it is another model's.
+        OptionError: If a setting makes no sense.
+        PlacementError: If the devices' memory does not suffice.
+    """
+    settings = settings or LoadSettings()
+    registry = registry or default_registry()
+    device = parse_device(settings.device)
+    parse_dtype(settings.dtype)
+    opened = open_model(name, registry=registry, hub=hub, device=device)
+    tokenizer = opened.tokenizer()
+    plan = plan_opened(opened, settings, registry)
+    with tight_memory():
+        model = build(opened.checkpoint, plan)
+    return Loaded(model, tokenizer, model.config, opened.source, plan, plan.quantizer, plan.notes)
+
+
+def plan_load(
+    name: str | Path,
+    settings: LoadSettings | None = None,
+    *,
+    hub: Hub | None = None,
+    registry: Registry | None = None,
+) -> LoadPlan:
+    """Say what `load` would do: formats, bytes and places. Nothing is allocated for weights.
+
+    The arguments are those of `load`, and so are the errors, but a tokenizer is not looked for.
+
+    Raises:
+        CheckpointError: If the model is not found, or its files don't fit together.
+        OptionError: If a setting makes no sense.
+        PlacementError: If the devices' memory does not suffice.
+    """
+    settings = settings or LoadSettings()
+    registry = registry or default_registry()
+    device = parse_device(settings.device)
+    opened = open_model(name, registry=registry, hub=hub, device=device)
+    return plan_opened(opened, settings, registry)

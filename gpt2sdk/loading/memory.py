@@ -1,0 +1,165 @@
+"""How much memory each device may give to a model."""
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from gpt2sdk.errors import OptionError
+from gpt2sdk.loading.settings import MaxMemory
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BINARY_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) *([KMGT])(i?)B", re.IGNORECASE | re.ASCII)
+_EXPECTED = 'bytes as a number, or text such as "2GB" (10^9 bytes each) or "2GiB" (2^30)'
+_MEMINFO = Path("/proc/meminfo")
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def parse_size(size: int | str) -> int:
+    """Read a number of bytes.
+
+    >>> parse_size("2GB"), parse_size("1.5 GiB"), parse_size(4096)
+    (2000000000, 1610612736, 4096)
+
+    Raises:
+        OptionError: If it has no unit, is a share, counts bits, or is not positive.
+    """
+    if isinstance(size, int) and not isinstance(size, bool):
+        nbytes = size
+    elif isinstance(size, str):
+        nbytes = _parse_text(size.strip())
+    else:
+        raise _bad(size, _EXPECTED)
+    if nbytes < 1:
+        raise _bad(size, "1 byte or more")
+    return nbytes
+
+
+def size_text(nbytes: int) -> str:
+    """Say a number of bytes in decimal units.
+
+    >>> size_text(1_234_567_890), size_text(45_600_000), size_text(700)
+    ('1.23 GB', '45.6 MB', '0.7 kB')
+    """
+    if nbytes >= 10**9:
+        return f"{nbytes / 10**9:.2f} GB"
+    return f"{nbytes / 10**6:.1f} MB" if nbytes >= 10**6 else f"{nbytes / 10**3:.1f} kB"
+
+
+def device_name(device: torch.device) -> str:
+    """Return the name under which a device is budgeted: `cpu`, `cuda:0`.
+
+    >>> device_name(torch.device("cuda")), device_name(torch.device("cpu", 0))
+    ('cuda:0', 'cpu')
+    """
+    return "cpu" if device.type == "cpu" else f"{device.type}:{device.index or 0}"
+
+
+def memory_budget(
+    max_memory: MaxMemory | int | str | None, device: torch.device, *, placed: bool
+) -> dict[str, int]:
+    """Return the bytes that each device may hold, in order of preference.
+
+    Args:
+        max_memory: What was asked for.
+        device: Where the model runs.
+        placed: Whether it may use other devices, too: the CPU, and what `max_memory` names; all
+            GPUs, where it names nothing and the device is no particular one of them.
+
+    Raises:
+        OptionError: If a device or size makes no sense.
+    """
+    main = device_name(device)
+    named = isinstance(max_memory, Mapping)
+    if isinstance(max_memory, Mapping):
+        asked = {_parse_device(key): parse_size(size) for key, size in max_memory.items()}
+    else:
+        asked = {} if max_memory is None else {main: parse_size(max_memory)}
+    if not placed:
+        return {main: asked[main] if main in asked else free_memory(device)}
+    if max_memory is None and device == torch.device("cuda"):
+        first = [f"cuda:{place}" for place in range(torch.cuda.device_count())]
+    else:
+        first = [] if named and main not in asked else [main]
+    names = [name for name in dict.fromkeys([*first, *asked]) if name != "cpu"]
+    budget = {name: asked.get(name) or free_memory(torch.device(name)) for name in names}
+    budget["cpu"] = asked["cpu"] if "cpu" in asked else free_memory(torch.device("cpu"))
+    return budget
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that are free on a device; what is not known is without limit."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    found = [free for free in (_free_in_system(), _free_in_group()) if free is not None]
+    return min(found, default=sys.maxsize)
+
+
+def _parse_text(size: str) -> int:
+    if size.endswith("%"):
+        raise _bad(size, f"{_EXPECTED}; shares of a device are not offered")
+    match = _SIZE.fullmatch(size)
+    if match is None:
+        raise _bad(size, _EXPECTED)
+    if size.endswith("b"):
+        raise _bad(size, f"bytes, with a capital B: {size[:-1]}B (a small b stands for bits)")
+    number, prefix, binary = match.groups()
+    unit = (_BINARY_UNITS if binary else _UNITS)[prefix.upper()]
+    return int(float(number) * unit)
+
+
+def _parse_device(key: object) -> str:
+    """Read a device of a mapping; a number is a GPU's.
+
+    >>> _parse_device(1), _parse_device("cuda"), _parse_device("cpu")
+    ('cuda:1', 'cuda:0', 'cpu')
+    """
+    name = f"cuda:{key}" if isinstance(key, int) and not isinstance(key, bool) else key
+    try:
+        device = torch.device(name) if isinstance(name, str) else None
+    except RuntimeError:
+        device = None
+    if device is None or device.type == "meta":
+        raise OptionError(
+            f"max_memory: {key!r} is no device: expected cpu, cuda:0 or the number of a GPU",
+            name="max_memory",
+            value=key,
+            expected="cpu, cuda:0 or the number of a GPU",
+        )
+    return device_name(device)
+
+
+def _free_in_system() -> int | None:
+    """Return what can be had without swapping."""
+    if _MEMINFO.is_file():
+        match = re.search(r"^MemAvailable:\s+(\d+) kB", _MEMINFO.read_text(), re.MULTILINE)
+        if match:
+            return int(match[1]) * 1024
+    names = getattr(os, "sysconf_names", {})
+    if "SC_AVPHYS_PAGES" in names:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def _free_in_group() -> int | None:
+    """Return what a container's limit leaves; its file cache counts as free."""
+    try:
+        limit = int((_CGROUP / "memory.max").read_text())
+        used = int((_CGROUP / "memory.current").read_text())
+        stat = dict(map(str.split, (_CGROUP / "memory.stat").read_text().splitlines()))
+        return max(limit - used + int(stat["inactive_file"]), 0)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _bad(size: object, expected: str) -> OptionError:
+    return OptionError(
+        f"max_memory={size!r}: expected {expected}",
+        name="max_memory",
+        value=size,
+        expected=expected,
+    )

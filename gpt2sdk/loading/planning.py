@@ -1,0 +1,274 @@
+"""Decides how a model is loaded: nothing is allocated, only headers are read."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+import torch
+
+from gpt2sdk.components.placement import Placement, PlacementPlan
+from gpt2sdk.components.quantizer import Quantizer
+from gpt2sdk.errors import GPT2SDKError, OptionError, PlacementError, listing
+from gpt2sdk.loading.choice import failure, find_placement, find_quantizer, ladder, probe
+from gpt2sdk.loading.memory import memory_budget, size_text
+from gpt2sdk.loading.opening import OpenedModel
+from gpt2sdk.loading.plan import DevicePlan, LoadPlan, PartPlan
+from gpt2sdk.loading.precision import auto_dtype, parse_device, parse_dtype
+from gpt2sdk.loading.settings import LoadSettings, MaxMemory
+from gpt2sdk.loading.sizing import Sizing, as_part
+from gpt2sdk.plugins.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One way to load a model.
+
+    Attributes:
+        dtype: The type of what is not quantized.
+        quantizer: What quantizes; `None` for nothing.
+        placement: What places; `None` for one device.
+        why: Notes that belong to it.
+    """
+
+    dtype: torch.dtype
+    quantizer: Quantizer | None
+    placement: Placement | None
+    why: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The recipe in a few words."""
+        quantized = f" with {self.quantizer.name}" if self.quantizer else ""
+        placed = f" and placement {self.placement.name}" if self.placement else ""
+        return f"{str(self.dtype).removeprefix('torch.')}{quantized}{placed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Plans an opened model for a device.
+
+    Attributes:
+        opened: The model.
+        settings: What was asked for.
+        registry: Where quantizers and placements are looked for.
+        device: Where it runs.
+    """
+
+    opened: OpenedModel
+    settings: LoadSettings
+    registry: Registry
+    device: torch.device
+
+    def plan(self) -> LoadPlan:
+        """Follow the settings, or find the best that fits.
+
+        Raises:
+            OptionError: If a setting makes no sense.
+            PlacementError: If the model does not fit; the message says what would.
+        """
+        if self.settings.quantization == "auto" and self.opened.quantizer is None:
+            return self._best()
+        plan = self.follow(self._asked())
+        if plan.shortfall:
+            raise PlacementError(f"{plan.name} does not fit: {plan.shortfall}; {self._remedy()}")
+        return plan
+
+    def follow(self, recipe: Recipe) -> LoadPlan:
+        """Plan one recipe, whether it fits or not."""
+        return plan_recipe(self.opened, recipe, self.device, self.settings.max_memory)
+
+    def _asked(self) -> Recipe:
+        dtype, why = self._dtype()
+        return Recipe(dtype, self._quantizer(), self._placement(), why)
+
+    def _dtype(self) -> tuple[torch.dtype, tuple[str, ...]]:
+        asked = parse_dtype(self.settings.dtype)
+        return (asked, ()) if asked else auto_dtype(self.opened.checkpoint, self.device)
+
+    def _placement(self) -> Placement | None:
+        asked = self.settings.placement
+        return None if asked is None else find_placement(asked, self.registry)
+
+    def _quantizer(self) -> Quantizer | None:
+        asked, stored = self.settings.quantization, self.opened.quantizer
+        if asked is None or asked == "auto":
+            return stored
+        found = find_quantizer(asked, self.registry)
+        if stored is None:
+            return found
+        same = type(found) is type(stored) if isinstance(asked, str) else found == stored
+        if not same:
+            raise OptionError(
+                f"quantization={found.name}: the weights of {self.opened.source.name} are "
+                f"quantized already, as {stored!r}: leave quantization out, or load the model "
+                "that they were made from",
+                name="quantization",
+                value=asked,
+                expected=stored.name,
+            )
+        return stored
+
+    def _best(self) -> LoadPlan:
+        """Take the first of the candidates, which come in order of quality, that fits."""
+        tried: list[str] = []
+        for recipe in self.candidates():
+            plan, problem = self.attempt(recipe)
+            if plan is not None:
+                passed = f"; too large: {'; '.join(tried)}" if tried else ""
+                note = f"quantization=auto chose {recipe.text}{passed}"
+                return replace(plan, notes=(*plan.notes, note))
+            tried.append(f"{recipe.text} ({problem})")
+        raise PlacementError(
+            f"{self.opened.source.name} fits in none of the ways that were tried: "
+            f"{'; '.join(tried)}. Allow more memory, or install a plugin with quantizers or "
+            "placements (gpt2sdk-quantization, gpt2sdk-accelerate)"
+        )
+
+    def candidates(self) -> Iterator[Recipe]:
+        """Yield recipes in order of quality, and at last the smallest one with a placement."""
+        dtype, why = self._dtype()
+        placement = self._placement()
+        last = Recipe(dtype, None, placement, why)
+        yield last
+        if parse_dtype(self.settings.dtype) is None and dtype.itemsize > torch.bfloat16.itemsize:
+            last = Recipe(torch.bfloat16, None, placement)
+            yield last
+        for quantizer, _ in ladder(self.registry, self.device):
+            last = Recipe(dtype, quantizer, placement, why)
+            yield last
+        if placement is None and self.registry.named("auto", Placement):
+            yield replace(last, placement=find_placement("auto", self.registry))
+
+    def attempt(self, recipe: Recipe) -> tuple[LoadPlan | None, str]:
+        """Return the plan of a recipe that fits, or why it does not."""
+        try:
+            plan = self.follow(recipe)
+        except PlacementError as error:
+            return None, str(error)
+        if not plan.shortfall:
+            return plan, ""
+        return None, f"{size_text(max(each.peak for each in plan.devices.values()))}"
+
+    def _remedy(self) -> str:
+        """Say what would fit instead."""
+        if self.opened.quantizer is None:
+            asked = self._asked()
+            smaller = replace(self, settings=replace(self.settings, dtype="auto"))
+            for recipe in smaller.candidates():
+                plan, _ = smaller.attempt(recipe)
+                if plan is not None and recipe.text != asked.text:
+                    return f"{_advice(recipe)} would fit ({size_text(plan.peak_nbytes)})"
+        return (
+            "allow more memory with max_memory=, or distribute it with placement= "
+            "(gpt2sdk-accelerate has cpu-offload and disk-offload)"
+        )
+
+
+def plan_recipe(
+    opened: OpenedModel,
+    recipe: Recipe,
+    device: torch.device,
+    max_memory: MaxMemory | int | str | None = None,
+) -> LoadPlan:
+    """Plan one recipe, whether it fits or not.
+
+    Raises:
+        PlacementError: If its quantizer does not work here, or its placement finds no room.
+    """
+    checkpoint = opened.checkpoint
+    sizing = Sizing(checkpoint, recipe.quantizer, recipe.dtype)
+    budget = memory_budget(max_memory, device, placed=recipe.placement is not None)
+    parts, places = sizing.parts(torch.device(next(iter(budget)))), None
+    if recipe.placement is not None:
+        places = _places(recipe.placement, parts, budget)
+        parts = sizing.placed(places.places)
+    kernels = _kernels(recipe.quantizer, parts)
+    tokens = checkpoint.config.n_positions
+    return LoadPlan(
+        name=opened.source.name,
+        parameters=sum(prod(shape) for shape in checkpoint.shapes.values()),
+        dtype=recipe.dtype,
+        quantizer=recipe.quantizer,
+        restored=opened.quantizer is not None,
+        placement=recipe.placement,
+        places=places,
+        parts=parts,
+        devices=_devices(parts, places, budget, tokens),
+        reserved_tokens=tokens,
+        kernels=kernels,
+        notes=(*opened.notes, *recipe.why, *_notes(recipe, places, parts, kernels)),
+    )
+
+
+def plan_opened(opened: OpenedModel, settings: LoadSettings, registry: Registry) -> LoadPlan:
+    """Decide how an opened model is loaded.
+
+    Raises:
+        OptionError: If a setting makes no sense.
+        PlacementError: If the model does not fit; the message says what would.
+    """
+    return Planner(opened, settings, registry, parse_device(settings.device)).plan()
+
+
+def _places(
+    placement: Placement, parts: Sequence[PartPlan], budget: dict[str, int]
+) -> PlacementPlan:
+    """Ask a placement; whatever it does wrong carries its name."""
+    try:
+        plan = placement.plan([as_part(part) for part in parts], budget)
+    except GPT2SDKError:
+        raise
+    except Exception as error:
+        raise failure(placement, "failed to plan", error) from error
+    names = [part.name for part in parts]
+    if list(plan.places) != names:
+        found = f"expected a place for each of {listing(names)}, got {listing(list(plan.places))}"
+        raise failure(placement, "made an incomplete plan", ValueError(found))
+    return plan
+
+
+def _devices(
+    parts: Sequence[PartPlan], places: PlacementPlan | None, budget: dict[str, int], tokens: int
+) -> dict[str, DevicePlan]:
+    if places is None:
+        held = {parts[0].device: sum(part.nbytes for part in parts)}
+    else:
+        held = dict(places.nbytes)
+    devices = {}
+    for name, nbytes in held.items():
+        here = [part for part in parts if part.device == name]
+        workspace = max((part.workspace for part in here), default=0)
+        cache = tokens * sum(part.cache_nbytes for part in here)
+        devices[name] = DevicePlan(nbytes, workspace, cache, budget.get(name))
+    return devices
+
+
+def _kernels(quantizer: Quantizer | None, parts: Sequence[PartPlan]) -> dict[str, str]:
+    """Ask how products are computed on each device that has quantized matrices."""
+    if quantizer is None:
+        return {}
+    names = [part.device for part in parts if any(each.quantized for each in part.matrices)]
+    return {name: probe(quantizer, torch.device(name)) for name in dict.fromkeys(names)}
+
+
+def _notes(
+    recipe: Recipe,
+    places: PlacementPlan | None,
+    parts: Sequence[PartPlan],
+    kernels: dict[str, str],
+) -> Iterator[str]:
+    """Yield what a reader of the plan should know."""
+    for device, kernel in kernels.items():
+        yield f"quantized products on {device}: {kernel}"
+    quantizer = recipe.quantizer
+    if quantizer is not None and not quantizer.rows_independent:
+        yield f"{quantizer.name}: a row's result can depend on the rows beside it"
+    yield from dict.fromkeys(each.note for part in parts for each in part.matrices if each.note)
+    if places is not None:
+        yield from places.notes
+
+
+def _advice(recipe: Recipe) -> str:
+    dtype = str(recipe.dtype).removeprefix("torch.")
+    first = f"quantization={recipe.quantizer.name!r}" if recipe.quantizer else f"dtype={dtype!r}"
+    return first + (f" with placement={recipe.placement.name!r}" if recipe.placement else "")

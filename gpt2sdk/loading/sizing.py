@@ -1,0 +1,137 @@
+"""What a model's parts take in one format or another: bytes from shapes, nothing else."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from gpt2sdk.components.placement import Part, Place
+from gpt2sdk.components.quantizer import Matrix, QuantizedMatrix, Quantizer
+from gpt2sdk.gpt2.cache import cache_dtype
+from gpt2sdk.gpt2.checkpoint import Checkpoint
+from gpt2sdk.gpt2.linear import may_pack
+from gpt2sdk.gpt2.matrices import checkpoint_matrices, parameters_by_part
+from gpt2sdk.gpt2.shards import stored_nbytes
+from gpt2sdk.gpt2.tensors import SLAB_BYTES
+from gpt2sdk.loading.choice import plan_matrix
+from gpt2sdk.loading.memory import device_name
+from gpt2sdk.loading.plan import MatrixPlan, PartPlan
+
+# A slab as it is read, turned over, and converted.
+_COPIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """Measures a checkpoint's parts, as they will be held.
+
+    Attributes:
+        checkpoint: The weights.
+        quantizer: What holds matrices in fewer bits; `None` for nothing.
+        dtype: The type of what is not quantized.
+    """
+
+    checkpoint: Checkpoint
+    quantizer: Quantizer | None
+    dtype: torch.dtype
+
+    def parts(self, device: torch.device) -> tuple[PartPlan, ...]:
+        """Measure all parts for one device."""
+        place = Place(device)
+        return tuple(self.part(name, place) for name in parameters_by_part(self.checkpoint.config))
+
+    def placed(self, places: Mapping[str, Place]) -> tuple[PartPlan, ...]:
+        """Measure each part for its place."""
+        return tuple(self.part(name, place) for name, place in places.items())
+
+    def part(self, name: str, place: Place) -> PartPlan:
+        """Measure one part for its place."""
+        names = parameters_by_part(self.checkpoint.config)[name]
+        matrices = checkpoint_matrices(self.checkpoint)
+        planned = tuple(self._matrix(matrices[each], place) for each in names if each in matrices)
+        others = [each for each in names if each not in matrices]
+        plain = sum(math.prod(self.checkpoint.shapes[each]) for each in others)
+        rest = plain * self.dtype.itemsize
+        in_file = sum(map(self._file_nbytes, others))
+        slabs = max(map(self._slabs, others), default=0)
+        return PartPlan(
+            name=name,
+            matrices=planned,
+            nbytes=rest + sum(each.nbytes for each in planned),
+            stored_nbytes=rest + sum(each.stored_nbytes for each in planned),
+            file_nbytes=in_file + sum(each.file_nbytes for each in planned),
+            workspace=max(slabs, *(each.workspace for each in planned), 0),
+            cache_nbytes=self.cache_nbytes(place.device) if name.startswith("h.") else 0,
+            device=device_name(place.device),
+            kept=place.kept,
+            reason=place.reason,
+        )
+
+    def cache_nbytes(self, device: torch.device) -> int:
+        """Return the bytes of a block's keys and values for one token."""
+        # Nothing is allocated where the device is asked of an empty tensor's.
+        where = device if device.type == "cpu" else "meta"
+        dtype = cache_dtype(torch.empty(0, dtype=self.dtype, device=where))
+        return 2 * self.checkpoint.config.n_embd * dtype.itemsize
+
+    def _matrix(self, matrix: Matrix, place: Place) -> MatrixPlan:
+        planned = self._quantized(matrix, place.device)
+        if planned is None:
+            return self._plain(matrix, place)
+        if matrix.name in self.checkpoint.layout.quantized:
+            in_file = sum(map(stored_nbytes, planned.stored.values()))
+            workspace = in_file
+        else:
+            in_file = self._file_nbytes(matrix.name)
+            workspace = planned.workspace + self._slabs(matrix.name)
+        return MatrixPlan(
+            matrix=matrix,
+            quantized=planned,
+            format=planned.format,
+            nbytes=planned.nbytes,
+            stored_nbytes=sum(map(stored_nbytes, planned.stored.values())),
+            file_nbytes=in_file,
+            # Packing holds the matrix twice for a moment.
+            workspace=max(workspace, planned.nbytes),
+            note=planned.note,
+        )
+
+    def _plain(self, matrix: Matrix, place: Place) -> MatrixPlan:
+        numbers = math.prod(matrix.shape)
+        size = numbers * self.dtype.itemsize
+        packs = place.kept == "device" and may_pack(numbers, self.dtype, place.device)
+        # Of the output head, the packed copy stands beside the matrix; of others, in its place.
+        beside = packs and (matrix.use == "head" or matrix.tied)
+        # While it is packed: the matrix it will replace, or the head's rows less their mean.
+        twice = packs and (not beside or self.dtype == torch.bfloat16)
+        return MatrixPlan(
+            matrix=matrix,
+            quantized=None,
+            format=str(self.dtype).removeprefix("torch.") + " and a packed copy" * beside,
+            nbytes=size + size * beside,
+            stored_nbytes=size,
+            file_nbytes=self._file_nbytes(matrix.name),
+            workspace=max(self._slabs(matrix.name), size * twice),
+        )
+
+    def _quantized(self, matrix: Matrix, device: torch.device) -> QuantizedMatrix | None:
+        if self.quantizer is None:
+            return None
+        layout = self.checkpoint.layout
+        if layout.quantized and matrix.name not in layout.quantized:
+            return None
+        return plan_matrix(self.quantizer, matrix, device)
+
+    def _slabs(self, name: str) -> int:
+        """Return what reading a plain parameter takes besides."""
+        return _COPIES * min(SLAB_BYTES, self._file_nbytes(name))
+
+    def _file_nbytes(self, name: str) -> int:
+        key = self.checkpoint.layout.places[name].key
+        return stored_nbytes(self.checkpoint.source.infos[key])
+
+
+def as_part(plan: PartPlan) -> Part:
+    """Return what a placement is told of a part."""
+    return Part(plan.name, plan.nbytes, plan.stored_nbytes, plan.cache_nbytes)
