@@ -1,0 +1,136 @@
+"""What places cost: bytes on each device, and whether they are there."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+
+from gpt2sdk import Part, Place, PlacementError, PlacementPlan
+
+CPU = torch.device("cpu")
+# Buffers on a device through which parts pass: one computes while the next one arrives.
+SLOTS = 2
+
+
+def is_block(part: Part) -> bool:
+    """Whether a part is one of the blocks."""
+    return part.name.startswith("h.")
+
+
+def passes(place: Place) -> bool:
+    """Whether a part's weights are not kept where it computes."""
+    return place.kept == "disk" or (place.kept == "cpu" and place.device != CPU)
+
+
+def usage(parts: Sequence[Part], places: Mapping[str, Place]) -> dict[str, int]:
+    """Return the most bytes of weights that each device holds at once.
+
+    On an accelerator, parts that pass through share slots of the largest one's size. On the CPU,
+    parts that are kept there for it count as the pinned memory they take, which torch allocates in
+    powers of two, and parts on disk as what is in memory of them: two pinned buffers on their way
+    to an accelerator, or the largest two neighbours that the CPU computes with and reads ahead.
+
+    Example:
+        >>> parts = [Part("h.0", 10, 10), Part("h.1", 10, 10), Part("h.2", 10, 10)]
+        >>> gpu = torch.device("cuda:0")
+        >>> stays, passing = Place(gpu), Place(gpu, "cpu")
+        >>> usage(parts, {"h.0": stays, "h.1": passing, "h.2": passing})
+        {'cuda:0': 30, 'cpu': 32}
+    """
+    held: dict[str, int] = {}
+    for part in parts:
+        place = places[part.name]
+        if not passes(place):
+            _add(held, str(place.device), part.nbytes)
+        elif place.kept == "cpu":
+            _add(held, "cpu", _pinned(part.stored_nbytes))
+        else:
+            _add(held, "disk", part.stored_nbytes)
+    for device in {place.device for place in places.values()}:
+        passing = [part for part in parts if _passes_through(places[part.name], device)]
+        stored = [part.stored_nbytes for part in passing]
+        on_disk = [part.stored_nbytes for part in passing if places[part.name].kept == "disk"]
+        if device == CPU:
+            _add(held, "cpu", _largest_neighbours(stored))
+        else:
+            _add(held, str(device), SLOTS * max(stored, default=0))
+            _add(held, "cpu", SLOTS * _pinned(max(stored)) if on_disk else 0)
+    return held
+
+
+def shortfall(
+    parts: Sequence[Part], places: Mapping[str, Place], memory: Mapping[str, int], tokens: int
+) -> str:
+    """Say what does not fit, keys and values of so many tokens included; empty if all does.
+
+    A device that `memory` does not name may hold nothing, the disk anything.
+    """
+    need = usage(parts, places)
+    for part in parts:
+        _add(need, str(places[part.name].device), part.cache_nbytes * tokens)
+    may = {"disk": need.get("disk", 0), **memory}
+    return "; ".join(
+        f"{device} would hold {megabytes(nbytes)}, and may hold {megabytes(may.get(device, 0))}"
+        for device, nbytes in need.items()
+        if nbytes > may.get(device, 0)
+    )
+
+
+def finished(
+    parts: Sequence[Part],
+    places: Mapping[str, Place],
+    memory: Mapping[str, int],
+    tokens: int,
+    notes: Iterable[str] = (),
+) -> PlacementPlan:
+    """Return the plan that consists of these places.
+
+    Raises:
+        PlacementError: If it does not fit.
+    """
+    if problem := shortfall(parts, places, memory, tokens):
+        raise PlacementError(f"the model does not fit: {problem}; {remedies(tokens)}")
+    cache = tokens * sum(part.cache_nbytes for part in parts)
+    room = f"besides, keys and values of {tokens} tokens take {megabytes(cache)}"
+    return PlacementPlan(dict(places), usage(parts, places), (*notes, room) if cache else (*notes,))
+
+
+def remedies(tokens: int) -> str:
+    """What someone can do whose model does not fit."""
+    return (
+        f"quantize it, raise max_memory, or lower cache_tokens ({tokens}), the room for keys and "
+        "values"
+    )
+
+
+def megabytes(nbytes: int) -> str:
+    """Write a size.
+
+    >>> megabytes(154_400_000), megabytes(620_100)
+    ('154.4 MB', '620.1 kB')
+    """
+    return f"{nbytes / 1e6:,.1f} MB" if nbytes >= 1e6 else f"{nbytes / 1e3:,.1f} kB"
+
+
+def _pinned(nbytes: int) -> int:
+    """Return what pinned memory takes.
+
+    >>> _pinned(16), _pinned(17)
+    (16, 32)
+    """
+    return 1 << (nbytes - 1).bit_length()
+
+
+def _passes_through(place: Place, device: torch.device) -> bool:
+    return place.device == device and passes(place)
+
+
+def _largest_neighbours(sizes: Sequence[int]) -> int:
+    """Return the largest sum of two that follow one another, round the end too."""
+    if len(sizes) == 1:
+        return sizes[0]
+    return max((sizes[place - 1] + size for place, size in enumerate(sizes)), default=0)
+
+
+def _add(held: dict[str, int], device: str, nbytes: int) -> None:
+    if nbytes:
+        held[device] = held.get(device, 0) + nbytes
