@@ -1,0 +1,16 @@
+"""GGUF files of llama.cpp for gpt2sdk."""
+
+from typing import TYPE_CHECKING
+
+from gpt2sdk import hookimpl
+
+if TYPE_CHECKING:
+    from gpt2sdk import Component
+
+
+@hookimpl
+def gpt2sdk_components() -> "tuple[type[Component], ...]":
+    """Return the components of this distribution."""
+    from gpt2sdk_gguf.gguf_format import Gguf
+
+    return (Gguf,)

@@ -1,0 +1,134 @@
+"""Models in GGUF files are the models they were made from."""
+
+import gguf
+import pytest
+import torch
+from gguf import GGMLQuantizationType as Kind
+
+from gpt2sdk import Generator
+from gpt2sdk.gpt2 import GPT2, Tokenizer, save_pretrained
+from gpt2sdk_gguf.gguf_format import Gguf
+from gpt2sdk_gguf.names import own_name
+
+# What a file does not say, or says where a config may leave it out.
+UNSAID = {"n_inner": 1024, "initializer_range": 0.02}
+KINDS = [
+    Kind.F32,
+    Kind.F16,
+    Kind.BF16,
+    Kind.Q8_0,
+    Kind.Q4_0,
+    Kind.Q4_1,
+    Kind.Q5_0,
+    Kind.Q5_1,
+    Kind.Q4_K,
+    Kind.Q6_K,
+]
+
+
+def read(source, name, dim=0):
+    return torch.cat([slab.clone() for slab in source.slabs(name, dim)], dim=dim)
+
+
+def test_names_are_those_of_the_gguf_package():
+    layers = 3
+    theirs = gguf.get_tensor_name_map(gguf.MODEL_ARCH.GPT2, layers)
+    modules = ["wte", "wpe", "ln_f", "lm_head"]
+    blocks = ["ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"]
+    modules += [f"h.{layer}.{block}" for layer in range(layers) for block in blocks]
+    prefixed = {name: name if name == "lm_head" else f"transformer.{name}" for name in modules}
+    found = {own_name(f"{theirs.get_name(prefixed[name])}.weight") for name in modules}
+
+    assert {f"{name}.weight" for name in modules} == found
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("dim", [0, 1])
+def test_tensors_are_expanded_to_the_numbers_they_stand_for(write_file, kind, dim, monkeypatch):
+    # Small slabs, so that matrices are cut.
+    monkeypatch.setattr("gpt2sdk_gguf.source._SLAB_NUMBERS", 20_000)
+    path, expected = write_file(kind)
+    source = Gguf().open(path).source
+    cut = len(list(source.slabs("h.0.mlp.c_proj.weight", dim)))
+
+    assert cut > 1
+    assert expected.keys() == source.infos.keys()
+    for name, weights in expected.items():
+        found = read(source, name, dim if weights.ndim == 2 else 0)
+        assert source.infos[name].shape == tuple(weights.shape) == tuple(found.shape)
+        assert str(found.dtype) == f"torch.{source.infos[name].dtype}"
+        assert torch.allclose(weights, found.float(), rtol=1e-6, atol=1e-7), name
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"), [(Kind.Q8_0, 0.01), (Kind.Q4_K, 0.1), (Kind.Q6_K, 0.03)]
+)
+def test_quantized_tensors_are_near_the_weights(write_file, small, kind, error):
+    path, _ = write_file(kind)
+    source = Gguf().open(path).source
+    weights = small[0].state_dict()["h.1.attn.c_proj.weight"]
+    found = read(source, "h.1.attn.c_proj.weight")
+
+    assert (found - weights).norm() / weights.norm() < error
+
+
+def test_sizes_and_tokens_are_read(write_file, small):
+    path, _ = write_file(Kind.Q8_0)
+    opened = Gguf().open(path)
+    expected = small[1]
+
+    assert expected.model_copy(update=UNSAID) == opened.config
+    assert ("tensors were expanded to float32: 9 in Q8_0",) == opened.notes
+
+
+@pytest.mark.parametrize("kind", [Kind.F32, Kind.Q4_0, Kind.Q4_K, Kind.Q6_K], ids=lambda k: k.name)
+def test_text_is_that_of_the_same_weights_in_a_folder(write_file, tmp_path, small, tokenizer, kind):
+    path, weights = write_file(kind)
+    model, config = GPT2(small[1], seed=0).eval(), small[1]
+    model.load_state_dict(weights)
+    save_pretrained(model, config, tokenizer, tmp_path / "folder")
+    options = {"max_new_tokens": 12, "seed": 3}
+    expected = Generator.from_pretrained(tmp_path / "folder").generate("Once upon the", **options)
+    found = Generator.from_pretrained(path).generate("Once upon the", **options)
+
+    assert expected.completions[0].tokens == found.completions[0].tokens
+    assert expected.text == found.text
+
+
+def test_the_tokenizer_is_the_one_that_was_written(write_file, tokenizer):
+    path, _ = write_file()
+    found = Tokenizer.from_texts(Gguf().open(path).tokenizer)
+    texts = ["Once upon the time", "naïve – 東京\n\t<|endoftext|> and", "", "  the  "]
+
+    assert tokenizer.vocab_size == found.vocab_size
+    for text in texts:
+        assert tokenizer.encode(text) == found.encode(text)
+        assert tokenizer.decode(tokenizer.encode(text)) == found.decode(tokenizer.encode(text))
+    assert tokenizer.special_tokens == found.special_tokens
+
+
+def test_a_second_copy_of_the_table_is_a_tied_head(write_file):
+    path, _ = write_file(Kind.Q8_0, head_kind=Kind.Q8_0)
+    opened = Gguf().open(path)
+
+    assert opened.config.tie_word_embeddings
+    assert "lm_head.weight" not in opened.source.infos
+
+
+def test_a_head_of_another_type_is_a_head_of_its_own(write_file):
+    path, expected = write_file(Kind.Q4_K, head_kind=Kind.Q6_K)
+    opened = Gguf().open(path)
+    model = Generator.from_pretrained(path).model
+
+    assert not opened.config.tie_word_embeddings
+    assert torch.equal(model.lm_head.weight, expected["lm_head.weight"])
+
+
+def test_another_way_of_splitting_text_is_noted(write_file):
+    def other(writer):
+        writer.kv_data[0].pop("tokenizer.ggml.pre")
+        writer.add_tokenizer_pre("llama-bpe")
+
+    path, _ = write_file(change=other)
+
+    assert ("text is split as by GPT-2; the file says 'llama-bpe'",) == Gguf().open(path).notes
