@@ -76,9 +76,10 @@ How bits per byte fell on the unseen tales:
 {variants}
 ## Limits
 
-A prompt ends with a word or a full stop: no text it has read goes on after a space or an empty line
-at the end of a prompt, whose tokens are others than those within a text. It knows no facts, keeps a thread for some sentences, and ends where the window ends. The tales are
-those of the nineteenth century, with their kings, violence and prejudices, and so is what it says.
+A prompt ends with a word or a full stop: a space or an empty line at its end has tokens of its own,
+after which no tale it has read goes on. It knows no facts, keeps a thread for some sentences, and
+ends where the window ends. The tales are those of the nineteenth century, with their kings,
+violence and prejudices, and so is what it says.
 
 ## Samples
 

@@ -276,9 +276,7 @@ class Generator:
             message = f"only GPT-2 models can be saved, this is {type(self.model).__name__}"
             raise OptionError(message, name="model")
         tokenizer = self.tokenizer if isinstance(self.tokenizer, Tokenizer) else None
-        save_pretrained(
-            self.model, self.model.config, tokenizer, folder, quantizer=self.quantizer
-        )
+        save_pretrained(self.model, self.model.config, tokenizer, folder, quantizer=self.quantizer)
 
     def _call(
         self,
