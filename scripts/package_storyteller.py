@@ -1,6 +1,6 @@
 """Make the storyteller's distribution of a finished training run: model folder and model card.
 
-    python scripts/package_storyteller.py output [--variants folder …]
+    python scripts/package_storyteller.py corpus output [--variants folder …]
 
 `output` is what `scripts/train_storyteller.py` left; the variants are further runs of it, with
 other sizes, that stand in the card for comparison. The samples in the card are the first ones drawn
@@ -9,11 +9,13 @@ at the seeds it names.
 
 import argparse
 import json
+import math
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gpt2sdk import Generator
+from gpt2sdk_train import read_documents
 
 MODEL = Path(__file__).parents[1] / "plugins/gpt2sdk-storyteller/src/gpt2sdk_storyteller/model"
 PROMPTS = (
@@ -23,6 +25,7 @@ PROMPTS = (
     '"Who are you?" asked the prince.',
     "In the middle of the forest",
 )
+STEP_TOKENS = 16 * 512
 OPTIONS = {"temperature": 0.8, "top_p": 0.95, "max_new_tokens": 120}
 
 CARD = """---
@@ -48,8 +51,9 @@ downloaded. transformers loads it as well.
 | perplexity per token on them | {perplexity:.1f} |
 | weights | {megabytes:.1f} MB, bfloat16; computed in float32 |
 
-The unseen tales are one whole book (*The Olive Fairy Book*), scored in windows of {context} tokens
-that move by half. It was not trained on; the checkpoint with the best score on it was kept.
+The unseen tales are one whole book (*The Olive Fairy Book*), scored tale by tale in windows of
+{context} tokens that move by half: `gpt2sdk score storyteller --file valid.txt --documents`. It was
+not trained on; the checkpoint with the best score on it was kept.
 
 ## Data
 
@@ -61,14 +65,15 @@ Andrew Lang's coloured fairy books. They are in the public domain in the USA.
 
 ```sh
 OMP_NUM_THREADS=1 torchrun --nproc_per_node 2 scripts/train_storyteller.py corpus output
-python scripts/package_storyteller.py output
+python scripts/package_storyteller.py corpus output
 ```
 
 {steps} steps of 16 × 512 tokens, matrices with Muon and the rest with AdamW at 0.003, 50 steps of
 warm-up and a linear cool-down over the last 40 %, products in bfloat16, dropout 0.1 outside
-attention, seed 1. On two CPU cores: {minutes:.0f} minutes, {speed:,.0f} tokens per second.
+attention, seed 1. On two CPU cores: {minutes:.0f} minutes beside other work, {speed:,.0f} tokens
+per second in the median step.
 
-How bits per byte fell on the unseen tales:
+How bits per byte fell on the unseen tales, in windows that stand side by side:
 
 | step | epochs | bits per byte |
 | --- | --- | --- |
@@ -98,18 +103,28 @@ How size and vocabulary change that, after {steps} steps with their own warm-up 
 
 
 def read_log(run: Path) -> list[dict[str, float]]:
-    """Return the events of a run, its repeated steps after a pause included."""
+    """Return the events of a run."""
     return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
-def curve(events: Sequence[dict[str, float]], tokens: float, step_tokens: int) -> Iterator[str]:
+def curve(events: Sequence[dict[str, float]], tokens: float) -> Iterator[str]:
     """Yield some rows of the table of validations."""
     found = {int(e["step"]): e["bits_per_byte"] for e in events if e["event"] == "validated"}
     wanted = sorted(found)
     for step in (
         step for step in wanted if step in (100, 200) or step % 400 == 0 or step == wanted[-1]
     ):
-        yield f"| {step} | {step * step_tokens / tokens:.1f} | {found[step]:.3f} |"
+        yield f"| {step} | {step * STEP_TOKENS / tokens:.1f} | {found[step]:.3f} |"
+
+
+def score(corpus: Path) -> tuple[float, float]:
+    """Return bits per byte and perplexity on the unseen tales, each tale by itself."""
+    tales = read_documents(corpus / "valid.txt")
+    scores = Generator.from_pretrained(MODEL).score(tales)
+    nats = sum(each.nats for each in scores)
+    nbytes = sum(each.nbytes for each in scores)
+    tokens = sum(each.token_count for each in scores)
+    return nats / math.log(2) / nbytes, math.exp(nats / tokens)
 
 
 def variants(folders: Sequence[Path]) -> str:
@@ -124,7 +139,9 @@ def variants(folders: Sequence[Path]) -> str:
         for one in sorted(found, key=lambda one: one["bits_per_byte"])
     ]
     steps = int(started["steps"])
-    return VARIANTS.format(steps=steps, epochs=steps * 8192 / 2.213e6, rows="\n".join(rows))
+    return VARIANTS.format(
+        steps=steps, epochs=steps * STEP_TOKENS / started["tokens"], rows="\n".join(rows)
+    )
 
 
 def samples() -> Iterator[str]:
@@ -148,6 +165,7 @@ def copy_model(source: Path) -> None:
 def main() -> None:
     """Copy the model and write its card."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("corpus", type=Path, help="folder with valid.txt")
     parser.add_argument("output", type=Path, help="folder of the run")
     parser.add_argument(
         "--variants", type=Path, nargs="*", default=[], help="folders of other runs"
@@ -159,9 +177,9 @@ def main() -> None:
     config = json.loads((MODEL / "config.json").read_text())
     started = events[0]
     speeds = sorted(event["tokens_per_second"] for event in events if event["event"] == "stepped")
-    step_tokens = 16 * config["n_positions"]
     steps = int(started["steps"])
     speed = speeds[len(speeds) // 2]
+    bits_per_byte, perplexity = score(given.corpus)
     (MODEL / "README.md").write_text(
         CARD.format(
             parameters=figures["parameters"] / 1e6,
@@ -170,14 +188,14 @@ def main() -> None:
             heads=config["n_head"],
             context=config["n_positions"],
             vocabulary=config["vocab_size"],
-            bits_per_byte=figures["bits_per_byte"],
-            perplexity=figures["perplexity"],
+            bits_per_byte=bits_per_byte,
+            perplexity=perplexity,
             megabytes=(MODEL / "model.safetensors").stat().st_size / 1e6,
-            epochs=steps * step_tokens / started["tokens"],
+            epochs=steps * STEP_TOKENS / started["tokens"],
             steps=steps,
-            minutes=steps * step_tokens / speed / 60,
+            minutes=figures["minutes"],
             speed=speed,
-            curve="\n".join(curve(events, started["tokens"], step_tokens)),
+            curve="\n".join(curve(events, started["tokens"])),
             variants=variants(given.variants),
             options=", ".join(f"{name}={value}" for name, value in OPTIONS.items()),
             samples="\n".join(samples()),

@@ -30,6 +30,12 @@ def score(  # noqa: PLR0913 - each is a flag
         list[Path] | None,
         typer.Option("--file", "-f", metavar="FILE", help="Score a file; again for more."),
     ] = None,
+    documents: Annotated[
+        bool,
+        typer.Option(
+            "--documents", help="Score what stands between lines of <|endoftext|> one by one."
+        ),
+    ] = False,
     window: Annotated[
         int | None,
         typer.Option("--window", metavar="N", help="Most tokens that a prediction sees."),
@@ -64,7 +70,7 @@ def score(  # noqa: PLR0913 - each is a flag
     from gpt2sdk.cli.terminal import remark, show_json
     from gpt2sdk.generator.generator import Generator
 
-    texts = read_texts(text, file or [])
+    texts = read_texts(text, file or [], documents=documents)
     generator = Generator.from_pretrained(
         model,
         dtype=dtype,

@@ -1,6 +1,7 @@
 """Scores of named texts, as JSON and as people read them."""
 
 import math
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +17,21 @@ _LONGEST_NAME = 40
 _TITLES = ("", "tokens", "bytes", "bits per byte", "perplexity")
 
 ARGUMENT = "argument"
+_SEPARATOR = re.compile(r"^<\|endoftext\|>\n?", re.MULTILINE)
 
 Named = tuple[str, str, Score]
 """Where a text is from, the text, and its score."""
 
 
-def read_texts(text: str | None, files: Sequence[Path]) -> list[tuple[str, str]]:
+def read_texts(
+    text: str | None, files: Sequence[Path], *, documents: bool
+) -> list[tuple[str, str]]:
     """Return the texts to score, each with where it is from: a file, or `argument`.
+
+    Args:
+        text: The argument.
+        files: The files.
+        documents: Whether lines of `<|endoftext|>` separate texts.
 
     Raises:
         OptionError: There is none, there are texts and files, one is empty or not UTF-8.
@@ -40,11 +49,26 @@ def read_texts(text: str | None, files: Sequence[Path]) -> list[tuple[str, str]]
             "there is no text: give it as an argument, with --file, or on standard input",
             name="text",
         )
+    if documents:
+        texts = [part for source, content in texts for part in _apart(source, content)]
     for source, content in texts:
         if not content:
             named = "the text" if source == ARGUMENT else source
             raise OptionError(f"{named} is empty: expected text to score", name="text")
     return texts
+
+
+def _apart(source: str, content: str) -> list[tuple[str, str]]:
+    r"""Cut a text where lines separate documents; a text without any is one.
+
+    >>> _apart("tales.txt", "One.\n<|endoftext|>\nTwo.\n<|endoftext|>\n")
+    [('tales.txt 1', 'One.'), ('tales.txt 2', 'Two.')]
+    """
+    parts = [part.strip("\n") for part in _SEPARATOR.split(content)]
+    found = [part for part in parts if part]
+    return [(f"{source} {number}", part) for number, part in enumerate(found, start=1)] or [
+        (source, "")
+    ]
 
 
 def report(named: Sequence[Named], *, tokens: bool) -> list[dict[str, object]]:
