@@ -31,7 +31,7 @@ def quantize(  # noqa: PLR0913 - each is a flag
     device: Device = "cpu",
     plugin: PluginFiles = None,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     revision: Revision = None,
     offline: Offline = False,
 ) -> None:
@@ -44,9 +44,9 @@ def quantize(  # noqa: PLR0913 - each is a flag
     from gpt2sdk.cli.load_table import show_plan
     from gpt2sdk.cli.plugin_files import read_plugins, registry_with
     from gpt2sdk.cli.progress import byte_progress
-    from gpt2sdk.cli.terminal import show_json
+    from gpt2sdk.cli.terminal import remark, show_json
     from gpt2sdk.errors import OptionError
-    from gpt2sdk.loading import Hub, quantize_checkpoint
+    from gpt2sdk.loading import Hub, quantize_checkpoint, size_text
 
     registry = registry_with(read_plugins(plugin))
     quantizer = read_quantizer(quantization, option, registry)
@@ -66,5 +66,7 @@ def quantize(  # noqa: PLR0913 - each is a flag
         )
     if as_json:
         show_json(plan.as_dict())
-    else:
+    elif not quiet:
+        nbytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
         show_plan(plan)
+        remark(f"wrote {folder}: {size_text(nbytes)} of weights")

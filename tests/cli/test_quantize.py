@@ -23,8 +23,11 @@ def loaders(monkeypatch):
 def test_a_quantized_folder_is_a_model_like_any_other(invoke, model, tmp_path):
     folder = str(tmp_path / "small")
     ran = invoke("quantize", model, folder, "--quantization", "int8")
-    assert (0, "") == (ran.exit_code, ran.stderr)
+    assert 0 == ran.exit_code
+    assert ran.stderr.startswith(f"wrote {folder}: ")
     assert "int8" in ran.stdout
+    quiet = invoke("quantize", model, folder, "--quantization", "int8", "-q")
+    assert (0, "", "") == (quiet.exit_code, quiet.stdout, quiet.stderr)
 
     card = json.loads(invoke("info", folder, "--json").stdout)
     assert "int8 and float32" == card["stored_as"]
