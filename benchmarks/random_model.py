@@ -1,0 +1,60 @@
+"""Folders of GPT-2's four sizes with random weights, written matrix by matrix."""
+
+import shutil
+from functools import partial
+from math import prod
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gpt2sdk import GPT2Config, TensorInfo
+from gpt2sdk.gpt2.export import file_key, write_folder
+from gpt2sdk.gpt2.layout import MATRICES, parameter_shapes
+from gpt2sdk.gpt2.shards import Bundle
+from gpt2sdk.testing import tiny_tokenizer
+
+SIZES = {
+    "124M": {"n_layer": 12, "n_embd": 768, "n_head": 12},
+    "355M": {"n_layer": 24, "n_embd": 1024, "n_head": 16},
+    "774M": {"n_layer": 36, "n_embd": 1280, "n_head": 20},
+    "1.5B": {"n_layer": 48, "n_embd": 1600, "n_head": 25},
+}
+SMALL = {"n_layer": 1, "n_embd": 128, "n_head": 2, "vocab_size": 1024}
+
+
+def write_random_model(folder: Path, sizes: dict[str, int], *, table: float = 1.0) -> None:
+    """Write a model in float32, with the tokenizer of `gpt2sdk.testing`.
+
+    Args:
+        folder: Where to; made if need be.
+        sizes: What differs from GPT-2 124M's config.
+        table: What the table of tokens is multiplied with. With 1, as in training's beginning,
+            greedy choices are near ties; 5 spreads them.
+
+    Raises:
+        SystemExit: If the disk has too little room for it and a copy.
+    """
+    tokenizer = tiny_tokenizer()
+    end = tokenizer.eos_token_id
+    config = GPT2Config(**sizes, bos_token_id=end, eos_token_id=end)
+    shapes = parameter_shapes(config)
+    room, free = 8 * sum(map(prod, shapes.values())), shutil.disk_usage(folder.parent).free
+    if free < room:
+        message = f"{folder.parent}: {room / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free"
+        raise SystemExit(message)
+    bundles = []
+    for number, (name, shape) in enumerate(shapes.items()):
+        turned = shape[::-1] if name.endswith(MATRICES) else shape
+        scale = table if name == "wte.weight" else 1.0
+        make = partial(_drawn, name, turned, scale, number)
+        bundles.append(Bundle({file_key(name): TensorInfo(turned, "float32")}, make))
+    write_folder(folder, config, tokenizer, bundles, max_shard_size=10**11)
+
+
+def _drawn(name: str, shape: tuple[int, ...], scale: float, seed: int) -> dict[str, Tensor]:
+    """Draw a parameter as GPT-2 is initialised: biases 0, norms 1, the others normal."""
+    if len(shape) == 1:
+        return {file_key(name): torch.full(shape, float(name.endswith("weight")))}
+    generator = torch.Generator().manual_seed(seed)
+    return {file_key(name): torch.randn(shape, generator=generator).mul_(0.02 * scale)}
