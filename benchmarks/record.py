@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("gpt2sdk", "torch", "transformers", "tokenizers", "accelerate")
+PACKAGES = ("gpt2sdk", "torch", "transformers", "tokenizers", "accelerate", "bitsandbytes")
 
 
 def interleave(contestants: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:

@@ -16,8 +16,17 @@ import torch
 ROOT = Path(__file__).parent.parent
 STEPS = {
     "tests": ([sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests", "plugins"], 240),
-    "decode": ([sys.executable, "benchmarks/bench_decode.py", "--device", "cuda"], 300),
+    "decode": ([sys.executable, "benchmarks/bench_decode.py", "--device", "cuda"], 180),
+    "quantized": (
+        [
+            sys.executable,
+            "benchmarks/bench_quantized.py",
+            *["speed", "--device", "cuda", "--rounds", "3"],
+        ],
+        180,
+    ),
 }
+RESULTS = ("decode_cuda", "quantized_speed_cuda")
 
 
 def run(command: list[str], limit: int) -> dict[str, object]:
@@ -46,9 +55,10 @@ def main() -> int:
         record[name] = outcome = run(command, limit)
         failed |= bool(outcome["exit"])
         print(f"{name}: exit {outcome['exit']} after {outcome['seconds']} s")
-    results = ROOT / "benchmarks" / "results" / "decode_cuda.json"
-    if results.exists():
-        record["decode_rows"] = json.loads(results.read_text())
+    for name in RESULTS:
+        file = ROOT / "benchmarks" / "results" / f"{name}.json"
+        if file.exists():
+            record[name] = json.loads(file.read_text())
     target.write_text(json.dumps(record, indent=1) + "\n")
     return int(failed)
 
