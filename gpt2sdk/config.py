@@ -26,6 +26,8 @@ from gpt2sdk.errors import CheckpointError, OptionError
 
 CONFIG_FILE = "config.json"
 GENERATION_CONFIG_FILE = "generation_config.json"
+# What PEFT calls the config of an adapter, which is no model by itself.
+_ADAPTER_CONFIG = "adapter_config.json"
 
 # Other names under which transformers reads and writes the same fields; `n_ctx` was dropped in
 # 2021, `torch_dtype` became `dtype` in 2025.
@@ -212,6 +214,14 @@ class GPT2Config(BaseModel):
             CheckpointError: If a file is absent, is not JSON, or its values do not fit.
         """
         path = Path(folder) / CONFIG_FILE
+        if not path.is_file() and (path.parent / _ADAPTER_CONFIG).is_file():
+            base = read_json(path.parent / _ADAPTER_CONFIG).get("base_model_name_or_path")
+            raise CheckpointError(
+                f"{folder}: expected a model, found an adapter of {base or 'one'}: load that and "
+                f"add it, or merge both: gpt2sdk merge {base or 'MODEL'} {folder} NEW_FOLDER "
+                "(with the plugin gpt2sdk-train)",
+                path=folder,
+            )
         if not path.is_file():
             raise CheckpointError(
                 f"{folder}: expected a {CONFIG_FILE} in the folder, found none", path=folder

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,7 +119,13 @@ def test_a_failure_to_flush_leaves_the_old_folder(folder, monkeypatch):
     assert [folder] == list(folder.parent.iterdir())
 
 
-def test_a_failure_of_the_last_rename_brings_the_old_folder_back(folder, monkeypatch):
+@pytest.fixture
+def two_renames(monkeypatch):
+    """Let the system be one that cannot exchange names."""
+    monkeypatch.setattr("gpt2sdk.gpt2.folder._swapped", lambda one, other: False)
+
+
+def test_a_failure_of_the_last_rename_brings_the_old_folder_back(folder, monkeypatch, two_renames):
     before = tree(folder)
     rename = Path.rename
     calls = []
@@ -152,7 +160,7 @@ def test_an_error_of_the_writer_leaves_the_old_folder(folder, error):
     assert [folder] == list(folder.parent.iterdir())
 
 
-def test_what_is_written_is_flushed_before_the_exchange(folder, monkeypatch):
+def test_what_is_written_is_flushed_before_the_exchange(folder, monkeypatch, two_renames):
     events = []
     fsync, rename = os.fsync, Path.rename
     monkeypatch.setattr(os, "fsync", lambda handle: (events.append("flush"), fsync(handle)))
@@ -190,3 +198,60 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
 
     assert AFTER == tree(folder)
     assert {folder, other} == set(folder.parent.iterdir())
+
+
+def test_the_old_folder_is_there_at_every_moment(folder, monkeypatch):
+    """Where the system exchanges names, the only rename is that of the new hidden folder."""
+    renamed = []
+    rename = Path.rename
+    monkeypatch.setattr(
+        Path, "rename", lambda self, to: (renamed.append(self.suffix), rename(self, to))[1]
+    )
+    replace(folder)
+
+    if not sys.platform.startswith("linux"):
+        pytest.skip("names are exchanged on Linux only")
+    assert [".making"] == renamed
+    assert AFTER == tree(folder)
+    assert [folder] == list(folder.parent.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs file locks")
+def test_a_process_that_dies_between_two_renames_loses_nothing(folder, two_renames):
+    before = tree(folder)
+    script = """
+import os, sys
+from pathlib import Path
+from gpt2sdk.gpt2 import folder
+folder._swapped = lambda one, other: False
+rename = Path.rename
+def dies(self, target):
+    rename(self, target)
+    if target.suffix == ".old":
+        os._exit(9)
+Path.rename = dies
+with folder.replaced_folder(sys.argv[1], lambda name: True) as new:
+    (new / "model.bin").write_text("new")
+"""
+    died = subprocess.run([sys.executable, "-c", script, str(folder)], check=False)
+    assert (9, False) == (died.returncode, folder.exists())
+
+    def fail():
+        with replaced_folder(folder, owned):
+            raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011 - our own
+        fail()
+    assert before == tree(folder)
+    assert [folder] == list(folder.parent.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs file locks")
+def test_folders_that_were_never_locked_are_removed_once_they_are_old(folder):
+    young, aged = (folder.with_name(f".folder.{token}.making") for token in ("0a", "0b"))
+    for left in (young, aged):
+        left.mkdir()
+    os.utime(aged, (0, 0))
+    replace(folder)
+
+    assert {folder, young} == set(folder.parent.iterdir())

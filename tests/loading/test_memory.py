@@ -1,10 +1,12 @@
 """Sizes and devices are read as accelerate reads them, and nothing is guessed."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
 from gpt2sdk.errors import OptionError
-from gpt2sdk.loading.memory import free_memory, memory_budget, parse_size, size_text
+from gpt2sdk.loading.memory import check_devices, free_memory, memory_budget, parse_size, size_text
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -102,3 +104,29 @@ def test_what_is_free_is_the_budget_where_nothing_is_said():
 def test_a_device_that_is_none_is_refused(key):
     with pytest.raises(OptionError, match="is no device: expected cpu, cuda:0 or the number of"):
         memory_budget({key: 5}, CPU, placed=True)
+
+
+def test_a_device_that_is_named_twice_is_refused():
+    with pytest.raises(OptionError, match="one size for cuda:0, which is named twice"):
+        memory_budget({"cuda:0": 5, 0: 6}, GPU, placed=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "device", "placed", "problem"),
+    [
+        ({0: 5}, "cpu", True, "cpu only"),
+        ({0: 5, 1: 5}, "cuda:0", False, "cuda:0 only"),
+        ({"cpu": 5}, "cuda:0", False, "a size for cuda:0"),
+        ({"cpu": 5}, "cuda:0", True, "a size for cuda:0"),
+        ({1: 5}, "cuda:0", True, "a size for cuda:0"),
+        ({}, "cpu", False, "a size for cpu"),
+        ({0: 5, "cpu": 5}, "cuda:0", False, ""),
+        ({1: 5}, "cuda", True, ""),
+        ({"cpu": 5}, "cpu", True, ""),
+        (5, "cpu", False, ""),
+        (None, "cuda:0", True, ""),
+    ],
+)
+def test_devices_that_are_not_used_are_not_named(given, device, placed, problem):
+    with pytest.raises(OptionError, match=problem) if problem else nullcontext():
+        check_devices(given, torch.device(device), placed=placed)

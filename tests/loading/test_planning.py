@@ -1,6 +1,7 @@
 """A plan says what loading does before anything is allocated, and loading does just that."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +15,8 @@ from gpt2sdk import (
     PluginContractError,
     hookimpl,
 )
-from gpt2sdk.loading import size_text
+from gpt2sdk.loading import open_model, size_text
+from gpt2sdk.loading.planning import Recipe, plan_recipe
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.testing import tiny_gpt2
 
@@ -116,7 +118,7 @@ def test_a_plan_says_how_products_are_made_and_what_they_depend_on(fakes, tiny):
 
     assert {"cpu": "byte, dequantized for each product"} == plan.kernels
     assert "byte: a row's result can depend on the rows beside it" in plan.notes
-    assert "quantized products on cpu: byte, dequantized for each product" in plan.notes
+    assert not any("dequantized" in note for note in plan.notes)
     assert not any("depend" in note for note in fakes.plan(tiny, quantization="half").notes)
 
 
@@ -163,11 +165,11 @@ def test_where_nothing_fits_placements_are_named(fakes, tiny):
 
 def test_a_placement_is_offered_where_one_is_installed(fakes, tiny):
     registry = fakes.registry_of(fakes.Byte, fakes.Auto)
-    small = fakes.plan(tiny, registry=registry, quantization="byte", placement="auto")
-    room = small.devices["cpu"].weights
+    small = fakes.plan(tiny, "bfloat16", registry, quantization="byte", placement="auto")
+    room = small.peak_nbytes
     message = fails(lambda: fakes.plan(tiny, registry=registry, max_memory=room))
 
-    assert "quantization='byte' with placement='auto' would fit" in message
+    assert "quantization='byte' with dtype='bfloat16' with placement='auto' would fit" in message
 
 
 def test_the_most_that_is_free_is_the_limit_by_default(fakes, tiny, monkeypatch):
@@ -216,11 +218,131 @@ def test_auto_keeps_the_type_that_was_asked_for(fakes, tiny):
 
 def test_auto_ends_with_a_placement(fakes, tiny):
     registry = fakes.registry_of(fakes.Byte, fakes.Auto)
-    small = fakes.plan(tiny, registry=registry, quantization="byte", placement="auto")
-    room = small.devices["cpu"].weights
+    small = fakes.plan(tiny, "bfloat16", registry, quantization="byte", placement="auto")
+    room = small.peak_nbytes
     plan = fakes.plan(tiny, registry=registry, quantization="auto", max_memory=room)
 
     assert ("byte", "auto") == (plan.quantizer.name, plan.placement.name)
+    assert torch.bfloat16 == plan.dtype
+
+
+def test_auto_keeps_the_best_quality_that_fits_with_a_placement(fakes, tiny):
+    """What is too large on one device for 8 bits may be in 16 with its blocks elsewhere."""
+
+    class Tight(fakes.Auto):
+        name = "auto"
+
+        def plan(self, parts, memory):
+            plan = super().plan(parts, {"cpu": 10**9})
+            return PlacementPlan(plan.places, {"cpu": 1000, "disk": 1}, reserved_tokens=0)
+
+    registry = fakes.registry_of(fakes.Half, fakes.Byte, Tight)
+    room = fakes.plan(tiny, "bfloat16", registry, placement="auto").peak_nbytes
+    plan = fakes.plan(tiny, registry=registry, quantization="auto", max_memory=room)
+
+    assert (None, torch.bfloat16, "auto") == (plan.quantizer, plan.dtype, plan.placement.name)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_auto_shortens_the_rest_before_the_next_quantizer(fakes, tiny, monkeypatch, fast):
+    monkeypatch.setattr("gpt2sdk.loading.planning.has_kernels", lambda dtype: fast)
+    message = fails(lambda: fakes.plan(tiny, quantization="auto", max_memory="1KB"))
+
+    assert fast == ("bfloat16 with half (" in message)
+    if fast:
+        assert message.index("bfloat16 with half (") < message.index("float32 with byte (")
+
+
+def test_a_placement_that_finds_no_room_comes_with_what_would(fakes, tiny):
+    room = fakes.plan(tiny, quantization="byte", placement="attic").peak_nbytes
+    message = fails(lambda: fakes.plan(tiny, placement="attic", max_memory=room))
+
+    assert " would fit (" in message
+
+
+def test_a_quantized_folder_that_does_not_fit_comes_with_what_would(fakes, tiny, tmp_path):
+    fakes.convert(tiny, tmp_path / "byte", "byte")
+    room = fakes.plan(tmp_path / "byte", "bfloat16").peak_nbytes
+    message = fails(lambda: fakes.plan(tmp_path / "byte", "float32", max_memory=room))
+
+    assert message.endswith(f"; dtype='bfloat16' would fit ({size_text(room)})")
+
+
+# ----------------------------------------------------------------------------------- workspace
+
+
+def test_a_placed_plan_counts_what_loading_needs(fakes, tiny):
+    plan = fakes.plan(tiny, placement="attic")
+    cpu = plan.devices["cpu"]
+    room = cpu.weights + max(cpu.workspace, cpu.cache) - 1
+
+    assert "are needed" in fails(lambda: fakes.plan(tiny, placement="attic", max_memory=room))
+    assert fakes.plan(tiny, placement="attic", max_memory=room + 1)
+
+
+def test_what_is_kept_elsewhere_is_made_on_the_cpu(fakes, tiny):
+    gpu = torch.device("cuda", 0)
+
+    class Passing(fakes.Attic):
+        def plan(self, parts, memory):
+            places = {part.name: Place(gpu, "cpu") for part in parts}
+            return PlacementPlan(places, {"cuda:0": 10, "cpu": 20}, reserved_tokens=3)
+
+    opened = open_model(tiny, registry=fakes.registry)
+    plan = plan_recipe(opened, Recipe(torch.float32, None, Passing()), gpu, {0: "1GB"})
+    largest = max(part.workspace + part.stored_nbytes for part in plan.parts)
+
+    assert (0, largest) == (plan.devices["cuda:0"].workspace, plan.devices["cpu"].workspace)
+    assert (3, 3 * 2 * 2 * WIDTH * 4) == (plan.reserved_tokens, plan.devices["cuda:0"].cache)
+
+
+def test_packing_counts_what_stays_and_products_count_what_does_not(fakes, tiny):
+    def plan(self, matrix, device):
+        made = fakes.Byte.plan(self, matrix, device)
+        return replace(made, packing_workspace=10**7, passing_workspace=10**8)
+
+    quantizer = broken(fakes.Byte, plan=plan)()
+    resident = fakes.plan(tiny, quantization=quantizer)
+    placed = fakes.plan(tiny, quantization=quantizer, placement="attic")
+
+    assert (10**7, 0) == (resident.devices["cpu"].workspace, resident.devices["cpu"].passing)
+    assert resident.devices["cpu"].peak == resident.nbytes + 10**7
+    cpu = placed.devices["cpu"]
+    assert 10**8 == cpu.passing
+    assert cpu.peak == cpu.weights + cpu.cache + 10**8
+    assert {0, 10**7} >= {each.workspace // 10**7 * 10**7 for each in placed.parts}
+    assert placed.parts[2].workspace < 10**7
+
+
+def test_parts_that_pass_are_said_to_compute_unpacked(fakes, tiny):
+    kernels = fakes.plan(tiny, quantization="byte", placement="attic").kernels
+
+    assert ["cpu", "cpu, parts that pass"] == list(kernels)
+    assert "not packed" in kernels["cpu, parts that pass"]
+
+
+def test_placements_are_told_of_the_context(fakes, tiny):
+    seen = []
+
+    class Asked(fakes.Attic):
+        def plan(self, parts, memory):
+            seen.extend(parts)
+            return super().plan(parts, memory)
+
+    fakes.plan(tiny, placement=Asked())
+
+    assert {TOKENS} == {part.reserved_tokens for part in seen}
+    assert all(part.workspace for part in seen)
+
+
+@pytest.mark.parametrize(
+    ("memory", "placement"),
+    [({0: "2GB"}, None), ({0: "2GB"}, "attic"), ({"cpu": "2GB", 0: 5}, "attic")],
+)
+def test_a_model_on_the_cpu_has_no_budget_elsewhere(fakes, tiny, memory, placement):
+    message = fails(lambda: fakes.plan(tiny, placement=placement, max_memory=memory), OptionError)
+
+    assert "expected cpu only, where the model runs; device='cuda:0' would use others" in message
 
 
 def test_auto_that_finds_nothing_says_what_was_tried(fakes, tiny):
@@ -351,7 +473,9 @@ def test_a_plan_for_devices_that_are_not_here_is_made_all_the_same(fakes, tiny):
             places = {part.name: Place(torch.device("cuda", 0)) for part in parts}
             return PlacementPlan(places, {"cuda:0": sum(part.nbytes for part in parts)})
 
-    plan = fakes.plan(tiny, "bfloat16", placement=Gpu(), max_memory={0: "1GB"})
+    opened = open_model(tiny, registry=fakes.registry)
+    recipe = Recipe(torch.bfloat16, None, Gpu())
+    plan = plan_recipe(opened, recipe, torch.device("cuda", 0), {0: "1GB"})
 
     assert {"cuda:0"} == {part.device for part in plan.parts}
     assert TOKENS * 2 * 4 * WIDTH == plan.devices["cuda:0"].cache

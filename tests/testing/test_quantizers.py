@@ -26,6 +26,7 @@ class Module:
         self.register_buffer("numbers", numbers)
         self.register_buffer("scale", scale)
         self.register_buffer("bias", bias)
+        self.register_buffer("like", torch.empty(0), persistent=False)
 
     def stored(self):
         return {"": self.numbers, ".scale": self.scale}
@@ -51,7 +52,7 @@ class Layer(Module, QuantizedLinear):
 
 class Table(Module, QuantizedTable):
     def forward(self, tokens):
-        return self.dequantize()[tokens]
+        return self.dequantize()[tokens].to(self.like.dtype)
 
     def attend(self, x):
         return self.products(x)
@@ -78,10 +79,10 @@ class Good(Quantizer):
         return [torch.cat(column) for column in zip(*pieces, strict=True)]
 
     def linear(self, matrix, slabs, bias, *, device, dtype):
-        return self.made(self.layer(), self.numbers(slabs), bias)
+        return self.made(matrix, self.layer(), self.numbers(slabs), bias)
 
     def table(self, matrix, slabs, *, device, dtype):
-        return self.made(Table(), self.numbers(slabs), None)
+        return self.made(matrix, Table(), self.numbers(slabs), None)
 
     def restore(self, matrix, tensors, bias, *, device, dtype):
         for name, info in self.plan(matrix, device).stored.items():
@@ -90,9 +91,12 @@ class Good(Quantizer):
             if found is None or TensorInfo(tuple(found.shape), kind) != info:
                 raise CheckpointError(f"{name} does not fit")
         module = Table() if matrix.use == "table" else self.layer()
-        return self.made(module, [tensors[""], tensors[".scale"]], bias)
+        return self.made(matrix, module, [tensors[""], tensors[".scale"]], bias)
 
-    def made(self, module, numbers, bias):
+    def made(self, matrix, module, numbers, bias):
+        if not numbers[1].isfinite().all():
+            raise CheckpointError(f"{matrix.name} is not finite")
+        module.out_features, module.in_features = matrix.shape
         module.hold(*numbers, bias)
         return module
 
@@ -115,6 +119,7 @@ def test_a_good_quantizer_is_measured():
     assert report.kernels == ("float32",)
     assert report.rows_apart < 1e-5
     assert report.product_error < 1e-5
+    assert report.forms_apart == 0.0
     assert 0.005 < report.weight_error < 0.03
 
 
@@ -184,7 +189,7 @@ class Trusts(Good):
     def restore(self, matrix, tensors, bias, *, device, dtype):
         module = Table() if matrix.use == "table" else self.layer()
         numbers, scale = tensors.get("", torch.zeros(1)), tensors.get(".scale", torch.zeros(1))
-        return self.made(module, [numbers, scale], bias)
+        return self.made(matrix, module, [numbers, scale], bias)
 
 
 class Greedy(Good):
@@ -203,6 +208,101 @@ class OldReader(Good):
         return cls() if config.get("quant_method") == "test" else None
 
 
+class LooseLayer(Layer):
+    factor = 1.0
+
+    def products(self, x):
+        return super().products(x) * self.factor
+
+    def pack(self):
+        self.factor = 1.01
+
+    def unpack(self):
+        self.factor = 1.0
+
+
+class Loose(Good):
+    """Computes a little more where it is packed."""
+
+    layer: ClassVar = LooseLayer
+
+
+class CarelessLayer(Layer):
+    def hold(self, numbers, scale, bias=None):
+        super().hold(numbers, scale, bias)
+        self.register_buffer("packed", None, persistent=False)
+
+    def stored(self):
+        numbers = self.packed.neg() if self.numbers is None else self.numbers
+        return {"": numbers, ".scale": self.scale}
+
+    def dequantize(self):
+        return self.stored()[""].float() * self.scale[:, None]
+
+    def pack(self):
+        if self.numbers is not None:
+            numbers, self.numbers = self.numbers, None
+            self.packed = numbers.neg()
+
+    def unpack(self):
+        if self.packed is not None:
+            packed, self.packed = self.packed, None
+            self.numbers = packed.neg()
+
+
+class Careless(Good):
+    """Holds nothing for a moment while it packs."""
+
+    layer: ClassVar = CarelessLayer
+
+
+class CastLayer(Layer):
+    def _apply(self, fn, *recurse):
+        return torch.nn.Module._apply(self, fn, *recurse)  # noqa: SLF001 - as modules do it
+
+
+class Cast(Good):
+    """Lets a cast change its scales."""
+
+    layer: ClassVar = CastLayer
+
+
+class ClosedLayer(Layer):
+    def products(self, x):
+        with torch.no_grad():
+            return super().products(x)
+
+    def forward(self, x):
+        return self.products(x).to(x.dtype) + self.bias
+
+
+class Closed(Good):
+    """Lets no gradients through."""
+
+    layer: ClassVar = ClosedLayer
+
+
+class SizelessLayer(Layer):
+    def hold(self, numbers, scale, bias=None):
+        super().hold(numbers, scale, bias)
+        self.in_features = None
+
+
+class Sizeless(Good):
+    """Does not say how many inputs a layer has."""
+
+    layer: ClassVar = SizelessLayer
+
+
+class Blind(Good):
+    """Takes whatever weights there are."""
+
+    def made(self, matrix, module, numbers, bias):
+        module.out_features, module.in_features = matrix.shape
+        module.hold(*numbers, bias)
+        return module
+
+
 @pytest.mark.parametrize(
     ("quantizer", "message"),
     [
@@ -215,6 +315,12 @@ class OldReader(Good):
         (Trusts(), "takes tensors of which '' is missing"),
         (Greedy(), "greedy claims"),
         (OldReader(), "reads version 2"),
+        (Loose(), r"unpacked, products differ by 1\.0e-02, more than 1e-03"),
+        (Careless(), "threads that pack and unpack"),
+        (Cast(), r"a cast to torch\.bfloat16 changes what is stored"),
+        (Closed(), "gives no gradients"),
+        (Sizeless(), r"out_features and in_features are \(768, None\)"),
+        (Blind(), "takes a matrix of which a weight is nan"),
     ],
     ids=lambda value: value.name if isinstance(value, Quantizer) else "",
 )

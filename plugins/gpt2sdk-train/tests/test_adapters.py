@@ -1,13 +1,24 @@
 """Adapters: what they add, and that PEFT's files mean the same here and there."""
 
 import json
+import os
+import signal
 
 import pytest
 import torch
 
 from gpt2sdk import CheckpointError, Generator, OptionError
 from gpt2sdk.gpt2 import GPT2, save_pretrained
-from gpt2sdk_train import Adapters, LoRA, Objective, PackedTokens, TrainingSettings, score, train
+from gpt2sdk_train import (
+    Adapters,
+    LoRA,
+    Objective,
+    PackedTokens,
+    Stepped,
+    TrainingSettings,
+    score,
+    train,
+)
 
 # peft asks transformers about something that it renamed.
 peft_parity = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
@@ -98,8 +109,20 @@ def test_merging_changes_no_logits_and_is_undone_exactly(still, tokens, tokenize
     assert torch.equal(logits(still, tokens), logits(again, tokens))
     with pytest.raises(OptionError, match=r"the adapters are merged: unmerge\(\) before"):
         adapters.scale("one", 2.0)
-    adapters.unmerge()
+    other = Adapters(still)
+    assert ("one", "two") == other.names
+    other.unmerge()
+    assert not adapters.merged
     assert torch.equal(before, logits(still, tokens))
+
+
+def test_merged_adapters_are_not_trained(model, tokenizer, documents, tmp_path):
+    adapters = Adapters(model)
+    adapters.add("tone")
+    adapters.merge()
+
+    with pytest.raises(OptionError, match=r"the adapters are merged: unmerge\(\) to train one"):
+        train(model, tokenizer, documents, output=tmp_path)
 
 
 def test_generation_uses_adapters_as_they_are(still, tokenizer):
@@ -117,13 +140,18 @@ def test_generation_uses_adapters_as_they_are(still, tokenizer):
 
 def test_adapters_survive_saving_and_loading(config, still, tokens, tmp_path):
     adapters = Adapters(still)
-    adapters.add("tone", LoRA(rank=2, alpha=5.0, rank_stabilized=True, targets=ALL))
+    chosen = LoRA(
+        rank=2, alpha=5.0, rank_stabilized=True, dropout=0.25, targets=ALL, base_model="a/b"
+    )
+    adapters.add("tone", chosen)
     fill(adapters, "tone", 3)
     adapters.save("tone", tmp_path / "tone")
     other = GPT2(config).eval()
     Adapters(other).load(tmp_path / "tone")
 
     assert ("tone",) == Adapters(other).names
+    for path, part in Adapters(other).parts("tone").items():
+        assert chosen.model_copy(update={"targets": (path,)}) == part.lora
     assert torch.equal(logits(still, tokens), logits(other, tokens))
     assert not [
         name for name, p in other.named_parameters() if "adapters" in name and p.requires_grad
@@ -164,7 +192,7 @@ def test_our_adapter_gives_the_same_logits_in_peft(still, tokens, stabilized, tm
     ids=str,
 )
 def test_a_peft_adapter_gives_the_same_logits_here(still, tokens, options, tmp_path):
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig, PeftModel, get_peft_model
     from transformers import GPT2LMHeadModel
 
     save_pretrained(still, still.config, None, tmp_path / "model")
@@ -176,10 +204,17 @@ def test_a_peft_adapter_gives_the_same_logits_here(still, tokens, options, tmp_p
         if "lora_B" in name:
             parameter.data.normal_(0.0, 0.5, generator=generator)
     theirs.save_pretrained(tmp_path / "tone")
-    Adapters(still).load(tmp_path / "tone")
+    adapters = Adapters(still)
+    adapters.load(tmp_path / "tone")
+    adapters.save("tone", tmp_path / "again")
+    other, back = GPT2(still.config).eval(), GPT2LMHeadModel.from_pretrained(tmp_path / "model")
+    Adapters(other).load(tmp_path / "again")
+    back = PeftModel.from_pretrained(back, tmp_path / "again").eval()
 
     with torch.no_grad():
         assert torch.allclose(theirs(tokens).logits, logits(still, tokens), atol=1e-5)
+        assert torch.equal(logits(still, tokens), logits(other, tokens))
+        assert torch.allclose(theirs(tokens).logits, back(tokens).logits, atol=1e-5)
 
 
 def test_an_adapter_learns_and_nothing_else_changes(model, tokenizer, documents, tmp_path):
@@ -205,17 +240,29 @@ def test_an_adapter_learns_and_nothing_else_changes(model, tokenizer, documents,
 
 
 def test_adapter_training_goes_on_exactly(config, tokenizer, documents, settings, tmp_path):
-    def trained(name, *steps):
-        for count in steps:
-            model = GPT2(config)
-            Adapters(model).add("tone", LoRA(dropout=0.2), seed=5)
-            chosen = settings.model_copy(update={"steps": count, "schedule": "trapezoid"})
-            train(model, tokenizer, documents, chosen, output=tmp_path / name, resume=True)
-        return torch.cat([p.flatten() for p in model.parameters()])
+    def interrupt(event):
+        if isinstance(event, Stepped) and event.step == 6:
+            os.kill(os.getpid(), signal.SIGINT)
 
-    # The plateau of a run of 12 steps is that of one of 24.
-    settings = settings.model_copy(update={"save_every": 6})
-    assert torch.equal(trained("whole", 12), trained("twice", 12, 12))
+    def trained(name, *observers):
+        model, steps = GPT2(config), []
+        Adapters(model).add("tone", LoRA(dropout=0.2), seed=5)
+        train(
+            model,
+            tokenizer,
+            documents,
+            settings,
+            output=tmp_path / name,
+            observers=[*observers, lambda event: steps.append(isinstance(event, Stepped))],
+            resume=True,
+        )
+        return torch.cat([p.flatten() for p in model.parameters()]), sum(steps)
+
+    whole, every = trained("whole")
+    _, before = trained("halved", interrupt)
+    halved, after = trained("halved")
+    assert (12, 7, 5) == (every, before, after)
+    assert torch.equal(whole, halved)
 
 
 def test_training_wants_one_adapter(model, tokenizer, documents, tmp_path):
@@ -239,6 +286,8 @@ def test_training_wants_one_adapter(model, tokenizer, documents, tmp_path):
             r"targets='\*.c_atn': expected a pattern",
         ),
         (lambda a: a.scale("new", 1.0), "adapter='new': expected one of those added: tone"),
+        (lambda a: a.scale("tone", float("nan")), "scale=nan: expected a finite number"),
+        (lambda a: a.load("nowhere", "new", scale=float("inf")), "scale=inf: expected a finite"),
         (lambda a: a.remove("new"), "adapter='new': expected one of those added: tone"),
         (lambda a: a.save("new", "folder"), "adapter='new': expected one of those added: tone"),
     ],
@@ -266,6 +315,12 @@ def saved(config, tmp_path):
     [
         ({"peft_type": "PREFIX_TUNING"}, 'expected an adapter with "peft_type": "LORA"'),
         ({"use_dora": True}, "use_dora=True is not offered"),
+        ({"use_qalora": True}, "use_qalora=True is not offered"),
+        ({"alora_invocation_tokens": [1]}, r"alora_invocation_tokens=\[1\] is not offered"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights='pissa' is not offered"),
+        ({"of_a_later_peft": 2}, "of_a_later_peft=2 is not offered"),
+        ({"lora_alpha": 0}, r"adapter_config.json: alpha should be greater than 0, got 0"),
+        ({"lora_alpha": "big"}, r"adapter_config.json: alpha should be a valid number, got 'big'"),
         ({"bias": "all"}, "bias='all' is not offered"),
         ({"modules_to_save": ["wte"]}, "modules_to_save=.* is not offered"),
     ],

@@ -15,7 +15,18 @@ from typer.testing import CliRunner
 
 import gpt2sdk_train
 from gpt2sdk import Generator, OptionError
-from gpt2sdk_train import Ended, ProgressBar, Saved, Started, Stepped, TensorBoardLog, Validated
+from gpt2sdk_train import (
+    Ended,
+    LoRA,
+    ProgressBar,
+    Saved,
+    Started,
+    Stepped,
+    TensorBoardLog,
+    TrainingSettings,
+    Validated,
+)
+from gpt2sdk_train.command import LORA_SETTINGS, SETTINGS
 
 SMALL = ["vocab_size=290", "n_positions=16", "n_embd=16", "n_layer=1", "n_head=2"]
 SIZES = [word for size in SMALL for word in ("--size", size)]
@@ -93,7 +104,9 @@ def test_json_has_every_event(typed):
         (["-o", "stepz=2"], "stepz is not an option of training_settings: did you mean steps"),
         (["-o", "learning_rate=fast"], "learning_rate should be a valid number, got 'fast'"),
         (["--lora", "rank=0"], "rank should be greater than or equal to 1, got 0"),
-        (["--size", "vocab_size=big"], "vocab_size='big': expected a whole number"),
+        (["--size", "vocab_size=big"], "vocab_size='big': expected a valid integer"),
+        (["--size", "n_heads=3"], "n_heads: no such field of GPT2Config; did you mean n_head"),
+        (["--size", "n_head=3"], "n_head=3: expected a divisor of n_embd=256"),
         (["-m", "tale", "--size", "n_embd=2"], "--size is for fresh models, and --model was given"),
     ],
 )
@@ -101,6 +114,33 @@ def test_a_wrong_word_is_refused_before_any_work(typed, words, message, tmp_path
     with pytest.raises(OptionError, match=message):
         typed("tale.txt", "-O", "run", *words)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_fresh_model_has_as_many_tokens_as_its_tokenizer(typed):
+    typed("tale.txt", "-O", "run", *SIZES, "--size", "vocab_size=4096", "-o", "steps=1")
+    generator = Generator.from_pretrained("run/best")
+
+    assert generator.tokenizer.vocab_size == generator.model.vocab_size < 4096
+
+
+def test_the_output_is_looked_at_before_the_text(typed, tmp_path):
+    typed("tale.txt", "-O", "run", *SIZES, "-o", "steps=1")
+    with pytest.raises(OptionError, match="expected a folder without checkpoints"):
+        typed("no-such-file.txt", "-O", "run", *SIZES)
+    with pytest.raises(OptionError, match=r"output='tale.txt': expected a folder"):
+        typed("no-such-file.txt", "-O", "tale.txt", "--tensorboard")
+
+
+def test_one_pattern_is_typed_as_it_is(typed, tmp_path):
+    typed("tale.txt", "-O", "run", *SIZES, "-o", "steps=1", "-o", "freeze=wte.*")
+    state = tmp_path / "run" / "checkpoints" / "step-00000001" / "training_state.json"
+
+    assert ["wte.*"] == json.loads(state.read_text())["settings"]["freeze"]
+
+
+def test_the_help_lists_all_settings():
+    assert list(TrainingSettings.model_fields) == SETTINGS.split(", ")
+    assert list(LoRA.model_fields) == LORA_SETTINGS.split(", ")
 
 
 def test_a_pair_needs_its_equals_sign(typed):
@@ -153,10 +193,11 @@ def test_tensorboard_gets_the_figures(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    log = TensorBoardLog(tmp_path)
+    log = TensorBoardLog(tmp_path / "log")
+    assert not (tmp_path / "log").exists()
     for event in EVENTS:
         log(event)
-    read = EventAccumulator(str(tmp_path))
+    read = EventAccumulator(str(tmp_path / "log"))
     read.Reload()
 
     assert 3.5 == read.Scalars("loss/train")[0].value

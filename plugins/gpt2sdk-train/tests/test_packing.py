@@ -1,11 +1,14 @@
 """Documents become blocks in an order that only the seed decides."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt2sdk import OptionError
+from gpt2sdk_train import ValidationScore
 from gpt2sdk_train.packing import BlockOrder, PackedTokens, windows
 
 
@@ -70,3 +73,10 @@ def test_windows_predict_every_token_once(length, size, data):
 
 def test_the_digest_tells_texts_apart():
     assert ring(5).digest == ring(5).digest != ring(6).digest
+
+
+def test_a_perplexity_that_no_float_holds_is_infinite():
+    assert math.inf == ValidationScore(nats=1e6, tokens=3, nbytes=4).perplexity
+    assert 4.0 == pytest.approx(
+        ValidationScore(nats=2 * math.log(4), tokens=2, nbytes=4).perplexity
+    )

@@ -8,10 +8,12 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from gpt2sdk import Generator
 from gpt2sdk.gpt2 import GPT2, save_pretrained
 from gpt2sdk_train import train
+from gpt2sdk_train.adapter_files import WEIGHTS
 
 pytestmark = pytest.mark.slow
 
@@ -20,11 +22,13 @@ PROGRAM = """
 import json, os, signal, sys
 import torch
 from gpt2sdk import Generator
-from gpt2sdk_train import Stepped, TrainingSettings, train
+from gpt2sdk_train import Adapters, LoRA, Stepped, TrainingSettings, train
 
 torch.set_num_threads(1)
 order = json.load(open(sys.argv[1]))
 loaded = Generator.from_pretrained(order["model"], dtype="float32")
+if order["lora"]:
+    Adapters(loaded.model).add("tone", LoRA(**order["lora"]))
 
 def die(event):
     def half(_objects, file):
@@ -61,8 +65,9 @@ def still(config, tokenizer, tmp_path):
 def run(still, documents, settings, tmp_path):
     """Return a function that trains in other processes."""
 
-    def run(output, *launcher, die_at=0):
+    def run(output, *launcher, die_at=0, lora=None):
         order = {
+            "lora": lora,
             "model": str(still),
             "documents": documents,
             "settings": settings.model_dump(exclude_none=True),
@@ -105,6 +110,19 @@ def test_two_processes_make_the_steps_of_one(run, documents, tokenizer, still, s
         expected = [line["loss"] for line in one]
         assert expected == pytest.approx([line["loss"] for line in two], abs=1e-5)
     assert torch.allclose(weights(tmp_path / "one/best"), weights(tmp_path / "two/best"), atol=1e-5)
+
+
+def test_two_processes_train_an_adapter_as_one_does(run, still, tmp_path):
+    lora = {"rank": 2, "targets": ["*.attn.c_attn", "h.1.mlp.*"]}
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    for name, words in (("one", ()), ("two", launcher)):
+        done = run(name, *words, lora=lora)
+        assert 0 == done.returncode, done.stderr
+
+    one, two = (load_file(tmp_path / name / "best" / WEIGHTS) for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    assert all(torch.allclose(one[key], two[key], atol=1e-5) for key in one)
+    assert any(one[key].abs().max() > 1e-3 for key in one if "lora_B" in key)
 
 
 def test_killed_while_saving_a_run_loses_the_steps_since_its_checkpoint(run, tmp_path):

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from gpt2sdk_train.events import Ended, Event, Observer, Saved, Started, Stepped, Validated
     from gpt2sdk_train.log_file import JsonLinesLog
     from gpt2sdk_train.lora import LoRA
+    from gpt2sdk_train.merging import merge_adapter
     from gpt2sdk_train.objective import Objective
     from gpt2sdk_train.packing import PackedTokens
     from gpt2sdk_train.progress_bar import ProgressBar
     from gpt2sdk_train.settings import TrainingSettings
     from gpt2sdk_train.tensorboard_log import TensorBoardLog
     from gpt2sdk_train.training import TrainingResult, train
-    from gpt2sdk_train.validation import Score, score
+    from gpt2sdk_train.validation import ValidationScore, score
 
 _HOMES = {
     "gpt2sdk_train.adapters": ("Adapters",),
@@ -39,13 +40,14 @@ _HOMES = {
     ),
     "gpt2sdk_train.log_file": ("JsonLinesLog",),
     "gpt2sdk_train.lora": ("LoRA",),
+    "gpt2sdk_train.merging": ("merge_adapter",),
     "gpt2sdk_train.objective": ("Objective",),
     "gpt2sdk_train.packing": ("PackedTokens",),
     "gpt2sdk_train.progress_bar": ("ProgressBar",),
     "gpt2sdk_train.settings": ("TrainingSettings",),
     "gpt2sdk_train.tensorboard_log": ("TensorBoardLog",),
     "gpt2sdk_train.training": ("TrainingResult", "train"),
-    "gpt2sdk_train.validation": ("Score", "score"),
+    "gpt2sdk_train.validation": ("ValidationScore", "score"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -60,7 +62,6 @@ __all__ = [
     "PackedTokens",
     "ProgressBar",
     "Saved",
-    "Score",
     "Started",
     "Stepped",
     "TensorBoardLog",
@@ -68,6 +69,8 @@ __all__ = [
     "TrainingResult",
     "TrainingSettings",
     "Validated",
+    "ValidationScore",
+    "merge_adapter",
     "read_documents",
     "score",
     "train",
@@ -77,10 +80,12 @@ __all__ = [
 
 @hookimpl
 def gpt2sdk_cli(app: "typer.Typer") -> None:
-    """Add `gpt2sdk train`."""
-    from gpt2sdk_train.command import train as command
+    """Add `gpt2sdk train` and `gpt2sdk merge`."""
+    from gpt2sdk_train.command import train
+    from gpt2sdk_train.merge_command import merge
 
-    app.command("train")(command)
+    app.command("train")(train)
+    app.command("merge")(merge)
 
 
 def __getattr__(name: str) -> object:

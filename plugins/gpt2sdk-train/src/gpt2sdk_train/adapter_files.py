@@ -8,15 +8,16 @@ PEFT names an adapter's matrices after the model's modules in transformers, such
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from gpt2sdk import CheckpointError
+from gpt2sdk import CheckpointError, OptionError
 from gpt2sdk_train.lora import LoRA
 
 CONFIG = "adapter_config.json"
@@ -25,15 +26,23 @@ _PICKLE = "adapter_model.bin"
 _PREFIX = "base_model.model.transformer."
 _KEY = re.compile(r"(?:base_model\.model\.)?(?:transformer\.)?(.+)\.lora_([AB])(?:\.\w+)?\.weight")
 _LAYER = re.compile(r"h\.\d+\.(.+)")
-# What PEFT offers besides, with the values that leave it off.
-_UNUSED: Mapping[str, tuple[object, ...]] = {
-    "bias": ("none", None),
-    "use_dora": (False, None),
-    "modules_to_save": (None, []),
-    "trainable_token_indices": (None,),
-    "lora_bias": (False, None),
-    "layer_replication": (None,),
-}
+# Read here, or of no matter for what an adapter computes.
+_KNOWN = frozenset(
+    {"r", "lora_alpha", "lora_dropout", "use_rslora", "rank_pattern", "alpha_pattern"}
+    | {"peft_type", "task_type", "auto_mapping", "peft_version", "inference_mode"}
+    | {"base_model_name_or_path", "revision", "fan_in_fan_out"}
+    # The matrices say themselves where they belong.
+    | {"target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"}
+    | {"megatron_core", "qalora_group_size", "ensure_weight_tying"}
+)
+# Other ways of making the first values change the base model as well.
+_PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal")
+# What an option has that leaves it off: of PEFT's present ones, and of those to come.
+_OFF: tuple[object, ...] = (None, False, {}, [], "", "none")
+# PEFT's default.
+_ALPHA = 8
+
+Number = TypeVar("Number", int, float)
 
 Part = tuple[LoRA, Tensor, Tensor]
 """What one matrix gets: sizes, D `[rank, in]` and U `[out, rank]`."""
@@ -69,7 +78,7 @@ def read_adapter(folder: str | Path, shapes: Mapping[str, tuple[int, int]]) -> d
     parts = {}
     for path, pair in pairs.items():
         _check_shapes(folder, path, pair, shapes[path])
-        lora = _lora(config, f"transformer.{path}", pair["A"].shape[0])
+        lora = _read_lora(folder / CONFIG, config, path, pair["A"].shape[0])
         parts[path] = (lora, pair["A"], pair["B"])
     if not parts:
         raise CheckpointError(f"{folder}: expected LoRA matrices, found none", path=folder)
@@ -108,9 +117,11 @@ def _config(parts: Mapping[str, Part], layers: int) -> dict[str, object]:
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": None,
+        "base_model_name_or_path": lora.base_model,
         "r": lora.rank,
         "lora_alpha": lora.alpha,
+        "rank_pattern": _pattern({path: part[0].rank for path, part in parts.items()}, layers),
+        "alpha_pattern": _pattern({path: part[0].alpha for path, part in parts.items()}, layers),
         "lora_dropout": lora.dropout,
         "use_rslora": lora.rank_stabilized,
         "target_modules": _targets(list(parts), layers),
@@ -118,6 +129,21 @@ def _config(parts: Mapping[str, Part], layers: int) -> dict[str, object]:
         "bias": "none",
         "inference_mode": True,
     }
+
+
+def _pattern(values: Mapping[str, Number], layers: int) -> dict[str, Number]:
+    """Name the exceptions: modules whose value is not that of the first.
+
+    >>> _pattern({"h.0.mlp.c_fc": 8, "h.0.attn.c_attn": 2, "h.1.attn.c_attn": 2}, layers=2)
+    {'attn.c_attn': 2}
+    """
+    usual = next(iter(values.values()))
+    found: dict[str, Number] = {}
+    for other in dict.fromkeys(values.values()):
+        if other != usual:
+            paths = [path for path, value in values.items() if value == other]
+            found |= dict.fromkeys(_targets(paths, layers), other)
+    return found
 
 
 def _targets(paths: list[str], layers: int) -> list[str]:
@@ -154,10 +180,11 @@ def _read_config(file: Path) -> dict[str, object]:
         raise CheckpointError(f"{file}: expected JSON: {error}", path=file) from error
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         raise CheckpointError(f'{file}: expected an adapter with "peft_type": "LORA"', path=file)
-    for name, off in _UNUSED.items():
-        if config.get(name) not in off:
+    for name, value in config.items():
+        off = name in _KNOWN or any(value == each for each in _OFF)
+        if not (value in _PLAIN_STARTS if name == "init_lora_weights" else off):
             raise CheckpointError(
-                f"{file}: {name}={config[name]!r} is not offered, expected {off[0]!r}", path=file
+                f"{file}: {name}={value!r} is not offered: expected LoRA without it", path=file
             )
     return config
 
@@ -193,15 +220,21 @@ def _check_shapes(
         )
 
 
-def _lora(config: Mapping[str, object], path: str, rank: int) -> LoRA:
+def _read_lora(file: Path, config: Mapping[str, object], path: str, rank: int) -> LoRA:
     """Read the sizes of one matrix's part; patterns of the config name exceptions."""
-    alpha = _exception(config.get("alpha_pattern"), path, config.get("lora_alpha", rank))
-    return LoRA(
-        rank=rank,
-        alpha=float(alpha) if isinstance(alpha, int | float) else float(rank),
-        rank_stabilized=config.get("use_rslora") is True,
-        targets=(path.removeprefix("transformer."),),
-    )
+    usual = config.get("lora_alpha", _ALPHA)
+    alpha = _exception(config.get("alpha_pattern"), f"transformer.{path}", usual)
+    make: Callable[..., LoRA] = LoRA
+    values = {
+        "alpha": alpha,
+        "dropout": config.get("lora_dropout", 0.0),
+        "rank_stabilized": config.get("use_rslora") or False,
+        "base_model": config.get("base_model_name_or_path"),
+    }
+    try:
+        return make(rank=rank, targets=path, **values)
+    except OptionError as error:
+        raise CheckpointError(f"{file}: {error}", path=file) from error
 
 
 def _exception(patterns: object, path: str, value: object) -> object:

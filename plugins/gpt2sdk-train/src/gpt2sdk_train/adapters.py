@@ -1,5 +1,6 @@
 """A model's adapters: added, loaded, scaled, merged and taken off."""
 
+import math
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -10,14 +11,18 @@ from torch import nn
 from gpt2sdk import OptionError
 from gpt2sdk.gpt2 import GPT2
 from gpt2sdk_train.adapter_files import read_adapter, write_adapter
-from gpt2sdk_train.lora import AdaptedLinear, LoRA, LowRank
+from gpt2sdk_train.lora import AdaptedLinear, Base, LoRA, LowRank
+
+# The model's attribute with its layers as they were before merging, by module.
+_UNMERGED = "_unmerged_layers"
 
 
 class Adapters:
     """The adapters of one model. Several act together: what they add is summed.
 
     Adapters live in the model's modules, so generation, training and scoring use them without
-    further ado. Saving the model itself needs them merged or removed.
+    further ado. Saving the model itself needs them merged or removed. Every `Adapters` of one
+    model sees the same.
 
     Example:
         >>> from gpt2sdk import GPT2Config
@@ -36,12 +41,13 @@ class Adapters:
 
     def __init__(self, model: GPT2) -> None:
         self._model = model
-        self._unmerged: dict[str, AdaptedLinear] = {}
+        # On the model, so that whoever asks for its adapters sees the same.
+        self._unmerged: dict[str, AdaptedLinear] = vars(model).setdefault(_UNMERGED, {})
 
     @property
     def names(self) -> tuple[str, ...]:
         """The adapters there are, in the order in which they were added."""
-        found = {name: None for _, layer in self._layers() for name in layer.adapters}
+        found = {name: None for _, layer in self._every() for name in layer.adapters}
         return tuple(found)
 
     @property
@@ -58,8 +64,8 @@ class Adapters:
         ]
         if len(found) != 1:
             raise OptionError(
-                "expected one adapter to train, the one added last by `add`; set to be trained: "
-                f"{', '.join(found) or 'none'}",
+                "expected one adapter to train: the one that came last by `add`, or by `load` with "
+                f"trainable=True; set to be trained: {', '.join(found) or 'none'}",
                 name="adapter",
             )
         return found[0]
@@ -85,37 +91,49 @@ class Adapters:
         lora = lora or LoRA()
         self._check_new(name)
         layers = self._targets(lora.targets)
-        self._model.requires_grad_(requires_grad=False)
+        self._freeze()
         generator = torch.Generator().manual_seed(seed)
         for path, layer in layers:
             part = LowRank(_base(layer), lora)
             part.initialize(generator)
             self._attach(path, layer, name, part)
 
-    def load(self, folder: str | Path, name: str | None = None, *, scale: float = 1.0) -> None:
-        """Add an adapter from a folder that PEFT or `save` wrote. It is not trained.
+    def load(
+        self,
+        folder: str | Path,
+        name: str | None = None,
+        *,
+        scale: float = 1.0,
+        trainable: bool = False,
+    ) -> None:
+        """Add an adapter from a folder that PEFT or `save` wrote.
 
         Args:
             folder: With `adapter_config.json` and `adapter_model.safetensors` (or `.bin`).
             name: What it is called here; the folder's name by default.
-            scale: How strongly it acts.
+            scale: How strongly it acts: any finite number.
+            trainable: Train it further: it alone, as after `add`.
 
         Raises:
             CheckpointError: If the files cannot be read, ask for more than LoRA on matrices, or
                 do not fit the model.
-            OptionError: If the name is taken.
+            OptionError: If the name is taken, or the scale is no finite number.
         """
+        scale = _checked_scale(scale)
         name = name or Path(folder).resolve().name
         self._check_new(name)
         layers = dict(self._linears())
         bases = {path: _base(layer) for path, layer in layers.items()}
         shapes = {path: (base.in_features, base.out_features) for path, base in bases.items()}
-        for path, (lora, down, up) in read_adapter(folder, shapes).items():
+        read = read_adapter(folder, shapes)
+        if trainable:
+            self._freeze()
+        for path, (lora, down, up) in read.items():
             part = LowRank(_base(layers[path]), lora)
             part.down.data.copy_(down)
             part.up.data.copy_(up)
             part.scale = scale
-            self._attach(path, layers[path], name, part.requires_grad_(requires_grad=False))
+            self._attach(path, layers[path], name, part.requires_grad_(requires_grad=trainable))
 
     def save(self, name: str, folder: str | Path) -> None:
         """Write an adapter in PEFT's format. Its scale is not kept.
@@ -134,9 +152,11 @@ class Adapters:
         """Set how strongly an adapter acts: 0 is not at all, 1 as it was trained.
 
         Raises:
-            OptionError: If there is no such adapter, or they are merged.
+            OptionError: If there is no such adapter, they are merged, or the scale is no finite
+                number.
         """
         self._refuse_merged("scale")
+        scale = _checked_scale(scale)
         for part in self.parts(name).values():
             part.scale = scale
 
@@ -157,15 +177,20 @@ class Adapters:
     def merge(self) -> None:
         """Add the adapters into the matrices: nothing then costs more than without them.
 
-        The matrices as they were are kept for `unmerge` while this object lives.
+        The matrices as they were are kept with the model, for `unmerge`.
+
+        Raises:
+            OptionError: If the model is quantized.
         """
-        for path, layer in list(self._layers()):
+        merged = {path: (layer, layer.merged()) for path, layer in self._layers()}
+        for path, (layer, plain) in merged.items():
             self._unmerged[path] = layer
-            self._put(path, layer.merged())
+            self._put(path, plain)
 
     def unmerge(self) -> None:
         """Put the matrices and adapters back, bit for bit."""
         for path, layer in self._unmerged.items():
+            layer.to(self._model.get_submodule(path).get_parameter("weight").device)
             self._put(path, layer.train(self._model.training))
         self._unmerged.clear()
 
@@ -175,29 +200,49 @@ class Adapters:
         Raises:
             OptionError: If there is no such adapter.
         """
-        every = [*self._layers(), *self._unmerged.items()]
-        found = {path: part for path, layer in every if (part := layer.part(name))}
+        found = {path: part for path, layer in self._every() if (part := layer.part(name))}
         if not found:
             known = ", ".join(self.names) or "none"
             raise _bad("adapter", name, f"one of those added: {known}")
         return found
+
+    def check_trainable(self) -> None:
+        """Make sure that training would change what is asked for.
+
+        Raises:
+            OptionError: If the adapters are merged: what then were trained is neither the model
+                nor an adapter.
+        """
+        if self.merged:
+            raise OptionError(
+                "the adapters are merged: unmerge() to train one, or save the model and load that "
+                "folder to train the model with them in it",
+                name="adapter",
+            )
+
+    def _freeze(self) -> None:
+        self._model.requires_grad_(requires_grad=False)
+
+    def _every(self) -> list[tuple[str, AdaptedLinear]]:
+        """The layers with adapters, merged or not."""
+        return [*self._layers(), *self._unmerged.items()]
 
     def _layers(self) -> Iterator[tuple[str, AdaptedLinear]]:
         for path, module in list(self._model.named_modules()):
             if isinstance(module, AdaptedLinear):
                 yield path, module
 
-    def _linears(self) -> Iterator[tuple[str, nn.Linear | AdaptedLinear]]:
+    def _linears(self) -> Iterator[tuple[str, Base | AdaptedLinear]]:
         """Yield what may have an adapter: the layers that have one, and all that may get one."""
         adapted = ""
         for path, module in list(self._model.named_modules()):
             if isinstance(module, AdaptedLinear):
                 adapted = f"{path}."
                 yield path, module
-            elif isinstance(module, nn.Linear) and not (adapted and path.startswith(adapted)):
+            elif isinstance(module, Base) and not (adapted and path.startswith(adapted)):
                 yield path, module
 
-    def _targets(self, patterns: tuple[str, ...]) -> list[tuple[str, nn.Linear | AdaptedLinear]]:
+    def _targets(self, patterns: tuple[str, ...]) -> list[tuple[str, Base | AdaptedLinear]]:
         layers = list(self._linears())
         for pattern in patterns:
             if not any(fnmatchcase(path, pattern) for path, _ in layers):
@@ -212,10 +257,8 @@ class Adapters:
             if any(fnmatchcase(path, pattern) for pattern in patterns)
         ]
 
-    def _attach(
-        self, path: str, layer: nn.Linear | AdaptedLinear, name: str, part: LowRank
-    ) -> None:
-        if isinstance(layer, nn.Linear):
+    def _attach(self, path: str, layer: Base | AdaptedLinear, name: str, part: LowRank) -> None:
+        if isinstance(layer, Base):
             layer = AdaptedLinear(layer).train(layer.training)
             self._put(path, layer)
         layer.adapters[name] = part.train(layer.training)
@@ -235,8 +278,14 @@ class Adapters:
             raise OptionError(f"the adapters are merged: unmerge() before you {verb} one")
 
 
-def _base(layer: nn.Linear | AdaptedLinear) -> nn.Linear:
+def _base(layer: Base | AdaptedLinear) -> Base:
     return layer.base if isinstance(layer, AdaptedLinear) else layer
+
+
+def _checked_scale(scale: object) -> float:
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not math.isfinite(scale):
+        raise _bad("scale", scale, "a finite number, such as 1.0")
+    return float(scale)
 
 
 def _bad(name: str, value: object, expected: str) -> OptionError:

@@ -10,7 +10,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from gpt2sdk import OptionError
 from gpt2sdk.gpt2 import Tokenizer
-from gpt2sdk_train.documents import SEPARATOR
+from gpt2sdk_train.documents import SEPARATOR, check_documents
 
 _BYTES = 256
 
@@ -29,8 +29,10 @@ def train_tokenizer(
         end_token: How the end token is spelled.
 
     Raises:
-        OptionError: If `vocab_size` has no room for the bytes and the end token.
+        OptionError: If `vocab_size` has no room for the bytes and the end token, or `documents` is
+            one text.
     """
+    check_documents(documents)
     if vocab_size <= _BYTES:
         raise OptionError(
             f"vocab_size={vocab_size}: expected {_BYTES + 1} or more, for every byte and the end "

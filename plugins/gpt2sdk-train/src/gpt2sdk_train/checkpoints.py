@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class TrainingState:
         step: Optimizer steps made.
         settings: The settings, as they were given.
         digests: Fingerprints of the text and the validation text.
+        trained: What is trained, as `describe` in `preparation` puts it.
         best: The best validation; `None` before the first.
         disappointments: Validations since then.
     """
@@ -37,6 +38,7 @@ class TrainingState:
     step: int
     settings: dict[str, object]
     digests: tuple[str, str]
+    trained: dict[str, object] = field(default_factory=dict)
     best: Validated | None = None
     disappointments: int = 0
 
@@ -112,7 +114,8 @@ class Checkpoints:
         with _appearing(self.of(state.step).folder) as new:
             weights.save(new)
             torch.save([optimizer.state_dict() for optimizer in optimizers], new / _OPTIMIZERS)
-            (new / _STATE).write_text(f"{json.dumps(asdict(state), indent=2)}\n", encoding="utf-8")
+            written = json.dumps(asdict(state), indent=2, allow_nan=False)
+            (new / _STATE).write_text(f"{written}\n", encoding="utf-8")
         for one in self._all():
             if one.step not in (state.step, state.best and state.best.step):
                 shutil.rmtree(one.folder, ignore_errors=True)
@@ -136,17 +139,23 @@ class Checkpoints:
 
 @contextmanager
 def _appearing(target: Path) -> Iterator[Path]:
-    """Yield a hidden folder that takes the name `target` when the block ends well."""
-    new = target.with_name(f".{target.name}.new")
+    """Yield a hidden folder that takes the name `target` when the block ends well.
+
+    A folder of this name is renamed before, and removed when the new one is in its place.
+    """
+    new, old = (target.with_name(f".{target.name}.{end}") for end in ("new", "old"))
     try:
-        shutil.rmtree(new, ignore_errors=True)
+        if old.exists() and not target.exists():
+            old.rename(target)
+        for folder in (new, old):
+            shutil.rmtree(folder, ignore_errors=True)
         new.mkdir(parents=True)
         yield new
         for path in [*new.iterdir(), new]:
             _flush(path)
-        if target.exists():
-            shutil.rmtree(target)
-        new.rename(target)
+        _exchange(new, target, old)
+        _flush(target.parent)
+        shutil.rmtree(old, ignore_errors=True)
     except (OSError, RuntimeError, CheckpointError) as error:
         raise CheckpointError(
             f"{target}: cannot be written: {_reason(error)}; earlier checkpoints are intact",
@@ -154,6 +163,18 @@ def _appearing(target: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _exchange(new: Path, target: Path, old: Path) -> None:
+    """Rename `new` to `target`, and what had that name to `old`; or change nothing."""
+    if target.exists():
+        target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
 
 
 def _reason(error: BaseException) -> str:

@@ -6,6 +6,14 @@ from typing import Annotated
 
 import typer
 
+# Written down, since the help needs none of the libraries that the settings are made with.
+SETTINGS = (
+    "epochs, steps, block_size, batch_size, micro_batch_size, optimizer, learning_rate, "
+    "final_learning_rate, warmup_steps, schedule, weight_decay, betas, max_grad_norm, "
+    "mixed_precision, gradient_checkpointing, evaluate_every, save_every, patience, freeze, seed"
+)
+LORA_SETTINGS = "rank, alpha, rank_stabilized, dropout, targets, base_model"
+
 Texts = Annotated[
     list[Path], typer.Argument(help="Text or .jsonl files, or folders of them.", show_default=False)
 ]
@@ -25,7 +33,7 @@ Options = Annotated[
     typer.Option(
         "--option",
         "-o",
-        help="A training setting, as name=value; repeatable.",
+        help=f"A training setting, as name=value: {SETTINGS}; repeatable.",
         metavar="NAME=VALUE",
     ),
 ]
@@ -42,10 +50,14 @@ LoRAOptions = Annotated[
     list[str] | None,
     typer.Option(
         "--lora",
-        help="Train an adapter instead of the weights: rank=8, alpha=16, dropout, targets; "
-        "repeatable.",
+        help="Train an adapter of --model instead of its weights, as name=value: "
+        f"{LORA_SETTINGS}; repeatable.",
         metavar="NAME=VALUE",
     ),
+]
+Adapter = Annotated[
+    Path | None,
+    typer.Option("--adapter", help="Train the adapter of this folder further, on --model."),
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on from the latest checkpoint in the output folder.")
@@ -65,14 +77,15 @@ def train(  # noqa: PLR0913 - each is an option of the command
     option: Options = None,
     size: Sizes = None,
     lora: LoRAOptions = None,
+    adapter: Adapter = None,
     resume: Resume = False,
     tensorboard: TensorBoard = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a model on text: a fresh one, or `--model` further, by adapters with `--lora`.
 
-    The best weights are in OUTPUT/best. Ctrl-C saves; `--resume` goes on. Several processes:
-    `torchrun --nproc_per_node 2 -m gpt2sdk train …`.
+    The best weights are in OUTPUT/best; `gpt2sdk merge` makes a model of an adapter. Ctrl-C saves,
+    `--resume` goes on. Several processes: `torchrun --nproc_per_node 2 -m gpt2sdk train …`.
     """
     # `gpt2sdk train --help` needs no torch.
     from gpt2sdk_train.command_line import Order, carry_out  # noqa: PLC0415
@@ -85,6 +98,7 @@ def train(  # noqa: PLR0913 - each is an option of the command
         settings=read_pairs(option),
         sizes=read_pairs(size),
         lora=None if lora is None else read_pairs(lora),
+        adapter=adapter,
         resume=resume,
         tensorboard=tensorboard,
         as_json=as_json,

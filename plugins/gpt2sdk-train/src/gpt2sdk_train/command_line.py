@@ -1,9 +1,8 @@
 """What `gpt2sdk train` does once its arguments are read."""
 
-import json
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,18 +13,22 @@ from gpt2sdk import Component, Generator, GPT2Config, OptionError
 from gpt2sdk.gpt2 import GPT2, Tokenizer
 from gpt2sdk_train.adapters import Adapters
 from gpt2sdk_train.bpe import train_tokenizer
+from gpt2sdk_train.checkpoints import Checkpoints
 from gpt2sdk_train.documents import read_documents
 from gpt2sdk_train.events import Event, Observer
+from gpt2sdk_train.log_file import json_line
 from gpt2sdk_train.lora import LoRA
 from gpt2sdk_train.progress_bar import ProgressBar
+from gpt2sdk_train.resumption import earlier_checkpoint
 from gpt2sdk_train.settings import TrainingSettings
 from gpt2sdk_train.tensorboard_log import TensorBoardLog
-from gpt2sdk_train.training import train
+from gpt2sdk_train.training import CHECKPOINTS, train
 
 Value = TypeVar("Value", bound=Component)
 
 # What shells report of a program that Ctrl-C ended.
 _INTERRUPTED = 130
+_ADAPTER = "adapter"
 # A model that an hour on two cores can train.
 _SMALL = {"vocab_size": 4096, "n_positions": 256, "n_embd": 256, "n_layer": 6, "n_head": 4}
 
@@ -42,6 +45,7 @@ class Order:
         settings: Fields of `TrainingSettings`.
         sizes: Fields of a fresh model's config.
         lora: Fields of `LoRA`; `None` trains the weights themselves.
+        adapter: The folder of an adapter that is trained further; `None` for none.
         resume: Whether to go on from a checkpoint.
         tensorboard: Whether to log for TensorBoard.
         as_json: Whether to print events as JSON.
@@ -54,6 +58,7 @@ class Order:
     settings: Mapping[str, object]
     sizes: Mapping[str, object]
     lora: Mapping[str, object] | None
+    adapter: Path | None
     resume: bool
     tensorboard: bool
     as_json: bool
@@ -67,11 +72,16 @@ def carry_out(order: Order) -> None:
         typer.Exit: The user interrupted it; everything is saved.
     """
     settings = _made(TrainingSettings, order.settings)
+    lora = None if order.lora is None else _made(LoRA, {"base_model": order.model, **order.lora})
+    _check_contradictions(order)
+    earlier_checkpoint(Checkpoints(order.output / CHECKPOINTS), resume=order.resume)
     documents = read_documents(*order.texts)
     validation = read_documents(*order.validation) if order.validation else []
     model, tokenizer = _fresh(order, documents) if order.model is None else _loaded(order)
-    if order.lora is not None:
-        Adapters(model).add("adapter", _made(LoRA, order.lora), seed=settings.seed)
+    if lora is not None:
+        Adapters(model).add(_ADAPTER, lora, seed=settings.seed)
+    if order.adapter is not None:
+        Adapters(model).load(order.adapter, _ADAPTER, trainable=True)
     observers: list[Observer] = [_print_json if order.as_json else ProgressBar()]
     if order.tensorboard:
         observers.append(TensorBoardLog(order.output / "tensorboard"))
@@ -91,20 +101,33 @@ def carry_out(order: Order) -> None:
         raise typer.Exit(_INTERRUPTED)
 
 
+def _check_contradictions(order: Order) -> None:
+    if order.sizes and order.model is not None:
+        raise OptionError("--size is for fresh models, and --model was given", name="size")
+    if order.lora is not None and order.adapter is not None:
+        raise OptionError("--lora makes an adapter, and --adapter has one: give one of them")
+    for name, value in (("lora", order.lora), ("adapter", order.adapter)):
+        if value is not None and order.model is None:
+            raise OptionError(
+                f"--{name} trains an adapter of a model: give that as --model", name=name
+            )
+
+
 def _fresh(order: Order, documents: list[str]) -> tuple[GPT2, Tokenizer]:
     sizes = {**_SMALL, **order.sizes}
-    wanted = sizes["vocab_size"]
-    if not isinstance(wanted, int):
-        raise OptionError(f"vocab_size={wanted!r}: expected a whole number", name="vocab_size")
-    tokenizer = train_tokenizer(documents, vocab_size=wanted)
+    tokenizer = train_tokenizer(documents, vocab_size=_config(sizes).vocab_size)
     ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-    config = GPT2Config.from_dict({"model_type": "gpt2", **ends, **sizes})
+    # A short text gives fewer tokens than were wanted.
+    config = _config({**ends, **sizes, "vocab_size": tokenizer.vocab_size})
     return GPT2(config), tokenizer
 
 
+def _config(fields: Mapping[str, object]) -> GPT2Config:
+    make: Callable[..., GPT2Config] = GPT2Config
+    return make(**fields)
+
+
 def _loaded(order: Order) -> tuple[GPT2, Tokenizer]:
-    if order.sizes:
-        raise OptionError("--size is for fresh models, and --model was given", name="size")
     generator = Generator.from_pretrained(str(order.model), dtype="float32")
     model, tokenizer = generator.model, generator.tokenizer
     if not isinstance(model, GPT2) or not isinstance(tokenizer, Tokenizer):
@@ -118,6 +141,5 @@ def _made(kind: type[Value], fields: Mapping[str, object]) -> Value:
 
 
 def _print_json(event: Event) -> None:
-    kind = type(event).__name__.lower()
-    sys.stdout.write(json.dumps({"event": kind, **asdict(event)}, default=str) + "\n")
+    sys.stdout.write(f"{json_line(event)}\n")
     sys.stdout.flush()

@@ -38,6 +38,20 @@ def read_documents(*paths: str | Path, separator: str = SEPARATOR) -> list[str]:
     return documents
 
 
+def check_documents(documents: object, name: str = "documents") -> None:
+    """Make sure that it is several texts: one alone would be read letter by letter.
+
+    Raises:
+        OptionError: If it is one text.
+    """
+    if isinstance(documents, str | bytes):
+        raise OptionError(
+            f"{name}: expected a list of texts, got one text; put it into brackets: [text]",
+            name=name,
+            expected="a list of texts",
+        )
+
+
 def _files(path: Path) -> Iterable[Path]:
     if not path.is_dir():
         return [path]

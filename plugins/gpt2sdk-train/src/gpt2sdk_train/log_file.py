@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from gpt2sdk_train.errors import TrainingError
 from gpt2sdk_train.events import Event, Started
 
 
@@ -18,13 +19,20 @@ class JsonLinesLog:
         self._file = Path(file)
 
     def __call__(self, event: Event) -> None:
-        """Write one line."""
-        if isinstance(event, Started):
-            self._drop_after(event.step)
-        kind = type(event).__name__.lower()
-        line = json.dumps({"event": kind, **asdict(event)}, default=str)
-        with self._file.open("a", encoding="utf-8") as opened:
-            opened.write(f"{line}\n")
+        """Write one line.
+
+        Raises:
+            TrainingError: If it cannot be written.
+        """
+        try:
+            if isinstance(event, Started):
+                self._drop_after(event.step)
+            with self._file.open("a", encoding="utf-8") as opened:
+                opened.write(f"{json_line(event)}\n")
+        except OSError as error:
+            raise TrainingError(
+                f"{self._file}: cannot be written: {error.strerror or error}", step=event.step
+            ) from error
 
     def _drop_after(self, step: int) -> None:
         if not self._file.is_file():
@@ -34,6 +42,17 @@ class JsonLinesLog:
         new = self._file.with_suffix(".new")
         new.write_text(kept, encoding="utf-8")
         new.replace(self._file)
+
+
+def json_line(event: Event) -> str:
+    """Spell an event as an object of JSON; numbers that are not finite are refused.
+
+    >>> from gpt2sdk_train import Ended
+    >>> json_line(Ended(step=7, reason="finished"))
+    '{"event": "ended", "step": 7, "reason": "finished"}'
+    """
+    fields = {"event": type(event).__name__.lower(), **asdict(event)}
+    return json.dumps(fields, default=str, allow_nan=False)
 
 
 def _step(line: str) -> float:

@@ -19,9 +19,10 @@ from gpt2sdk_train.objective import Objective
 from gpt2sdk_train.optimizers import make_optimizers
 from gpt2sdk_train.packing import PackedTokens, derived_seed
 from gpt2sdk_train.preparation import Plan
+from gpt2sdk_train.resumption import describe
 from gpt2sdk_train.schedule import learning_rate
 from gpt2sdk_train.settings import TrainingSettings
-from gpt2sdk_train.validation import Score, score
+from gpt2sdk_train.validation import ValidationScore, score
 from gpt2sdk_train.weights import Weights
 
 # Weight of the last step in the averaged speed.
@@ -40,6 +41,7 @@ class Task:
         plan: The same in numbers.
         text: What is trained on.
         validation: What decides which weights are the best; `None` for nothing.
+        processes: How many processes train together.
     """
 
     model: GPT2
@@ -49,11 +51,13 @@ class Task:
     plan: Plan
     text: PackedTokens
     validation: PackedTokens | None
+    processes: int
 
     def fresh_state(self) -> TrainingState:
         """Return the state before the first step."""
         digests = (self.text.digest, self.validation.digest if self.validation else "")
-        return TrainingState(0, self.settings.model_dump(mode="json"), digests)
+        trained = describe(self.model, self.weights, self.processes)
+        return TrainingState(0, self.settings.model_dump(mode="json"), digests, trained)
 
 
 class Loop:
@@ -76,7 +80,7 @@ class Loop:
         self._accelerator = accelerator
         self._task = task
         self._checkpoints = checkpoints
-        self._tell = tell
+        self._observers = tell
         self._objective = Objective(task.model, bf16=task.settings.mixed_precision == "bf16")
         self._optimizers = make_optimizers(task.parameters, task.settings)
         self._prepared: nn.Module = accelerator.prepare(self._objective)
@@ -99,7 +103,8 @@ class Loop:
 
         Raises:
             CheckpointError: A checkpoint cannot be written.
-            TrainingError: The loss or the gradient is no longer a number.
+            TrainingError: The loss, the gradient or a weight is no longer a number, or the log
+                cannot be written.
         """
         reason: Reason = "failed"
         self._tell_start()
@@ -131,11 +136,17 @@ class Loop:
         self._save()
         return reason
 
+    def _tell(self, event: Event) -> None:
+        try:
+            self._observers(event)
+        except TrainingError as error:
+            raise self._failed(str(error)) from error
+
     def _tell_start(self) -> None:
         task = self._task
         count = sum(parameter.numel() for parameter in task.parameters.values())
-        processes = self._accelerator.num_processes
-        self._tell(Started(self.state.step, task.plan.steps, count, len(task.text), processes))
+        tokens = len(task.text)
+        self._tell(Started(self.state.step, task.plan.steps, count, tokens, task.processes))
 
     def _step(self, *, wanted: bool) -> bool:
         """Make one step, and return whether a process is to be interrupted."""
@@ -149,8 +160,8 @@ class Loop:
         )
         loss, stop = self._backward(wanted=wanted)
         norm = self._clip()
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise self._not_a_number(loss, norm)
+        for what, value in (("loss", loss), ("gradient", norm)):
+            self._check_finite(self.state.step + 1, what, value)
         for optimizer in self._optimizers:
             optimizer.step()
             optimizer.zero_grad()
@@ -190,6 +201,7 @@ class Loop:
 
     def _validate(self, text: PackedTokens) -> None:
         found = self._score(text)
+        self._check_finite(self.state.step, "validation loss", found.loss)
         before = self.state.best
         better = before is None or found.loss < before.loss
         event = Validated(self.state.step, found.loss, found.bits_per_byte, better)
@@ -202,25 +214,56 @@ class Loop:
         if better:
             self._save()
 
-    def _score(self, text: PackedTokens) -> Score:
+    def _score(self, text: PackedTokens) -> ValidationScore:
         accelerator = self._accelerator
         part = (accelerator.process_index, accelerator.num_processes)
         own = score(self._objective, text, size=self._task.plan.order.size, part=part)
         sums = torch.tensor([own.nats, own.tokens], dtype=torch.float64)
         nats, tokens = accelerator.reduce(sums.to(accelerator.device), reduction="sum").tolist()
-        return Score(nats, int(tokens), text.nbytes)
+        return ValidationScore(nats, int(tokens), text.nbytes)
 
     def _save(self) -> None:
         if self._saved and self._saved.step == self.state.step:
             return
+        self._check_weights()
         if self._accelerator.is_main_process:
             self._checkpoints.save(self.state, self._task.weights, self._optimizers)
         self._accelerator.wait_for_everyone()
         self._saved = self._checkpoints.of(self.state.step)
         self._tell(Saved(self._saved.step, self._saved.folder))
 
-    def _not_a_number(self, loss: float, norm: float) -> TrainingError:
-        what = "loss" if not math.isfinite(loss) else "gradient"
+    def _check_weights(self) -> None:
+        """Make sure that the weights are worth keeping, before they replace those that were.
+
+        The loss of a step is that before it, so what the latest step made is tried on a block.
+
+        Raises:
+            TrainingError: If one is no number, or the loss with them is none.
+        """
+        for name, parameter in self._task.parameters.items():
+            if not torch.isfinite(parameter).all():
+                raise self._not_a_number(self.state.step, name, math.nan)
+        place = (self.state.step - 1) * self._task.settings.batch_size
+        block = self._task.plan.order.take([place]).to(self._accelerator.device)
+        self._objective.eval()
+        loss = self._objective.losses(block).mean()
+        self._objective.train()
+        # All processes have to agree on going on.
+        mean: Tensor = self._accelerator.reduce(loss, reduction="mean")
+        self._check_finite(self.state.step, "loss after it", mean.item())
+
+    def _check_finite(self, step: int, what: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise self._not_a_number(step, what, value)
+
+    def _not_a_number(self, step: int, what: str, value: float) -> TrainingError:
+        return self._failed(
+            f"step {step}: the {what} is {value}, expected a finite number",
+            "Try a lower learning_rate or a longer warmup",
+        )
+
+    def _failed(self, problem: str, advice: str = "") -> TrainingError:
+        """Make the error that names the checkpoint to go on from."""
         saved = self._saved
         kept = (
             f"the weights of step {saved.step} are in {saved.folder}"
@@ -228,8 +271,7 @@ class Loop:
             else "no checkpoint was written yet"
         )
         return TrainingError(
-            f"step {self.state.step + 1}: the {what} is {loss if what == 'loss' else norm}, "
-            f"expected a finite number; {kept}. Try a lower learning_rate or a longer warmup",
+            f"{problem}; {kept}{'. ' if advice else ''}{advice}",
             step=self.state.step,
             checkpoint=saved.folder if saved else None,
         )

@@ -3,6 +3,7 @@
 Hu et al., 2021, "LoRA: low-rank adaptation of large language models", arXiv:2106.09685.
 """
 
+from itertools import chain
 from typing import Annotated
 
 import torch
@@ -12,7 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from gpt2sdk import Component
+from gpt2sdk import Component, OptionError, QuantizedLinear
+from gpt2sdk_train.patterns import Patterns
+
+Base = nn.Linear | QuantizedLinear
+"""What may have adapters beside it."""
 
 
 class LoRA(Component):
@@ -38,12 +43,16 @@ class LoRA(Component):
         float, Field(ge=0.0, lt=1.0, description="Dropout on the input, while training.")
     ] = 0.0
     targets: Annotated[
-        tuple[str, ...],
+        Patterns,
         Field(
             min_length=1,
             description="The matrices, as patterns of modules' names: `*.attn.c_attn`, `h.0.*`.",
         ),
     ] = ("*.attn.c_attn",)
+    base_model: Annotated[
+        str | None,
+        Field(description="What the model is called that it is for; for who loads the files."),
+    ] = None
 
     @property
     def factor(self) -> float:
@@ -61,9 +70,9 @@ class LowRank(nn.Module):
         scale: How strongly it acts; 1 is as it was trained.
     """
 
-    def __init__(self, base: nn.Linear, lora: LoRA) -> None:
+    def __init__(self, base: Base, lora: LoRA) -> None:
         super().__init__()
-        device = base.weight.device
+        device = next(chain(base.parameters(), base.buffers())).device
         self.down = nn.Parameter(torch.zeros(lora.rank, base.in_features, device=device))
         self.up = nn.Parameter(torch.zeros(base.out_features, lora.rank, device=device))
         self.dropout = nn.Dropout(lora.dropout)
@@ -90,12 +99,14 @@ class LowRank(nn.Module):
 class AdaptedLinear(nn.Module):
     """A linear layer with adapters beside it: the layer's output plus each of theirs.
 
+    Beside a quantized layer this is QLoRA (Dettmers et al., 2023, arXiv:2305.14314).
+
     Attributes:
         base: The layer, unchanged.
         adapters: The adapters, by name.
     """
 
-    def __init__(self, base: nn.Linear) -> None:
+    def __init__(self, base: Base) -> None:
         super().__init__()
         self.base = base
         self.adapters = nn.ModuleDict()
@@ -114,8 +125,18 @@ class AdaptedLinear(nn.Module):
 
     @torch.no_grad()
     def merged(self) -> nn.Linear:
-        """Return a layer of the base's kind that does what this one does."""
+        """Return a layer of the base's kind that does what this one does.
+
+        Raises:
+            OptionError: If the layer is quantized: adding to it would round the adapter away.
+        """
         base = self.base
+        if isinstance(base, QuantizedLinear):
+            raise OptionError(
+                "adapters cannot be merged into quantized matrices: load the model without "
+                "quantization, load the adapter, and merge it there",
+                name="quantization",
+            )
         layer = type(base)(base.in_features, base.out_features, bias=base.bias is not None)
         layer.to(base.weight.device, base.weight.dtype)
         weight = base.weight.to(torch.float32, copy=True)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import override
 
+from gpt2sdk import Quantized
 from gpt2sdk.gpt2 import GPT2
 from gpt2sdk_train.attention import TrainingAttention
 from gpt2sdk_train.cross_entropy import linear_cross_entropy, token_losses
@@ -68,4 +69,6 @@ class Objective(nn.Module):
     def _head(self) -> Tensor:
         tied = self.model.config.tie_word_embeddings
         module = self.model.wte if tied else self.model.lm_head
+        if isinstance(module, Quantized):
+            return module.dequantize()
         return cast("Tensor", module.weight)

@@ -45,7 +45,8 @@ def _adamw(
     if not filled:
         return []
     fused = all(p.device.type in ("cpu", "cuda") for group, _ in groups for p in group)
-    return [AdamW(filled, betas=settings.betas, fused=fused)]
+    mean, square = settings.betas
+    return [AdamW(filled, betas=(mean, square), fused=fused)]
 
 
 def _muon(matrices: list[nn.Parameter], decay: float) -> Optimizer:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gpt2sdk import OptionError
 from gpt2sdk.gpt2 import Tokenizer
+from gpt2sdk_train.documents import check_documents
 
 
 class PackedTokens:
@@ -29,9 +30,11 @@ class PackedTokens:
         """Encode documents; special tokens spelled out in them are ordinary text.
 
         Raises:
-            OptionError: If there are fewer than two tokens, so that nothing can be predicted.
-            TokenizerError: If the tokenizer has no end token, or cannot encode a document.
+            OptionError: If there are fewer than two tokens, so that nothing can be predicted, or
+                `documents` is one text.
+            TokenizerError: If the tokenizer cannot encode a document.
         """
+        check_documents(documents)
         end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
         ids: list[Tensor] = []
         nbytes = 0

@@ -1,23 +1,17 @@
-"""What is looked at before any work: settings, text, model and an earlier run in the folder."""
+"""What is looked at before any work: settings, text and model."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from torch import nn
 
-from gpt2sdk import OptionError, TokenizerError
+from gpt2sdk import OptionError, Quantized, TokenizerError
 from gpt2sdk.gpt2 import GPT2, Tokenizer
-from gpt2sdk_train.checkpoints import TrainingState
+from gpt2sdk_train.adapters import Adapters
+from gpt2sdk_train.documents import check_documents
 from gpt2sdk_train.packing import BlockOrder, PackedTokens
 from gpt2sdk_train.settings import TrainingSettings
-
-# These may differ when a run goes on: they decide how long it goes and what is written when, not
-# what a step does (the number of steps stretches the learning rate, too).
-_FREE = frozenset(
-    {"epochs", "steps", "save_every", "evaluate_every", "patience", "micro_batch_size"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +53,20 @@ def check_model(model: GPT2, tokenizer: Tokenizer, parameters: Mapping[str, nn.P
     """Make sure that the model can be trained on what the tokenizer makes.
 
     Raises:
-        OptionError: If what is trained is not in float32.
+        OptionError: If what is trained is not in float32, or all of a quantized model.
         TokenizerError: If the tokenizer has more tokens than the model.
     """
     if tokenizer.vocab_size > model.vocab_size:
         raise TokenizerError(
             f"the tokenizer has {tokenizer.vocab_size} tokens, the model {model.vocab_size}: "
             "expected the tokenizer that belongs to the model, or a model made for this one"
+        )
+    quantized = any(isinstance(module, Quantized) for module in model.modules())
+    if quantized and not Adapters(model).names:
+        raise OptionError(
+            "the model is quantized, and what is quantized cannot be trained: load it without "
+            "quantization, or add an adapter and train that",
+            name="quantization",
         )
     types = {str(parameter.dtype).removeprefix("torch.") for parameter in parameters.values()}
     for wrong in sorted(types - {"float32"}):
@@ -74,37 +75,15 @@ def check_model(model: GPT2, tokenizer: Tokenizer, parameters: Mapping[str, nn.P
         )
 
 
-def check_resumable(before: TrainingState, now: TrainingState) -> None:
-    """Make sure that an earlier run was about the same.
+def check_validation(settings: TrainingSettings, validation: Sequence[str]) -> None:
+    """Make sure that there is a validation text where a setting needs one.
 
     Raises:
-        OptionError: If a setting that shapes the steps, or a text, is another one.
+        OptionError: If there is none, or it is one text instead of several.
     """
-    for name, value in before.settings.items():
-        given = now.settings.get(name)
-        if name not in _FREE and given != value:
-            raise _bad(name, given, f"{value!r}, as in the run that goes on here")
-    for what, one, other in zip(("text", "validation"), before.digests, now.digests, strict=True):
-        if one != other:
-            raise OptionError(
-                f"{what}: expected that of the run that goes on here, got another; choose another "
-                "output folder to start anew",
-                name=what,
-            )
-
-
-def check_output(folder: Path, *, resume: bool, found: bool) -> None:
-    """Make sure that no earlier run is overwritten.
-
-    Raises:
-        OptionError: If there are checkpoints, and it was not asked to go on from them.
-    """
-    if found and not resume:
-        raise _bad(
-            "output",
-            str(folder),
-            "a folder without checkpoints; resume=True goes on from those that are there",
-        )
+    check_documents(validation, "validation")
+    if settings.patience and not validation:
+        raise _bad("patience", settings.patience, "0, or a validation text that decides")
 
 
 def _bad(name: str, value: object, expected: str) -> OptionError:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gpt2sdk import Component
+from gpt2sdk_train.patterns import Patterns
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -80,11 +81,12 @@ class TrainingSettings(Component):
         ),
     ] = 0.1
     betas: Annotated[
-        tuple[
-            Annotated[float, Field(ge=0.0, lt=1.0)],
-            Annotated[float, Field(ge=0.0, lt=1.0)],
-        ],
-        Field(description="Decay of AdamW's running mean and square of gradients."),
+        tuple[Annotated[float, Field(ge=0.0, lt=1.0)], ...],
+        Field(
+            min_length=2,
+            max_length=2,
+            description="Decay of AdamW's running mean and square of gradients.",
+        ),
     ] = (0.9, 0.95)
     max_grad_norm: Annotated[
         float, Field(ge=0.0, description="Longer gradients are scaled down to this norm; 0 is off.")
@@ -106,7 +108,7 @@ class TrainingSettings(Component):
         Field(ge=0, description="Stop after so many validations without a new best; 0 never does."),
     ] = 0
     freeze: Annotated[
-        tuple[str, ...],
+        Patterns,
         Field(description="Parameters that stay as they are, as patterns: `wte.*`, `h.[0-3].*`."),
     ] = ()
     seed: Annotated[

@@ -1,13 +1,21 @@
 """A run's figures for TensorBoard."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpt2sdk import OptionError
 from gpt2sdk_train.events import Ended, Event, Saved, Started, Stepped, Validated
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
 
 class TensorBoardLog:
     """Writes loss, learning rate, gradient norm, speed and validations as TensorBoard's scalars.
+
+    Files are made when a run starts, by the process that is told so.
 
     Raises:
         OptionError: If the package `tensorboard` is not installed.
@@ -15,12 +23,14 @@ class TensorBoardLog:
 
     def __init__(self, folder: str | Path) -> None:
         try:
-            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - optional and slow
+            # Optional, and slow to import.
+            from torch.utils.tensorboard import SummaryWriter as Writer  # noqa: PLC0415
         except ImportError as error:
             raise OptionError(
                 "TensorBoardLog needs the package tensorboard: pip install tensorboard"
             ) from error
-        self._writer = SummaryWriter(str(folder))
+        self._open: Callable[[], SummaryWriter] = partial(Writer, str(folder))
+        self._writer: SummaryWriter | None = None
 
     def __call__(self, event: Event) -> None:
         """Write an event's figures."""
@@ -33,10 +43,13 @@ class TensorBoardLog:
             case Validated():
                 self._add(event.step, "loss/validation", event.loss)
                 self._add(event.step, "bits_per_byte", event.bits_per_byte)
-            case Ended():
+            case Started():
+                self._writer = self._open()
+            case Ended() if self._writer is not None:
                 self._writer.close()
-            case Started() | Saved():
+            case Ended() | Saved():
                 pass
 
     def _add(self, step: int, name: str, value: float) -> None:
-        self._writer.add_scalar(name, value, step)
+        if self._writer is not None:
+            self._writer.add_scalar(name, value, step)

@@ -1,7 +1,7 @@
 """Training from scratch and fine-tuning, in one process or many."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from torch import nn
 
+from gpt2sdk import CheckpointError
 from gpt2sdk.gpt2 import GPT2, Tokenizer
 from gpt2sdk_train.checkpoints import Checkpoints
 from gpt2sdk_train.dropout import fast_dropout
@@ -16,10 +17,13 @@ from gpt2sdk_train.events import Event, Observer, Reason, Validated
 from gpt2sdk_train.log_file import JsonLinesLog
 from gpt2sdk_train.loop import Loop, Task
 from gpt2sdk_train.packing import PackedTokens
-from gpt2sdk_train.preparation import check_model, check_output, check_resumable, make_plan
+from gpt2sdk_train.preparation import check_model, check_validation, make_plan
+from gpt2sdk_train.processes import join_processes
+from gpt2sdk_train.resumption import check_resumable, earlier_checkpoint
 from gpt2sdk_train.settings import TrainingSettings
 from gpt2sdk_train.weights import trained_part
 
+CHECKPOINTS = "checkpoints"
 LOG_FILE = "log.jsonl"
 BEST = "best"
 
@@ -77,23 +81,25 @@ def train(  # noqa: PLR0913 - what is trained, on what, how, where to, watched b
         OptionError: A setting, the text or the folder does not fit; before any work.
         TokenizerError: The tokenizer has more tokens than the model; before any work.
         CheckpointError: A checkpoint cannot be written or read; earlier ones are intact.
-        TrainingError: The loss is no longer a number; the latest checkpoint is intact.
+        TrainingError: The loss or a weight is no longer a number, or the log cannot be written;
+            the latest checkpoint is intact.
     """
     settings = settings or TrainingSettings()
     folder = Path(output)
-    checkpoints = Checkpoints(folder / "checkpoints")
-    latest = checkpoints.latest()
-    check_output(folder, resume=resume, found=latest is not None)
+    checkpoints = Checkpoints(folder / CHECKPOINTS)
+    latest = earlier_checkpoint(checkpoints, resume=resume)
+    check_validation(settings, validation)
     weights, parameters = trained_part(model, tokenizer, settings.freeze)
     check_model(model, tokenizer, parameters)
     text = PackedTokens.encode(documents, tokenizer)
     held_out = PackedTokens.encode(validation, tokenizer) if validation else None
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    plan = make_plan(settings, model, text, accelerator.num_processes)
-    task = Task(model, parameters, weights, settings, plan, text, held_out)
+    accelerator = join_processes(settings)
+    processes = accelerator.num_processes
+    plan = make_plan(settings, model, text, processes)
+    task = Task(model, parameters, weights, settings, plan, text, held_out, processes)
     state = latest.state() if latest else None
     if state:
-        check_resumable(state, task.fresh_state())
+        check_resumable(state, task.fresh_state(), plan.steps)
     with _prepared(model, parameters, settings), torch.random.fork_rng(_cuda(accelerator)):
         loop = Loop(accelerator, task, checkpoints, _teller(accelerator, folder, observers))
         if latest and state:
@@ -115,7 +121,7 @@ def _prepared(
 ) -> Iterator[None]:
     """Set the model up for training, and back."""
     before = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-    checkpointing = model.gradient_checkpointing
+    checkpointing, training = model.gradient_checkpointing, model.training
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in parameters)
     model.gradient_checkpointing = settings.gradient_checkpointing
@@ -124,6 +130,7 @@ def _prepared(
             yield
     finally:
         model.gradient_checkpointing = checkpointing
+        model.train(training)
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(before[name])
             parameter.grad = None
@@ -135,14 +142,25 @@ def _teller(
     """Make what hands events to the log and the observers, in the main process."""
     told: list[Observer] = []
     if accelerator.is_main_process:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         told = [JsonLinesLog(folder / LOG_FILE), *observers]
 
     def tell(event: Event) -> None:
-        for observer in told:
-            observer(event)
+        # All are told, even where an earlier one fails.
+        with ExitStack() as calls:
+            for observer in reversed(told):
+                calls.callback(observer, event)
 
     return tell
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder}: cannot be made: {error.strerror or error}", path=folder
+        ) from error
 
 
 def _cuda(accelerator: Accelerator) -> list[torch.device]:

@@ -15,7 +15,7 @@ _TOKENS = 8192
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class ValidationScore:
     """What a text costs.
 
     Attributes:
@@ -35,8 +35,11 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """The exponential of the loss."""
-        return math.exp(self.loss)
+        """The exponential of the loss; infinite where a float has no room for it."""
+        try:
+            return math.exp(self.loss)
+        except OverflowError:
+            return math.inf
 
     @property
     def bits_per_byte(self) -> float:
@@ -51,7 +54,7 @@ def score(
     size: int,
     stride: int | None = None,
     part: tuple[int, int] = (0, 1),
-) -> Score:
+) -> ValidationScore:
     """Score a text in windows; the model is put into evaluation mode and back.
 
     Args:
@@ -76,7 +79,7 @@ def score(
                 count += end - done
     finally:
         objective.train(training)
-    return Score(nats, count, packed.nbytes)
+    return ValidationScore(nats, count, packed.nbytes)
 
 
 def _alike(cut: list[tuple[int, int, int]], most: int) -> list[list[tuple[int, int, int]]]:

@@ -15,9 +15,15 @@ from gpt2sdk.gpt2 import GPT2, Tokenizer, open_checkpoint, save_pretrained
 from gpt2sdk_train.adapter_files import read_adapter
 from gpt2sdk_train.adapters import Adapters
 
+# What of `LoRA` decides a step; where it is, the parts' places say.
+_SIZES = {"rank", "alpha", "rank_stabilized", "dropout"}
+
 
 class Weights(Protocol):
     """What a checkpoint holds of a model."""
+
+    def describe(self) -> dict[str, object]:
+        """Say what it is, as JSON has it: what has to be the same when a run goes on."""
 
     def save(self, folder: Path) -> None:
         """Write the weights into an existing folder.
@@ -42,6 +48,10 @@ class ModelWeights(Weights):
     tokenizer: Tokenizer
 
     @override
+    def describe(self) -> dict[str, object]:
+        return {"kind": "all of the model"}
+
+    @override
     def save(self, folder: Path) -> None:
         save_pretrained(self.model, self.model.config, self.tokenizer, folder)
 
@@ -59,6 +69,12 @@ class AdapterWeights(Weights):
 
     adapters: Adapters
     name: str
+
+    @override
+    def describe(self) -> dict[str, object]:
+        parts = self.adapters.parts(self.name).items()
+        sizes = {path: part.lora.model_dump(mode="json", include=_SIZES) for path, part in parts}
+        return {"kind": "an adapter", "adapter": sizes}
 
     @override
     def save(self, folder: Path) -> None:
@@ -88,11 +104,12 @@ def trained_part(
         What checkpoints hold, and the parameters that are trained, by name.
 
     Raises:
-        OptionError: If a pattern matches no parameter, nothing is left to train, or not exactly
-            one of several adapters is set to be trained.
+        OptionError: If a pattern matches no parameter, nothing is left to train, adapters are
+            merged, or not exactly one of several is set to be trained.
     """
     parameters = dict(model.named_parameters())
     adapters = Adapters(model)
+    adapters.check_trainable()
     weights: Weights = ModelWeights(model, tokenizer)
     candidates = parameters
     if adapters.names:
