@@ -45,8 +45,9 @@ def _device(name: str, device: DevicePlan, plan: LoadPlan) -> str:
         return weights
     loading = f"{size_text(device.workspace)} more while loading"
     cache = f"{size_text(device.cache)} for {plan.reserved_tokens:,} tokens"
+    passing = f", {size_text(device.passing)} for parts that pass" if device.passing else ""
     budget = "" if device.budget is None else f", {size_text(device.budget)} may be used"
-    return f"{weights}, {loading}, {cache}: at most {size_text(device.peak)}{budget}"
+    return f"{weights}, {loading}, {cache}{passing}: at most {size_text(device.peak)}{budget}"
 
 
 def _alike(parts: Sequence[PartPlan]) -> Iterator[list[PartPlan]]:

@@ -63,7 +63,7 @@ def describe(opened: OpenedModel) -> ModelCard:
     parameters = sum(prod(shape) for shape in checkpoint.shapes.values())
     cached = 2 * config.n_layer * config.n_embd * _CACHED_TOKENS
     tokenizer = opened.tokenizer()
-    dtype = str(checkpoint.dtype).removeprefix("torch.")
+    dtype = str(checkpoint.file_dtype).removeprefix("torch.")
     return ModelCard(
         name=opened.source.name,
         source=opened.source.kind,

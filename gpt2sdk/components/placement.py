@@ -22,12 +22,20 @@ class Part:
         nbytes: Bytes of its weights in the form in which they are held while it runs.
         stored_nbytes: Bytes of its weights unpacked, which is how they are kept elsewhere.
         cache_nbytes: Bytes of keys and values for each token of each row; 0 except for blocks.
+        workspace: Most bytes that loading and packing it need besides, where that is done: where
+            it computes if it stays there, else on the CPU.
+        passing_workspace: Most bytes that its products need besides where it does not stay.
+        reserved_tokens: For how many tokens, of all rows together, room for keys and values is to
+            be kept, unless a placement is told otherwise: one row of the model's context.
     """
 
     name: str
     nbytes: int
     stored_nbytes: int
     cache_nbytes: int = 0
+    workspace: int = 0
+    passing_workspace: int = 0
+    reserved_tokens: int = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,11 @@ class Place:
     kept: Kept = "device"
     reason: str = ""
 
+    @property
+    def passes(self) -> bool:
+        """Whether weights are brought whenever they compute, since they are kept elsewhere."""
+        return self.kept == "disk" or (self.kept == "cpu" and self.device.type != "cpu")
+
 
 @dataclass(frozen=True, slots=True)
 class PlacementPlan:
@@ -55,11 +68,14 @@ class PlacementPlan:
         nbytes: Most bytes of weights that each device holds at once while the model runs, slots
             for parts in transit included: `cpu`, `cuda:0`, `disk`.
         notes: What a reader should know, one line each.
+        reserved_tokens: For how many tokens room for keys and values was kept; `None` for what the
+            parts ask for.
     """
 
     places: Mapping[str, Place]
     nbytes: Mapping[str, int]
     notes: tuple[str, ...] = ()
+    reserved_tokens: int | None = None
 
 
 class Residency(ABC):

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from threading import RLock
 from typing import ClassVar, Literal, Self
 
 import torch
@@ -12,6 +13,9 @@ from typing_extensions import override
 
 from gpt2sdk.components.component import Component
 from gpt2sdk.components.tensor_source import TensorInfo
+
+# Buffers of a quantized module that a cast is meant for.
+_CAST = ("bias", "like")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,10 @@ class QuantizedMatrix:
             them. `../SCB` stands beside the parameter: `c_attn.SCB` with `c_attn.weight`.
         workspace: Most bytes that are needed besides, while it is made from slabs.
         note: What a reader of a plan should know; empty for nothing.
+        packing_workspace: Most bytes that are needed besides, while the module packs or unpacks:
+            the other form, for a moment, and what is worked on; 0 if it stays as it is.
+        passing_workspace: Most bytes that are needed besides, while the module computes unpacked:
+            what a product makes of the matrix, without activations and gradients.
     """
 
     format: str
@@ -52,6 +60,8 @@ class QuantizedMatrix:
     stored: Mapping[str, TensorInfo] = field(repr=False)
     workspace: int = 0
     note: str = ""
+    packing_workspace: int = 0
+    passing_workspace: int = 0
 
 
 class Quantized(nn.Module):
@@ -61,7 +71,22 @@ class Quantized(nn.Module):
     keep both; `unpack` restores them bit for bit, as does whatever moves, copies, loads or saves
     the module: this class sees to that. Packing exchanges buffers for others or for `None`, so
     that a runner notices when it was undone.
+
+    A cast, such as `model.to(torch.bfloat16)`, changes the type of `bias` and `like` only. Numbers
+    and what belongs to them keep theirs, so that they and the products stay what they were.
+
+    Several threads may compute, pack and unpack at the same time. So whoever exchanges buffers, or
+    reads several that belong together, holds `exchanging`; products are computed without it.
+
+    Attributes:
+        exchanging: A lock that the thread which holds it may take again. It is not copied.
+        bias: A buffer in the type in which the model computes; `None` or missing for none.
+        like: An empty buffer in that type, for those who need to know it; not in a state_dict.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exchanging = RLock()
 
     @property
     @abstractmethod
@@ -86,30 +111,60 @@ class Quantized(nn.Module):
 
     @override
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
-        self.unpack()
-        module: nn.Module = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        with self.exchanging:
+            self.unpack()
+            steady = [tensor for name, tensor in self.named_buffers() if name not in _CAST]
+
+            def apply(tensor: Tensor) -> Tensor:
+                result = fn(tensor)
+                if result.dtype == tensor.dtype or all(tensor is not each for each in steady):
+                    return result
+                return tensor.to(result.device)
+
+            module: nn.Module = super()._apply(apply, recurse)  # type: ignore[no-untyped-call]
         return module
 
     @override
     def _save_to_state_dict(
         self, destination: MutableMapping[str, Tensor], prefix: str, keep_vars: bool
     ) -> None:
-        self.unpack()
-        super()._save_to_state_dict(destination, prefix, keep_vars)
+        with self.exchanging:
+            self.unpack()
+            super()._save_to_state_dict(destination, prefix, keep_vars)
 
     @override
     def _load_from_state_dict(self, *arguments: object) -> None:
-        self.unpack()
-        super()._load_from_state_dict(*arguments)
+        with self.exchanging:
+            self.unpack()
+            super()._load_from_state_dict(*arguments)
 
     @override
     def __getstate__(self) -> dict[str, object]:
-        self.unpack()
-        return self.__dict__.copy()
+        with self.exchanging:
+            self.unpack()
+            # With a dictionary of its own, which another thread does not exchange buffers in.
+            state = {**self.__dict__, "_buffers": dict(self._buffers)}
+        del state["exchanging"]
+        return state
+
+    @override
+    def __setstate__(self, state: dict[str, object]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.exchanging = RLock()
 
 
 class QuantizedLinear(Quantized):
-    """`x Wᵀ + b` with a quantized W. The bias stays as it is."""
+    """`x Wᵀ + b` with a quantized W. The bias stays as it is.
+
+    An adapter may stand in its place, and compute with it: sizes and bias are those of
+    `torch.nn.Linear`, and where gradients for the input are wanted, `forward` gives them, packed or
+    not: those of a product with `dequantize()`. W itself has none.
+
+    Attributes:
+        in_features: Inputs.
+        out_features: Outputs.
+        bias: b, or `None`.
+    """
 
     in_features: int
     out_features: int
@@ -118,7 +173,11 @@ class QuantizedLinear(Quantized):
     @override
     @abstractmethod
     def forward(self, input: Float[Tensor, "*places in"]) -> Float[Tensor, "*places out"]:
-        """Return the product in the input's type; a row of it depends on that row only."""
+        """Return the product in the input's type; a row of it depends on that row only.
+
+        As it is stored, it should compute as it does packed: a model of which parts come and go
+        computes unpacked, and writes the same text if products are the same.
+        """
 
 
 class QuantizedTable(Quantized):
@@ -127,7 +186,7 @@ class QuantizedTable(Quantized):
     @override
     @abstractmethod
     def forward(self, tokens: Int[Tensor, "*places"]) -> Float[Tensor, "*places embed"]:
-        """Return the tokens' vectors, in the type in which the model computes."""
+        """Return the tokens' vectors, in the type in which the model computes: that of `like`."""
 
     @abstractmethod
     def attend(self, x: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places vocab"]:
@@ -181,6 +240,9 @@ class Quantizer(Component):
             bias: Its bias, on the device and in `dtype`.
             device: Where to.
             dtype: The type in which the model computes.
+
+        Raises:
+            CheckpointError: If a weight is NaN or infinite; the message names the matrix.
         """
 
     @abstractmethod
@@ -209,7 +271,8 @@ class Quantizer(Component):
         The products are those of the module whose `stored` they were, bit for bit.
 
         Raises:
-            CheckpointError: If the tensors contradict each other or the settings.
+            CheckpointError: If the tensors contradict each other or the settings, or hold NaN or
+                infinity; the message names the matrix.
         """
 
     @abstractmethod

@@ -1,5 +1,6 @@
 """Where a checkpoint's tensors come from, in whatever format they are."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -48,6 +49,12 @@ class TensorSource(ABC):
     @abstractmethod
     def infos(self) -> Mapping[str, TensorInfo]:
         """Every tensor's name, shape and type; nothing of its contents is read for this."""
+
+    def nbytes(self, name: str) -> int:
+        """Return how many bytes a tensor has in the file: those of its type, by default."""
+        info = self.infos[name]
+        dtype = getattr(torch, info.dtype, None)
+        return math.prod(info.shape) * (dtype.itemsize if isinstance(dtype, torch.dtype) else 0)
 
     @abstractmethod
     def slabs(self, name: str, dim: int = 0) -> Iterator[Tensor]:

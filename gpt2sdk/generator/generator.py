@@ -26,7 +26,7 @@ from gpt2sdk.gpt2.detokenizer import Detokenizer
 from gpt2sdk.gpt2.export import save_pretrained
 from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.gpt2.tokenizer import Tokenizer
-from gpt2sdk.loading import Hub, LoadSettings, MaxMemory, load, tight_memory
+from gpt2sdk.loading import Hub, LoadSettings, MaxMemory, load
 from gpt2sdk.plugins.registry import Registry, default_registry
 from gpt2sdk.streaming import TextDecoder
 
@@ -127,8 +127,7 @@ class Generator:
         hub = Hub(revision, token, cache_dir, local_files_only)
         loaded = load(name, settings, hub=hub, registry=registry)
         registry.host.notify("gpt2sdk_model_loaded", loaded.model)
-        with tight_memory():
-            loaded.model.prepare()
+        loaded.model.prepare()
         return cls(
             loaded.model,
             loaded.tokenizer,

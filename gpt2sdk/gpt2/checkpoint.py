@@ -47,13 +47,14 @@ class Checkpoint:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The weights' type: what the config says, else what the embedding is stored in.
-
-        For a quantized embedding, that of the positions is asked.
-        """
-        stored = self.stored_dtype(EMBEDDING if EMBEDDING in self.layout.places else ANCHOR)
+        """The weights' type: what the config says, else that of the file."""
         name = self.config.dtype
-        return getattr(torch, name) if name else stored
+        return getattr(torch, name) if name else self.file_dtype
+
+    @property
+    def file_dtype(self) -> torch.dtype:
+        """The type in which the file has the embedding; the positions, where that is quantized."""
+        return self.stored_dtype(EMBEDDING if EMBEDDING in self.layout.places else ANCHOR)
 
     def stored_dtype(self, name: str) -> torch.dtype:
         """Return the type in which the file has a plain parameter.

@@ -3,7 +3,7 @@
 import fnmatch
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -170,8 +170,11 @@ def _bundles(model: nn.Module, config: GPT2Config) -> Iterator[Bundle]:
         wrong += names if unknown else misfits
         yield Bundle(infos, partial(_make, model, names))
     if wrong:
+        # Layers that stand around others, as adapters do, have the matrices one level down.
+        inside = any(name.endswith(".base") for name, _ in model.named_modules())
+        hint = "; merge the adapters first, or remove them" if inside else ""
         raise CheckpointError(
-            f"the model's parameters do not fit the config: {listing(wrong)}", missing=wrong
+            f"the model's parameters do not fit the config: {listing(wrong)}{hint}", missing=wrong
         )
 
 
@@ -196,14 +199,16 @@ def _present(model: nn.Module, name: str) -> Iterator[bool]:
     """Make sure that a parameter's part is there, and say whether it stays."""
     part = part_of(name)
     residency = _passing(model, part)
-    if residency is None:
-        yield True
-        return
-    residency.acquire(part)
-    try:
-        yield False
-    finally:
-        residency.release(part)
+    # The form of its weights stays as it is meanwhile.
+    with model.computing() if isinstance(model, GPT2) else nullcontext():
+        if residency is None:
+            yield True
+            return
+        residency.acquire(part)
+        try:
+            yield False
+        finally:
+            residency.release(part)
 
 
 def _passing(model: nn.Module, part: str) -> Residency | None:

@@ -1,12 +1,14 @@
 """Replacing a folder as a whole: readers see the old one or the new one, never a mixture."""
 
+import ctypes
 import glob
 import os
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gpt2sdk.errors import CheckpointError
@@ -14,18 +16,25 @@ from gpt2sdk.errors import CheckpointError
 if sys.platform != "win32":
     import fcntl
 
+# Linux's numbers (fcntl.h, stdio.h): paths as they are, and an exchange of both.
+_HERE, _RENAME_EXCHANGE = -100, 2
+# A folder this old is not about to be locked.
+_SECONDS_TO_LOCK = 60
+
 
 @contextmanager
 def replaced_folder(folder: str | Path, owned: Callable[[str], bool]) -> Iterator[Path]:
     """Yield an empty folder that takes the place of `folder` when the block ends well.
 
     What is written is on the disk before the exchange. If anything fails, the old folder is as it
-    was and nothing is left beside it. The exchange is two renames: a crash of the machine between
-    them leaves both folders whole under hidden names.
+    was and nothing is left beside it. The exchange is one step on Linux, where the file system can
+    exchange names. Elsewhere it is two renames: a crash between them leaves both folders whole
+    under hidden names.
 
-    A process that is killed leaves what it had written under a hidden name, `.folder.*.new`. The
-    next one that replaces the same folder removes it, where the system has file locks: each writer
-    holds one on its folder for as long as it lives.
+    A process that is killed leaves hidden folders, `.folder.*.new` with what it had written, or
+    `.folder.*.old`. The next one that replaces the same folder removes them, or gives the old one
+    its name back if there is no other, where the system has file locks: each writer holds one on
+    its folders for as long as it lives.
 
     Args:
         folder: The folder to make or to replace; parents are made.
@@ -94,10 +103,25 @@ def _unlock(lock: int | None) -> None:
 
 def _remove_abandoned(target: Path) -> None:
     """Remove what killed processes left of this folder: what nobody holds a lock on."""
-    for left in target.parent.glob(f".{glob.escape(target.name)}.*.new"):
-        if (lock := _lock(left)) is not None:
+    for kind in ("old", "new", "making"):
+        for left in sorted(target.parent.glob(f".{glob.escape(target.name)}.*.{kind}")):
+            # Another process may be doing the same.
+            with suppress(FileNotFoundError):
+                _remove_unlocked(left, target)
+
+
+def _remove_unlocked(left: Path, target: Path) -> None:
+    if left.suffix == ".making" and time.time() - left.stat().st_mtime < _SECONDS_TO_LOCK:
+        return
+    if (lock := _lock(left)) is None:
+        return
+    try:
+        if left.suffix == ".old" and not target.exists():
+            left.rename(target)
+        else:
             shutil.rmtree(left, ignore_errors=True)
-            _unlock(lock)
+    finally:
+        _unlock(lock)
 
 
 def _keep_others(target: Path, new: Path, owned: Callable[[str], bool]) -> None:
@@ -137,12 +161,32 @@ def _sync(path: Path) -> None:
 
 
 def _exchange(target: Path, new: Path, old: Path) -> None:
-    if target.exists():
-        target.rename(old)
+    """Give a folder the target's name; what had it before goes by one of the other names."""
+    if target.exists() and _swapped(target, new):
+        _sync(target.parent)
+        return
+    # Whoever finds the old folder without its name knows that this process will see to it.
+    lock = _lock(target) if target.exists() else None
     try:
-        new.rename(target)
-    except OSError:
-        if old.exists():
-            old.rename(target)
-        raise
-    _sync(target.parent)
+        if target.exists():
+            target.rename(old)
+        try:
+            new.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
+        _sync(target.parent)
+    finally:
+        _unlock(lock)
+
+
+def _swapped(one: Path, other: Path) -> bool:
+    """Exchange two names in one step, where the system can; say whether it did."""
+    if sys.platform != "linux":
+        return False
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    if rename is None:
+        return False
+    names = os.fsencode(one), os.fsencode(other)
+    return bool(rename(_HERE, names[0], _HERE, names[1], _RENAME_EXCHANGE) == 0)

@@ -147,7 +147,8 @@ def find_layout(
         if name in keys and not info.admits(infos[keys[name]])
     ]
     if missing or unexpected or mismatched:
-        hints = list(_hints(keys, infos, config, transposed=transposed))
+        plain = {name: key for name, key in keys.items() if name not in wanted}
+        hints = list(_hints(plain, infos, config, transposed=transposed))
         raise _misfit(source, missing, unexpected, mismatched, hints)
     found = {
         name: {suffix: keys[own] for suffix, (own, _) in stored.items()}
@@ -253,7 +254,10 @@ def _hints(
     *,
     transposed: bool,
 ) -> Iterator[str]:
-    """Say what the misfit points to: sizes that the weights imply, where the config differs."""
+    """Say what the misfit points to: sizes that plain weights imply, where the config differs.
+
+    Quantized ones may lie in other shapes.
+    """
     layers = {int(match[1]) for name in keys if (match := re.match(r"h\.(\d+)\.", name))}
     if layers and len(layers) != config.n_layer:
         yield f"the weights have n_layer={len(layers)}, the config says {config.n_layer}"
@@ -266,13 +270,14 @@ def _hints(
     ):
         info = infos[keys[name]] if name in keys else None
         wanted = getattr(config, size)
-        if info and len(info.shape) == 2 and info.shape[dim] != wanted:
+        if info and info.dtype in _FLOATS and len(info.shape) == 2 and info.shape[dim] != wanted:
             yield f"the weights have {size}={info.shape[dim]}, the config says {wanted}"
     if not config.tie_word_embeddings and HEAD not in keys:
         yield f"the config says tie_word_embeddings=false, but there is no {HEAD}"
     if any("crossattention" in key for key in infos):
         yield "the model has cross-attention, which is not offered"
-    if "quantization_config" in config.extra or any(key.endswith(".absmax") for key in infos):
+    numbers = {infos[key].dtype for name, key in keys.items() if name.endswith(MATRICES)}
+    if "quantization_config" in config.extra or not numbers.issubset(_FLOATS):
         yield "the weights are quantized"
     if not layers:
         yield "this does not look like a GPT-2"

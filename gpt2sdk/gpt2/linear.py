@@ -7,7 +7,8 @@ the plain one back.
 """
 
 from collections.abc import Callable, MutableMapping
-from typing import cast
+from threading import RLock
+from typing import ClassVar, cast
 
 import torch
 from jaxtyping import Float
@@ -81,7 +82,7 @@ def may_pack(numbers: int, dtype: torch.dtype, device: torch.device) -> bool:
         and numbers >= smallest
         and device.type == "cpu"
         and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
-        and _has_kernels(dtype)
+        and has_kernels(dtype)
     )
 
 
@@ -94,6 +95,8 @@ class Linear(nn.Linear):
     """
 
     _packed: Packed | None = None
+    # Held while the form is exchanged: any thread may look at a matrix.
+    _exchange: ClassVar = RLock()
 
     @override
     def reset_parameters(self) -> None:
@@ -104,28 +107,33 @@ class Linear(nn.Linear):
         """The blocked copy; `None` while the plain matrix is held."""
         return self._packed
 
-    def pack(self) -> None:
-        """Exchange the plain matrix for a blocked copy, where that is faster."""
-        if self._packed is not None:
-            return
-        plain = self._plain()
-        self._packed = pack(plain, self.bias)
-        if self._packed is not None:
-            plain.data = torch.full((), torch.nan, dtype=plain.dtype).expand(plain.shape)
+    def pack(self) -> Packed | None:
+        """Exchange the plain matrix for a blocked copy, where that is faster, and return it."""
+        with self._exchange:
+            if self._packed is None:
+                plain = self._plain()
+                self._packed = pack(plain, self.bias)
+                if self._packed is not None:
+                    plain.data = torch.full((), torch.nan, dtype=plain.dtype).expand(plain.shape)
+            return self._packed
 
     def unpack(self) -> None:
         """Exchange the blocked copy for the plain matrix, bit for bit as it was."""
-        if self._packed is not None:
-            self._plain().data = self._packed.dense()
-            self._packed = None
+        if self._packed is None:
+            return
+        with self._exchange:
+            if self._packed is not None:
+                self._plain().data = self._packed.dense()
+                self._packed = None
 
     def _plain(self) -> nn.Parameter:
         return cast("nn.Parameter", self._parameters["weight"])
 
     @override
     def forward(self, input: Float[Tensor, "*places in"]) -> Float[Tensor, "*places out"]:
-        if self._packed is not None and not torch.is_grad_enabled():
-            return self._packed(input)
+        packed = self._packed
+        if packed is not None and not torch.is_grad_enabled():
+            return packed(input)
         return functional.linear(input, self.weight, self.bias)
 
     # Reached for parameters only, which are not in the instance's dictionary; an absent bias is
@@ -146,9 +154,10 @@ class Linear(nn.Linear):
     def _save_to_state_dict(
         self, destination: MutableMapping[str, Tensor], prefix: str, keep_vars: bool
     ) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        if self._packed is not None:
-            destination[f"{prefix}weight"] = self._packed.dense()
+        with self._exchange:
+            super()._save_to_state_dict(destination, prefix, keep_vars)
+            if self._packed is not None:
+                destination[f"{prefix}weight"] = self._packed.dense()
 
     @override
     def _load_from_state_dict(self, *arguments: object) -> None:
@@ -161,7 +170,7 @@ class Linear(nn.Linear):
         return self.__dict__.copy()
 
 
-def _has_kernels(dtype: torch.dtype) -> bool:
+def has_kernels(dtype: torch.dtype) -> bool:
     """Whether oneDNN is built in and switched on, and this CPU computes in the type."""
     if not (torch.backends.mkldnn.enabled and torch.backends.mkldnn.is_available()):  # type: ignore[no-untyped-call]
         return False

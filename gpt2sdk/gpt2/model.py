@@ -4,12 +4,13 @@ Radford, Wu, Child, Luan, Amodei and Sutskever (2019), "Language Models are Unsu
 Learners". Names of modules and parameters are those of the original checkpoint.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import ClassVar, Self, cast
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import override
@@ -19,21 +20,24 @@ from gpt2sdk.components.placement import Residency
 from gpt2sdk.components.quantizer import Quantized, QuantizedTable
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import OptionError, PlacementError
+from gpt2sdk.gpt2.allocator import tight_memory
 from gpt2sdk.gpt2.attention import Attend, CausalAttention
 from gpt2sdk.gpt2.batch import checked
 from gpt2sdk.gpt2.block import Block
 from gpt2sdk.gpt2.cache import Cache
 from gpt2sdk.gpt2.capture import Activations, capturing, patching
 from gpt2sdk.gpt2.feed import Feed
+from gpt2sdk.gpt2.gated import Gated
 from gpt2sdk.gpt2.head import Embedding, TiedHead
 from gpt2sdk.gpt2.initialization import initialize
 from gpt2sdk.gpt2.linear import Linear
 from gpt2sdk.gpt2.output import GPT2Output, next_token_loss
 from gpt2sdk.gpt2.route import Parts, Route
 from gpt2sdk.gpt2.runner import Runner, can_run
+from gpt2sdk.gpt2.walk import walk
 
 
-class GPT2(nn.Module):
+class GPT2(Gated):
     """A GPT-2 language model.
 
     Two ways lead through it. `forward` takes whole sequences, for training and analysis. `score`
@@ -41,6 +45,9 @@ class GPT2(nn.Module):
 
     Matrices are stored `[out, in]`, as `torch.nn.Linear` does; the original checkpoint has those
     in `stored_transposed` the other way round (docs/decisions/0003-linear-orientation.md).
+
+    Several threads may score and unpack one model: whoever changes the form of its weights waits
+    for those that compute. To pickle a model that others use meanwhile, pickle a deep copy.
 
     Attributes:
         config: Its sizes and switches.
@@ -161,7 +168,8 @@ class GPT2(nn.Module):
         attend = CausalAttention(keep_maps=attentions)
         streams = []
         parts = Parts.of(self, self._route)
-        with self._route.gradients(training=self.training) if self._route else nullcontext():
+        gradients = self._route.gradients(training=self.training) if self._route else nullcontext()
+        with self._gate, gradients:
             x = self.drop(
                 parts.wte(tokens) + parts.wpe(torch.arange(tokens.shape[1], device=tokens.device))
             )
@@ -227,7 +235,9 @@ class GPT2(nn.Module):
                 )
         feed = Feed(cache, tokens, keep, vocab_size=self.vocab_size, like=self._like())
         if len(feed):
-            logits, streams = (self._ready() or self._walk)(feed, hidden_states)
+            with self._gate:
+                compute = self._ready() or partial(walk, self, self._route)
+                logits, streams = compute(feed, hidden_states)
             feed.finish()
         else:
             nothing = torch.zeros(0, self.config.n_embd, device=self.device)
@@ -247,17 +257,21 @@ class GPT2(nn.Module):
             How each matrix will be computed: see `Runner.kernels`. Empty if the blocks were
             changed so that all modules have to be called.
         """
-        self.eval()
-        self._prepared = can_run(self)
-        self._runner = Runner(self, self._route) if self._prepared else None
-        return dict(self._runner.kernels) if self._runner else {}
+        with self._gate.alone(), tight_memory():
+            self.eval()
+            self._runner = None
+            self._prepared = can_run(self)
+            runner = Runner(self, self._route) if self._prepared else None
+            self._runner = runner
+        return dict(runner.kernels) if runner else {}
 
     def unpack(self) -> None:
         """Hold all matrices in their plain form again."""
-        self._runner = None
-        for module in self.modules():
-            if isinstance(module, Linear | Quantized):
-                module.unpack()
+        with self._gate.alone(), tight_memory():
+            self._unpack_plain()
+            for module in self.modules():
+                if isinstance(module, Quantized):
+                    module.unpack()
 
     def capture(self, *patterns: str, inputs: bool = False) -> AbstractContextManager[Activations]:
         """Record what modules return, in `forward` and in `score`.
@@ -308,27 +322,39 @@ class GPT2(nn.Module):
 
     @override
     def train(self, mode: bool = True) -> Self:
-        if mode:
+        if not mode:
+            return super().train(mode)
+        with self._gate.alone():
             self.unpack()
-        return super().train(mode)
+            return super().train(mode)
 
     @override
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Parameter]]:
-        self.unpack()
+        # Quantized modules have none. Of a plain matrix, whoever computes keeps the packed copy.
+        self._unpack_plain()
         return super().named_parameters(prefix, recurse, remove_duplicate)
 
     @override
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
         self._check_unplaced("moved or converted")
-        self._route = None
-        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call,no-any-return]
+        with self._gate.alone():
+            self._route = None
+            return super()._apply(fn, recurse)  # type: ignore[no-untyped-call,no-any-return]
 
     @override
     def __getstate__(self) -> dict[str, object]:
         self._check_unplaced("copied or pickled")
-        return {**self.__dict__, "_runner": None, "_route": None}
+        self.unpack()
+        return {**super().__getstate__(), "_runner": None, "_route": None}
+
+    def _unpack_plain(self) -> None:
+        self._runner = None
+        packed = [each for each in self.modules() if isinstance(each, Linear) and each.packed]
+        with tight_memory() if packed else nullcontext():
+            for module in packed:
+                module.unpack()
 
     def _check_unplaced(self, what: str) -> None:
         if self._route is not None and not (self._route.settled and self._route.uniform):
@@ -343,27 +369,13 @@ class GPT2(nn.Module):
         if self.training or not self._prepared or (runner is not None and runner.hooked):
             return None
         if runner is None or not runner.current:
-            self.prepare()
-            runner = self._runner
+            with self._gate.alone():
+                # Another thread may have been first.
+                runner = self._runner
+                if runner is None or not runner.current:
+                    self.prepare()
+                    runner = self._runner
         return None if runner is None or runner.hooked else runner
-
-    def _walk(
-        self, feed: Feed, wanted: Collection[int]
-    ) -> tuple[Float[Tensor, "positions vocab"], dict[int, Float[Tensor, "positions embed"]]]:
-        """Do what a runner does, module by module."""
-        streams = {}
-        parts = Parts.of(self, self._route)
-        with torch.no_grad(), _evaluating(self):
-            x = self.drop(parts.wte(feed.tokens) + parts.wpe(feed.positions))
-            for layer, block in enumerate(parts.blocks):
-                if layer in wanted:
-                    streams[layer] = feed.take(x)
-                x = block(x, feed)
-            x = feed.take(x)
-            if self.layers in wanted:
-                streams[self.layers] = x
-            logits = parts.head(parts.ln_f(x)).float()
-            return logits, {layer: x.to(logits.device) for layer, x in streams.items()}
 
     def _run(
         self, block: Callable[[Tensor, Attend], Tensor], x: Tensor, attend: CausalAttention
@@ -376,16 +388,3 @@ class GPT2(nn.Module):
         """Return a tensor of the device and type in which blocks compute."""
         weight = self.ln_f.weight
         return weight if self._route is None else weight.new_empty(0, device=self._route.first)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch dropout off for a while."""
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

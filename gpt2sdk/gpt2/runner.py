@@ -165,13 +165,12 @@ class Runner:
         kernel: Kernel = linear
         self.kernels[f"{part}.{name}"] = "module"
         if _is(linear, Linear):
-            if self._stays(part):
-                linear.pack()
-            if linear.packed is not None:
+            packed = linear.pack() if self._stays(part) else linear.packed
+            if packed is not None:
                 self._linears.append(linear)
                 post = after.fused if _is(after, Activation) else None
                 self.kernels[f"{part}.{name}"] = f"onednn+{post[0]}" if post else "onednn"
-                kernel = linear.packed.followed_by(post) if post else linear.packed
+                kernel = packed.followed_by(post) if post else packed
                 after = None if post else after
             else:
                 self.kernels[f"{part}.{name}"] = "torch"

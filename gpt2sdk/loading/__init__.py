@@ -1,6 +1,5 @@
 """From a name to a model on its devices: probe, plan, stream, finish."""
 
-from gpt2sdk.gpt2.allocator import tight_memory
 from gpt2sdk.loading.conversion import quantize_checkpoint
 from gpt2sdk.loading.loaded import Loaded, load, plan_load
 from gpt2sdk.loading.location import Hub, Provenance, locate
@@ -31,5 +30,4 @@ __all__ = [
     "plan_load",
     "quantize_checkpoint",
     "size_text",
-    "tight_memory",
 ]

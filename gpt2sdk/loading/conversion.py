@@ -12,6 +12,7 @@ from gpt2sdk.components.quantizer import Matrix, Quantizer
 from gpt2sdk.components.tensor_source import TensorInfo
 from gpt2sdk.errors import OptionError
 from gpt2sdk.gpt2.allocator import tight_memory
+from gpt2sdk.gpt2.checkpoint import Checkpoint
 from gpt2sdk.gpt2.export import MAX_SHARD_SIZE, file_key, file_orientation, write_folder
 from gpt2sdk.gpt2.layout import MATRICES, stored_name
 from gpt2sdk.gpt2.shards import Bundle
@@ -48,7 +49,8 @@ def quantize_checkpoint(  # noqa: PLR0913 - a name, what to make of it, and wher
         source: A name as for `load`.
         destination: The folder to make or to replace.
         quantization: A quantizer, or the name of an installed one.
-        dtype: The type of what is not quantized; "auto" is the checkpoint's own.
+        dtype: The type of what is not quantized, in the file and when it is loaded. "auto" keeps
+            the types that the source has in its file, and those in which it is loaded.
         device: Where it is quantized; "auto" is the GPU if there is one.
         max_shard_size: Most bytes of one weight file; more become several, with an index.
         hub: How to reach the hub.
@@ -86,14 +88,15 @@ def quantize_checkpoint(  # noqa: PLR0913 - a name, what to make of it, and wher
     tokenizer = opened.tokenizer()
     probe(quantizer, on)
     checkpoint = opened.checkpoint
-    kind = parse_dtype(dtype) or checkpoint.dtype
+    asked = parse_dtype(dtype)
+    kind = asked or checkpoint.dtype
     plan = plan_recipe(opened, Recipe(kind, quantizer, None), on)
     with tight_memory():
         write_folder(
             destination,
             checkpoint.config.model_copy(update={"dtype": str(kind).removeprefix("torch.")}),
             tokenizer,
-            _bundles(plan, Maker(checkpoint, quantizer, on, kind)),
+            _bundles(plan, Maker(checkpoint, quantizer, on, kind), asked),
             quantizer=quantizer,
             max_shard_size=max_shard_size,
             watch=watch,
@@ -101,7 +104,7 @@ def quantize_checkpoint(  # noqa: PLR0913 - a name, what to make of it, and wher
     return plan
 
 
-def _bundles(plan: LoadPlan, maker: Maker) -> list[Bundle]:
+def _bundles(plan: LoadPlan, maker: Maker, asked: torch.dtype | None) -> list[Bundle]:
     """Return what the folder gets, each matrix made when it is its turn."""
     checkpoint = maker.checkpoint
     planned = {each.matrix.name: each for part in plan.parts for each in part.matrices}
@@ -113,8 +116,10 @@ def _bundles(plan: LoadPlan, maker: Maker) -> list[Bundle]:
             bundles.append(Bundle(infos, partial(_quantized, maker, found.matrix)))
         else:
             turned = shape[::-1] if name.endswith(MATRICES) else shape
-            info = TensorInfo(turned, str(maker.dtype).removeprefix("torch."))
-            bundles.append(Bundle({file_key(name): info}, partial(_plain, maker, name)))
+            dtype = asked or checkpoint.stored_dtype(name)
+            info = TensorInfo(turned, str(dtype).removeprefix("torch."))
+            make = partial(_plain, checkpoint, name, dtype)
+            bundles.append(Bundle({file_key(name): info}, make))
     return bundles
 
 
@@ -126,6 +131,6 @@ def _keyed(name: str, by_suffix: Mapping[str, T]) -> dict[str, T]:
     return {file_key(stored_name(name, suffix)): value for suffix, value in by_suffix.items()}
 
 
-def _plain(maker: Maker, name: str) -> Mapping[str, Tensor]:
-    tensor = maker.checkpoint.read(name, device=torch.device("cpu"), dtype=maker.dtype)
+def _plain(checkpoint: Checkpoint, name: str, dtype: torch.dtype) -> Mapping[str, Tensor]:
+    tensor = checkpoint.read(name, device=torch.device("cpu"), dtype=dtype)
     return {file_key(name): file_orientation(name, tensor)}

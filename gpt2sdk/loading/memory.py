@@ -76,7 +76,7 @@ def memory_budget(
     main = device_name(device)
     named = isinstance(max_memory, Mapping)
     if isinstance(max_memory, Mapping):
-        asked = {_parse_device(key): parse_size(size) for key, size in max_memory.items()}
+        asked = _parse_all(max_memory)
     else:
         asked = {} if max_memory is None else {main: parse_size(max_memory)}
     if not placed:
@@ -89,6 +89,36 @@ def memory_budget(
     budget = {name: asked.get(name) or free_memory(torch.device(name)) for name in names}
     budget["cpu"] = asked["cpu"] if "cpu" in asked else free_memory(torch.device("cpu"))
     return budget
+
+
+def check_devices(
+    max_memory: MaxMemory | int | str | None, device: torch.device, *, placed: bool
+) -> None:
+    """Make sure that a mapping names devices that are used, and the one that the model runs on.
+
+    Memory of the CPU may always be named: weights come through it.
+
+    Args:
+        max_memory: What was asked for.
+        device: Where the model runs; a GPU without a number may be any of them.
+        placed: Whether it may use other GPUs, too.
+
+    Raises:
+        OptionError: If the mapping names others, or not that one.
+    """
+    if not isinstance(max_memory, Mapping):
+        return
+    main, names = device_name(device), list(_parse_all(max_memory))
+    gpus = [name for name in names if name != "cpu"]
+    if placed and device.type != "cpu":
+        others, named = [], main in names or (device == torch.device(device.type) and bool(gpus))
+    else:
+        others, named = [name for name in gpus if name != main], main in names
+    if others:
+        hint = "a placement" if device.type != "cpu" else f"device={others[0]!r}"
+        raise _bad(dict(max_memory), f"{main} only, where the model runs; {hint} would use others")
+    if not named:
+        raise _bad(dict(max_memory), f"a size for {main} among them, where the model runs")
 
 
 def free_memory(device: torch.device) -> int:
@@ -110,6 +140,21 @@ def _parse_text(size: str) -> int:
     number, prefix, binary = match.groups()
     unit = (_BINARY_UNITS if binary else _UNITS)[prefix.upper()]
     return int(float(number) * unit)
+
+
+def _parse_all(max_memory: MaxMemory) -> dict[str, int]:
+    """Read a mapping.
+
+    >>> _parse_all({0: "2GB", "cpu": 5})
+    {'cuda:0': 2000000000, 'cpu': 5}
+    """
+    asked: dict[str, int] = {}
+    for key, size in max_memory.items():
+        name = _parse_device(key)
+        if name in asked:
+            raise _bad(dict(max_memory), f"one size for {name}, which is named twice")
+        asked[name] = parse_size(size)
+    return asked
 
 
 def _parse_device(key: object) -> str:

@@ -143,7 +143,13 @@ def _open_folder(source: Provenance, registry: Registry, device: torch.device) -
         open_tensors(path)
     config = GPT2Config.from_folder(folder)
     described = config.extra.get(QUANTIZATION_CONFIG)
-    if not isinstance(described, dict):
+    if described is not None and not isinstance(described, dict):
+        raise CheckpointError(
+            f"{folder}: expected {QUANTIZATION_CONFIG} in the config to be a mapping that says how "
+            f"the weights are quantized, found {described!r}",
+            path=folder,
+        )
+    if described is None:
         checkpoint = open_checkpoint(path, config)
         return OpenedModel(source, checkpoint, None, None, checkpoint.notes)
     quantizer = claimed_quantizer(dict(described), registry, folder)

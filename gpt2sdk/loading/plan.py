@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from gpt2sdk.components.placement import Kept, Placement, PlacementPlan
+from gpt2sdk.components.placement import Kept, Place, Placement, PlacementPlan
 from gpt2sdk.components.quantizer import Matrix, QuantizedMatrix, Quantizer
 from gpt2sdk.loading.memory import size_text
 
@@ -22,6 +22,7 @@ class MatrixPlan:
         stored_nbytes: Bytes it takes unpacked.
         file_nbytes: Bytes in the file.
         workspace: Most bytes that making or packing it needs besides.
+        passing_workspace: Most bytes that its products need besides where it does not stay.
         note: What a reader should know; empty for nothing.
     """
 
@@ -32,6 +33,7 @@ class MatrixPlan:
     stored_nbytes: int
     file_nbytes: int
     workspace: int
+    passing_workspace: int = 0
     note: str = ""
 
 
@@ -65,6 +67,22 @@ class PartPlan:
     reason: str
 
     @property
+    def passing_workspace(self) -> int:
+        """Most bytes that its products need besides where it does not stay."""
+        return max((each.passing_workspace for each in self.matrices), default=0)
+
+    @property
+    def passes(self) -> bool:
+        """Whether its weights are brought whenever it computes."""
+        return Place(torch.device(self.device), self.kept).passes
+
+    @property
+    def making_nbytes(self) -> int:
+        """Most bytes that loading needs besides: with its copy, where one is kept elsewhere."""
+        copied = self.passes and self.kept == "cpu"
+        return self.workspace + self.stored_nbytes * copied
+
+    @property
     def formats(self) -> tuple[str, ...]:
         """The formats of its matrices, each once."""
         return tuple(dict.fromkeys(each.format for each in self.matrices))
@@ -78,18 +96,20 @@ class DevicePlan:
         weights: Weights, packed copies and slots for parts in transit included.
         workspace: Most that loading needs besides.
         cache: Keys and values of the tokens that are reserved.
+        passing: Most that products of parts which do not stay need besides.
         budget: Most it may hold; `None` for the disk, which is not asked.
     """
 
     weights: int
     workspace: int
     cache: int
+    passing: int
     budget: int | None
 
     @property
     def peak(self) -> int:
-        """The most it will hold: with the workspace while loading, with the cache later."""
-        return self.weights + max(self.workspace, self.cache)
+        """The most it will hold: with the workspace while loading, with the others later."""
+        return self.weights + max(self.workspace, self.cache + self.passing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +126,7 @@ class LoadPlan:
         places: The placement's plan.
         parts: The parts, in the order in which they compute.
         devices: What each device will hold.
-        reserved_tokens: For how many tokens of one row keys and values are counted.
+        reserved_tokens: For how many tokens, of all rows together, keys and values are counted.
         kernels: How quantized products are computed, by device.
         notes: What was decided and why, one line each.
     """
@@ -148,14 +168,16 @@ class LoadPlan:
     def shortfall(self) -> str:
         """Which device has too little memory; empty if everything fits."""
         for name, device in self.devices.items():
-            # A placement keeps room for keys and values as its settings say.
-            need = device.peak if self.places is None else device.weights
-            if device.budget is not None and need > device.budget:
+            if device.budget is not None and device.peak > device.budget:
+                passing = f", {size_text(device.passing)} for parts that pass" * bool(
+                    device.passing
+                )
                 return (
-                    f"{name}: {size_text(need)} are needed "
+                    f"{name}: {size_text(device.peak)} are needed "
                     f"({size_text(device.weights)} for weights, {size_text(device.cache)} for keys "
-                    f"and values of {self.reserved_tokens} tokens, {size_text(device.workspace)} "
-                    f"while loading), but only {size_text(device.budget)} may be used"
+                    f"and values of {self.reserved_tokens} tokens{passing}, "
+                    f"{size_text(device.workspace)} while loading), but only "
+                    f"{size_text(device.budget)} may be used"
                 )
         return ""
 
@@ -185,6 +207,7 @@ def _device_dict(device: DevicePlan) -> dict[str, object]:
         "weights": device.weights,
         "workspace": device.workspace,
         "cache": device.cache,
+        "passing": device.passing,
         "peak": device.peak,
         "budget": device.budget,
     }

@@ -6,17 +6,20 @@ from math import prod
 
 import torch
 
-from gpt2sdk.components.placement import Placement, PlacementPlan
+from gpt2sdk.components.placement import Part, Placement, PlacementPlan
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.errors import GPT2SDKError, OptionError, PlacementError, listing
+from gpt2sdk.gpt2.linear import has_kernels
 from gpt2sdk.loading.choice import failure, find_placement, find_quantizer, ladder, probe
-from gpt2sdk.loading.memory import memory_budget, size_text
+from gpt2sdk.loading.memory import check_devices, memory_budget, size_text
 from gpt2sdk.loading.opening import OpenedModel
 from gpt2sdk.loading.plan import DevicePlan, LoadPlan, PartPlan
 from gpt2sdk.loading.precision import auto_dtype, parse_device, parse_dtype
 from gpt2sdk.loading.settings import LoadSettings, MaxMemory
 from gpt2sdk.loading.sizing import Sizing, as_part
 from gpt2sdk.plugins.registry import Registry
+
+_UNPACKED = "with the weights as they are stored, not packed: slower than those that stay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,16 @@ class Planner:
         """
         if self.settings.quantization == "auto" and self.opened.quantizer is None:
             return self._best()
-        plan = self.follow(self._asked())
+        asked = self._asked()
+        if asked.quantizer is not None:
+            # That it does not work is no lack of memory.
+            probe(asked.quantizer, self.device)
+        try:
+            plan = self.follow(asked)
+        except PlacementError as error:
+            if remedy := self._fitting():
+                raise PlacementError(f"{error}; {remedy}") from error
+            raise
         if plan.shortfall:
             raise PlacementError(f"{plan.name} does not fit: {plan.shortfall}; {self._remedy()}")
         return plan
@@ -125,19 +137,36 @@ class Planner:
         )
 
     def candidates(self) -> Iterator[Recipe]:
-        """Yield recipes in order of quality, and at last the smallest one with a placement."""
-        dtype, why = self._dtype()
+        """Yield recipes in order of quality: first on one device, then with a placement.
+
+        With a placement, what is stored in more than 16 bits comes in 16: more would pass slower.
+        """
         placement = self._placement()
-        last = Recipe(dtype, None, placement, why)
-        yield last
-        if parse_dtype(self.settings.dtype) is None and dtype.itemsize > torch.bfloat16.itemsize:
-            last = Recipe(torch.bfloat16, None, placement)
-            yield last
-        for quantizer, _ in ladder(self.registry, self.device):
-            last = Recipe(dtype, quantizer, placement, why)
-            yield last
+        formats = list(self._formats())
+        yield from (replace(each, placement=placement) for each in formats)
         if placement is None and self.registry.named("auto", Placement):
-            yield replace(last, placement=find_placement("auto", self.registry))
+            placement = find_placement("auto", self.registry)
+            shorter = formats[1:] if self._shortens(formats[0].dtype) else formats
+            yield from (replace(each, placement=placement) for each in shorter)
+
+    def _formats(self) -> Iterator[Recipe]:
+        """Yield recipes without a placement in order of quality.
+
+        Beside a quantizer, the rest is in bfloat16 only where that is computed fast.
+        """
+        dtype, why = self._dtype()
+        shortens, stored = self._shortens(dtype), self.opened.quantizer
+        fast = self.device.type != "cpu" or has_kernels(torch.bfloat16)
+        ladders = [quantizer for quantizer, _ in ladder(self.registry, self.device)]
+        for quantizer in [None, *ladders] if stored is None else [stored]:
+            yield Recipe(dtype, quantizer, None, why)
+            if shortens and (quantizer is None or fast):
+                yield Recipe(torch.bfloat16, quantizer, None)
+
+    def _shortens(self, dtype: torch.dtype) -> bool:
+        """Whether bfloat16 may be taken instead of a type."""
+        asked = parse_dtype(self.settings.dtype)
+        return asked is None and dtype.itemsize > torch.bfloat16.itemsize
 
     def attempt(self, recipe: Recipe) -> tuple[LoadPlan | None, str]:
         """Return the plan of a recipe that fits, or why it does not."""
@@ -150,18 +179,27 @@ class Planner:
         return None, f"{size_text(max(each.peak for each in plan.devices.values()))}"
 
     def _remedy(self) -> str:
-        """Say what would fit instead."""
-        if self.opened.quantizer is None:
-            asked = self._asked()
-            smaller = replace(self, settings=replace(self.settings, dtype="auto"))
-            for recipe in smaller.candidates():
-                plan, _ = smaller.attempt(recipe)
-                if plan is not None and recipe.text != asked.text:
-                    return f"{_advice(recipe)} would fit ({size_text(plan.peak_nbytes)})"
-        return (
+        """Say what would fit instead, or what else can be done."""
+        return self._fitting() or (
             "allow more memory with max_memory=, or distribute it with placement= "
             "(gpt2sdk-accelerate has cpu-offload and disk-offload)"
         )
+
+    def _fitting(self) -> str:
+        """Say what would fit instead; empty if nothing that is installed does."""
+        asked = self._asked()
+        placements = dict.fromkeys([self.settings.placement is not None, False])
+        for placed in placements:
+            settings = replace(self.settings, dtype="auto")
+            smaller = replace(
+                self, settings=settings if placed else replace(settings, placement=None)
+            )
+            for recipe in smaller.candidates():
+                plan, _ = smaller.attempt(recipe)
+                if plan is not None and recipe.text != asked.text:
+                    advice = _advice(recipe, restored=self.opened.quantizer is not None)
+                    return f"{advice} would fit ({size_text(plan.peak_nbytes)})"
+        return ""
 
 
 def plan_recipe(
@@ -178,12 +216,17 @@ def plan_recipe(
     checkpoint = opened.checkpoint
     sizing = Sizing(checkpoint, recipe.quantizer, recipe.dtype)
     budget = memory_budget(max_memory, device, placed=recipe.placement is not None)
-    parts, places = sizing.parts(torch.device(next(iter(budget)))), None
+    main, tokens = torch.device(next(iter(budget))), checkpoint.config.n_positions
+    parts, places = sizing.parts(main), None
     if recipe.placement is not None:
-        places = _places(recipe.placement, parts, budget)
+        told = [
+            as_part(part, passing, tokens)
+            for part, passing in zip(parts, sizing.parts(main, "disk"), strict=True)
+        ]
+        places = _places(recipe.placement, told, budget)
         parts = sizing.placed(places.places)
+        tokens = tokens if places.reserved_tokens is None else places.reserved_tokens
     kernels = _kernels(recipe.quantizer, parts)
-    tokens = checkpoint.config.n_positions
     return LoadPlan(
         name=opened.source.name,
         parameters=sum(prod(shape) for shape in checkpoint.shapes.values()),
@@ -196,7 +239,7 @@ def plan_recipe(
         devices=_devices(parts, places, budget, tokens),
         reserved_tokens=tokens,
         kernels=kernels,
-        notes=(*opened.notes, *recipe.why, *_notes(recipe, places, parts, kernels)),
+        notes=(*opened.notes, *recipe.why, *_notes(recipe, places, parts)),
     )
 
 
@@ -207,15 +250,16 @@ def plan_opened(opened: OpenedModel, settings: LoadSettings, registry: Registry)
         OptionError: If a setting makes no sense.
         PlacementError: If the model does not fit; the message says what would.
     """
-    return Planner(opened, settings, registry, parse_device(settings.device)).plan()
+    device = parse_device(settings.device)
+    placed = settings.placement is not None or settings.quantization == "auto"
+    check_devices(settings.max_memory, device, placed=placed)
+    return Planner(opened, settings, registry, device).plan()
 
 
-def _places(
-    placement: Placement, parts: Sequence[PartPlan], budget: dict[str, int]
-) -> PlacementPlan:
+def _places(placement: Placement, parts: Sequence[Part], budget: dict[str, int]) -> PlacementPlan:
     """Ask a placement; whatever it does wrong carries its name."""
     try:
-        plan = placement.plan([as_part(part) for part in parts], budget)
+        plan = placement.plan(parts, budget)
     except GPT2SDKError:
         raise
     except Exception as error:
@@ -234,12 +278,19 @@ def _devices(
         held = {parts[0].device: sum(part.nbytes for part in parts)}
     else:
         held = dict(places.nbytes)
+    # Whatever does not stay where it computes is made on the CPU.
+    names = dict.fromkeys([*held, *("cpu" for part in parts if part.passes)])
     devices = {}
-    for name, nbytes in held.items():
+    for name in names:
         here = [part for part in parts if part.device == name]
-        workspace = max((part.workspace for part in here), default=0)
-        cache = tokens * sum(part.cache_nbytes for part in here)
-        devices[name] = DevicePlan(nbytes, workspace, cache, budget.get(name))
+        made = [part for part in parts if name == ("cpu" if part.passes else part.device)]
+        devices[name] = DevicePlan(
+            weights=held.get(name, 0),
+            workspace=max((part.making_nbytes for part in made), default=0),
+            cache=tokens * sum(part.cache_nbytes for part in here),
+            passing=max((part.passing_workspace for part in here), default=0),
+            budget=budget.get(name),
+        )
     return devices
 
 
@@ -247,19 +298,21 @@ def _kernels(quantizer: Quantizer | None, parts: Sequence[PartPlan]) -> dict[str
     """Ask how products are computed on each device that has quantized matrices."""
     if quantizer is None:
         return {}
-    names = [part.device for part in parts if any(each.quantized for each in part.matrices)]
-    return {name: probe(quantizer, torch.device(name)) for name in dict.fromkeys(names)}
+    quantized = [part for part in parts if any(each.quantized for each in part.matrices)]
+    names = dict.fromkeys(part.device for part in quantized if not part.passes)
+    kernels = {name: probe(quantizer, torch.device(name)) for name in names}
+    for name in dict.fromkeys(part.device for part in quantized if part.passes):
+        probe(quantizer, torch.device(name))
+        kernels[f"{name}, parts that pass"] = _UNPACKED
+    return kernels
 
 
 def _notes(
     recipe: Recipe,
     places: PlacementPlan | None,
     parts: Sequence[PartPlan],
-    kernels: dict[str, str],
 ) -> Iterator[str]:
-    """Yield what a reader of the plan should know."""
-    for device, kernel in kernels.items():
-        yield f"quantized products on {device}: {kernel}"
+    """Yield what a reader of the plan would not expect."""
     quantizer = recipe.quantizer
     if quantizer is not None and not quantizer.rows_independent:
         yield f"{quantizer.name}: a row's result can depend on the rows beside it"
@@ -268,7 +321,16 @@ def _notes(
         yield from places.notes
 
 
-def _advice(recipe: Recipe) -> str:
-    dtype = str(recipe.dtype).removeprefix("torch.")
-    first = f"quantization={recipe.quantizer.name!r}" if recipe.quantizer else f"dtype={dtype!r}"
-    return first + (f" with placement={recipe.placement.name!r}" if recipe.placement else "")
+def _advice(recipe: Recipe, *, restored: bool) -> str:
+    """Say what to ask for.
+
+    >>> _advice(Recipe(torch.bfloat16, None, None), restored=False)
+    "dtype='bfloat16'"
+    """
+    words = [f"dtype={str(recipe.dtype).removeprefix('torch.')!r}"]
+    if recipe.quantizer is not None and not restored:
+        beside = words if recipe.dtype == torch.bfloat16 else []
+        words = [f"quantization={recipe.quantizer.name!r}", *beside]
+    if recipe.placement is not None:
+        words.append(f"placement={recipe.placement.name!r}")
+    return " with ".join(words)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gpt2sdk.components.placement import Part, Place
+from gpt2sdk.components.placement import Kept, Part, Place
 from gpt2sdk.components.quantizer import Matrix, QuantizedMatrix, Quantizer
 from gpt2sdk.gpt2.cache import cache_dtype
 from gpt2sdk.gpt2.checkpoint import Checkpoint
@@ -36,9 +36,9 @@ class Sizing:
     quantizer: Quantizer | None
     dtype: torch.dtype
 
-    def parts(self, device: torch.device) -> tuple[PartPlan, ...]:
+    def parts(self, device: torch.device, kept: Kept = "device") -> tuple[PartPlan, ...]:
         """Measure all parts for one device."""
-        place = Place(device)
+        place = Place(device, kept)
         return tuple(self.part(name, place) for name in parameters_by_part(self.checkpoint.config))
 
     def placed(self, places: Mapping[str, Place]) -> tuple[PartPlan, ...]:
@@ -85,6 +85,7 @@ class Sizing:
         else:
             in_file = self._file_nbytes(matrix.name)
             workspace = planned.workspace + self._slabs(matrix.name)
+        stays = not place.passes
         return MatrixPlan(
             matrix=matrix,
             quantized=planned,
@@ -92,8 +93,8 @@ class Sizing:
             nbytes=planned.nbytes,
             stored_nbytes=sum(map(stored_nbytes, planned.stored.values())),
             file_nbytes=in_file,
-            # Packing holds the matrix twice for a moment.
-            workspace=max(workspace, planned.nbytes),
+            workspace=max(workspace, planned.packing_workspace if stays else 0),
+            passing_workspace=0 if stays else planned.passing_workspace,
             note=planned.note,
         )
 
@@ -125,13 +126,28 @@ class Sizing:
 
     def _slabs(self, name: str) -> int:
         """Return what reading a plain parameter takes besides."""
-        return _COPIES * min(SLAB_BYTES, self._file_nbytes(name))
+        key = self.checkpoint.layout.places[name].key
+        return _COPIES * min(SLAB_BYTES, stored_nbytes(self.checkpoint.source.infos[key]))
 
     def _file_nbytes(self, name: str) -> int:
         key = self.checkpoint.layout.places[name].key
-        return stored_nbytes(self.checkpoint.source.infos[key])
+        return self.checkpoint.source.nbytes(key)
 
 
-def as_part(plan: PartPlan) -> Part:
-    """Return what a placement is told of a part."""
-    return Part(plan.name, plan.nbytes, plan.stored_nbytes, plan.cache_nbytes)
+def as_part(plan: PartPlan, passing: PartPlan, reserved_tokens: int) -> Part:
+    """Return what a placement is told of a part.
+
+    Args:
+        plan: The part where it stays.
+        passing: The same one where it is read whenever it computes.
+        reserved_tokens: For how many tokens keys and values are to have room.
+    """
+    return Part(
+        plan.name,
+        plan.nbytes,
+        plan.stored_nbytes,
+        plan.cache_nbytes,
+        workspace=plan.workspace,
+        passing_workspace=passing.passing_workspace,
+        reserved_tokens=reserved_tokens,
+    )

@@ -2,16 +2,19 @@
 
 import errno
 import json
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from gpt2sdk import CheckpointError, OptionError
+from gpt2sdk.cli.model_card import describe
 from gpt2sdk.gpt2 import save_pretrained, shards
+from gpt2sdk.loading import open_model
 
 TOKENS = torch.tensor([[3, 1, 4, 1, 5]])
 
@@ -53,6 +56,28 @@ def test_what_is_not_quantized_stays_as_it_is(fakes, tiny, tmp_path):
 
     for key in ("transformer.wpe.weight", "transformer.h.0.mlp.c_proj.weight"):
         assert torch.equal(before[key], after[key])
+
+
+def test_what_is_not_quantized_keeps_its_type_in_the_file(fakes, tiny, tmp_path):
+    """A bfloat16 file whose config says float32 computes in float32, before and after."""
+    source = tmp_path / "source"
+    shutil.copytree(tiny, source)
+    tensors = load_file(source / "model.safetensors")
+    tensors = {key: value.bfloat16() for key, value in tensors.items()}
+    save_file(tensors, source / "model.safetensors", {"format": "pt"})
+    fakes.convert(source, tmp_path / "new", "byte")
+    after = load_file(tmp_path / "new" / "model.safetensors")
+
+    for key in ("transformer.wpe.weight", "transformer.h.0.attn.c_attn.bias"):
+        assert torch.equal(tensors[key], after[key])
+    assert "float32" == json.loads((tmp_path / "new" / "config.json").read_text())["dtype"]
+    expected = fakes.load(source, quantization="byte").model(TOKENS).logits
+    again = fakes.load(tmp_path / "new").model
+    assert torch.float32 == again.wpe.weight.dtype
+    assert torch.equal(expected, again(TOKENS).logits)
+    opened = open_model(tmp_path / "new", registry=fakes.registry)
+    assert "byte and bfloat16" == describe(opened).stored_as
+    assert "bfloat16" == describe(open_model(source, registry=fakes.registry)).stored_as
 
 
 def test_the_rest_may_be_made_shorter(fakes, tiny, tmp_path):

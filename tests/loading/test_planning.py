@@ -122,6 +122,18 @@ def test_a_plan_says_how_products_are_made_and_what_they_depend_on(fakes, tiny):
     assert not any("depend" in note for note in fakes.plan(tiny, quantization="half").notes)
 
 
+def test_bytes_in_the_file_are_those_that_the_source_says(fakes, tiny, monkeypatch):
+    """A format may hold fewer than it reads."""
+    from gpt2sdk.gpt2.tensors import SafetensorsSource
+
+    before = fakes.plan(tiny)
+    monkeypatch.setattr(SafetensorsSource, "nbytes", lambda self, name: 7)
+    plan = fakes.plan(tiny)
+
+    assert 7 * 2 * 12 + 7 * 4 == plan.file_nbytes
+    assert [part.workspace for part in before.parts] == [part.workspace for part in plan.parts]
+
+
 def test_planning_reads_no_weights(fakes, tiny, monkeypatch):
     from gpt2sdk.gpt2.tensors import SafetensorsSource
 

@@ -273,6 +273,33 @@ def test_a_quantized_folder_that_calls_itself_plain_is_refused(fakes, quantized)
     assert "unexpected: " in fails(lambda: fakes.load(quantized))
 
 
+def test_sizes_are_not_guessed_from_quantized_matrices(fakes, quantized):
+    """Their shapes in a file are the quantizer's affair."""
+
+    def pack(tensors):
+        tensors["transformer.h.0.mlp.c_fc.weight"] = torch.ones(64, 32, dtype=torch.int8)
+
+    change(quantized, pack)
+    assert "inner_size" not in fails(lambda: fakes.load(quantized))
+
+    config = json.loads((quantized / "config.json").read_text())
+    del config["quantization_config"]
+    (quantized / "config.json").write_text(json.dumps(config))
+    message = fails(lambda: fakes.load(quantized))
+    assert "inner_size" not in message
+    assert "(the weights are quantized)" in message
+
+
+def test_a_description_that_is_no_mapping_is_an_error(fakes, quantized):
+    config = json.loads((quantized / "config.json").read_text())
+    config["quantization_config"] = "int8"
+    (quantized / "config.json").write_text(json.dumps(config))
+
+    assert "to be a mapping that says how the weights are quantized, found 'int8'" in fails(
+        lambda: fakes.load(quantized)
+    )
+
+
 def test_settings_that_are_refused_say_so(fakes, quantized):
     config = json.loads((quantized / "config.json").read_text())
     config["quantization_config"]["skip"] = 3

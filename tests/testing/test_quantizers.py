@@ -69,7 +69,10 @@ class Good(Quantizer):
     def plan(self, matrix, device):
         outputs, inputs = matrix.shape
         stored = {"": TensorInfo(matrix.shape, "int8"), ".scale": TensorInfo((outputs,), "float32")}
-        return QuantizedMatrix("int8", outputs * (inputs + 4), stored)
+        nbytes, workspace = outputs * (inputs + 4), 4 * outputs * inputs
+        return QuantizedMatrix(
+            "int8", nbytes, stored, packing_workspace=workspace, passing_workspace=workspace
+        )
 
     def numbers(self, slabs):
         pieces = []
@@ -137,6 +140,14 @@ class OtherNames(Good):
     def plan(self, matrix, device):
         plan = super().plan(matrix, device)
         return QuantizedMatrix(plan.format, plan.nbytes, {"": plan.stored[""]})
+
+
+class NoWorkspace(Good):
+    """Says nothing of the float32 matrix that it makes for each product."""
+
+    def plan(self, matrix, device):
+        plan = super().plan(matrix, device)
+        return QuantizedMatrix(plan.format, plan.nbytes, plan.stored)
 
 
 class TransposedLayer(Layer):
@@ -308,6 +319,7 @@ class Blind(Good):
     [
         (FewBytes(), "planned to hold 592895 bytes, but holds 592896"),
         (OtherNames(), "planned to store"),
+        (NoWorkspace(), "while it computes unpacked, it makes a tensor of 2359296 bytes"),
         (Transposed(), r"768×768 linear .* row 7 is 1\.50e\+00 away"),
         (OneScale(), "differs by"),
         (KeepsSlabs(), "of its norm away from what was given"),

@@ -79,3 +79,22 @@ def test_every_placement_and_setting_stands_in_the_readme():
     }
 
     assert [] == [name for name in sorted(names) if f"`{name}`" not in readme]
+
+
+@pytest.mark.parametrize(("quantization", "most"), [(None, 1e-5), ("int8", 1e-5), ("int4", 2e-3)])
+def test_quantized_weights_on_disk_compute_what_those_in_memory_do(quantization, most):
+    """As parts of the range of the logits."""
+    pytest.importorskip("gpt2sdk_storyteller")
+    pytest.importorskip("gpt2sdk_quantization")
+    tokens = [(place * 977) % 4096 for place in range(40)]
+    logits = []
+    for placement in (None, "disk_offload"):
+        model = Generator.from_pretrained(
+            "storyteller", device="cpu", quantization=quantization, placement=placement
+        ).model
+        logits.append(model.score(model.make_cache(1), [tokens], [40]).logits)
+    resident, offloaded = logits
+    spread = resident.max() - resident.min()
+
+    assert not model.residency.permanent("h.0")
+    assert (resident - offloaded).abs().max() <= most * spread

@@ -1,5 +1,7 @@
 """Where parts go, on devices that are not there."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -174,7 +176,31 @@ def test_the_room_for_keys_and_values_is_a_setting(gpt2_parts):
     assert len(blocks(plan, "cuda:0")) < len(
         blocks(Auto(cache_tokens=0).plan(gpt2_parts, memory), "cuda:0")
     )
-    assert "besides, keys and values of 4096 tokens take 302.0 MB" in plan.notes
+    assert 4096 == plan.reserved_tokens
+
+
+def test_room_is_kept_for_one_row_of_the_model_by_default(gpt2_parts):
+    parts = [replace(part, reserved_tokens=512) for part in gpt2_parts]
+
+    assert 512 == Auto().plan(parts, {"cpu": GB}).reserved_tokens
+    assert 7 == Auto(cache_tokens=7).plan(parts, {"cpu": GB}).reserved_tokens
+
+
+def test_what_loading_needs_is_within_the_budget(gpt2_parts):
+    parts = [replace(part, workspace=200 * MB) for part in gpt2_parts]
+    plan = Auto().plan(parts, {"cpu": 600 * MB})
+
+    assert 400 * MB >= plan.nbytes["cpu"]
+    assert 500 * MB < Auto().plan(parts, {"cpu": 700 * MB}).nbytes["cpu"] + 10 * MB
+
+
+def test_what_products_of_passing_parts_need_is_within_the_budget(gpt2_parts):
+    parts = [replace(part, passing_workspace=100 * MB) for part in gpt2_parts]
+    memory = {"cuda:0": 400 * MB, "cpu": 4 * GB}
+    plan = Auto().plan(parts, memory)
+
+    assert [0, 1, 2] == blocks(Auto().plan(gpt2_parts, memory), "cuda:0")
+    assert 400 * MB >= plan.nbytes["cuda:0"] + 1024 * 12 * 6144 + 100 * MB
 
 
 def test_quantized_parts_stay_packed_and_pass_stored():

@@ -26,6 +26,7 @@ def test_quantizers_keep_their_promises(quantizer, error):
 
     assert report.weight_error < error
     assert report.rows_apart <= 1e-5
+    assert report.forms_apart == 0.0
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import torch
 
 from gpt2sdk import CheckpointError, Generator, Matrix
 from gpt2sdk.testing import save_tiny_model
-from gpt2sdk_bitsandbytes import library, packing, rows
+from gpt2sdk_bitsandbytes import four_bit_products, library, packing, rows
 from gpt2sdk_bitsandbytes.four_bit import BnbFp4, BnbNf4
 from gpt2sdk_bitsandbytes.int8 import BnbInt8
 
@@ -176,9 +176,39 @@ def test_a_kernel_that_computes_something_else_is_not_used(monkeypatch):
     layer.unpack()
     true = library.packed_products
     monkeypatch.setattr(library, "packed_products", lambda *given: 1.1 * true(*given))
+    four_bit_products.has_right_kernel.cache_clear()
+    try:
+        layer.pack()
+        assert "nf4 dequantized" == layer.kernel
+    finally:
+        four_bit_products.has_right_kernel.cache_clear()
+
+
+@pytest.mark.parametrize("quantizer", [BnbNf4(), BnbFp4(), BnbNf4(block_size=32)], ids=str)
+def test_products_are_the_same_unpacked_bit_for_bit(quantizer):
+    layer, x = layer_of(quantizer, drawn(800, 768), drawn(800, seed=2)), drawn(5, 768, seed=1)
+    expected = layer(x)
     layer.pack()
 
-    assert "nf4 dequantized" == layer.kernel
+    assert torch.equal(expected, layer(x))
+
+
+@pytest.mark.parametrize(("width", "block_size"), [(768, 64), (100, 64), (101, 1024)])
+def test_pieces_of_a_matrix_are_the_whole(width, block_size):
+    quantizer = BnbNf4(block_size=block_size, compute_dtype="float32")
+    layer, x = layer_of(quantizer, drawn(11_000, width)), drawn(2, width, seed=1)
+
+    assert torch.allclose(x @ layer.dequantize().T, layer(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("quantizer", [BnbNf4(), BnbNf4(compute_dtype="float32")], ids=str)
+def test_a_matrix_is_never_expanded_as_a_whole(quantizer):
+    matrix = Matrix("h.0.mlp.c_fc.weight", (16_384, 1024), torch.float32, "linear")
+
+    plan = quantizer.plan(matrix, CPU)
+
+    assert plan.passing_workspace < 5 * 2**20
+    assert plan.packing_workspace < 1.6 * plan.nbytes
 
 
 def test_an_order_for_old_gpus_is_refused():

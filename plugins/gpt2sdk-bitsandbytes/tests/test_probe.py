@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gpt2sdk import PlacementError
-from gpt2sdk_bitsandbytes import library
+from gpt2sdk_bitsandbytes import four_bit_products, library
 from gpt2sdk_bitsandbytes.four_bit import BnbFp4, BnbNf4
 from gpt2sdk_bitsandbytes.int8 import BnbInt8
 
@@ -53,7 +53,7 @@ def test_an_old_gpu_is_refused(monkeypatch, kind, capability):
 )
 def test_wrong_products_are_noticed(monkeypatch, kind, operation):
     true = getattr(library, operation)
-    monkeypatch.setattr(library, "has_packed_kernel", lambda: False)
+    monkeypatch.setattr(four_bit_products, "has_right_kernel", lambda scheme: False)
     monkeypatch.setattr(library, operation, lambda *given: true(*given) * 2)
 
     with pytest.raises(PlacementError, match="computes wrong products on cpu"):
@@ -97,7 +97,7 @@ def test_importing_fetches_no_kernels(tmp_path):
     program = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
     alone = run(f"{program}import bitsandbytes")
     found = run(
-        f"{program}from gpt2sdk_bitsandbytes import library\nlibrary.load()\n"
+        f"{program}from gpt2sdk_bitsandbytes import four_bit_products, library\nlibrary.load()\n"
         "import kernels\nprint(kernels.get_kernel.__name__)"
     )
 

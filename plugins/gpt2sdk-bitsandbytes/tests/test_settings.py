@@ -140,3 +140,10 @@ def test_nf4_models_take_the_bytes_they_should(layers, width, on_gpu, on_cpu):
         megabytes(BnbNf4(), layers, width, CUDA)
         + library.has_packed_kernel() * 12 * layers * width**2 / 32 / MIB
     )
+
+
+def test_4_bits_are_tried_behind_int4_of_gpt2sdk_quantization():
+    # That one has 20: it is closer to the weights, and has a kernel for every CPU.
+    ladders = {each.name: each.ladder for each in (BnbInt8, BnbNf4, BnbFp4)}
+
+    assert {"bnb_int8": 15, "bnb_nf4": 30, "bnb_fp4": None} == ladders

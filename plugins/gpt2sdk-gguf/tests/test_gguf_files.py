@@ -72,6 +72,17 @@ def test_quantized_tensors_are_near_the_weights(write_file, small, kind, error):
     assert (found - weights).norm() / weights.norm() < error
 
 
+@pytest.mark.parametrize(("kind", "block"), [(Kind.F16, (1, 2)), (Kind.Q8_0, (32, 34))])
+def test_bytes_are_those_in_the_file(write_file, kind, block):
+    """Q8_0 holds 32 numbers in 34 bytes: 32 of them, and a scale of two."""
+    path, _ = write_file(kind)
+    source = Gguf().open(path).source
+    name = "h.1.attn.c_proj.weight"
+    rows, columns = source.infos[name].shape
+
+    assert rows * columns // block[0] * block[1] == source.nbytes(name)
+
+
 def test_sizes_and_tokens_are_read(write_file, small):
     path, _ = write_file(Kind.Q8_0)
     opened = Gguf().open(path)

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from gpt2sdk import CheckpointError, Matrix
+from gpt2sdk_quantization import int4_kernels
 from gpt2sdk_quantization.int4 import Int4
-from gpt2sdk_quantization.int4_kernels import pack, unpack
-from gpt2sdk_quantization.int4_numbers import dequantize, quantize
+from gpt2sdk_quantization.int4_kernels import pack, pack_nibbles, unpack, unpack_nibbles
+from gpt2sdk_quantization.int4_numbers import dequantize, quantize, to_nibbles
 
 CPU = torch.device("cpu")
 
@@ -54,6 +55,41 @@ def test_what_was_packed_is_read_back_by_the_identity(shape):
     numbers = torch.randint(16, shape, generator=torch.Generator().manual_seed(0)).to(torch.uint8)
 
     assert torch.equal(numbers, unpack(pack(numbers), *shape, 64))
+
+
+@pytest.mark.parametrize("shape", [(1000, 768), (90, 3072), (16, 64)])
+def test_pieces_are_packed_as_the_whole(shape):
+    numbers = torch.randint(16, shape, generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    nibbles = to_nibbles(numbers)
+    packed = pack_nibbles(nibbles)
+
+    assert torch.equal(pack(numbers), packed)
+    assert torch.equal(nibbles, unpack_nibbles(packed, *shape, 32))
+
+
+def test_products_are_the_same_unpacked_bit_for_bit():
+    module, x = linear(normal(1000, 768), normal(1000)), normal(5, 768)
+    expected = module(x)
+    module.pack()
+
+    assert module.kernel == "int4 bfloat16"
+    assert torch.equal(expected, module(x))
+
+
+def test_products_without_a_kernel_are_those_of_the_matrix(monkeypatch):
+    monkeypatch.setattr(int4_kernels, "has_kernel", lambda device, group_size: False)
+    module, x = linear(normal(1000, 100)), normal(5, 100)
+
+    assert torch.allclose(x @ module.dequantize().T, module(x), atol=1e-4)
+
+
+def test_a_matrix_is_never_expanded_as_a_whole():
+    matrix = Matrix("h.0.mlp.c_fc.weight", (16_384, 1024), torch.float32, "linear")
+
+    plan = Int4().plan(matrix, CPU)
+
+    assert plan.passing_workspace < 4 * 2**20
+    assert plan.packing_workspace < 1.6 * plan.nbytes
 
 
 def test_the_last_group_is_filled_up():

@@ -23,4 +23,4 @@ def test_every_option_stands_in_the_readme():
 def test_the_best_quality_is_tried_first():
     ladders = {each.name: each.ladder for each in gpt2sdk_quantization.gpt2sdk_components()}
 
-    assert {"int8": 10, "int4": 30} == ladders
+    assert {"int8": 10, "int4": 20} == ladders

@@ -6,7 +6,7 @@ import random
 import pytest
 import torch
 
-from gpt2sdk import Drafter, Generator, Matrix
+from gpt2sdk import Drafter, Generator, Matrix, Quantized
 from gpt2sdk.gpt2 import GPT2, Embedding, Linear
 from gpt2sdk.testing import Letters, tiny_gpt2
 from gpt2sdk_quantization.int4 import Int4
@@ -109,3 +109,26 @@ def test_a_copy_of_a_prepared_model_computes_the_same(quantizer):
 
     assert torch.equal(expected, twin.score(twin.make_cache(1), [prompt], [1]).logits)
     assert torch.equal(expected, model.score(model.make_cache(1), [prompt], [1]).logits)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
+def test_a_model_may_be_cast(quantizer, dtype):
+    model, prompt = quantized(quantizer, tiny_gpt2()), PROMPTS[-1]
+    expected = model.score(model.make_cache(1), [prompt], [len(prompt)]).logits.clone()
+
+    model.prepare()
+    found = model.to(dtype).score(model.make_cache(1), [prompt], [len(prompt)]).logits
+
+    assert model.wte(torch.tensor([1])).dtype == dtype
+    assert ((found - expected).norm() / expected.norm()).item() < 0.05
+
+
+def test_a_model_computes_the_same_prepared_or_not(quantizer):
+    model, prompt = quantized(quantizer, tiny_gpt2()), torch.tensor([PROMPTS[-1]])
+    with torch.no_grad():
+        expected = model(prompt).logits
+        for module in model.modules():
+            if isinstance(module, Quantized):
+                module.pack()
+
+        assert torch.equal(expected, model(prompt).logits)

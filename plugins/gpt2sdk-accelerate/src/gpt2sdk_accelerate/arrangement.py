@@ -14,6 +14,7 @@ from gpt2sdk import Part, Place, PlacementError, PlacementPlan
 from gpt2sdk_accelerate.ledger import (
     CPU,
     SLOTS,
+    besides,
     finished,
     is_block,
     megabytes,
@@ -45,7 +46,7 @@ def arranged(
         if not shortfall(parts, places, memory, tokens):
             return finished(parts, places, memory, tokens)
         last = places
-    least = usage(parts, last)["cpu"] + tokens * sum(part.cache_nbytes for part in parts)
+    least = usage(parts, last)["cpu"] + besides(parts, last, tokens)["cpu"]
     raise PlacementError(
         f"the model does not fit: with most of it on disk, the CPU would hold {megabytes(least)}, "
         f"and may hold {megabytes(memory.get('cpu', 0))}; {remedies(tokens)}"
@@ -86,8 +87,11 @@ def _ways(
     parts: Sequence[Part], memory: Mapping[str, int], tokens: int, spread: Spread
 ) -> Iterator[Places]:
     gpus = accelerators(memory)
-    if gpus and (places := spread(parts, gpus, tokens)):
-        yield places
+    # Once more with room to load the last part of each device.
+    loading = max(part.workspace for part in parts)
+    for room in (gpus, {name: nbytes - loading for name, nbytes in gpus.items()}) if gpus else ():
+        if places := spread(parts, room, tokens):
+            yield places
     if gpus:
         yield from _streamed(parts, gpus, tokens, tables=True)
         yield from _streamed(parts, gpus, tokens, tables=False)

@@ -26,7 +26,7 @@ class Auto(Planned):
 
     @override
     def plan(self, parts: Sequence[Part], memory: Mapping[str, int]) -> PlacementPlan:
-        return arranged(parts, memory, self.cache_tokens, _alone_or_balanced)
+        return arranged(parts, memory, self.reserved_tokens(parts), _alone_or_balanced)
 
 
 def _alone_or_balanced(

@@ -19,7 +19,7 @@ class Balanced(Planned):
 
     @override
     def plan(self, parts: Sequence[Part], memory: Mapping[str, int]) -> PlacementPlan:
-        return arranged(parts, memory, self.cache_tokens, balanced)
+        return arranged(parts, memory, self.reserved_tokens(parts), balanced)
 
 
 def balanced(parts: Sequence[Part], room: Mapping[str, int], tokens: int) -> Places | None:

@@ -26,4 +26,4 @@ class CpuOffload(Planned):
             passing = Place(device, "cpu", "every block passes through")
             places |= {part.name: passing for part in parts if is_block(part)}
         notes = () if device != CPU else ("there is no device: the CPU computes everything",)
-        return finished(parts, places, memory, self.cache_tokens, notes)
+        return finished(parts, places, memory, self.reserved_tokens(parts), notes)

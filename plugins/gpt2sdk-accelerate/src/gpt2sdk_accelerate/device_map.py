@@ -48,7 +48,7 @@ class DeviceMap(Planned):
                 device = main if is_block(part) else CPU
                 place = Place(device, "disk" if value == "disk" else _off(device), "as asked")
             places[part.name] = place
-        return finished(parts, places, memory, self.cache_tokens)
+        return finished(parts, places, memory, self.reserved_tokens(parts))
 
     def _chosen(self, names: Sequence[str]) -> dict[str, int | str]:
         """Return the value for each part.

@@ -26,4 +26,4 @@ class DiskOffload(Planned):
             for part in parts
         }
         places["ln_f"] = Place(CPU, reason="it is too small to be worth a file")
-        return finished(parts, places, memory, self.cache_tokens)
+        return finished(parts, places, memory, self.reserved_tokens(parts))

@@ -36,7 +36,7 @@ class Inferred(Planned):
         except PlacementError:
             # Blocks kept elsewhere pass through slots, which accelerate leaves no room for.
             passing = SLOTS * max(part.stored_nbytes for part in parts if is_block(part))
-            passing += self.cache_tokens * sum(part.cache_nbytes for part in parts)
+            passing += self.reserved_tokens(parts) * sum(part.cache_nbytes for part in parts)
             room = {name: max(memory[name] - passing, 0) for name in accelerators(memory)}
             return self._planned(parts, memory, {**memory, **room})
 

@@ -16,11 +16,6 @@ def is_block(part: Part) -> bool:
     return part.name.startswith("h.")
 
 
-def passes(place: Place) -> bool:
-    """Whether a part's weights are not kept where it computes."""
-    return place.kept == "disk" or (place.kept == "cpu" and place.device != CPU)
-
-
 def usage(parts: Sequence[Part], places: Mapping[str, Place]) -> dict[str, int]:
     """Return the most bytes of weights that each device holds at once.
 
@@ -39,7 +34,7 @@ def usage(parts: Sequence[Part], places: Mapping[str, Place]) -> dict[str, int]:
     held: dict[str, int] = {}
     for part in parts:
         place = places[part.name]
-        if not passes(place):
+        if not place.passes:
             _add(held, str(place.device), part.nbytes)
         elif place.kept == "cpu":
             _add(held, "cpu", _pinned(part.stored_nbytes))
@@ -60,19 +55,51 @@ def usage(parts: Sequence[Part], places: Mapping[str, Place]) -> dict[str, int]:
 def shortfall(
     parts: Sequence[Part], places: Mapping[str, Place], memory: Mapping[str, int], tokens: int
 ) -> str:
-    """Say what does not fit, keys and values of so many tokens included; empty if all does.
+    """Say what does not fit, with what `besides` takes; empty if all does.
 
     A device that `memory` does not name may hold nothing, the disk anything.
     """
     need = usage(parts, places)
-    for part in parts:
-        _add(need, str(places[part.name].device), part.cache_nbytes * tokens)
+    for device, nbytes in besides(parts, places, tokens).items():
+        _add(need, device, nbytes)
     may = {"disk": need.get("disk", 0), **memory}
     return "; ".join(
         f"{device} would hold {megabytes(nbytes)}, and may hold {megabytes(may.get(device, 0))}"
         for device, nbytes in need.items()
         if nbytes > may.get(device, 0)
     )
+
+
+def besides(parts: Sequence[Part], places: Mapping[str, Place], tokens: int) -> dict[str, int]:
+    """Return the most bytes that each device needs besides weights, while loading or running.
+
+    While loading, a part is made where it computes if it stays there, else on the CPU: there with
+    its copy, if that is kept there. While running, there are keys and values of so many tokens, and
+    what the largest product of a part that passes needs.
+
+    Example:
+        >>> part = Part("h.0", 10, 10, cache_nbytes=2, workspace=7, passing_workspace=5)
+        >>> besides([part], {"h.0": Place(CPU)}, tokens=3)
+        {'cpu': 7}
+        >>> besides([part], {"h.0": Place(torch.device("cuda:0"), "cpu")}, tokens=3)
+        {'cpu': 17, 'cuda:0': 11}
+    """
+    loading: dict[str, int] = {}
+    cache: dict[str, int] = {}
+    passing: dict[str, int] = {}
+    for part in parts:
+        place = places[part.name]
+        device = str(place.device)
+        made = "cpu" if place.passes else device
+        copied = part.stored_nbytes * (place.passes and place.kept == "cpu")
+        loading[made] = max(loading.get(made, 0), part.workspace + copied)
+        cache[device] = cache.get(device, 0) + part.cache_nbytes * tokens
+        if place.passes:
+            passing[device] = max(passing.get(device, 0), part.passing_workspace)
+    return {
+        device: max(loading.get(device, 0), cache.get(device, 0) + passing.get(device, 0))
+        for device in dict.fromkeys([*loading, *cache])
+    }
 
 
 def finished(
@@ -89,9 +116,7 @@ def finished(
     """
     if problem := shortfall(parts, places, memory, tokens):
         raise PlacementError(f"the model does not fit: {problem}; {remedies(tokens)}")
-    cache = tokens * sum(part.cache_nbytes for part in parts)
-    room = f"besides, keys and values of {tokens} tokens take {megabytes(cache)}"
-    return PlacementPlan(dict(places), usage(parts, places), (*notes, room) if cache else (*notes,))
+    return PlacementPlan(dict(places), usage(parts, places), (*notes,), tokens)
 
 
 def remedies(tokens: int) -> str:
@@ -121,7 +146,7 @@ def _pinned(nbytes: int) -> int:
 
 
 def _passes_through(place: Place, device: torch.device) -> bool:
-    return place.device == device and passes(place)
+    return place.device == device and place.passes
 
 
 def _largest_neighbours(sizes: Sequence[int]) -> int:

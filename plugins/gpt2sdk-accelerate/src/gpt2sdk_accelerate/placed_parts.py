@@ -12,7 +12,7 @@ from typing_extensions import override
 from gpt2sdk import Place, PlacementError, PlacementPlan, Residency
 from gpt2sdk_accelerate.keeper import Keeper, Stays
 from gpt2sdk_accelerate.lane import CudaLane, Lane, PlainLane
-from gpt2sdk_accelerate.ledger import CPU, megabytes, passes
+from gpt2sdk_accelerate.ledger import CPU, megabytes
 from gpt2sdk_accelerate.mapped import Mapped
 from gpt2sdk_accelerate.part_file import temporary_folder
 from gpt2sdk_accelerate.passing import Passing
@@ -60,7 +60,7 @@ class PlacedParts(Residency):
             _check_device(device)
         if needed := plan.nbytes.get("disk", 0):
             _check_folder(Path(folder or temporary_folder()), needed)
-        through = {place.device for place in plan.places.values() if passes(place)} - {CPU}
+        through = {place.device for place in plan.places.values() if place.passes} - {CPU}
         slots = {device: Slots(_lane(device)) for device in through}
         keepers = {
             name: _keeper(name, place, slots.get(place.device), folder)
@@ -104,7 +104,7 @@ class PlacedParts(Residency):
 
 
 def _keeper(name: str, place: Place, slots: Slots | None, folder: str | None) -> Keeper:
-    if not passes(place):
+    if not place.passes:
         return Stays()
     if slots is None:
         return Mapped(name, folder)

@@ -17,4 +17,4 @@ class Sequential(Planned):
 
     @override
     def plan(self, parts: Sequence[Part], memory: Mapping[str, int]) -> PlacementPlan:
-        return arranged(parts, memory, self.cache_tokens, filled)
+        return arranged(parts, memory, self.reserved_tokens(parts), filled)

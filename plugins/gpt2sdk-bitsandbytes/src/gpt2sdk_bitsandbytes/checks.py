@@ -36,5 +36,23 @@ def take(
     return {name: tensors[name].detach().clone() for name in expected}
 
 
+def check_finite(matrix: Matrix, what: str, *tensors: Tensor) -> None:
+    """Make sure that there is no NaN and no infinity in what belongs to a matrix.
+
+    Args:
+        matrix: Whose they are.
+        what: What they are, or were made of: weights, scales.
+        tensors: What is looked at.
+
+    Raises:
+        CheckpointError: If there is.
+    """
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors):
+        raise CheckpointError(
+            f"{matrix.name}: expected finite {what}, found infinity or NaN, which cannot be "
+            "multiplied with. Take another checkpoint, or save this one again"
+        )
+
+
 def _info(tensor: Tensor) -> TensorInfo:
     return TensorInfo(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))

@@ -1,6 +1,7 @@
 """A layer with a matrix in 4 bits."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import final
 
 import torch
@@ -10,19 +11,14 @@ from torch.nn import functional
 from typing_extensions import override
 
 from gpt2sdk import QuantizedLinear
-from gpt2sdk_bitsandbytes import library, packing
+from gpt2sdk_bitsandbytes import four_bit_products, library, packing
 from gpt2sdk_bitsandbytes.scheme import Nested, Numbers, Scheme
-from gpt2sdk_bitsandbytes.steady import Steady
 from gpt2sdk_bitsandbytes.storing import store
-
-# How far products with a packed matrix may be from those with the stored one, in parts of their
-# norm: activations, statistics and products are in bfloat16.
-_TOLERANCE = 0.02
 
 
 def packs(
     shape: tuple[int, int],
-    block_size: int,
+    scheme: Scheme,
     compute_dtype: torch.dtype | None,
     device: torch.device,
 ) -> bool:
@@ -31,17 +27,19 @@ def packs(
         device.type == "cpu"
         and compute_dtype in (None, torch.bfloat16)
         and shape[0] % packing.ROWS == 0
-        and shape[1] % block_size == 0
-        and library.has_packed_kernel()
+        and shape[1] % scheme.block_size == 0
+        and four_bit_products.has_right_kernel(replace(scheme, double=False))
     )
 
 
 @final
-class FourBitLinear(Steady, QuantizedLinear):
+class FourBitLinear(QuantizedLinear):
     """`x Wᵀ + b` with W in 4 bits.
 
     Packed, the numbers are in another order, and the statistics are there once more in bfloat16,
-    which is what the kernel reads; the stored ones stay, since they cannot be made of those.
+    which is what the kernel reads; the stored ones stay, since they cannot be made of those. As it
+    is stored, some rows after the other are packed for each product, which is the same bit for bit,
+    or made floating-point where there is no kernel.
     """
 
     halves: Tensor | None
@@ -60,7 +58,6 @@ class FourBitLinear(Steady, QuantizedLinear):
         shape: tuple[int, int],
         bias: Tensor | None,
         *,
-        dtype: torch.dtype,
         compute_dtype: torch.dtype | None,
     ) -> None:
         """Hold a matrix.
@@ -70,7 +67,6 @@ class FourBitLinear(Steady, QuantizedLinear):
             scheme: How it was quantized.
             shape: Outputs and inputs.
             bias: Its bias, on the same device.
-            dtype: The type in which the model computes.
             compute_dtype: The type of products; `None` for what suits the device.
         """
         super().__init__()
@@ -92,14 +88,14 @@ class FourBitLinear(Steady, QuantizedLinear):
             self.register_buffer(name, tensor)
         for name in ("packed", "packed_scales"):
             self.register_buffer(name, None, persistent=False)
-        like = torch.empty(0, dtype=dtype, device=numbers.halves.device)
-        self.register_buffer("like", like, persistent=False)
 
     @property
     @override
     def kernel(self) -> str:
         if self.packed is not None:
             return f"{self.scheme.kind} avx512"
+        if self._packs():
+            return f"{self.scheme.kind} packed each time"
         how = "dequantized" if self.absmax.device.type == "cpu" else "gemm"
         return f"{self.scheme.kind} {how}"
 
@@ -110,12 +106,9 @@ class FourBitLinear(Steady, QuantizedLinear):
         if not len(x):
             return input.new_empty(places)
         if torch.is_grad_enabled() and input.requires_grad:
-            result = self._by_dequantizing(x, x.dtype)
-        elif self.packed is not None:
-            result = self._packed_products(x)
+            result = self._with_bias(functional.linear(x, self.dequantize().to(x.dtype)))
         elif x.device.type == "cpu":
-            # Matrices in float32 are fastest: on CPUs that are good at bfloat16, it is packed.
-            result = self._by_dequantizing(x, self.compute_dtype or torch.float32)
+            result = self._with_bias(self._products_on_cpu(x))
         else:
             result = self.fused_products(x, self.compute_dtype or x.dtype)
         return result.to(input.dtype).view(places)
@@ -127,29 +120,20 @@ class FourBitLinear(Steady, QuantizedLinear):
     @override
     def dequantize(self) -> Float[Tensor, "out in"]:
         with torch.no_grad():
-            return self._dequantized(torch.float32)
+            return library.dequantize(self._numbers(), self.scheme, self._shape, torch.float32)
 
     @override
     def pack(self) -> None:
-        shape = self.out_features, self.in_features
-        if self.halves is None or not packs(
-            shape, self.scheme.block_size, self.compute_dtype, self.halves.device
-        ):
-            return
-        with torch.inference_mode(mode=False), torch.no_grad():
-            scales = library.scales(self._numbers()).view(self.out_features, -1)
-            self.packed = packing.pack(self.halves.view(self.out_features, -1))
-            self.packed_scales = scales.T.to(torch.bfloat16).contiguous()
-            if self._agrees():
-                self.halves = None
-            else:
-                self.packed = self.packed_scales = None
+        with self.exchanging, torch.inference_mode(mode=False), torch.no_grad():
+            if self.packed is None and self._packs():
+                numbers = self._numbers()
+                packed, scales = four_bit_products.pack(numbers, self.scheme, self._shape)
+                self.packed, self.packed_scales, self.halves = packed, scales, None
 
     @override
     def unpack(self) -> None:
-        if self.packed is not None:
-            with torch.inference_mode(mode=False), torch.no_grad():
-                self.halves = packing.unpack(self.packed).view(-1)
+        with self.exchanging:
+            self.halves = self._numbers().halves
             self.packed = self.packed_scales = None
 
     def fused_products(
@@ -157,14 +141,32 @@ class FourBitLinear(Steady, QuantizedLinear):
     ) -> Float[Tensor, "rows out"]:
         """Return the products as GPUs compute them, which read the stored form."""
         bias = None if self.bias is None else self.bias.to(dtype)
-        shape = self.out_features, self.in_features
-        return library.products(x.to(dtype), self._numbers(), self.scheme, shape, bias)
+        return library.products(x.to(dtype), self._numbers(), self.scheme, self._shape, bias)
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return self.out_features, self.in_features
+
+    def _packs(self) -> bool:
+        return packs(self._shape, self.scheme, self.compute_dtype, self.absmax.device)
+
+    def _with_bias(self, products: Tensor) -> Tensor:
+        return products if self.bias is None else products + self.bias
+
+    def _packed(self) -> tuple[Tensor, Tensor] | None:
+        """Return the packed form, if that is held."""
+        with self.exchanging:
+            if self.packed is None or self.packed_scales is None:
+                return None
+            return self.packed, self.packed_scales
 
     def _numbers(self) -> Numbers:
-        halves = self.halves
+        with self.exchanging:
+            halves, packed = self.halves, self.packed
         if halves is None:
-            assert self.packed is not None  # noqa: S101 - it is either packed or not
-            halves = packing.unpack(self.packed).view(-1)
+            assert packed is not None  # noqa: S101 - it is either packed or not
+            with torch.inference_mode(mode=False), torch.no_grad():
+                halves = four_bit_products.unpack(packed)
         nested = None
         if self.nested_absmax is not None:
             assert self.nested_quant_map is not None  # noqa: S101 - it comes with it
@@ -172,25 +174,13 @@ class FourBitLinear(Steady, QuantizedLinear):
             nested = Nested(self.nested_absmax, self.nested_quant_map, self.nested_offset)
         return Numbers(halves, self.absmax, self.quant_map, nested, self._dtype)
 
-    def _dequantized(self, dtype: torch.dtype) -> Tensor:
-        shape = self.out_features, self.in_features
-        return library.dequantize(self._numbers(), self.scheme, shape, dtype)
-
-    def _by_dequantizing(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        bias = None if self.bias is None else self.bias.to(dtype)
-        return functional.linear(x.to(dtype), self._dequantized(dtype), bias)
-
-    def _packed_products(self, x: Tensor) -> Tensor:
-        assert self.packed is not None  # noqa: S101 - as the caller found
-        assert self.packed_scales is not None  # noqa: S101 - it comes with it
-        result = library.packed_products(x, self.packed, self.packed_scales, self.scheme)
-        return result if self.bias is None else result + self.bias
-
-    def _agrees(self) -> bool:
-        """Compare products with the packed and the stored matrix, the same on every machine."""
-        steps = torch.arange(2 * self.in_features, dtype=torch.float64)
-        x = torch.sin(0.7 * steps).view(2, -1).float()
-        expected = functional.linear(x, self._dequantized(torch.float32))
-        bias = 0 if self.bias is None else self.bias
-        error = (self._packed_products(x) - bias - expected).norm()
-        return bool(error <= _TOLERANCE * expected.norm())
+    def _products_on_cpu(self, x: Tensor) -> Tensor:
+        packed = self._packed()
+        if packed is not None:
+            return library.packed_products(x, *packed, self.scheme)
+        numbers, shape = self._numbers(), self._shape
+        if self._packs():
+            return four_bit_products.products_as_packed(x, numbers, self.scheme, shape)
+        # Matrices in float32 are fastest: on CPUs that are good at bfloat16, it is packed.
+        kind = self.compute_dtype or torch.float32
+        return four_bit_products.expanded_products(x, numbers, self.scheme, shape, kind)

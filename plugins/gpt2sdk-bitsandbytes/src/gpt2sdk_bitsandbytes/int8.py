@@ -11,7 +11,7 @@ from typing_extensions import override
 from gpt2sdk import CheckpointError, Matrix, QuantizedLinear, QuantizedMatrix, TensorInfo
 from gpt2sdk_bitsandbytes import library, rows
 from gpt2sdk_bitsandbytes.canary import check
-from gpt2sdk_bitsandbytes.checks import take
+from gpt2sdk_bitsandbytes.checks import check_finite, take
 from gpt2sdk_bitsandbytes.int8_linear import ROW_FORMAT, Int8Linear
 from gpt2sdk_bitsandbytes.quantizer import SLAB_NUMBERS, Bitsandbytes
 
@@ -46,6 +46,7 @@ class BnbInt8(Bitsandbytes):
             outputs * inputs + 4 * outputs,
             _stored(matrix),
             workspace=12 * min(outputs * inputs, SLAB_NUMBERS),
+            passing_workspace=4 * min(outputs * inputs, max(rows.PIECE, inputs)),
         )
 
     @override
@@ -59,7 +60,7 @@ class BnbInt8(Bitsandbytes):
         dtype: torch.dtype,
     ) -> QuantizedLinear:
         numbers, largest = rows.quantize(matrix, slabs, device)
-        return Int8Linear(numbers, largest, bias, dtype=dtype, threshold=self.threshold)
+        return Int8Linear(numbers, largest, bias, threshold=self.threshold)
 
     @override
     def restore_layer(
@@ -77,8 +78,9 @@ class BnbInt8(Bitsandbytes):
                 f"{matrix.name}: expected weight_format={ROW_FORMAT} (rows), found "
                 f"{int(found[_FORMAT])}, an order for old GPUs: save it with a newer bitsandbytes"
             )
+        check_finite(matrix, "scales", found[_STATISTICS])
         numbers, largest = found[""].to(device), found[_STATISTICS].to(device)
-        return Int8Linear(numbers, largest, bias, dtype=dtype, threshold=self.threshold)
+        return Int8Linear(numbers, largest, bias, threshold=self.threshold)
 
     @override
     def own_settings(self) -> Mapping[str, object]:

@@ -11,14 +11,13 @@ from typing_extensions import override
 
 from gpt2sdk import QuantizedLinear
 from gpt2sdk_bitsandbytes import library, rows
-from gpt2sdk_bitsandbytes.steady import Steady
 
 ROW_FORMAT = 0
 """What bitsandbytes writes for matrices that are stored row by row."""
 
 
 @final
-class Int8Linear(Steady, QuantizedLinear):
+class Int8Linear(QuantizedLinear):
     """`x Wᵀ + b` with W and x in 8 bits, a scale for each row of both.
 
     Activations of `threshold` and more are multiplied in float32 and added. In bitsandbytes, what
@@ -36,7 +35,6 @@ class Int8Linear(Steady, QuantizedLinear):
         largest: Tensor,
         bias: Tensor | None,
         *,
-        dtype: torch.dtype,
         threshold: float,
     ) -> None:
         """Hold a matrix.
@@ -45,7 +43,6 @@ class Int8Linear(Steady, QuantizedLinear):
             numbers: It, on its device.
             largest: The largest magnitude of each row.
             bias: Its bias, on the same device.
-            dtype: The type in which the model computes.
             threshold: From where on activations are large; 0 for nowhere.
         """
         super().__init__()
@@ -54,8 +51,6 @@ class Int8Linear(Steady, QuantizedLinear):
         self.register_buffer("bias", bias)
         self.register_buffer("numbers", numbers)
         self.register_buffer("largest", largest)
-        like = torch.empty(0, dtype=dtype, device=numbers.device)
-        self.register_buffer("like", like, persistent=False)
 
     @property
     @override

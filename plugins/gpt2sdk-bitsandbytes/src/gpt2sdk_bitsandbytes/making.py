@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from gpt2sdk import CheckpointError, Matrix
+from gpt2sdk import Matrix
 from gpt2sdk_bitsandbytes import library
+from gpt2sdk_bitsandbytes.checks import check_finite
 from gpt2sdk_bitsandbytes.scheme import Nested, Numbers, Scheme
 
 
@@ -39,11 +40,7 @@ def quantize(
         first = done // scheme.block_size
         absmax[first : first + len(largest)] = largest
         done += len(piece)
-    if not bool(absmax.isfinite().all()):
-        raise CheckpointError(
-            f"{matrix.name}: expected finite weights, found infinity or NaN, which cannot be "
-            "quantized"
-        )
+    check_finite(matrix, "weights", absmax)
     quant_map = library.quant_map(scheme.kind).to(device, copy=True)
     if not scheme.double:
         return Numbers(halves, absmax, quant_map, None, dtype)

@@ -67,6 +67,7 @@ class Bitsandbytes(Quantizer):
             outputs * inputs + 4 * outputs,
             tables.stored(matrix),
             workspace=12 * min(outputs * inputs, SLAB_NUMBERS),
+            passing_workspace=4 * min(outputs * inputs, max(rows.PIECE, inputs)),
         )
 
     @override

@@ -7,13 +7,14 @@ from jaxtyping import Float, Float32, Int8, Int32
 from torch import Tensor
 from torch.nn import functional
 
-from gpt2sdk import CheckpointError, Matrix
+from gpt2sdk import Matrix
 from gpt2sdk_bitsandbytes import library
+from gpt2sdk_bitsandbytes.checks import check_finite
 
 # A CPU multiplies a few rows faster one after the other than together.
 _ONE_BY_ONE = 4
-# How many rows of activations, or of a matrix, are expanded at once.
-_ROWS_AT_ONCE, _SLAB = 64, 4096
+# How many rows of activations, and numbers of a matrix, are expanded at once.
+_ROWS_AT_ONCE, PIECE = 64, 2**20
 
 
 def quantize(
@@ -37,11 +38,7 @@ def quantize(
         rows = slice(done, done + len(slab))
         numbers[rows], largest[rows] = to_integers(slab.to(device).float())
         done += len(slab)
-    if not bool(largest.isfinite().all()):
-        raise CheckpointError(
-            f"{matrix.name}: expected finite weights, found infinity or NaN, which cannot be "
-            "quantized"
-        )
+    check_finite(matrix, "weights", largest)
     return numbers, largest
 
 
@@ -95,8 +92,9 @@ def slab_products(
 ) -> Float32[Tensor, "rows out"]:
     """Multiply rows with a matrix, of which a part at a time is expanded to float32."""
     result = x.new_empty(len(x), len(numbers))
-    for start in range(0, len(numbers), _SLAB):
-        part = slice(start, start + _SLAB)
+    step = max(1, PIECE // numbers.shape[1])
+    for start in range(0, len(numbers), step):
+        part = slice(start, start + step)
         result[:, part] = functional.linear(x, numbers[part].float())
     return result.mul_(largest / 127)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gpt2sdk import CheckpointError, Matrix
 from gpt2sdk_bitsandbytes import library
-from gpt2sdk_bitsandbytes.checks import take
+from gpt2sdk_bitsandbytes.checks import check_finite, take
 from gpt2sdk_bitsandbytes.scheme import STATISTICS_BLOCK, Nested, Numbers, Scheme
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -46,16 +46,20 @@ def restore(matrix: Matrix, scheme: Scheme, tensors: Mapping[str, Tensor]) -> Nu
     """Read what a checkpoint holds of a matrix.
 
     Raises:
-        CheckpointError: If something is missing, or contradicts the rest or the scheme.
+        CheckpointError: If something is missing, or contradicts the rest or the scheme, or is not
+            finite.
     """
     found = take(matrix, scheme.stored(matrix), tensors)
     state = _read_state(matrix, scheme, found[scheme.state_name])
     if not torch.allclose(found[".quant_map"], library.quant_map(scheme.kind), atol=1e-6):
         raise CheckpointError(f"{matrix.name}.quant_map: is not the table of {scheme.kind}")
     nested = None
+    floats = [each for each in found.values() if each.is_floating_point()]
     if scheme.double:
         offset = torch.tensor(state["nested_offset"], dtype=torch.float32)
+        floats.append(offset)
         nested = Nested(found[".nested_absmax"], found[".nested_quant_map"], offset)
+    check_finite(matrix, "scales", *floats)
     dtype = _DTYPES[str(state["dtype"])]
     return Numbers(found[""].view(-1), found[".absmax"], found[".quant_map"], nested, dtype)
 

@@ -9,10 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
-from gpt2sdk import Matrix, QuantizedLinear, QuantizedTable, TensorInfo
+from gpt2sdk import Matrix, Quantized, QuantizedLinear, QuantizedTable, TensorInfo
 from gpt2sdk_bitsandbytes import library, rows
-from gpt2sdk_bitsandbytes.checks import take
-from gpt2sdk_bitsandbytes.steady import Steady
+from gpt2sdk_bitsandbytes.checks import check_finite, take
 
 
 def stored(matrix: Matrix) -> dict[str, TensorInfo]:
@@ -23,11 +22,12 @@ def stored(matrix: Matrix) -> dict[str, TensorInfo]:
     }
 
 
-class Int8Rows(Steady):
+class Int8Rows(Quantized):
     """A matrix in 8 bits, the largest magnitude of each row beside it."""
 
     numbers: Tensor
     largest: Tensor
+    like: Tensor
 
     def __init__(self, numbers: Tensor, largest: Tensor, dtype: torch.dtype) -> None:
         """Hold a matrix.
@@ -115,7 +115,8 @@ def restore(matrix: Matrix, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tens
     """Read what a checkpoint holds.
 
     Raises:
-        CheckpointError: If something is missing, or of another shape or type.
+        CheckpointError: If something is missing, of another shape or type, or not finite.
     """
     found = take(matrix, stored(matrix), tensors)
+    check_finite(matrix, "scales", found[".absmax"])
     return found[""], found[".absmax"]

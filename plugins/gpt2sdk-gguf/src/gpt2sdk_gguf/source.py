@@ -1,5 +1,6 @@
 """The tensors of a GGUF file, expanded slab by slab."""
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -60,6 +61,12 @@ class GgufSource(TensorSource):
     @override
     def infos(self) -> Mapping[str, TensorInfo]:
         return self._infos
+
+    @override
+    def nbytes(self, name: str) -> int:
+        tensor = self._tensors[name]
+        size, nbytes = GGML_QUANT_SIZES[tensor.kind]
+        return math.prod(tensor.shape) // size * nbytes
 
     @override
     def slabs(self, name: str, dim: int = 0) -> Iterator[Tensor]:

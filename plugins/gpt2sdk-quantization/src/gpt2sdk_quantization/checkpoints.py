@@ -69,6 +69,24 @@ def check_stored(
         )
 
 
+def check_finite(matrix: Matrix, what: str, *tensors: Tensor) -> None:
+    """Make sure that there is no NaN and no infinity in what belongs to a matrix.
+
+    Args:
+        matrix: Whose they are.
+        what: What they are, or were made of: weights, scales.
+        tensors: What is looked at.
+
+    Raises:
+        CheckpointError: If there is.
+    """
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors):
+        raise CheckpointError(
+            f"{matrix.name}: expected finite {what}, found infinity or NaN, which cannot be "
+            "multiplied with. Take another checkpoint, or save this one again"
+        )
+
+
 def info(tensor: Tensor) -> TensorInfo:
     """Return a tensor's shape and type."""
     return TensorInfo(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))

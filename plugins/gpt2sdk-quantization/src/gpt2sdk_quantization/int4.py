@@ -10,15 +10,20 @@ from torch import Tensor
 from typing_extensions import override
 
 from gpt2sdk import Matrix, QuantizedLinear, QuantizedMatrix, QuantizedTable, Quantizer, TensorInfo
-from gpt2sdk_quantization.checkpoints import check_stored, claimed, written
+from gpt2sdk_quantization.checkpoints import check_finite, check_stored, claimed, written
 from gpt2sdk_quantization.devices import check_present
-from gpt2sdk_quantization.int4_kernels import blocks, has_kernel
+from gpt2sdk_quantization.int4_kernels import blocks, has_kernel, piece_rows
 from gpt2sdk_quantization.int4_linear import Int4Linear
 from gpt2sdk_quantization.int4_numbers import PIECE, padded, quantize_slabs
 from gpt2sdk_quantization.int8 import Int8
 
 # Copies of a piece in float32 while scales are searched for.
 _COPIES = 6
+# Bytes for each number of a piece while it is packed or made floating-point: itself, and as int32
+# or float32, with what is in between.
+_PIECE_BYTES = 12
+# Bytes for each input of a piece that is unpacked: rows of the identity, and a copy.
+_IDENTITY_BYTES = 1280
 
 
 class Int4(Quantizer):
@@ -33,7 +38,7 @@ class Int4(Quantizer):
         group_size: How many neighbouring weights of a row share a scale and a zero.
     """
 
-    ladder: ClassVar[int | None] = 30
+    ladder: ClassVar[int | None] = 20
 
     group_size: Annotated[
         Literal[32, 64, 128],
@@ -60,8 +65,14 @@ class Int4(Quantizer):
             ".zero": TensorInfo((outputs, groups), "bfloat16"),
         }
         nbytes = blocks(outputs) * (width // 2 + 4 * groups)
+        passing = _PIECE_BYTES * width * min(blocks(outputs), piece_rows(width))
         return QuantizedMatrix(
-            f"int4 in groups of {self.group_size}", nbytes, stored, _COPIES * 4 * PIECE
+            f"int4 in groups of {self.group_size}",
+            nbytes,
+            stored,
+            workspace=_COPIES * 4 * PIECE,
+            packing_workspace=nbytes + passing + _IDENTITY_BYTES * width,
+            passing_workspace=passing,
         )
 
     @override
@@ -76,8 +87,9 @@ class Int4(Quantizer):
     ) -> QuantizedLinear:
         if matrix.use == "head":
             return Int8().linear(matrix, slabs, bias, device=device, dtype=dtype)
-        found = quantize_slabs(slabs, matrix.shape, self.group_size, device)
-        return Int4Linear(*found, bias, matrix.shape[1])
+        weight, scale, zero = quantize_slabs(slabs, matrix.shape, self.group_size, device)
+        check_finite(matrix, "weights", scale, zero)
+        return Int4Linear(weight, scale, zero, bias, matrix.shape[1])
 
     @override
     def table(
@@ -105,6 +117,7 @@ class Int4(Quantizer):
         plan = self.plan(matrix, device)
         check_stored(matrix, tensors, {} if plan is None else plan.stored)
         weight, scale, zero = (tensors[name].to(device) for name in ("", ".scale", ".zero"))
+        check_finite(matrix, "scales", scale, zero)
         return Int4Linear(weight, scale, zero, bias, matrix.shape[1])
 
     @override

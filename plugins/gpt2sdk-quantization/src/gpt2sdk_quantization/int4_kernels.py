@@ -1,10 +1,12 @@
 """Products with 4-bit matrices, in bfloat16, by torch's kernels for CPUs and for CUDA.
 
-Each kernel reads a layout of its own, which depends on the processor. What it was made of is read
-back by multiplying it with the identity: with scales of 1 and zeros of 0 the products are the
-numbers themselves, without rounding.
+Matrices are worked on in pieces of some rows, so that little memory is needed besides. Each kernel
+reads a layout of its own, which depends on the processor. What it was made of is read back by
+multiplying it with the identity: with scales of 1 and zeros of 0 the products are the numbers
+themselves, without rounding.
 """
 
+from collections.abc import Iterator
 from functools import cache
 
 import torch
@@ -12,10 +14,18 @@ from jaxtyping import BFloat16, Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from gpt2sdk_quantization.int4_numbers import MIDDLE, dequantize
+from gpt2sdk_quantization.int4_numbers import (
+    MIDDLE,
+    PIECE,
+    dequantize,
+    from_nibbles,
+    to_nibbles,
+)
 
 # Outputs come in blocks of so many.
 _BLOCK = 16
+# Layouts are made of blocks of 64 outputs at most: cut there, pieces are what the whole would have.
+_CUT = 64
 # A CUDA kernel's inner tiles of 16 inputs, best first; at least 2 fit into every group.
 _TILES = (8, 4, 2)
 # So many rows of the identity at a time.
@@ -31,6 +41,80 @@ def blocks(outputs: int) -> int:
     (768, 50272)
     """
     return -(-outputs // _BLOCK) * _BLOCK
+
+
+def piece_rows(inputs: int) -> int:
+    """Return how many rows of a matrix are worked on at a time.
+
+    >>> piece_rows(768), piece_rows(100_000)
+    (320, 64)
+    """
+    return max(1, PIECE // (_CUT * inputs)) * _CUT
+
+
+def pieces(outputs: int, inputs: int) -> Iterator[slice]:
+    """Yield the rows of each piece.
+
+    >>> list(pieces(500, 768))
+    [slice(0, 320, None), slice(320, 500, None)]
+    """
+    step = piece_rows(inputs)
+    for start in range(0, outputs, step):
+        yield slice(start, min(start + step, outputs))
+
+
+def pack_nibbles(nibbles: UInt8[Tensor, "out half"]) -> Tensor:
+    """Return a stored matrix in the layout of the device's kernel."""
+    outputs, inputs = len(nibbles), 2 * nibbles.shape[1]
+    result, done = None, 0
+    for rows in pieces(outputs, inputs):
+        piece = pack(from_nibbles(nibbles[rows]))
+        if result is None:
+            length = len(piece) * blocks(outputs) // blocks(rows.stop - rows.start)
+            result = piece.new_empty(length, *piece.shape[1:])
+        result[done : done + len(piece)] = piece
+        done += len(piece)
+    if result is None:
+        raise RuntimeError("a matrix without rows")
+    return result
+
+
+def unpack_nibbles(
+    packed: Tensor, outputs: int, inputs: int, group_size: int
+) -> UInt8[Tensor, "out half"]:
+    """Return the stored matrix that was packed, exactly."""
+    nibbles = torch.empty(outputs, inputs // 2, dtype=torch.uint8, device=packed.device)
+    each = blocks(outputs) // len(packed)
+    for rows in pieces(outputs, inputs):
+        part = packed[rows.start // each : blocks(rows.stop) // each]
+        nibbles[rows] = to_nibbles(unpack(part, rows.stop - rows.start, inputs, group_size))
+    return nibbles
+
+
+def plain_product(
+    x: Float[Tensor, "rows in"],
+    nibbles: UInt8[Tensor, "out half"],
+    scale: BFloat16[Tensor, "out groups"],
+    zero: BFloat16[Tensor, "out groups"],
+) -> Float[Tensor, "rows out"]:
+    """Multiply activations by a stored matrix, as the kernel does: each piece is packed for it.
+
+    Without a kernel, a piece is made floating-point.
+    """
+    outputs, inputs = len(nibbles), 2 * nibbles.shape[1]
+    group_size = inputs // scale.shape[1]
+    result = x.new_empty(len(x), outputs, dtype=torch.float32)
+    fast = has_kernel(x.device, group_size)
+    for rows in pieces(outputs, inputs):
+        numbers, scales, zeros = from_nibbles(nibbles[rows]), scale[rows], zero[rows]
+        if fast:
+            found = product(x, pack(numbers), pack_scales(scales, zeros), group_size)
+            result[:, rows] = found[:, : len(numbers)]
+        else:
+            matrix = dequantize(numbers, scales, zeros)[:, : x.shape[1]]
+            kind = torch.float32 if x.device.type == "cpu" else x.dtype
+            result[:, rows] = functional.linear(x.to(kind), matrix.to(kind))
+    return result
 
 
 def pack(numbers: UInt8[Tensor, "out in"]) -> Tensor:

@@ -1,6 +1,7 @@
 """Layers in 4 bits."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -9,16 +10,39 @@ from torch.nn import functional
 from typing_extensions import override
 
 from gpt2sdk import QuantizedLinear
-from gpt2sdk_quantization.int4_kernels import has_kernel, pack, pack_scales, product, unpack
-from gpt2sdk_quantization.int4_numbers import dequantize, from_nibbles, to_nibbles
+from gpt2sdk_quantization.int4_kernels import (
+    has_kernel,
+    pack_nibbles,
+    pack_scales,
+    plain_product,
+    product,
+    unpack_nibbles,
+)
+from gpt2sdk_quantization.int4_numbers import dequantize, from_nibbles
+
+
+class Plain(NamedTuple):
+    """A matrix as it is stored: two numbers in each byte, and scales and zeros of groups."""
+
+    weight: Tensor
+    scale: Tensor
+    zero: Tensor
+
+
+class Packed(NamedTuple):
+    """A matrix as a kernel reads it."""
+
+    numbers: Tensor
+    scales: Tensor
 
 
 class Int4Linear(QuantizedLinear):
     """`x Wᵀ + b` with W in 4 bits.
 
-    Packed, it multiplies in bfloat16, whatever the type of its input, by a kernel that reads the
-    4 bits. As it is stored, it makes W floating-point for each product: slow, but exact. So it does
-    where gradients for its input are wanted.
+    It multiplies in bfloat16, whatever the type of its input, by a kernel that reads the 4 bits. As
+    it is stored, it packs some rows after the other for each product: slow, but the products are
+    the same bit for bit. Where there is no kernel, W is made floating-point: some rows at a time,
+    or all of it where gradients for its input are wanted.
 
     Attributes:
         weight: Two numbers in each byte; `None` while packed.
@@ -58,27 +82,31 @@ class Int4Linear(QuantizedLinear):
     @property
     @override
     def kernel(self) -> str:
-        return "int4 dequantized" if self.packed is None else "int4 bfloat16"
+        if isinstance(self._held(), Packed):
+            return "int4 bfloat16"
+        return "int4 packed each time" if self._has_kernel() else "int4 dequantized"
 
     @override
     def forward(self, input: Float[Tensor, "*places in"]) -> Float[Tensor, "*places out"]:
         if torch.is_grad_enabled() and input.requires_grad:
-            return functional.linear(input, self.dequantize().to(input.dtype), self.bias)
+            bias = None if self.bias is None else self.bias.to(input.dtype)
+            return functional.linear(input, self.dequantize().to(input.dtype), bias)
         x = input.reshape(-1, self.in_features)
-        if self.packed is None or self.packed_scales is None or not len(x):
-            kind = torch.float32 if x.device.type == "cpu" else x.dtype
-            products = functional.linear(x.to(kind), self.dequantize().to(kind))
+        if not len(x):
+            return input.new_empty(*input.shape[:-1], self.out_features)
+        held = self._held()
+        if isinstance(held, Packed):
+            products = product(x, *held, self._group_size)[:, : self.out_features].float()
         else:
-            products = product(x, self.packed, self.packed_scales, self._group_size)
-            products = products[:, : self.out_features].to(torch.float32)
+            products = plain_product(x, *held)
         if self.bias is not None:
             products = products.add_(self.bias)
         return products.to(input.dtype).view(*input.shape[:-1], self.out_features)
 
     @override
     def stored(self) -> Mapping[str, Tensor]:
-        weight, scale, zero = self._plain()
-        return {"": weight, ".scale": scale, ".zero": zero}
+        plain = self._plain()
+        return {"": plain.weight, ".scale": plain.scale, ".zero": plain.zero}
 
     @override
     def dequantize(self) -> Float[Tensor, "out in"]:
@@ -87,31 +115,40 @@ class Int4Linear(QuantizedLinear):
 
     @override
     def pack(self) -> None:
-        if self.weight is None or self.scale is None or self.zero is None:
-            return
-        right_types = self.scale.dtype == self.zero.dtype == torch.bfloat16
-        if not (right_types and has_kernel(self.weight.device, self._group_size)):
-            return
-        with torch.inference_mode(mode=False), torch.no_grad():
-            self.packed = pack(from_nibbles(self.weight))
-            self.packed_scales = pack_scales(self.scale, self.zero)
-        self.weight = self.scale = self.zero = None
+        with self.exchanging, torch.inference_mode(mode=False), torch.no_grad():
+            held = self._held()
+            if isinstance(held, Plain) and self._has_kernel():
+                self.packed = pack_nibbles(held.weight)
+                self.packed_scales = pack_scales(held.scale, held.zero)
+                self.weight = self.scale = self.zero = None
 
     @override
     def unpack(self) -> None:
-        self.weight, self.scale, self.zero = self._plain()
-        self.packed = self.packed_scales = None
+        with self.exchanging:
+            self.weight, self.scale, self.zero = self._plain()
+            self.packed = self.packed_scales = None
 
-    def _plain(self) -> tuple[Tensor, Tensor, Tensor]:
-        if self.weight is not None and self.scale is not None and self.zero is not None:
-            return self.weight, self.scale, self.zero
-        if self.packed is None or self.packed_scales is None:
-            raise RuntimeError("a 4-bit layer that holds no numbers")
+    def _held(self) -> Plain | Packed:
+        with self.exchanging:
+            if self.packed is not None and self.packed_scales is not None:
+                return Packed(self.packed, self.packed_scales)
+            if self.weight is not None and self.scale is not None and self.zero is not None:
+                return Plain(self.weight, self.scale, self.zero)
+        raise RuntimeError("a 4-bit layer that holds no numbers")
+
+    def _plain(self) -> Plain:
+        held = self._held()
+        if isinstance(held, Plain):
+            return held
         with torch.inference_mode(mode=False), torch.no_grad():
-            numbers = unpack(self.packed, self.out_features, self._width, self._group_size)
-            scales = self.packed_scales[:, : self.out_features]
+            shape = self.out_features, self._width
+            weight = unpack_nibbles(held.numbers, *shape, self._group_size)
+            scales = held.scales[:, : self.out_features]
             scale, zero = (scales[..., which].t().contiguous() for which in (0, 1))
-            return to_nibbles(numbers), scale, zero
+            return Plain(weight, scale, zero)
+
+    def _has_kernel(self) -> bool:
+        return has_kernel(self._held()[0].device, self._group_size)
 
     @override
     def extra_repr(self) -> str:

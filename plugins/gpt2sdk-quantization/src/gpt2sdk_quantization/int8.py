@@ -10,11 +10,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from gpt2sdk import Matrix, QuantizedMatrix, Quantizer, TensorInfo
-from gpt2sdk_quantization.checkpoints import check_stored, claimed, written
+from gpt2sdk_quantization.checkpoints import check_finite, check_stored, claimed, written
 from gpt2sdk_quantization.devices import check_present
 from gpt2sdk_quantization.digits import Bits
-from gpt2sdk_quantization.int8_kernels import blocked_base, product_base
-from gpt2sdk_quantization.int8_modules import Int8Linear, Int8Table
+from gpt2sdk_quantization.int8_kernels import blocked_base, may_block, product_base
+from gpt2sdk_quantization.int8_modules import PIECE, Int8Linear, Int8Table
 from gpt2sdk_quantization.int8_numbers import MEAN_ROWS, quantize_slabs
 
 # Of a slab, about a MiB in float32 is worked on at a time, with a few copies of it.
@@ -71,7 +71,19 @@ class Int8(Quantizer):
             stored[".mean"] = TensorInfo((inputs,), "float32")
             nbytes += 4 * inputs
             workspace += 8 * inputs * min(MEAN_ROWS, outputs)
-        return QuantizedMatrix("int8 per row", nbytes, stored, workspace)
+        # Without a kernel, float32 for some rows; a GPU's kernel wants multiples of 8.
+        count = outputs * inputs
+        padded = count if device.type == "cuda" and inputs % 8 else 0
+        packs = matrix.use != "table" and may_block(matrix.shape, device)
+        return QuantizedMatrix(
+            "int8 per row",
+            nbytes,
+            stored,
+            workspace,
+            # oneDNN's layout becomes a matrix, and that one is transposed.
+            packing_workspace=2 * count if packs else 0,
+            passing_workspace=max(padded, 4 * min(count, max(PIECE, inputs))),
+        )
 
     @override
     def linear(
@@ -84,6 +96,7 @@ class Int8(Quantizer):
         dtype: torch.dtype,
     ) -> Int8Linear:
         numbers, scale, _ = quantize_slabs(slabs, matrix.shape, device, centred=False)
+        check_finite(matrix, "weights", scale)
         return Int8Linear(numbers, scale, bias, self.activation_bits)
 
     @override
@@ -98,6 +111,7 @@ class Int8(Quantizer):
         numbers, scale, mean = quantize_slabs(slabs, matrix.shape, device, centred=True)
         if mean is None:
             raise RuntimeError("a table was quantized without its mean")
+        check_finite(matrix, "weights", scale, mean)
         return Int8Table(numbers, scale, mean, self.activation_bits, dtype)
 
     @override
@@ -113,8 +127,10 @@ class Int8(Quantizer):
         plan = self.plan(matrix, device)
         check_stored(matrix, tensors, {} if plan is None else plan.stored)
         numbers, scale = tensors[""].to(device), tensors[".scale"].to(device)
+        check_finite(matrix, "scales", scale)
         if matrix.use == "table":
             mean = tensors[".mean"].to(device)
+            check_finite(matrix, "means", mean)
             return Int8Table(numbers, scale, mean, self.activation_bits, dtype)
         return Int8Linear(numbers, scale, bias, self.activation_bits)
 

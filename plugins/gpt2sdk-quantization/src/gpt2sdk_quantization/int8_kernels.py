@@ -58,11 +58,14 @@ def _on_gpu(signed: Tensor, weight: Tensor) -> Tensor:
     return torch.cat(products, dim=1)
 
 
+def may_block(shape: tuple[int, int], device: torch.device) -> bool:
+    """Whether oneDNN's layout is for matrices of a size on a device, if its kernel is right."""
+    return device.type == "cpu" and all(size % _BLOCK == 0 for size in shape)
+
+
 def blocked(weight: Int8[Tensor, "out in"]) -> Tensor | None:
     """Copy a matrix into oneDNN's blocked layout; `None` where that is not for it."""
-    outputs, inputs = weight.shape
-    fits = outputs % _BLOCK == 0 and inputs % _BLOCK == 0 and weight.device.type == "cpu"
-    if not (fits and blocked_base()):
+    if not (may_block((len(weight), weight.shape[1]), weight.device) and blocked_base()):
         return None
     matrix: Tensor = torch.ops.onednn.qlinear_prepack(weight, None)
     return matrix

@@ -20,8 +20,8 @@ from gpt2sdk_quantization.int8_kernels import (
 )
 from gpt2sdk_quantization.int8_numbers import dequantize
 
-# Without a kernel, this many rows of a matrix are made floating-point at a time.
-_PIECE = 4096
+# Without a kernel, so many numbers of a matrix are made floating-point at a time.
+PIECE = 2**20
 
 
 class Int8Linear(QuantizedLinear):
@@ -61,20 +61,20 @@ class Int8Linear(QuantizedLinear):
     @override
     def forward(self, input: Float[Tensor, "*places in"]) -> Float[Tensor, "*places out"]:
         if torch.is_grad_enabled() and input.requires_grad:
-            return functional.linear(input, self.dequantize().to(input.dtype), self.bias)
+            bias = None if self.bias is None else self.bias.to(input.dtype)
+            return functional.linear(input, self.dequantize().to(input.dtype), bias)
         x = input.reshape(-1, self.in_features).float()
         if not len(x):
             return input.new_zeros(*input.shape[:-1], self.out_features)
-        packed, scale, bias, bits = self.packed, self.scale, self.bias, self.activation_bits
-        if packed is None:
-            products = scaled_products(x, self._plain(), scale, bits)
-            products = products if bias is None else products.add_(bias)
+        matrix, packed = self._held()
+        scale, bias, bits = self.scale, self.bias, self.activation_bits
+        if not packed:
+            products = scaled_products(x, matrix, scale, bits, bias)
         else:
             base = blocked_base()
             found, largest = digits(x, bits, base)
-            sums = joined(blocked_product(found, packed, scale, base), bits, base)
-            offset = sums.new_zeros(()) if bias is None else bias.float()
-            products = torch.addcmul(offset, sums, largest, value=1 / top(bits, base))
+            sums = joined(blocked_product(found, matrix, scale, base), bits, base)
+            products = _rescaled(sums, largest, bits, base, bias)
         return products.to(input.dtype).view(*input.shape[:-1], self.out_features)
 
     @override
@@ -87,22 +87,32 @@ class Int8Linear(QuantizedLinear):
 
     @override
     def pack(self) -> None:
-        if self.packed is None and self.scale.dtype == torch.float32:
-            with torch.inference_mode(mode=False), torch.no_grad():
-                self.packed = blocked(self._plain())
-            self.weight = self.weight if self.packed is None else None
+        with self.exchanging, torch.inference_mode(mode=False), torch.no_grad():
+            matrix, packed = self._held()
+            found = None if packed else blocked(matrix)
+            if found is not None:
+                self.weight, self.packed = None, found
 
     @override
     def unpack(self) -> None:
-        self.weight, self.packed = self._plain(), None
+        with self.exchanging:
+            self.weight, self.packed = self._plain(), None
+
+    def _held(self) -> tuple[Tensor, bool]:
+        """Return the matrix in the form it has, and whether that is the packed one."""
+        with self.exchanging:
+            if self.weight is not None:
+                return self.weight, False
+            if self.packed is not None:
+                return self.packed, True
+        raise RuntimeError("an 8-bit layer that holds no numbers")
 
     def _plain(self) -> Tensor:
-        if self.weight is not None:
-            return self.weight
-        if self.packed is None:
-            raise RuntimeError("an 8-bit layer that holds no numbers")
+        matrix, packed = self._held()
+        if not packed:
+            return matrix
         with torch.inference_mode(mode=False), torch.no_grad():
-            return plain(self.packed)
+            return plain(matrix)
 
     @override
     def extra_repr(self) -> str:
@@ -120,23 +130,25 @@ class Int8Table(QuantizedTable):
         weight: Whole numbers.
         scale: What each row of `weight` is to be multiplied by.
         mean: μ.
-        dtype: The type of the vectors.
+        like: An empty tensor in the type of the vectors.
         activation_bits: Bits of the activations' whole numbers.
     """
 
     weight: Tensor
     scale: Tensor
     mean: Tensor
+    like: Tensor
 
     def __init__(
         self, weight: Tensor, scale: Tensor, mean: Tensor, bits: Bits, dtype: torch.dtype
     ) -> None:
         super().__init__()
         self.activation_bits: Bits = bits
-        self.dtype = dtype
         self.register_buffer("weight", weight)
         self.register_buffer("scale", scale)
         self.register_buffer("mean", mean)
+        like = torch.empty(0, dtype=dtype, device=weight.device)
+        self.register_buffer("like", like, persistent=False)
 
     @property
     @override
@@ -145,7 +157,8 @@ class Int8Table(QuantizedTable):
 
     @override
     def forward(self, tokens: Int[Tensor, "*places"]) -> Float[Tensor, "*places embed"]:
-        return dequantize(self.weight[tokens], self.scale[tokens], self.mean).to(self.dtype)
+        vectors = dequantize(self.weight[tokens], self.scale[tokens], self.mean)
+        return vectors.to(self.like.dtype)
 
     @override
     def attend(self, x: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places vocab"]:
@@ -175,15 +188,28 @@ class Int8Table(QuantizedTable):
 
 
 def scaled_products(
-    x: Float[Tensor, "rows in"], weight: Tensor, scale: Float[Tensor, " out"], bits: Bits
+    x: Float[Tensor, "rows in"],
+    weight: Tensor,
+    scale: Float[Tensor, " out"],
+    bits: Bits,
+    bias: Float[Tensor, " out"] | None = None,
 ) -> Float[Tensor, "rows out"]:
-    """Return products with a plain matrix."""
+    """Return products with a plain matrix; with a kernel, those with a packed one bit for bit."""
     if not len(x):
         return x.new_zeros(0, len(weight))
     base = product_base(weight.device)
     if base:
         found, largest = digits(x, bits, base)
-        sums = joined(product(found, weight, base), bits, base)
-        return sums.mul_(scale).mul_(largest.mul_(1 / top(bits, base)))
-    pieces = zip(torch.split(weight, _PIECE), torch.split(scale, _PIECE), strict=True)
-    return torch.cat([functional.linear(x, dequantize(*piece)) for piece in pieces], dim=1)
+        # As oneDNN does it, sums are scaled before digits are put together.
+        sums = joined(product(found, weight, base).mul_(scale), bits, base)
+        return _rescaled(sums, largest, bits, base, bias)
+    rows = max(1, PIECE // weight.shape[1])
+    pieces = zip(torch.split(weight, rows), torch.split(scale, rows), strict=True)
+    products = torch.cat([functional.linear(x, dequantize(*piece)) for piece in pieces], dim=1)
+    return products if bias is None else products.add_(bias)
+
+
+def _rescaled(sums: Tensor, largest: Tensor, bits: Bits, base: int, bias: Tensor | None) -> Tensor:
+    """Multiply sums by what their rows were divided by, and add the bias."""
+    offset = sums.new_zeros(()) if bias is None else bias.float()
+    return torch.addcmul(offset, sums, largest, value=1 / top(bits, base))
