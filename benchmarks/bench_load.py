@@ -289,8 +289,11 @@ def main() -> None:
         child(Path(small), Path(folder), library, weights, step)
         return
     weights = given.weights.split(",")
-    found = [row for size in given.sizes.split(",") for row in rows(size, weights)]
-    save("load", found)
+    found: list[Row] = []
+    for size in given.sizes.split(","):
+        # Saved after each: the largest take long.
+        found += rows(size, weights)
+        save("load", found)
     for miss in misses(found):
         print(f"missed: {miss}")
 

@@ -67,6 +67,9 @@ def info(  # noqa: PLR0913 - each is a flag
     opened = open_model(model, registry=registry, hub=hub)
     card = describe(opened)
     wanted = plan or settings != LoadSettings()
+    if not as_json:
+        # Before the plan, which may say that it does not fit.
+        show_card(card, opened.checkpoint.config)
     planned = plan_load(model, settings, hub=hub, registry=registry) if wanted else None
     walked = walk(opened.checkpoint.config) if shapes else []
     if as_json:
@@ -74,7 +77,6 @@ def info(  # noqa: PLR0913 - each is a flag
         steps = {"plan": planned.as_dict()} if planned else {}
         show_json(asdict(card) | rows | steps)
         return
-    show_card(card, opened.checkpoint.config)
     if planned:
         show_plan(planned)
     if shapes:

@@ -11,6 +11,7 @@ from gpt2sdk.cli.tables import heading, show, table
 from gpt2sdk.loading import DevicePlan, LoadPlan, PartPlan, size_text
 
 _TITLES = ("part", "weights", "in memory", "in the file", "where", "why")
+_REASON = _TITLES.index("why")
 
 
 def show_plan(plan: LoadPlan) -> None:
@@ -24,7 +25,10 @@ def show_plan(plan: LoadPlan) -> None:
     )
     rows = [_row(parts) for parts in _alike(plan.parts)]
     total = ("all", "", size_text(plan.nbytes), size_text(plan.file_nbytes), "", "")
-    show(heading("plan", how), table([*rows, total], _TITLES), _totals(plan))
+    # Without a placement there is nothing to choose.
+    shown = len(_TITLES) if any(row[_REASON] for row in rows) else _REASON
+    cells = [row[:shown] for row in [*rows, total]]
+    show(heading("plan", how), table(cells, _TITLES[:shown]), _totals(plan))
 
 
 def _totals(plan: LoadPlan) -> RenderableType:
@@ -43,11 +47,12 @@ def _device(name: str, device: DevicePlan, plan: LoadPlan) -> str:
     weights = f"{size_text(device.weights)} of weights"
     if name == "disk":
         return weights
-    loading = f"{size_text(device.workspace)} more while loading"
+    loading = f"and {size_text(device.workspace)} while loading"
     cache = f"{size_text(device.cache)} for {plan.reserved_tokens:,} tokens"
-    passing = f", {size_text(device.passing)} for parts that pass" if device.passing else ""
-    budget = "" if device.budget is None else f", {size_text(device.budget)} may be used"
-    return f"{weights}, {loading}, {cache}{passing}: at most {size_text(device.peak)}{budget}"
+    passing = f" and {size_text(device.passing)} for parts that pass" if device.passing else ""
+    budget = "" if device.budget is None else f"; {size_text(device.budget)} may be used"
+    later = f"or {cache}{passing} later"
+    return f"{weights}, {loading} {later}: at most {size_text(device.peak)}{budget}"
 
 
 def _alike(parts: Sequence[PartPlan]) -> Iterator[list[PartPlan]]:

@@ -51,6 +51,12 @@ def replaced_folder(folder: str | Path, owned: Callable[[str], bool]) -> Iterato
     try:
         if target.exists() and not target.is_dir():
             raise CheckpointError(f"{folder}: expected a folder, found a file", path=folder)
+        if target in (here := Path.cwd(), *here.parents):
+            # It is exchanged as a whole: whoever stands in it would stand nowhere.
+            message = (
+                f"{folder}: is the current folder or holds it: expected one to make or replace"
+            )
+            raise CheckpointError(message, path=folder)
         _remove_abandoned(target)
         lock = _make_locked(new)
         yield new

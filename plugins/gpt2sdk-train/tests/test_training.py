@@ -209,8 +209,8 @@ def test_ctrl_c_saves_and_ends(model, tokenizer, documents, settings, tmp_path):
 def test_a_second_ctrl_c_does_not_wait(model, tokenizer, documents, settings, tmp_path):
     def interrupt(event):
         if isinstance(event, Stepped):
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         train(model, tokenizer, documents, settings, output=tmp_path, observers=[interrupt])
