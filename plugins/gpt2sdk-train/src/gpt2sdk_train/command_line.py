@@ -96,7 +96,8 @@ def carry_out(order: Order) -> None:
         resume=order.resume,
     )
     if not order.as_json and PartialState().is_main_process:
-        sys.stdout.write(f"{result.reason} after {result.step} steps: {result.folder}\n")
+        hint = " (--resume goes on)" if result.reason == "interrupted" else ""
+        sys.stdout.write(f"{result.reason} after {result.step} steps: {result.folder}{hint}\n")
     if result.reason == "interrupted":
         raise typer.Exit(_INTERRUPTED)
 
