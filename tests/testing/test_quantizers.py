@@ -1,5 +1,6 @@
 """The conformance kit of quantizers finds one that breaks its promises, and no other."""
 
+from time import sleep
 from typing import ClassVar
 
 import pytest
@@ -238,6 +239,10 @@ class Loose(Good):
     layer: ClassVar = LooseLayer
 
 
+# Long enough for other threads to have their turn, however busy the machine is.
+_MOMENT = 1e-3
+
+
 class CarelessLayer(Layer):
     def hold(self, numbers, scale, bias=None):
         super().hold(numbers, scale, bias)
@@ -253,11 +258,13 @@ class CarelessLayer(Layer):
     def pack(self):
         if self.numbers is not None:
             numbers, self.numbers = self.numbers, None
+            sleep(_MOMENT)
             self.packed = numbers.neg()
 
     def unpack(self):
         if self.packed is not None:
             packed, self.packed = self.packed, None
+            sleep(_MOMENT)
             self.numbers = packed.neg()
 
 

@@ -206,6 +206,15 @@ def test_ctrl_c_saves_and_ends(model, tokenizer, documents, settings, tmp_path):
     assert before == signal.getsignal(signal.SIGINT)
 
 
+@pytest.fixture
+def python_takes_ctrl_c():
+    """Let Ctrl-C raise, as in a shell: where tests run in the background it may be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("python_takes_ctrl_c")
 def test_a_second_ctrl_c_does_not_wait(model, tokenizer, documents, settings, tmp_path):
     def interrupt(event):
         if isinstance(event, Stepped):
