@@ -13,7 +13,9 @@ another process every millisecond. `load` is the model as it is stored, `ready` 
     plan           `plan_load`: weights; what loading needs besides; the most with a full context
     file           the weights that `save_pretrained` writes
 
-    python benchmarks/bench_load.py [--sizes 124M,355M] [--weights float32,int8]
+    python benchmarks/bench_load.py [--sizes 124M,355M] [--weights float32,int8] [--more]
+
+`--more` adds to the record. A run that is interrupted keeps what it measured.
 """
 
 import argparse
@@ -31,7 +33,7 @@ from pathlib import Path
 
 import torch
 from random_model import SIZES, SMALL, write_random_model
-from record import save
+from record import RESULTS, save
 from torch.nn import Module
 
 from gpt2sdk import Generator
@@ -282,6 +284,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default=",".join(SIZES))
     parser.add_argument("--weights", default=",".join(WEIGHTS))
+    parser.add_argument("--more", action="store_true", help="add to what is recorded")
     parser.add_argument("--child", nargs=5)
     given = parser.parse_args()
     if given.child:
@@ -290,9 +293,14 @@ def main() -> None:
         return
     weights = given.weights.split(",")
     found: list[Row] = []
-    for size in given.sizes.split(","):
-        # Saved after each: the largest take long.
-        found += rows(size, weights)
+    if given.more:
+        found = json.loads((RESULTS / "load.json").read_text())["rows"]
+    try:
+        for size in given.sizes.split(","):
+            for row in rows(size, weights):
+                found.append(row)
+    finally:
+        # The largest take long: what was measured before an interruption is kept.
         save("load", found)
     for miss in misses(found):
         print(f"missed: {miss}")
