@@ -71,8 +71,30 @@ Positive = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 TokenId = Annotated[int, Field(ge=0)]
 TokenIds = Annotated[int | tuple[int, ...] | None, BeforeValidator(_token_ids)]
+# The keys of `gpt2.activations`, which needs torch; the tests compare both.
 Activation = Literal[
-    "gelu_new", "gelu", "gelu_fast", "gelu_pytorch_tanh", "relu", "silu", "tanh", "quick_gelu"
+    "gelu",
+    "gelu_10",
+    "gelu_accurate",
+    "gelu_fast",
+    "gelu_new",
+    "gelu_python",
+    "gelu_python_tanh",
+    "gelu_pytorch_tanh",
+    "hardswish",
+    "laplace",
+    "leaky_relu",
+    "linear",
+    "mish",
+    "quick_gelu",
+    "relu",
+    "relu2",
+    "relu6",
+    "sigmoid",
+    "silu",
+    "sqrtsoftplus",
+    "swish",
+    "tanh",
 ]
 DtypeName = Literal["float64", "float32", "float16", "bfloat16"]
 

@@ -162,7 +162,7 @@ def test_what_is_written_reads_back_the_same(config):
         ({"layer_norm_epsilon": float("nan")}, "layer_norm_epsilon=nan: expected a finite number"),
         ({"eos_token_id": [1, -1]}, "eos_token_id=[1, -1]: expected a token id or a list of them"),
         ({"eos_token_id": "x"}, "eos_token_id='x': expected a token id or a list of them"),
-        ({"activation_function": "swish"}, "activation_function='swish': expected 'gelu_new', "),
+        ({"activation_function": "swiglu"}, "activation_function='swiglu': expected 'gelu', "),
         ({"dtype": "int8"}, "dtype='int8': expected 'float64', 'float32', 'float16' or 'bfloat16'"),
         ({"n_embed": 96}, "n_embed: no such field of GPT2Config; did you mean n_embd?"),
     ],

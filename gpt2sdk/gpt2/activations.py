@@ -1,6 +1,7 @@
 """The feed-forward layer's non-linearities, under every name that GPT-2 checkpoints use."""
 
 import difflib
+import math
 from collections.abc import Callable
 from functools import partial
 from types import MappingProxyType
@@ -20,29 +21,60 @@ def _quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
+def _gelu_10(x: Tensor) -> Tensor:
+    return functional.gelu(x).clamp(-10.0, 10.0)
+
+
+def _identity(x: Tensor) -> Tensor:
+    return x
+
+
+def _laplace(x: Tensor) -> Tensor:
+    # The normal distribution's Φ with mean √½ and deviation (4π)^−½ (Ma et al., 2022,
+    # arXiv:2209.10655), in the digits of transformers.
+    return 0.5 * (1.0 + torch.erf((x - 0.707107) / (0.282095 * math.sqrt(2.0))))
+
+
+def _relu_squared(x: Tensor) -> Tensor:
+    return functional.relu(x).square()
+
+
+def _sqrt_softplus(x: Tensor) -> Tensor:
+    return functional.softplus(x).sqrt()
+
+
 ACTIVATIONS: MappingProxyType[str, Callable[[Tensor], Tensor]] = MappingProxyType(
     {
         "gelu": functional.gelu,
+        "gelu_10": _gelu_10,
         "gelu_accurate": _gelu_tanh,
         "gelu_fast": _gelu_tanh,
         "gelu_new": _gelu_tanh,
         "gelu_python": functional.gelu,
         "gelu_python_tanh": _gelu_tanh,
         "gelu_pytorch_tanh": _gelu_tanh,
+        "hardswish": functional.hardswish,
+        "laplace": _laplace,
+        "leaky_relu": functional.leaky_relu,
+        "linear": _identity,
         "mish": functional.mish,
         "quick_gelu": _quick_gelu,
         "relu": functional.relu,
+        "relu2": _relu_squared,
+        "relu6": functional.relu6,
         "sigmoid": torch.sigmoid,
         "silu": functional.silu,
+        "sqrtsoftplus": _sqrt_softplus,
         "swish": functional.silu,
         "tanh": torch.tanh,
     }
 )
-"""What each name computes.
+"""What each name computes: all of transformers' activations that have no weights of their own.
 
-Half of them are one function written down differently: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))),
+Five of them are one function written down differently: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))),
 the tanh form of the Gaussian error linear unit (Hendrycks and Gimpel, 2016, arXiv:1606.08415),
-which is what GPT-2 was trained with. `gelu` and `gelu_python` are the exact x·Φ(x).
+which is what GPT-2 was trained with. `gelu` and `gelu_python` are the exact x·Φ(x), which `gelu_10`
+cuts off at ±10.
 """
 
 _FUSED: dict[Callable[[Tensor], Tensor], tuple[str, str]] = {

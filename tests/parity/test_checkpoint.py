@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from gpt2sdk.gpt2.activations import ACTIVATIONS
 from gpt2sdk.gpt2.checkpoint import load_model, open_checkpoint
 from gpt2sdk.gpt2.export import save_pretrained
 
@@ -119,6 +120,16 @@ def test_layouts_that_transformers_reads_it_reads_alike(tmp_path, change):
 def test_what_transformers_saved_has_its_logits(tmp_path, changes, shard):
     reference = reference_model(**changes)
     reference.save_pretrained(tmp_path, max_shard_size=shard)
+
+    assert_same_logits(expected(reference), ours(tmp_path)[1])
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_has_the_logits_of_transformers(tmp_path, name):
+    if name not in transformers.activations.ACT2CLS:
+        pytest.skip(f"this version of transformers has no {name}")
+    reference = reference_model(activation_function=name)
+    reference.save_pretrained(tmp_path)
 
     assert_same_logits(expected(reference), ours(tmp_path)[1])
 
