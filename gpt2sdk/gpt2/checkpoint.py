@@ -5,7 +5,7 @@ Resolve, plan, stream: `open_checkpoint` looks at names, shapes and ties without
 quantizes it needs neither the whole tensor nor a second copy.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,19 +14,13 @@ from torch import Tensor, nn
 
 from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
 from gpt2sdk.config import GPT2Config
-from gpt2sdk.errors import CheckpointError, PlacementError
+from gpt2sdk.errors import CheckpointError, PlacementError, listing
 from gpt2sdk.gpt2.allocator import tight_memory
-from gpt2sdk.gpt2.layout import (
-    ANCHOR,
-    EMBEDDING,
-    HEAD,
-    Layout,
-    Place,
-    find_layout,
-    parameter_shapes,
-)
+from gpt2sdk.gpt2.keys import ANCHOR, EMBEDDING, HEAD, Keys, sort_keys
+from gpt2sdk.gpt2.layout import Layout, Place, find_layout, parameter_shapes
 from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.gpt2.tensors import open_tensors
+from gpt2sdk.gpt2.zero_biases import absent_biases, with_zero_biases
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +144,14 @@ def fit_checkpoint(
     Raises:
         CheckpointError: If keys don't fit the config.
     """
-    layout = find_layout(source, config, quantized)
-    notes = [f"{len(layout.dropped)} keys that are no weights were left out"] * bool(layout.dropped)
+    keys = sort_keys(source)
+    _check_repeated(source, keys)
+    absent = absent_biases(source, keys.names, config)
+    if absent:
+        source = with_zero_biases(source, keys, absent, config)
+        keys = sort_keys(source)
+    layout = find_layout(source, keys, config, quantized)
+    notes = list(_notes(keys, absent))
     if config.tie_word_embeddings and layout.head is not None:
         if _same(source, layout.places[EMBEDDING], layout.head):
             places = {name: place for name, place in layout.places.items() if name != HEAD}
@@ -160,6 +160,30 @@ def fit_checkpoint(
             config = config.model_copy(update={"tie_word_embeddings": False})
             notes.append("the output head differs from the embedding, so they are not tied")
     return Checkpoint(config, source, layout, tuple(notes))
+
+
+def _check_repeated(source: TensorSource, keys: Keys) -> None:
+    """Make sure that keys of one parameter hold the same numbers; more than that loses nothing."""
+    for name, others in keys.repeated.items():
+        key = keys.names[name]
+        for other in others:
+            alike = source.infos[key] == source.infos[other]
+            if not alike or not _same(source, Place(key), Place(other)):
+                raise CheckpointError(
+                    f"{source.path}: {key} and {other} are the same parameter with different "
+                    "numbers, expected one",
+                    path=source.path,
+                    unexpected=[other],
+                )
+
+
+def _notes(keys: Keys, absent: Collection[str]) -> Iterator[str]:
+    if keys.masks:
+        yield f"{len(keys.masks)} keys that are no weights were left out"
+    if keys.heads:
+        yield f"heads beside the language model's were left out: {listing(keys.heads)}"
+    if absent:
+        yield f"the checkpoint has no biases of its {' and '.join(absent)}: they are zeros"
 
 
 def load_model(checkpoint: Checkpoint, *, device: torch.device, dtype: torch.dtype) -> GPT2:

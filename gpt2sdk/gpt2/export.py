@@ -14,7 +14,8 @@ from gpt2sdk.components.quantizer import Quantized, QuantizedLinear, Quantizer
 from gpt2sdk.config import CONFIG_FILE, GENERATION_CONFIG_FILE, GPT2Config
 from gpt2sdk.errors import CheckpointError, OptionError, listing
 from gpt2sdk.gpt2.folder import replaced_folder
-from gpt2sdk.gpt2.layout import HEAD, MATRICES, parameter_shapes, stored_name
+from gpt2sdk.gpt2.keys import HEAD
+from gpt2sdk.gpt2.layout import MATRICES, parameter_shapes, stored_name
 from gpt2sdk.gpt2.matrices import parameters_by_part, part_of
 from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.gpt2.shards import Bundle, is_writable, write_shards

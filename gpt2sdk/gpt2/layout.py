@@ -1,4 +1,4 @@
-"""Where each parameter lies in a checkpoint: names, prefixes, orientation and ties of every age.
+"""Where each parameter lies in a checkpoint: its key, orientation and tie.
 
 GPT-2's four matrices are stored `[in, out]` (the original `Conv1D`) or `[out, in]` (`nn.Linear`).
 One of them, `attn.c_proj`, is square, so its shape cannot tell which; `attn.c_attn` is never
@@ -12,22 +12,12 @@ from dataclasses import dataclass, field
 from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import CheckpointError, listing
+from gpt2sdk.gpt2.keys import ANCHOR, EMBEDDING, HEAD, Keys, foreign_hints
 from gpt2sdk.gpt2.model import GPT2
 
-EMBEDDING = "wte.weight"
-HEAD = "lm_head.weight"
 MATRICES = GPT2.stored_transposed
 """The ends of the names of what the original layout stores `[in, out]`."""
 
-ANCHOR = "wpe.weight"
-"""A parameter that every GPT-2 has, and that nobody quantizes."""
-
-_HEAD_NAMES = ("lm_head.weight", "lm_head.decoder.weight")
-_OLD_NAMES = {"gamma": "weight", "beta": "bias"}
-# Causal masks that old versions saved as buffers, and heads beside the language model's.
-_NOT_WEIGHTS = re.compile(
-    r"h\.\d+\.attn\.(bias|masked_bias)$|(multiple_choice_head|v_head)\.", re.ASCII
-)
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
 
 Shape = tuple[int, ...]
@@ -53,13 +43,11 @@ class Layout:
     Attributes:
         places: The place of each parameter, by its name here.
         head: The place of a separate output head; `None` where there is none.
-        dropped: Keys that are no weights of this model.
         quantized: The keys of each quantized parameter, by suffix; these have no place.
     """
 
     places: Mapping[str, Place]
     head: Place | None
-    dropped: tuple[str, ...]
     quantized: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
@@ -106,6 +94,7 @@ def stored_name(name: str, suffix: str) -> str:
 
 def find_layout(
     source: TensorSource,
+    sorted_keys: Keys,
     config: GPT2Config,
     quantized: Mapping[str, Mapping[str, TensorInfo]] | None = None,
 ) -> Layout:
@@ -113,6 +102,7 @@ def find_layout(
 
     Args:
         source: The checkpoint's tensors; only names, shapes and types are looked at.
+        sorted_keys: What their keys stand for.
         config: The sizes the parameters must have.
         quantized: What is to be found in place of quantized parameters, by suffix.
 
@@ -121,7 +111,7 @@ def find_layout(
             are in the error; the message lists the first, and says what they point to.
     """
     infos = source.infos
-    keys, dropped = _own_names(source)
+    keys = dict(sorted_keys.names)
     wanted = {
         name: {suffix: (stored_name(name, suffix), info) for suffix, info in stored.items()}
         for name, stored in (quantized or {}).items()
@@ -154,7 +144,7 @@ def find_layout(
         name: {suffix: keys[own] for suffix, (own, _) in stored.items()}
         for name, stored in wanted.items()
     }
-    return Layout(places, places.get(HEAD), dropped, found)
+    return Layout(places, places.get(HEAD), found)
 
 
 def _expected(
@@ -168,56 +158,6 @@ def _expected(
         elif HEAD in keys:
             expected[HEAD] = expected[EMBEDDING]
     return {name: shape for name, shape in expected.items() if name not in quantized}
-
-
-def _own_names(source: TensorSource) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Map the names used here to the checkpoint's keys, and list the keys that are no weights."""
-    prefix = _prefix(source)
-    names: dict[str, str] = {}
-    dropped = []
-    for key in source.infos:
-        name = _own_name(key, prefix)
-        if _NOT_WEIGHTS.match(name):
-            dropped.append(key)
-        elif name in names:
-            raise CheckpointError(
-                f"{source.path}: {names[name]} and {key} are the same parameter, expected one",
-                path=source.path,
-                unexpected=[key],
-            )
-        else:
-            names[name] = key
-    return names, tuple(dropped)
-
-
-def _prefix(source: TensorSource) -> str:
-    """Find what stands before every name: "", "transformer.", "module.transformer." or another."""
-    prefixes = sorted(
-        key.removesuffix(ANCHOR) for key in source.infos if f".{key}".endswith(f".{ANCHOR}")
-    )
-    if len(prefixes) > 1:
-        raise CheckpointError(
-            f"{source.path}: expected one GPT-2, found several: under {listing(prefixes)}",
-            path=source.path,
-        )
-    return prefixes[0] if prefixes else ""
-
-
-def _own_name(key: str, prefix: str) -> str:
-    """Strip the prefix and undo old spellings; a foreign key stays as it is.
-
-    >>> _own_name("module.transformer.h.0.ln_1.gamma", "module.transformer.")
-    'h.0.ln_1.weight'
-    """
-    for head in _HEAD_NAMES:
-        # The head stands beside the trunk: "module.lm_head" with "module.transformer.wpe".
-        if f".{key}".endswith(f".{head}") and prefix.startswith(key.removesuffix(head)):
-            return HEAD
-    name = key.removeprefix(prefix)
-    module, _, kind = name.rpartition(".")
-    if module.rpartition(".")[2].startswith("ln_"):
-        return f"{module}.{_OLD_NAMES.get(kind, kind)}"
-    return name
 
 
 def _stored_in_out(
@@ -274,8 +214,9 @@ def _hints(
             yield f"the weights have {size}={info.shape[dim]}, the config says {wanted}"
     if not config.tie_word_embeddings and HEAD not in keys:
         yield f"the config says tie_word_embeddings=false, but there is no {HEAD}"
-    if any("crossattention" in key for key in infos):
-        yield "the model has cross-attention, which is not offered"
+    yield from foreign_hints(infos)
+    if any(0 in infos[key].shape for key in keys.values()):
+        yield "they are divided among processes: make them whole with DeepSpeed's zero_to_fp32.py"
     numbers = {infos[key].dtype for name, key in keys.items() if name.endswith(MATRICES)}
     if "quantization_config" in config.extra or not numbers.issubset(_FLOATS):
         yield "the weights are quantized"

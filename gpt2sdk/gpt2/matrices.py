@@ -8,7 +8,8 @@ import torch
 from gpt2sdk.components.quantizer import Matrix
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.gpt2.checkpoint import Checkpoint
-from gpt2sdk.gpt2.layout import EMBEDDING, HEAD, MATRICES, parameter_shapes
+from gpt2sdk.gpt2.keys import EMBEDDING, HEAD
+from gpt2sdk.gpt2.layout import MATRICES, parameter_shapes
 
 
 def model_matrices(config: GPT2Config, dtype: torch.dtype) -> Iterator[Matrix]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,18 @@ def with_masks(state, mask):
     return state | masks
 
 
+def inside(wrapper, state):
+    """Wrap each block, as programs do that shard, compile or recompute block by block."""
+    return {re.sub(r"(h\.\d+\.)", rf"\1{wrapper}.", key): value for key, value in state.items()}
+
+
+def with_base_layers(state):
+    return {
+        re.sub(r"(c_attn|c_fc|c_proj)\.", r"\1.base_layer.", key): value
+        for key, value in state.items()
+    }
+
+
 def under(prefix, state):
     return {prefix + key: value for key, value in state.items()}
 
@@ -96,8 +109,19 @@ LAYOUTS = {
     "masks of booleans, data-parallel": under("module.", with_masks(original(), MASK.bool())),
     "linear": as_linear(original()),
     "linear, data-parallel, with the head": under("module.", as_linear(with_head(original()))),
-    "more heads": original()
-    | {"multiple_choice_head.summary.weight": torch.ones(1, 8), "v_head.summary.bias": MASK},
+    "checkpointed activations": inside("_checkpoint_wrapped_module", original()),
+    "sharded": inside("_fsdp_wrapped_module", under("_fsdp_wrapped_module.", original())),
+    "compiled blocks": inside("_orig_mod", original()),
+    "compiled, sharded and checkpointed": inside(
+        "_orig_mod._fsdp_wrapped_module._checkpoint_wrapped_module", under("module.", original())
+    ),
+    "under adapters that are gone": under("base_model.model.", with_base_layers(original())),
+    "Lightning's module": under("_forward_module.model.", with_head(original())),
+}
+OTHER_HEADS = {
+    "": ("multiple_choice_head.summary.weight", "v_head.summary.bias", "score.weight"),
+    "module.": ("v_head.0.weight", "classifier.bias", "qa_outputs.weight"),
+    "policy.pretrained_model.": ("value_head.weight", "reward_head.bias"),
 }
 
 
@@ -221,6 +245,81 @@ def test_keys_that_are_no_weights_are_noted(tmp_path):
     assert ("4 keys that are no weights were left out",) == checkpoint.notes
 
 
+@pytest.mark.parametrize("prefix", OTHER_HEADS)
+@pytest.mark.parametrize("trunk", ["transformer.", ""])
+def test_heads_beside_the_language_models_are_left_out_with_a_note(tmp_path, prefix, trunk):
+    heads = {prefix + name: torch.ones(1, 8) for name in OTHER_HEADS[prefix]}
+    checkpoint = open_checkpoint(write(tmp_path, under(prefix, original(prefix=trunk)) | heads))
+
+    assert_same(parameters(), checkpoint)
+    (note,) = checkpoint.notes
+    assert note.startswith("heads beside the language model's were left out: ")
+    assert all(name in note for name in heads)
+
+
+def test_a_head_stands_beside_the_trunk(tmp_path):
+    state = under("policy.", original()) | {"critic.v_head.weight": torch.ones(1, 8)}
+
+    assert ("critic.v_head.weight",) == misfit(tmp_path, state).unexpected
+
+
+MATRIX_BIAS, NORM_BIAS = r"\.c_\w+\.bias$", r"\.ln_\w+\.bias$"
+
+
+def without(pattern, state):
+    return {key: value for key, value in state.items() if not re.search(pattern, key)}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "what"),
+    [
+        (MATRIX_BIAS, "matrices"),
+        (NORM_BIAS, "layer norms"),
+        (rf"{MATRIX_BIAS}|{NORM_BIAS}", "matrices and layer norms"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "_orig_mod.", "policy."])
+def test_a_model_without_biases_is_the_one_whose_biases_are_zeros(tmp_path, pattern, what, prefix):
+    state = under(prefix, without(pattern, original()))
+    checkpoint = open_checkpoint(write(tmp_path, state))
+
+    assert_same(
+        {
+            name: torch.zeros_like(value) if re.search(pattern, f".{name}") else value
+            for name, value in parameters().items()
+        },
+        checkpoint,
+    )
+    assert (f"the checkpoint has no biases of its {what}: they are zeros",) == checkpoint.notes
+
+
+def test_some_biases_that_are_absent_are_missing(tmp_path):
+    state = without(r"h\.0\.mlp\.c_\w+\.bias|ln_f\.bias", original())
+
+    assert {"h.0.mlp.c_fc.bias", "h.0.mlp.c_proj.bias", "ln_f.bias"} == set(
+        misfit(tmp_path, state).missing
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "hint"),
+    [
+        (
+            original() | {"transformer.h.0.attn.c_attn.lora_A.default.weight": torch.ones(2, 8)},
+            r"hold an adapter beside the model's own: merge it with PEFT's merge_and_unload",
+        ),
+        ({"_fsdp_wrapped_module._flat_param": torch.ones(9)}, "flattened by FSDP: save them with"),
+        (
+            {key: torch.ones(0) for key in original()},
+            r"divided among processes: make them whole with DeepSpeed's zero_to_fp32\.py",
+        ),
+    ],
+    ids=["adapter", "flat", "divided"],
+)
+def test_what_programs_left_unfinished_is_said(tmp_path, state, hint):
+    assert re.search(hint, str(misfit(tmp_path, state)))
+
+
 @pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("wanted", [torch.float16, torch.bfloat16, torch.float32])
 def test_types_are_converted_on_the_way(tmp_path, stored, wanted):
@@ -311,11 +410,11 @@ def misfit(folder, state, **changes):
 def test_all_missing_and_unexpected_keys_are_in_one_error(tmp_path):
     state = original()
     del state["transformer.h.1.ln_2.bias"], state["transformer.ln_f.weight"]
-    state |= {"transformer.h.0.attn.q.weight": torch.ones(8, 8), "score.weight": torch.ones(2, 8)}
+    state |= {"transformer.h.0.attn.q.weight": torch.ones(8, 8), "other.weight": torch.ones(2, 8)}
     error = misfit(tmp_path, state)
 
     assert ("h.1.ln_2.bias", "ln_f.weight") == error.missing
-    assert {"transformer.h.0.attn.q.weight", "score.weight"} == set(error.unexpected)
+    assert {"transformer.h.0.attn.q.weight", "other.weight"} == set(error.unexpected)
     assert "2 missing: h.1.ln_2.bias, ln_f.weight; 2 unexpected: " in str(error)
 
 
@@ -367,13 +466,15 @@ def test_numbers_that_are_no_weights_are_refused(tmp_path):
     )
 
 
-def test_one_parameter_under_two_names_is_refused(tmp_path):
-    state = original()
-    state["transformer.ln_f.gamma"] = state["transformer.ln_f.weight"].clone()
+@pytest.mark.parametrize("other", ["transformer.ln_f.gamma", "module.transformer.ln_f.weight"])
+def test_one_parameter_under_two_keys_has_one_content(tmp_path, other):
+    same = original() | {other: original()["transformer.ln_f.weight"].clone()}
+    assert_same(parameters(), open_checkpoint(write(tmp_path, same)))
 
-    assert "ln_f.weight are the same parameter" in str(misfit(tmp_path, state)) or (
-        "ln_f.gamma are the same parameter" in str(misfit(tmp_path, state))
-    )
+    for changed in (torch.ones(8), torch.ones(9), same[other].double()):
+        error = misfit(tmp_path, same | {other: changed})
+        assert "are the same parameter with different numbers, expected one" in str(error)
+        assert other in str(error)
 
 
 def test_two_models_in_one_file_are_refused(tmp_path):
