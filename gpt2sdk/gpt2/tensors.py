@@ -1,7 +1,7 @@
 """Weight files that are read slab by slab, so that no second copy is held."""
 
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import final
@@ -12,8 +12,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
-from gpt2sdk.config import read_json
-from gpt2sdk.errors import CheckpointError, listing
+from gpt2sdk.errors import CheckpointError
+from gpt2sdk.gpt2.damage import unreadable
+from gpt2sdk.gpt2.file_kind import READABLE, WEIGHT_SUFFIXES, FileKind, file_kind
+from gpt2sdk.gpt2.shard_index import Shards, read_index
+from gpt2sdk.gpt2.torch_file import read_torch_file
 
 SLAB_BYTES = 2 * 2**20
 """About how much of a tensor is read at once."""
@@ -42,37 +45,32 @@ SAFETENSORS_DTYPES = {
 }
 """The types of a safetensors header, under torch's names."""
 
-_OTHER_FORMATS = {
-    ".h5": "TensorFlow",
-    ".msgpack": "Flax",
-    ".gguf": "GGUF",
-    ".onnx": "ONNX",
-    ".ckpt": "TensorFlow",
-}
+# What trainers write beside weights, under the same suffixes.
+_NO_WEIGHTS = ("optimizer", "scheduler", "scaler", "rng_state", "training_args")
+_SHARD = re.compile(r"-\d+-of-\d+(?=\.\w+$)", re.ASCII)
 
 
 @final
 class SafetensorsSource(TensorSource):
-    """Tensors of one or several `.safetensors` files.
+    """Tensors of one or several safetensors files.
 
     Args:
-        path: What to name in messages.
-        files: The files; all their tensors are offered.
+        shards: The files; all their tensors are offered.
 
     Raises:
         CheckpointError: If a file is cut short, is no safetensors file, or cannot be read. Header
             and file size are compared here, before anything is allocated.
     """
 
-    def __init__(self, path: Path, files: Iterable[Path]) -> None:
-        self._path = path
+    def __init__(self, shards: Shards) -> None:
+        self._path = shards.path
         self._files: dict[str, Path] = {}
         infos: dict[str, TensorInfo] = {}
-        for file in files:
+        for file in shards.files:
             for name, info in _safetensors_infos(file).items():
-                _refuse_twice(name, file, self._files)
-                self._files[name] = file
-                infos[name] = info
+                self._files[name] = shards.place(name, file, self._files)
+                if self._files[name] == file:
+                    infos[name] = info
         self._infos = MappingProxyType(infos)
 
     @property
@@ -100,7 +98,7 @@ class SafetensorsSource(TensorSource):
                 for start, end in slab_bounds(info, dim):
                     yield whole[(slice(None),) * dim + (slice(start, end),)]
         except (SafetensorError, OSError) as error:
-            raise _unreadable(file, error) from error
+            raise unreadable(file, error) from error
 
     @override
     def read(self, name: str) -> Tensor:
@@ -109,7 +107,7 @@ class SafetensorsSource(TensorSource):
             with safe_open(file, framework="pt", device="cpu") as opened:
                 mapped: Tensor = opened.get_tensor(name)
         except (SafetensorError, OSError) as error:
-            raise _unreadable(file, error) from error
+            raise unreadable(file, error) from error
         return mapped
 
 
@@ -117,25 +115,28 @@ class SafetensorsSource(TensorSource):
 class TorchSource(TensorSource):
     """Tensors of one or several files written by `torch.save`, read without running any code.
 
-    Files of torch 1.6 (2020) and later are mapped; older ones can only be read whole.
-
     Args:
-        path: What to name in messages.
-        files: The files; all their tensors are offered.
+        shards: The files; all their tensors are offered.
+
+    Attributes:
+        model_args: The sizes that nanoGPT writes beside the tensors; `None` if there are none.
 
     Raises:
         CheckpointError: If a file is damaged, or holds anything but tensors.
     """
 
-    def __init__(self, path: Path, files: Iterable[Path]) -> None:
-        self._path = path
+    def __init__(self, shards: Shards) -> None:
+        self._path = shards.path
         self._tensors: dict[str, Tensor] = {}
+        self.model_args: Mapping[str, object] | None = None
         found_in: dict[str, Path] = {}
-        for file in files:
-            for name, tensor in _torch_tensors(file).items():
-                _refuse_twice(name, file, found_in)
-                found_in[name] = file
-                self._tensors[name] = tensor
+        for file in shards.files:
+            read = read_torch_file(file)
+            self.model_args = read.model_args
+            for name, tensor in read.tensors.items():
+                found_in[name] = shards.place(name, file, found_in)
+                if found_in[name] == file:
+                    self._tensors[name] = tensor
         self._infos = MappingProxyType(
             {name: tensor_info(tensor) for name, tensor in self._tensors.items()}
         )
@@ -174,15 +175,25 @@ def open_tensors(path: str | Path) -> TensorSource:
     file = _weight_file(path) if path.is_dir() else path
     if not file.is_file():
         raise CheckpointError(f"{file}: no such file", path=path)
-    if file.suffix in _OTHER_FORMATS:
+    shards = read_index(file) if file.name.endswith(".index.json") else Shards(file, (file,))
+    kinds = {_readable_kind(shard) for shard in shards.files}
+    if len(kinds) > 1:
+        raise CheckpointError(f"{file}: expected shards of one format, found several", path=path)
+    return SafetensorsSource(shards) if kinds == {"safetensors"} else TorchSource(shards)
+
+
+def _readable_kind(file: Path) -> FileKind:
+    try:
+        kind = file_kind(file)
+    except OSError as error:
+        raise unreadable(file, error) from error
+    if kind not in READABLE:
         raise CheckpointError(
-            f"{file}: expected safetensors or a torch file, found {_OTHER_FORMATS[file.suffix]}, "
-            "which has to be converted",
-            path=path,
+            f"{file}: expected safetensors or a torch file, found {kind}, which has to be "
+            "converted",
+            path=file,
         )
-    files = _shards(file) if file.name.endswith(".index.json") else (file,)
-    kinds = {shard.suffix == ".safetensors" for shard in files}
-    return SafetensorsSource(file, files) if kinds == {True} else TorchSource(file, files)
+    return kind
 
 
 def tensor_info(tensor: Tensor) -> TensorInfo:
@@ -212,34 +223,32 @@ def _weight_file(folder: Path) -> Path:
     for name in WEIGHT_FILES:
         if (folder / name).is_file():
             return folder / name
-    others = sorted(file.name for file in folder.iterdir() if file.suffix in _OTHER_FORMATS)
-    hint = (
-        f"; found {others[0]} ({_OTHER_FORMATS[Path(others[0]).suffix]}), which has to be converted"
-        if others
-        else ""
-    )
     raise CheckpointError(
-        f"{folder}: expected weights ({' or '.join(WEIGHT_FILES)}), found none{hint}", path=folder
+        f"{folder}: expected weights ({' or '.join(WEIGHT_FILES)}), found none"
+        f"{_other_weights(folder)}",
+        path=folder,
     )
 
 
-def _shards(index: Path) -> tuple[Path, ...]:
-    """List the files an index names; each must lie beside it and hold what the index says."""
-    weight_map = read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise CheckpointError(f"{index}: expected a weight_map that names the shards", path=index)
-    names = sorted({str(name) for name in weight_map.values()})
-    outside = [name for name in names if Path(name).name != name]
-    if outside:
-        raise CheckpointError(
-            f"{index}: expected shards beside the index, found {listing(outside)}", path=index
-        )
-    absent = [name for name in names if not (index.parent / name).is_file()]
-    if absent:
-        raise CheckpointError(
-            f"{index}: shards are absent, download them again: {listing(absent)}", path=index
-        )
-    return tuple(index.parent / name for name in names)
+def _other_weights(folder: Path) -> str:
+    """Say what else a folder holds that may be weights, and what to do with it."""
+    files = [file for file in folder.iterdir() if file.is_file() and _may_be_weights(file)]
+    if not files:
+        return ""
+    # A trainer's other files are smaller than the weights, or known by name.
+    file = max(files, key=lambda file: (file_kind(file) in READABLE, file.stat().st_size))
+    kind = file_kind(file)
+    if kind not in READABLE:
+        return f"; found {file.name} ({kind}), which has to be converted"
+    shard = _SHARD.search(file.name)
+    if shard:
+        index = f"{file.name[: shard.start()]}{file.suffix}.index.json"
+        return f"; found {file.name} without {index}: download that, too"
+    return f"; found {file.name}: if that holds them, name it: {file}"
+
+
+def _may_be_weights(file: Path) -> bool:
+    return file.suffix in WEIGHT_SUFFIXES and not file.stem.startswith(_NO_WEIGHTS)
 
 
 def _safetensors_infos(file: Path) -> dict[str, TensorInfo]:
@@ -254,52 +263,5 @@ def _safetensors_infos(file: Path) -> dict[str, TensorInfo]:
                     tuple(header.get_shape()), SAFETENSORS_DTYPES.get(dtype, dtype)
                 )
     except (SafetensorError, OSError) as error:
-        raise _unreadable(file, error) from error
+        raise unreadable(file, error) from error
     return infos
-
-
-def _torch_tensors(file: Path) -> dict[str, Tensor]:
-    try:
-        state = torch.load(
-            file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file)
-        )
-    except Exception as error:
-        # A damaged pickle may raise almost anything.
-        raise _unreadable(file, error) from error
-    for name in ("state_dict", "model_state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(name), dict):
-            state = state[name]
-    if not isinstance(state, dict):
-        raise CheckpointError(
-            f"{file}: expected named tensors, found a {type(state).__name__}", path=file
-        )
-    others = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
-    if others:
-        raise CheckpointError(
-            f"{file}: expected tensors only, found other values under {listing(others)}", path=file
-        )
-    return {str(name): tensor for name, tensor in state.items()}
-
-
-def _refuse_twice(name: str, file: Path, files: Mapping[str, Path]) -> None:
-    if name in files:
-        raise CheckpointError(f"{file}: {name} is also in {files[name].name}", path=file)
-
-
-def _unreadable(file: Path, error: Exception) -> CheckpointError:
-    """Say in one line why a weight file cannot be read."""
-    try:
-        with file.open("rb") as opened:
-            start = opened.read(20)
-    except OSError as problem:
-        return CheckpointError(f"{file}: cannot be read: {problem.strerror}", path=file)
-    if start.startswith(b"version https://git"):
-        reason = "it is a Git LFS pointer, not the weights: run `git lfs pull` or download it again"
-    elif start.lstrip().startswith((b"<", b"{")) and file.suffix == ".safetensors":
-        reason = "it holds a web page or JSON, not the weights: download it again"
-    elif "Weights only load failed" in str(error):
-        reason = "it holds objects other than tensors, and code from a file is never run"
-    else:
-        first_line = next(iter(str(error).splitlines()), type(error).__name__)
-        reason = f"it is damaged or cut short, download it again ({first_line})"
-    return CheckpointError(f"{file}: cannot be read: {reason}", path=file)

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,24 @@ def test_every_layout_has_the_same_parameters(tmp_path, layout):
             state, folder / "pytorch_model.bin", _use_new_zipfile_serialization=False
         ),
         lambda state, folder: torch.save({"model": state}, folder / "pytorch_model.bin"),
+        lambda state, folder: torch.save(
+            {
+                "state_dict": {f"model.{key}": value for key, value in state.items()},
+                "epoch": 3,
+                "pytorch-lightning_version": "2.5.0",
+                "hyper_parameters": {"lr": 1e-4},
+                "optimizer_states": [{"state": {0: {"step": torch.tensor(1.0)}}}],
+            },
+            folder / "pytorch_model.bin",
+        ),
+        lambda state, folder: torch.save(
+            {"module": state, "optimizer": None, "ds_version": "0.17", "global_steps": 3},
+            folder / "pytorch_model.bin",
+        ),
+        lambda state, folder: torch.save(
+            {"model": {"state_dict": {f"module.{key}": value for key, value in state.items()}}},
+            folder / "pytorch_model.bin",
+        ),
         lambda state, folder: write_shards(folder, state, torch.save, ("pytorch_model", ".bin")),
     ],
     ids=[
@@ -179,6 +198,9 @@ def test_every_layout_has_the_same_parameters(tmp_path, layout):
         "torch",
         "torch before 1.6",
         "nested",
+        "Lightning",
+        "DeepSpeed",
+        "twice nested",
         "torch shards",
     ],
 )
@@ -518,13 +540,18 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n"
     [
         ("model.safetensors", cut, "it is damaged or cut short, download it again"),
         ("model.safetensors", lengthened, "it is damaged or cut short"),
-        ("model.safetensors", replaced(b""), "it is damaged or cut short"),
-        ("model.safetensors", replaced(POINTER), "it is a Git LFS pointer, not the weights"),
-        ("model.safetensors", replaced(b"<html>" * 9), "it holds a web page or JSON"),
+        ("model.safetensors", replaced(b""), "it is empty: download it again"),
+        ("model.safetensors", replaced(POINTER), "it is a Git LFS pointer, not the file: run"),
+        ("model.safetensors", replaced(b"<html>" * 9), "it holds a web page or other text"),
+        ("model.safetensors", replaced(b"Entry not found"), "it holds a web page or other text"),
         ("pytorch_model.bin", cut, "it is damaged or cut short"),
-        ("pytorch_model.bin", replaced(b""), "it is damaged or cut short"),
+        ("pytorch_model.bin", replaced(b""), "it is empty: download it again"),
         ("pytorch_model.bin", replaced(POINTER), "it is a Git LFS pointer"),
-        ("pytorch_model.bin", replaced(b"junk" * 99), "it is damaged or cut short|tensors"),
+        ("pytorch_model.bin", replaced(b"<!DOCTYPE html>" * 9), "it holds a web page or other"),
+        ("pytorch_model.bin", replaced(b'{"error": "no"}'), "it holds a web page or other text"),
+        ("pytorch_model.bin", replaced(b"junk" * 99), "it holds a web page or other text"),
+        ("pytorch_model.bin", replaced(b"\x80junk" * 99), "it is damaged or "),
+        ("pytorch_model.bin", replaced(b"\xffjunk" * 99), "it is damaged or "),
     ],
 )
 def test_a_damaged_file_is_one_line_with_its_path(tmp_path, name, damage, message):
@@ -562,7 +589,9 @@ def test_no_code_of_a_file_is_run(tmp_path, monkeypatch, new):
     write_config(tmp_path)
     torch.save({"x": Harmful()}, tmp_path / "pytorch_model.bin", _use_new_zipfile_serialization=new)
 
-    with pytest.raises(CheckpointError, match="holds objects other than tensors, and code from a"):
+    with pytest.raises(
+        CheckpointError, match=r"objects other than tensors \(posix.mkdir\), and code"
+    ):
         open_checkpoint(tmp_path)
 
     assert not (tmp_path / "made-by-a-checkpoint").exists()
@@ -608,13 +637,34 @@ def test_an_index_that_makes_no_sense_is_refused(tmp_path, index, message):
         open_checkpoint(tmp_path)
 
 
-def test_a_tensor_in_two_shards_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("save", "suffix"),
+    [(save_file, "safetensors"), (torch.save, "bin")],
+    ids=["safetensors", "bin"],
+)
+def test_of_a_tensor_in_two_shards_the_index_chooses_one(tmp_path, save, suffix):
     for number in (1, 2):
-        save_file({"a": torch.ones(1)}, tmp_path / f"model-{number}.safetensors")
-    weight_map = {"a": "model-1.safetensors", "b": "model-2.safetensors"}
+        save({"a": torch.full((1,), float(number))}, tmp_path / f"model-{number}.{suffix}")
+    index = tmp_path / "model.safetensors.index.json"
+    for number in (1, 2):
+        weight_map = {"a": f"model-{number}.{suffix}", "b": f"model-{3 - number}.{suffix}"}
+        index.write_text(json.dumps({"weight_map": weight_map}))
+
+        assert number == float(open_tensors(tmp_path).read("a"))
+    index.write_text(
+        json.dumps({"weight_map": {"b": f"model-1.{suffix}", "c": f"model-2.{suffix}"}})
+    )
+    with pytest.raises(CheckpointError, match=rf"model-2.{suffix}: a is also in model-1.* neither"):
+        open_tensors(tmp_path)
+
+
+def test_shards_are_of_one_format(tmp_path):
+    save_file({"a": torch.ones(1)}, tmp_path / "one.safetensors")
+    torch.save({"b": torch.ones(1)}, tmp_path / "two.bin")
+    weight_map = {"a": "one.safetensors", "b": "two.bin"}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
 
-    with pytest.raises(CheckpointError, match=r"model-2.safetensors: a is also in model-1"):
+    with pytest.raises(CheckpointError, match="expected shards of one format, found several"):
         open_tensors(tmp_path)
 
 
@@ -623,13 +673,77 @@ def test_a_folder_without_weights_says_what_was_looked_for(tmp_path):
 
     with pytest.raises(CheckpointError, match=r"expected weights \(model.safetensors or .*none$"):
         open_checkpoint(tmp_path)
-    (tmp_path / "tf_model.h5").touch()
+    torch.save({"step": 3}, tmp_path / "optimizer.pt")
+    with pytest.raises(CheckpointError, match=r"found none$"):
+        open_checkpoint(tmp_path)
+    (tmp_path / "tf_model.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     with pytest.raises(CheckpointError, match=r"found tf_model.h5 \(TensorFlow\), which has to be"):
         open_checkpoint(tmp_path)
     with pytest.raises(CheckpointError, match=r"expected safetensors or a torch file, found Tens"):
         open_checkpoint(tmp_path / "tf_model.h5")
     with pytest.raises(CheckpointError, match=r"none.bin: no such file"):
         open_checkpoint(tmp_path / "none.bin")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("last.ckpt", r"found last.ckpt: if that holds them, name it: \S+/last.ckpt$"),
+        ("model-00001-of-00002.safetensors", r"found model-00001-of-00002.safetensors without "),
+        ("pytorch_model-00001-of-00002.bin", "without pytorch_model.bin.index.json: download "),
+    ],
+)
+def test_weights_under_other_names_are_pointed_at(tmp_path, name, hint):
+    write_config(tmp_path)
+    (tmp_path / "old.h5").write_bytes(b"\x89HDF" * 999)
+    save = save_file if name.endswith("safetensors") else torch.save
+    save(original(), tmp_path / name)
+
+    with pytest.raises(CheckpointError, match=hint):
+        open_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "save"),
+    [
+        ("last.ckpt", torch.save),
+        ("old.ckpt", partial(torch.save, _use_new_zipfile_serialization=False)),
+        ("renamed.ckpt", save_file),
+        ("pytorch_model.bin", save_file),
+        ("model.safetensors", torch.save),
+    ],
+)
+def test_the_content_of_a_file_says_its_format(tmp_path, name, save):
+    write_config(tmp_path)
+    save(original(), tmp_path / name)
+
+    assert_same(parameters(), open_checkpoint(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"\x89HDF\r\n", "TensorFlow"),
+        (b"\x00\x01\x02\xfftable", "TensorFlow"),
+        (b"GGUF\x03\0\0\0{", "GGUF"),
+    ],
+)
+def test_other_formats_are_told_by_content(tmp_path, start, kind):
+    write_config(tmp_path)
+    (tmp_path / "model.ckpt").write_bytes(start * 9)
+
+    with pytest.raises(CheckpointError, match=f"found {kind}, which has to be converted"):
+        open_checkpoint(tmp_path / "model.ckpt")
+
+
+@pytest.mark.parametrize("text", [b"", POINTER, b"<html>" * 9], ids=["empty", "pointer", "page"])
+@pytest.mark.parametrize("name", ["weights.h5", "last.ckpt"])
+def test_a_failed_download_is_said_before_its_format(tmp_path, text, name):
+    write_config(tmp_path)
+    (tmp_path / name).write_bytes(text)
+
+    with pytest.raises(CheckpointError, match=r"cannot be read: it (is|holds) .*download it again"):
+        open_checkpoint(tmp_path / name)
 
 
 MEASURE = """
