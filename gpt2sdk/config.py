@@ -6,7 +6,7 @@ kept in `extra` and written back, so nothing of a file is lost by loading and sa
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -22,6 +22,8 @@ from pydantic import (
 )
 from typing_extensions import override
 
+from gpt2sdk.architecture import other_networks
+from gpt2sdk.downloads import failed_download
 from gpt2sdk.errors import CheckpointError, OptionError
 
 CONFIG_FILE = "config.json"
@@ -43,7 +45,6 @@ _OTHER_NAMES = {
 # a file may carry the dtype under both names.
 _YIELDING = frozenset({"n_ctx", "torch_dtype"})
 _ALWAYS_WRITTEN = frozenset({"model_type", "architectures"})
-_MODEL_TYPES = ("gpt2", "gpt-sw3", "gpt_sw3")
 _TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
@@ -280,7 +281,8 @@ def read_json(path: Path) -> dict[str, object]:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}", path=path) from error
     except ValueError as error:
-        raise CheckpointError(f"{path}: expected JSON: {error}", path=path) from error
+        reason = failed_download(path, text=True) or str(error)
+        raise CheckpointError(f"{path}: expected JSON: {reason}", path=path) from error
     if not isinstance(values, dict):
         raise CheckpointError(
             f"{path}: expected a JSON object, found a {type(values).__name__}", path=path
@@ -289,20 +291,8 @@ def read_json(path: Path) -> dict[str, object]:
 
 
 def _refuse_other_models(values: Mapping[str, object], path: str | Path) -> None:
-    for problem in _other_models(values):
+    for problem in other_networks(values):
         raise _checkpoint_error(problem, path)
-
-
-def _other_models(values: Mapping[str, object]) -> Iterator[str]:
-    kind = values.get("model_type")
-    if kind is None and not {"n_embd", "n_layer"} & values.keys():
-        yield "expected model_type='gpt2' or the sizes of a GPT-2 (n_embd, n_layer), found neither"
-    if kind is not None and kind not in _MODEL_TYPES:
-        yield f"model_type={kind!r}: expected 'gpt2' (or 'gpt-sw3', which is the same network)"
-    if values.get("multi_query") or values.get("attention_head_type") == "multiquery":
-        yield "multi-query attention: expected one key and value per head, as in GPT-2"
-    if values.get("add_cross_attention"):
-        yield "add_cross_attention=True: expected a decoder without cross-attention"
 
 
 def _sort_keys(

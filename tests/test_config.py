@@ -183,8 +183,11 @@ def test_a_bad_field_is_one_line_that_names_it(fields, message):
         ({"layer_norm_epsilon": None}, "layer_norm_epsilon=None: expected a valid number"),
         ({"model_type": "gpt_bigcode"}, "model_type='gpt_bigcode': expected 'gpt2'"),
         ({"model_type": "gpt_neo"}, "model_type='gpt_neo': expected 'gpt2'"),
-        ({"add_cross_attention": True}, "add_cross_attention=True: expected a decoder without"),
-        ({"attention_head_type": "multiquery"}, "multi-query attention: expected one key"),
+        ({"add_cross_attention": True}, "add_cross_attention=True: expected False, as in GPT-2"),
+        (
+            {"attention_head_type": "multiquery"},
+            "attention_head_type='multiquery': expected 'multihead', as in GPT-2",
+        ),
     ],
 )
 def test_a_bad_file_is_one_line_that_names_file_and_field(tmp_path, change, message):

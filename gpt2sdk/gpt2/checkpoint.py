@@ -5,21 +5,23 @@ Resolve, plan, stream: `open_checkpoint` looks at names, shapes and ties without
 quantizes it needs neither the whole tensor nor a second copy.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from gpt2sdk.architecture import foreign_code, unknown_keys
 from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
-from gpt2sdk.config import GPT2Config
+from gpt2sdk.config import CONFIG_FILE, GPT2Config
 from gpt2sdk.errors import CheckpointError, PlacementError, listing
 from gpt2sdk.gpt2.allocator import tight_memory
 from gpt2sdk.gpt2.keys import ANCHOR, EMBEDDING, HEAD, Keys, sort_keys
 from gpt2sdk.gpt2.layout import Layout, Place, find_layout, parameter_shapes
 from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk.gpt2.tensors import open_tensors
+from gpt2sdk.gpt2.nanogpt import NANOGPT_NOTE, nanogpt_config
+from gpt2sdk.gpt2.tensors import TorchSource, open_tensors
 from gpt2sdk.gpt2.zero_biases import absent_biases, with_zero_biases
 
 
@@ -119,20 +121,59 @@ def open_checkpoint(path: str | Path, config: GPT2Config | None = None) -> Check
 
     Args:
         path: A folder, a weight file or an index of shards.
-        config: The sizes; read from the `config.json` beside the weights unless given.
+        config: The sizes; those of the files unless given.
 
     Raises:
         CheckpointError: If files are absent or damaged, or keys don't fit the config.
     """
+    if config is not None:
+        return fit_checkpoint(open_tensors(path), config)
+    files = open_files(path)
+    return fit_checkpoint(files.source, files.config, notes=files.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFiles:
+    """Weights and the sizes that belong to them, not yet compared.
+
+    Attributes:
+        source: The tensors.
+        config: The sizes.
+        notes: What was noticed, one line each.
+    """
+
+    source: TensorSource
+    config: GPT2Config
+    notes: tuple[str, ...] = ()
+
+
+def open_files(path: str | Path) -> CheckpointFiles:
+    """Open the weights of a folder or file, and the sizes that belong to them.
+
+    The sizes are those of the `config.json` beside the weights, or what nanoGPT writes into its
+    weight files, where there is none.
+
+    Raises:
+        CheckpointError: If files are absent or damaged.
+    """
     path = Path(path)
-    folder = path if path.is_dir() else path.parent
-    return fit_checkpoint(open_tensors(path), config or GPT2Config.from_folder(folder))
+    if path.is_dir():
+        config = GPT2Config.from_folder(path)
+        return CheckpointFiles(open_tensors(path), config)
+    # That it is no weight file goes before what is missing beside it.
+    source = open_tensors(path)
+    args = source.model_args if isinstance(source, TorchSource) else None
+    if args is not None and not (path.parent / CONFIG_FILE).is_file():
+        return CheckpointFiles(source, nanogpt_config(args, path), (NANOGPT_NOTE,))
+    return CheckpointFiles(source, GPT2Config.from_folder(path.parent))
 
 
 def fit_checkpoint(
     source: TensorSource,
     config: GPT2Config,
     quantized: Mapping[str, Mapping[str, TensorInfo]] | None = None,
+    *,
+    notes: Iterable[str] = (),
 ) -> Checkpoint:
     """Check that the tensors of any source fit a config, and follow them in what is tied.
 
@@ -140,6 +181,7 @@ def fit_checkpoint(
         source: The tensors.
         config: The sizes.
         quantized: What is to be found in place of quantized parameters: their tensors by suffix.
+        notes: What was noticed before.
 
     Raises:
         CheckpointError: If keys don't fit the config.
@@ -151,15 +193,15 @@ def fit_checkpoint(
         source = with_zero_biases(source, keys, absent, config)
         keys = sort_keys(source)
     layout = find_layout(source, keys, config, quantized)
-    notes = list(_notes(keys, absent))
+    noted = [*notes, *_config_notes(config), *_notes(keys, absent)]
     if config.tie_word_embeddings and layout.head is not None:
         if _same(source, layout.places[EMBEDDING], layout.head):
             places = {name: place for name, place in layout.places.items() if name != HEAD}
             layout = replace(layout, places=places, head=None)
         else:
             config = config.model_copy(update={"tie_word_embeddings": False})
-            notes.append("the output head differs from the embedding, so they are not tied")
-    return Checkpoint(config, source, layout, tuple(notes))
+            noted.append("the output head differs from the embedding, so they are not tied")
+    return Checkpoint(config, source, layout, tuple(noted))
 
 
 def _check_repeated(source: TensorSource, keys: Keys) -> None:
@@ -175,6 +217,21 @@ def _check_repeated(source: TensorSource, keys: Keys) -> None:
                     path=source.path,
                     unexpected=[other],
                 )
+
+
+def _config_notes(config: GPT2Config) -> Iterator[str]:
+    unknown = list(unknown_keys(config.extra))
+    if unknown:
+        yield (
+            f"the config has keys that are not known here: {listing(unknown)}: they are kept and "
+            "change nothing"
+        )
+    code = foreign_code(config.extra)
+    if code:
+        yield (
+            f"the config names code that comes with the checkpoint (auto_map: {code}): it is never "
+            "run, and the weights are read as a plain GPT-2's"
+        )
 
 
 def _notes(keys: Keys, absent: Collection[str]) -> Iterator[str]:

@@ -79,9 +79,11 @@ def absent_biases(
     """
     if ANCHOR not in keys or not hasattr(torch, source.infos[keys[ANCHOR]].dtype):
         return {}
-    shapes = parameter_shapes(config)
+    # Blocks that are not there are missing as a whole.
+    modules = {name[:end] for name in keys for end in _dots(name)}
+    biases = [name for name in parameter_shapes(config) if name.removesuffix(".bias") in modules]
     return {
-        kind: tuple(name for name in shapes if pattern.fullmatch(name))
+        kind: tuple(name for name in biases if pattern.fullmatch(name))
         for kind, pattern in _KINDS.items()
         if not any(map(pattern.fullmatch, keys))
     }
@@ -98,3 +100,7 @@ def with_zero_biases(
     names = (name for each in absent.values() for name in each)
     biases = {keys.prefix + name: TensorInfo(shapes[name], dtype) for name in names}
     return ZeroBiases(source, biases)
+
+
+def _dots(name: str) -> Iterator[int]:
+    return (place for place, letter in enumerate(name) if letter == ".")

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from gpt2sdk.components.quantizer import Quantizer
-from gpt2sdk.components.tensor_source import TensorInfo
+from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
 from gpt2sdk.components.weights import CheckpointFormat, OpenedFile
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import (
@@ -17,10 +17,9 @@ from gpt2sdk.errors import (
     TokenizerError,
     listing,
 )
-from gpt2sdk.gpt2.checkpoint import Checkpoint, fit_checkpoint, open_checkpoint
+from gpt2sdk.gpt2.checkpoint import Checkpoint, fit_checkpoint, open_files
 from gpt2sdk.gpt2.export import QUANTIZATION_CONFIG
 from gpt2sdk.gpt2.matrices import model_matrices
-from gpt2sdk.gpt2.tensors import open_tensors
 from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.loading.choice import (
     claimed_quantizer,
@@ -138,25 +137,44 @@ def _open_folder(source: Provenance, registry: Registry, device: torch.device) -
     hint = registry.remedy(path.suffix.removeprefix(".")) if path.is_file() else ""
     if hint:
         raise CheckpointError(f"{path}: none of the installed formats reads it: {hint}", path=path)
-    if path.is_file():
-        # That it is no weight file goes before what is missing beside it.
-        open_tensors(path)
-    config = GPT2Config.from_folder(folder)
+    files = open_files(path)
+    config = files.config
     described = config.extra.get(QUANTIZATION_CONFIG)
-    if described is not None and not isinstance(described, dict):
+    if described is None:
+        checkpoint = fit_checkpoint(files.source, config, notes=files.notes)
+        return OpenedModel(source, checkpoint, None, None, checkpoint.notes)
+    if not isinstance(described, dict):
         raise CheckpointError(
             f"{folder}: expected {QUANTIZATION_CONFIG} in the config to be a mapping that says how "
             f"the weights are quantized, found {described!r}",
             path=folder,
         )
-    if described is None:
-        checkpoint = open_checkpoint(path, config)
-        return OpenedModel(source, checkpoint, None, None, checkpoint.notes)
-    quantizer = claimed_quantizer(dict(described), registry, folder)
     extra = {key: value for key, value in config.extra.items() if key != QUANTIZATION_CONFIG}
     config = config.model_copy(update={"extra": extra})
-    checkpoint = fit_checkpoint(open_tensors(path), config, _stored(quantizer, config, device))
+    try:
+        quantizer = claimed_quantizer(dict(described), registry, folder)
+    except CheckpointError as unread:
+        checkpoint = _plain(files.source, config, unread)
+        method = described.get("quant_method", "a method that is not named")
+        note = f"the config says {method}, but nothing is quantized: the weights are plain numbers"
+        return OpenedModel(source, checkpoint, None, None, (note, *checkpoint.notes))
+    checkpoint = fit_checkpoint(files.source, config, _stored(quantizer, config, device))
     return OpenedModel(source, checkpoint, quantizer, None, checkpoint.notes)
+
+
+def _plain(tensors: TensorSource, config: GPT2Config, unread: CheckpointError) -> Checkpoint:
+    """Return a checkpoint that is not quantized, whatever its config says.
+
+    Some quantizers of transformers know `nn.Linear` only and pass GPT-2's `Conv1D` by, so that
+    there is nothing to read but the weights.
+
+    Raises:
+        CheckpointError: `unread`, if the weights are quantized after all.
+    """
+    try:
+        return fit_checkpoint(tensors, config)
+    except CheckpointError:
+        raise unread from None
 
 
 def _stored(

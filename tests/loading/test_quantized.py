@@ -323,6 +323,24 @@ def test_nobody_who_reads_it_is_an_error_that_names_the_method(fakes, quantized)
     assert "pip install gpt2sdk-bitsandbytes" in message
 
 
+@pytest.mark.parametrize("method", ["torchao", "hqq", None])
+def test_a_config_that_only_says_that_weights_are_quantized_is_noted(fakes, tiny, tmp_path, method):
+    plain = save(fakes.load(tiny), tmp_path / "plain")
+    expected = fakes.load(plain)
+    config = json.loads((plain / "config.json").read_text())
+    config["quantization_config"] = {"quant_type": "Int8WeightOnlyConfig"}
+    if method:
+        config["quantization_config"]["quant_method"] = method
+    (plain / "config.json").write_text(json.dumps(config))
+    found = fakes.load(plain)
+
+    assert torch.equal(logits(expected.model), logits(found.model))
+    said = method or "a method that is not named"
+    note = f"the config says {said}, but nothing is quantized: the weights are plain numbers"
+    assert (note, *expected.notes) == found.notes
+    assert "quantization_config" not in found.config.extra
+
+
 def test_two_who_claim_it_are_a_conflict(fakes, quantized):
     class Rival(fakes.Byte):
         @classmethod

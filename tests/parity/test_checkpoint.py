@@ -84,6 +84,11 @@ CHANGES = {
         for key, value in state.items()
     },
     "linear": linear,
+    "wrapped blocks": lambda state: {
+        f"module.{key}".replace(".attn.", "._checkpoint_wrapped_module.attn."): value
+        for key, value in state.items()
+    },
+    "value head": lambda state: state | {"v_head.summary.weight": torch.ones(1, 48)},
 }
 
 
@@ -134,6 +139,28 @@ def test_every_activation_has_the_logits_of_transformers(tmp_path, name):
     assert_same_logits(expected(reference), ours(tmp_path)[1])
 
 
+@pytest.mark.parametrize("biased", [True, False])
+def test_what_nanogpt_saves_has_the_logits_of_the_same_network(tmp_path, biased):
+    """NanoGPT's network is GPT-2's with the exact GELU; without biases, with zeros for them."""
+    reference = reference_model(activation_function="gelu")
+    if not biased:
+        for name, parameter in reference.named_parameters():
+            if name.endswith("bias"):
+                torch.nn.init.zeros_(parameter)
+    state = {
+        f"_orig_mod.{key}": value
+        for key, value in linear(reference.state_dict()).items()
+        if biased or not key.endswith("bias")
+    }
+    config = reference.config
+    sizes = {"n_layer": config.n_layer, "n_head": config.n_head, "n_embd": config.n_embd}
+    sizes |= {"block_size": config.n_positions, "vocab_size": config.vocab_size, "dropout": 0.0}
+    content = {"model": state, "model_args": sizes | {"bias": biased}, "iter_num": 9}
+    torch.save(content, tmp_path / "ckpt.pt")
+
+    assert_same_logits(expected(reference), ours(tmp_path / "ckpt.pt")[1])
+
+
 def test_a_head_of_its_own_wins_over_the_config_as_in_transformers(tmp_path):
     reference_model(tie_word_embeddings=False).save_pretrained(tmp_path)
     file = tmp_path / "config.json"
@@ -150,6 +177,17 @@ def test_a_model_without_a_head_is_tied(tmp_path):
     reference.transformer.save_pretrained(tmp_path)
 
     assert_same_logits(expected(reference), ours(tmp_path)[1])
+
+
+def test_a_classifier_is_read_as_the_language_model_that_transformers_reads(tmp_path):
+    torch.manual_seed(1)
+    classifier = transformers.GPT2ForSequenceClassification(reference_model().config)
+    classifier.save_pretrained(tmp_path)
+    theirs = transformers.GPT2LMHeadModel.from_pretrained(tmp_path)
+    checkpoint, model = ours(tmp_path)
+
+    assert_same_logits(expected(theirs), model)
+    assert ("heads beside the language model's were left out: score.weight",) == checkpoint.notes
 
 
 @pytest.mark.parametrize("tied", [True, False])
