@@ -246,6 +246,8 @@ def _notes(keys: Keys, absent: Collection[str]) -> Iterator[str]:
 def load_model(checkpoint: Checkpoint, *, device: torch.device, dtype: torch.dtype) -> GPT2:
     """Build the model and stream its weights in; at most a slab of them exists twice.
 
+    It is in evaluation mode and frozen: `model.train().requires_grad_()` makes it trainable.
+
     Raises:
         CheckpointError: If a file cannot be read.
         PlacementError: If the device's memory does not suffice.

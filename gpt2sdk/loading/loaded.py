@@ -48,7 +48,7 @@ def load(
     hub: Hub | None = None,
     registry: Registry | None = None,
 ) -> Loaded:
-    """Load a model with its tokenizer.
+    """Load a model with its tokenizer: in evaluation mode, and frozen.
 
     Args:
         name: A name that an installed model source knows, a local folder or file, or a hub id;

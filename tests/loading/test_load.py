@@ -93,6 +93,28 @@ def test_a_folder_is_loaded_with_all_that_belongs_to_it(tmp_path):
     assert not loaded.model.training
 
 
+def test_a_loaded_model_trains_once_it_is_unfrozen(folder):
+    tokens = torch.tensor([[3, 1, 4, 1, 5]])
+    model = load(folder, device="cpu").model
+    fresh = GPT2(CONFIG)
+    fresh.load_state_dict(model.state_dict())
+    model.prepare()
+    frozen = {parameter.requires_grad for parameter in model.train().parameters()}
+    model.requires_grad_()
+    for each in (model, fresh):
+        # Without dropout, both have the same gradients.
+        each.eval()(tokens, tokens).loss.backward()
+
+    assert {False} == frozen
+    gradients = {name: parameter.grad for name, parameter in fresh.named_parameters()}
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(gradients[name], parameter.grad)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.sub_(0.1 * parameter.grad)
+    assert model(tokens, tokens).loss < fresh(tokens, tokens).loss
+
+
 def test_a_weight_file_is_loaded_with_what_lies_beside_it(folder):
     loaded = load(folder / "model.safetensors", device="cpu")
 
