@@ -21,6 +21,8 @@ def unreadable(file: Path, error: Exception) -> CheckpointError:
 
 def _reason(error: Exception) -> str:
     text = str(error)
+    if "TorchScript" in text:
+        return "it is a TorchScript archive, which is code: save the state_dict instead"
     if "Weights only load failed" not in text:
         first_line = next(iter(text.splitlines()), type(error).__name__)
         return f"it is damaged or cut short, download it again ({first_line})"

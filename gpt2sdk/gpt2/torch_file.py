@@ -45,7 +45,7 @@ def read_torch_file(file: Path) -> TorchFile:
         raise CheckpointError(
             f"{file}: expected named tensors, found a {type(state).__name__}", path=file
         )
-    others = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
+    others = [str(name) for name, value in state.items() if not _has_numbers(value)]
     if others:
         raise CheckpointError(
             f"{file}: expected tensors only, found other values under {listing(others)}", path=file
@@ -53,6 +53,11 @@ def read_torch_file(file: Path) -> TorchFile:
     tensors = {str(name): tensor for name, tensor in state.items()}
     args = content.get("model_args") if isinstance(content, dict) else None
     return TorchFile(tensors, args if isinstance(args, dict) else None)
+
+
+def _has_numbers(value: object) -> bool:
+    """Whether something is a tensor to be read row by row: neither sparse nor a mere shape."""
+    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
 
 
 def _load(file: Path) -> object:

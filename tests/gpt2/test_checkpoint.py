@@ -602,6 +602,10 @@ def test_no_code_of_a_file_is_run(tmp_path, monkeypatch, new):
     [
         ([torch.ones(1)], "expected named tensors, found a list"),
         ({"epoch": 3, "a": torch.ones(1)}, "expected tensors only, found other values under epoch"),
+        ({"a": torch.ones(1), "b": torch.ones(1).to_sparse()}, "found other values under b"),
+        ({"a": torch.ones(1), "b": torch.ones(1, device="meta")}, "found other values under b"),
+        ({"model": {"a": {"b": torch.ones(1)}}}, "found other values under a"),
+        ({"state_dict": None}, "found other values under state_dict"),
     ],
 )
 def test_files_of_other_things_are_refused(tmp_path, content, message):
@@ -610,6 +614,18 @@ def test_files_of_other_things_are_refused(tmp_path, content, message):
 
     with pytest.raises(CheckpointError, match=message):
         open_checkpoint(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_torchscript_archive_is_named(tmp_path):
+    write_config(tmp_path)
+    torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "pytorch_model.bin")
+
+    with pytest.raises(
+        CheckpointError, match="it is a TorchScript archive, which is code"
+    ) as error:
+        open_checkpoint(tmp_path)
+    assert "weights_only" not in str(error.value)
 
 
 def test_an_absent_shard_is_named(tmp_path):

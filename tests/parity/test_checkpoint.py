@@ -179,6 +179,42 @@ def test_a_model_without_a_head_is_tied(tmp_path):
     assert_same_logits(expected(reference), ours(tmp_path)[1])
 
 
+def compiled_by_block(model):
+    for layer, block in enumerate(model.transformer.h):
+        model.transformer.h[layer] = torch.compile(block)
+    return torch.compile(model)
+
+
+def with_adapters(model):
+    peft = pytest.importorskip("peft")
+    return peft.get_peft_model(
+        model, peft.LoraConfig(r=2, target_modules=["c_attn", "c_fc"], fan_in_fan_out=True)
+    )
+
+
+# What others' programs say of each other is theirs.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize(
+    "wrap",
+    [torch.nn.DataParallel, compiled_by_block, with_adapters],
+    ids=lambda wrap: wrap.__name__,
+)
+def test_the_state_of_a_model_that_others_wrapped_is_the_models(tmp_path, wrap):
+    reference = reference_model()
+    reference.config.save_pretrained(tmp_path)
+    logits = expected(reference)
+    state = {
+        key: value.clone()
+        for key, value in wrap(reference).state_dict().items()
+        if "lora_" not in key
+    }
+    torch.save({"state_dict": state}, tmp_path / "last.ckpt")
+
+    torch.testing.assert_close(
+        logits, expected(ours(tmp_path / "last.ckpt")[1]), rtol=1e-5, atol=1e-5
+    )
+
+
 def test_a_classifier_is_read_as_the_language_model_that_transformers_reads(tmp_path):
     torch.manual_seed(1)
     classifier = transformers.GPT2ForSequenceClassification(reference_model().config)
