@@ -7,7 +7,7 @@ another network unless it has a neutral value, or one that nobody knows, which i
 from collections.abc import Iterator, Mapping
 
 _OFF = (False, 0)
-_ONE = (1, True)
+_ONE = (1,)
 
 # Each with the values under which the network is GPT-2's; null is one of them.
 _NEUTRAL: dict[str, tuple[object, ...]] = {
@@ -48,8 +48,8 @@ _NEUTRAL: dict[str, tuple[object, ...]] = {
     "pruned_heads": ({},),
     # Order and kind of layers: BLOOM, OPT, GPT-J, flash-attn.
     "apply_residual_connection_post_layernorm": _OFF,
-    "do_layer_norm_before": _ONE,
-    "prenorm": _ONE,
+    "do_layer_norm_before": (True,),
+    "prenorm": (True,),
     "parallel_block": _OFF,
     "parallel_residual": _OFF,
     "use_parallel_residual": _OFF,

@@ -31,7 +31,7 @@ OTHERS = {
     "is_encoder_decoder": (True, "False"),
     "pruned_heads": ({"0": [1]}, "{}"),
     "apply_residual_connection_post_layernorm": (True, "False"),
-    "do_layer_norm_before": (False, "1"),
+    "do_layer_norm_before": (False, "True"),
     "use_rms_norm": (True, "False"),
     "parallel_block": (True, "False"),
 }
