@@ -31,7 +31,10 @@ class KeyValueCache(Protocol):
         """How many tokens each slot holds."""
 
     def fork(self, parents: Sequence[int]) -> None:
-        """Slot `i` becomes a copy of slot `parents[i]`; -1 makes an empty one."""
+        """Slot `i` becomes a copy of slot `parents[i]`; -1 makes an empty one.
+
+        A cache that is left without slots, as it is at a call's end, holds no memory.
+        """
 
     def rewind(self, lengths: Sequence[int]) -> None:
         """Forget what each slot holds beyond its given length."""

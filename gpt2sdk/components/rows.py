@@ -1,5 +1,6 @@
 """Rows: what a component sees of the sequences that grow, and the board that keeps them."""
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -62,16 +63,23 @@ class Board:
     """The rows of a session and one padded buffer of their tokens, kept up to date on demand."""
 
     def __init__(
-        self,
-        device: torch.device | str = "cpu",
-        eos_token_ids: Sequence[int] = (),
-        hidden_states: HiddenStates | None = None,
+        self, device: torch.device | str = "cpu", eos_token_ids: Sequence[int] = ()
     ) -> None:
         self.rows: list[Row] = []
         self.device = torch.device(device)
         self.eos_token_ids = torch.tensor(sorted(eos_token_ids), dtype=torch.int64, device=device)
-        self.hidden_states = hidden_states
         self._buffer = torch.zeros(0, 0, dtype=torch.int64, device=self.device)
+        # Weak: who has hidden states follows this board, and a cycle would keep its cache alive.
+        self._states: weakref.ref[HiddenStates] | None = None
+
+    @property
+    def hidden_states(self) -> HiddenStates | None:
+        """Where hidden states of the rows are to be had, while that lasts."""
+        return None if self._states is None else self._states()
+
+    def show_states(self, states: HiddenStates) -> None:
+        """Let rows read hidden states there."""
+        self._states = weakref.ref(states)
 
     def admit(self, place: int, prompt: Prompt, lane: int) -> None:
         """Put a fresh row at `place`, in a finished row's stead or behind the last one."""

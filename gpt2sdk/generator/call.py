@@ -70,7 +70,7 @@ class Call:
         self._completions: list[Completion] = []
         self._usage = Usage()
         self._started = time.monotonic()
-        self._first = self._open(self._chunks()[0])
+        self._first: DecodingSession | None = self._open(self._chunks()[0])
 
     def deltas(self) -> Iterator[Delta]:
         """Run the sessions one after another, yielding what becomes certain.
@@ -82,8 +82,8 @@ class Call:
             GenerationError: Something raised; it carries the result so far.
         """
         try:
-            for number, prompts in enumerate(self._chunks()):
-                session = self._open(prompts) if number else self._first
+            for prompts in self._chunks():
+                session, self._first = self._first or self._open(prompts), None
                 if not (yield from self._drive(session)):
                     return
         finally:
@@ -119,6 +119,7 @@ class Call:
         """Run one session; returns whether it came to its own end."""
         self._observers.notify("gpt2sdk_generation_started", session)
         started = time.perf_counter()
+        steps: Iterator[Step] = iter(())
         try:
             steps = self._steps(session)
             while _advance(steps):
@@ -134,6 +135,8 @@ class Call:
             self._keep(session.finish("error"))
             self._count(session, started)
             raise self._failure(session, error) from error
+        finally:
+            _close(steps, session)
         kept = self._keep(rest)
         self._count(session, started)
         yield from kept
@@ -166,6 +169,15 @@ class Call:
         raised = f"{who} raised {type(error).__name__}: {error}"
         message = f"step {session.steps}: {error if isinstance(error, GPT2SDKError) else raised}"
         return GenerationError(message, step=session.steps, component=who, partial=self.result())
+
+
+def _close(steps: Iterator[Step], session: DecodingSession) -> None:
+    """End a strategy where it stands, then free what its session holds."""
+    try:
+        if isinstance(steps, Generator):
+            steps.close()
+    finally:
+        session.close()
 
 
 def _advance(steps: Iterator[Step]) -> bool:

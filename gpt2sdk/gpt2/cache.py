@@ -95,7 +95,7 @@ class Cache:
         """Slot `i` becomes a copy of slot `parents[i]`; -1 makes an empty one.
 
         Only slots that change are touched, and of these only the places that differ: beams that
-        share a long prompt copy what they wrote since they parted.
+        share a long prompt copy what they wrote since they parted. Without slots nothing is held.
 
         Raises:
             OptionError: If a parent is not a slot.
@@ -112,6 +112,8 @@ class Cache:
         self._clear([child for child, parent in enumerate(parents) if parent < 0])
         self._lengths = [self._lengths[parent] if parent >= 0 else 0 for parent in parents]
         self._shared = self._shared_by(parents)
+        if not self._lengths:
+            self._free()
 
     def rewind(self, lengths: Sequence[int]) -> None:
         """Forget what each slot holds beyond its given length.
@@ -175,6 +177,10 @@ class Cache:
                     if buffer is not None:
                         buffer[slot, :, :used].zero_()
                 self._used[slot] = 0
+
+    def _free(self) -> None:
+        self._buffers = [None] * self.layers
+        self._used, self._places = [], 0
 
     def _shared_by(self, parents: Sequence[int]) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
         """Return how many leading places the new slots share.

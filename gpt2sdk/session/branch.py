@@ -7,12 +7,16 @@ behind it; they count once the row really appends them.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from traceback import clear_frames
 
-from gpt2sdk.components.causal_lm import CausalLM
+from jaxtyping import Float
+from torch import Tensor
+
+from gpt2sdk.components.causal_lm import CausalLM, Scores
 from gpt2sdk.components.records import Prompt
 from gpt2sdk.components.rows import Board
 from gpt2sdk.errors import ContextOverflowError
-from gpt2sdk.session.scored import Scored, gather_logits
+from gpt2sdk.session.scored import Scored, gather_hidden_states, gather_logits
 from gpt2sdk.shapes import Logits
 
 
@@ -125,6 +129,11 @@ class Branch:
         self._parents: list[int] = []
         self._moved = False
 
+    def close(self) -> None:
+        """Free the cache, whoever still refers to the branch: it is left without slots."""
+        self.rows, self._parents = [], []
+        self._cache.fork([])
+
     def admit(self, place: int, prompt: Prompt) -> None:
         """Start a row; one whose sibling is here takes the prefix over from its slot."""
         prefix = self._prefix(prompt) if self._scope(prompt.index) else ()
@@ -156,6 +165,23 @@ class Branch:
         """Next-token logits of rows whose sequences are scored to their ends."""
         rows = self.rows
         return gather_logits([known for place in places if (known := rows[place].known)])
+
+    def judge(self, place: int) -> tuple[Tensor, int] | None:
+        """The model's own logits for a row's next token: a tensor and a place in it."""
+        known = self.rows[place].known
+        return None if known is None else (known.scores.logits, known.at)
+
+    def hidden_states(self, layer: int, index: Sequence[int]) -> Float[Tensor, "rows embed"]:
+        """The residual stream after `layer` blocks, at each row's last scored position.
+
+        Raises:
+            LookupError: It was not kept, or a row has no scored position.
+        """
+        scored = [last for place in index if (last := self.rows[place].last)]
+        if not self.layers or len(scored) < len(index):
+            message = 'hidden states are not at hand: declare wants={"hidden_states"}'
+            raise LookupError(message)
+        return gather_hidden_states(scored, layer)
 
     def length(self, place: int) -> int:
         """How many tokens of the row's sequence are in view."""
@@ -206,7 +232,7 @@ class Branch:
                 tokens[place], keep[place] = self._work(place, drafted)
         self._move_slots()
         self._cut_slots(keep)
-        scores = self.model.score(self._cache, tokens, keep, self.layers)
+        scores = self._score(tokens, keep)
         self._meter.model_calls += 1
         at = 0
         for place, count in enumerate(keep):
@@ -216,6 +242,14 @@ class Branch:
         for place, leader in leaders.items():
             if place != leader:
                 self._follow(place, leader)
+
+    def _score(self, tokens: Sequence[Sequence[int]], keep: Sequence[int]) -> Scores:
+        """Run the model; what it was at work on is not kept by an error's traceback."""
+        try:
+            return self.model.score(self._cache, tokens, keep, self.layers)
+        except BaseException as error:
+            clear_frames(error.__traceback__.tb_next if error.__traceback__ else None)
+            raise
 
     def _leaders(self, places: Sequence[int]) -> dict[int, int]:
         """Rows that have read nothing yet, each with the first of its prompt among them."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
@@ -23,7 +22,6 @@ from gpt2sdk.session.memory import Column, TensorColumn
 from gpt2sdk.session.mirror import FollowingMirror
 from gpt2sdk.session.plan import Plan
 from gpt2sdk.session.roster import Roster, whole_numbers
-from gpt2sdk.session.scored import gather_hidden_states
 from gpt2sdk.session.team import Team
 from gpt2sdk.shapes import Counts, Logits, Tokens, Uniforms
 from gpt2sdk.streaming import TextDecoder, Transcript
@@ -85,7 +83,7 @@ class DecodingSession(Session):
         self._independent = plan.strategy.rows_independent
         self._hold = plan.strategy.hold()
         self._waiting: set[int] = set()
-        self._board = Board(model.device, sorted(plan.eos_token_ids), self)
+        self._board = Board(model.device, sorted(plan.eos_token_ids))
         self.rows = Rows(self._board)
         self._meter = Meter()
         self._delivery = Delivery(self._board, decoder, plan.num_return_sequences)
@@ -103,12 +101,13 @@ class DecodingSession(Session):
         """Make what only some calls need."""
         if self._team.wants_hidden_states:
             self._main.layers = range(self.model.layers + 1)
+            self._board.show_states(self._main)
         self._drafting = None
         if self._team.drafter is not None:
             self._drafting = Drafting(self._team.drafter, self.rows, self._main)
         if self._plan.logprobs:
             self._delivery.logprobs = Logprobs(
-                None if self._plan.logprobs == "processed" else self._judge
+                None if self._plan.logprobs == "processed" else self._main.judge
             )
         if self._streaming or self._plan.text_criteria:
             self._write_text()
@@ -121,6 +120,8 @@ class DecodingSession(Session):
 
     @override
     def next_logits(self) -> Logits:
+        if not self._roster.branches:
+            raise PluginContractError("the session is over: its rows grow no more")
         if self._cancelled():
             raise Cancelled
         self._refill()
@@ -256,14 +257,6 @@ class DecodingSession(Session):
     def texts(self) -> list[str]:
         return [row.text for row in self._write_text().rows]
 
-    def hidden_states(self, layer: int, index: Sequence[int]) -> Float[Tensor, "rows embed"]:
-        """The residual stream after `layer` blocks, at each row's last scored position."""
-        scored = [last for place in index if (last := self._main.rows[place].last)]
-        if not self._main.layers or len(scored) < len(index):
-            message = 'hidden states are not at hand: declare wants={"hidden_states"}'
-            raise LookupError(message)
-        return gather_hidden_states(scored, layer)
-
     def take_deltas(self) -> list[Delta]:
         """What became certain since the last call; to be called between steps."""
         if self._streaming and self._hold is not None:
@@ -284,6 +277,13 @@ class DecodingSession(Session):
             for prompt in prompts.values():
                 self._delivery.close(prompt, otherwise)
         return self._delivery.take()
+
+    def close(self) -> None:
+        """Free the caches and the runs, whatever still refers to the session."""
+        if self._roster.branches:
+            self._drafting = None
+            self._team.close()
+            self._roster.close()
 
     def check_enough(self) -> None:
         """Make sure that the strategy made all that was wanted.
@@ -381,16 +381,11 @@ class DecodingSession(Session):
         self._check_rows(len(listed), verb)
         return listed
 
-    def _judge(self, place: int) -> tuple[Tensor, int] | None:
-        """The model's own logits for a row's next token."""
-        known = self._main.rows[place].known
-        return None if known is None else (known.scores.logits, known.at)
-
     def _write_text(self) -> Transcript:
         """Keep the rows' text from now on, what they have written included."""
         if self._delivery.transcript is None:
             transcript = Transcript(
-                self._decoder, self._plan.eos_token_ids, self._team.text_criteria
+                self._decoder, self._plan.eos_token_ids, self._plan.text_criteria_of
             )
             self._delivery.transcript = self._team.ending.transcript = transcript
             for place, row in enumerate(self._board.rows):

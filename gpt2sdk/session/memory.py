@@ -186,6 +186,10 @@ class Memory:
         """The prompts that the run being started acts on."""
         return self._scope
 
+    def close(self) -> None:
+        """Let go of the columns, whose functions may hold the session."""
+        self.columns, self._owned = [], {}
+
     def keep(self, column: Column[Value] | TensorColumn) -> None:
         """Take charge of a column; it belongs to the run that is being started, if one is."""
         self.columns.append(column)

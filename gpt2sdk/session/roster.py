@@ -36,6 +36,13 @@ class Roster:
             follower.admit(place, row.prompt)
         self.line_up()
 
+    def close(self) -> None:
+        """Free the branches' caches, and what is remembered of the rows but their tokens."""
+        for branch in self.branches:
+            branch.close()
+        self.memory.close()
+        self.branches, self._followers = [], []
+
     def line_up(self) -> None:
         """Put the followers in the order that `append` needs.
 

@@ -1,7 +1,7 @@
 """The team: a plan's components, started and at work in one session."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar, cast
 
@@ -11,7 +11,6 @@ from gpt2sdk.components.component import Component
 from gpt2sdk.components.drafter import DrafterRun
 from gpt2sdk.components.rows import Rows
 from gpt2sdk.components.session import Session
-from gpt2sdk.components.stopping import TextCriterion
 from gpt2sdk.errors import PluginContractError
 from gpt2sdk.pipeline import Chain, start
 from gpt2sdk.session.ending import Ending
@@ -102,10 +101,11 @@ class Team:
         self._acting = ""
         return tokens
 
-    def text_criteria(self, prompt_index: int) -> Sequence[TextCriterion]:
-        """The text criteria that act on a prompt."""
-        found = (link.of(prompt_index) for link in self._plan.text_criteria)
-        return [each for each in found if each is not None]
+    def close(self) -> None:
+        """Let go of the runs, which may hold the session: nothing can be chosen any more."""
+        self.chain, self.ending = Chain((), self._memory.note), Ending((), frozenset())
+        self.drafter = None
+        del self._sampler
 
 
 class _Runs:
