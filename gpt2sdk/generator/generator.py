@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Self, overload
 
 import torch
-from numpy import ndarray
-from torch import Tensor
 
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.placement import Placement
@@ -22,6 +20,7 @@ from gpt2sdk.generator.options import resolve
 from gpt2sdk.generator.prompts import Language, PromptInput, encode_prompts, plan_prompts
 from gpt2sdk.generator.scoring import score_all
 from gpt2sdk.generator.stream import Stream
+from gpt2sdk.generator.token_input import TokenInput
 from gpt2sdk.gpt2.detokenizer import Detokenizer
 from gpt2sdk.gpt2.export import save_pretrained
 from gpt2sdk.gpt2.model import GPT2
@@ -146,7 +145,9 @@ class Generator:
         completions then have `finish_reason="cancelled"`.
 
         Args:
-            prompt: One text, one list of token ids, or a list of such.
+            prompt: One text, one sequence of token ids, or a list of such. Token ids may be lists,
+                tensors or arrays, `tokenizers.Encoding`s, or the batch that a tokenizer of
+                transformers returns, without whose padding they are then read.
             cancel: Set it, from any thread, to end the call early.
             options: See `gpt2sdk options`, or the reference in the documentation.
 
@@ -212,7 +213,7 @@ class Generator:
     @overload
     def score(
         self,
-        text: Tensor | ndarray,
+        text: TokenInput,
         *,
         window: int | None = None,
         stride: int | None = None,

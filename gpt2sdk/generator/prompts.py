@@ -1,19 +1,17 @@
 """Prompts: what a caller may write, turned into tokens and checked before any work."""
 
-from collections.abc import Sequence
-from typing import Protocol
-
-from numpy import ndarray
-from torch import Tensor
+from collections.abc import Mapping, Sequence
+from typing import Protocol, SupportsIndex
 
 from gpt2sdk.components.records import Prompt
 from gpt2sdk.components.session import Vocabulary
 from gpt2sdk.errors import ContextOverflowError, OptionError
+from gpt2sdk.generator.token_input import Ids, TokenInput, as_lists
 from gpt2sdk.session.branch import check_room
 from gpt2sdk.session.plan import Plan
 
-PromptInput = str | Sequence[int] | Sequence[str | Sequence[int]] | Tensor | ndarray
-"""One text, one list (or tensor, or array) of token ids, or a list of such."""
+PromptInput = str | Sequence[str | SupportsIndex | Ids | Mapping[str, object]] | TokenInput
+"""One text, one sequence of token ids, or a list of such: tensors, arrays, tokenizers' batches."""
 
 DEFAULT_NEW_TOKENS = 128
 
@@ -45,7 +43,7 @@ def encode_prompts(prompt: PromptInput, language: Language, vocab_size: int) -> 
         OptionError: It is no prompt, an empty one, or a token id is out of range.
         TokenizerError: A text cannot be encoded.
     """
-    given = prompt.tolist() if isinstance(prompt, Tensor | ndarray) else prompt
+    given = as_lists(prompt, "the prompt")
     if not isinstance(given, Sequence) or isinstance(given, bytes | bytearray):
         message = f"the prompt is {given!r:.60}, expected a text, token ids, or a list of such"
         raise OptionError(message, name="prompt", value=prompt)

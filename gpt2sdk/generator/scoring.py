@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from numpy import ndarray
 from torch import Tensor
 
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.records import Score
 from gpt2sdk.errors import GenerationError, OptionError
 from gpt2sdk.generator.prompts import Language, PromptInput
+from gpt2sdk.generator.token_input import as_lists
 from gpt2sdk.generator.windows import Window, batches, cut
 from gpt2sdk.shapes import Logits
 from gpt2sdk.streaming import TextDecoder
@@ -134,13 +134,13 @@ def _run(
             fed.append(tokens[start:stop])
             keep.append(kept)
             targets += tokens[stop - kept + 1 : stop + 1]
-        numbers = _chosen(model.score(cache, fed, keep).logits, targets).tolist()
+        with torch.inference_mode():
+            numbers = _chosen(model.score(cache, fed, keep).logits, targets).tolist()
         for window, kept in zip(batch, keep, strict=True):
             yield window, numbers[:kept]
             del numbers[:kept]
 
 
-@torch.no_grad()
 def _chosen(logits: Logits, tokens: Sequence[int]) -> Float[Tensor, " rows"]:
     """Return the log-probability of one token of each row: its logit, less log Σ exp.
 
@@ -174,7 +174,7 @@ def _checked(window: int | None, stride: int | None, limit: int) -> tuple[int, i
 
 def _listed(given: PromptInput) -> tuple[Sequence[object], bool]:
     """Return the texts, and whether there is one, not in a list."""
-    value = given.tolist() if isinstance(given, Tensor | ndarray) else given
+    value = as_lists(given, "text")
     if not isinstance(value, Sequence) or isinstance(value, bytes | bytearray):
         message = f"text is {given!r:.60}, expected a text, token ids, or a list of such"
         raise OptionError(message, name="text", value=given)
