@@ -1,7 +1,7 @@
 """A component: one frozen value that is configuration, documentation, JSON and behaviour."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, ClassVar
 
@@ -46,6 +46,7 @@ class Component(BaseModel):
         super().__pydantic_init_subclass__(**kwargs)
         if "name" not in cls.__dict__:
             cls.name = snake_case(cls.__name__)
+        check_wants(cls.__name__, cls.__dict__.get("wants", ()))
 
     @model_validator(mode="before")
     @classmethod
@@ -64,6 +65,18 @@ class Component(BaseModel):
         """Whether `value` for the switch means "not used"."""
         switch = cls.switch()
         return switch is not None and value == neutral(cls.model_fields[switch])
+
+
+def check_wants(owner: str, wants: Iterable[str]) -> None:
+    """Make sure that all a component wants can be had.
+
+    Raises:
+        TypeError: It wants something else than `{"hidden_states"}`.
+    """
+    unknown = set((wants,) if isinstance(wants, str) else wants) - {"hidden_states"}
+    if isinstance(wants, str) or unknown:
+        message = f'{owner}: wants is {wants!r}, expected {{"hidden_states"}} or nothing'
+        raise TypeError(message)
 
 
 def neutral(field: FieldInfo) -> object:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, get_type_hint
 from pydantic import create_model
 from typing_extensions import override
 
-from gpt2sdk.components.component import Component
+from gpt2sdk.components.component import Component, check_wants
 from gpt2sdk.components.session import Session, Step
 
 P = ParamSpec("P")
@@ -110,6 +110,7 @@ def strategy(
 
     def decorate(function: Decoding[P]) -> StrategyFunction[P]:
         fields = _fields(function)
+        check_wants(function.__name__, wants)
 
         def decode(self: Strategy, session: Session) -> Iterator[Step]:
             options: dict[str, Any] = {name: getattr(self, name) for name in fields}

@@ -19,6 +19,19 @@ def wide(session: Session, *, width: Annotated[int, Field(ge=1)] = 4) -> Iterato
     yield width
 
 
+@pytest.mark.parametrize("wants", [{"hidden_state"}, "hidden_states", ["hidden_states", "x"]])
+def test_what_cannot_be_had_is_not_wanted(wants):
+    said = r'wants is .*, expected \{"hidden_states"\} or nothing'
+    with pytest.raises(TypeError, match=f"wider: {said}"):
+
+        @strategy(wants=wants)
+        def wider(session: Session) -> Iterator[Step]:
+            yield session.append([1])
+
+    with pytest.raises(TypeError, match=f"Wider: {said}"):
+        type("Wider", (Strategy,), {"wants": wants, "__module__": __name__})
+
+
 def test_the_function_makes_a_component_of_its_name():
     made = wide.component(width=3)
 
