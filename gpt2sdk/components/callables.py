@@ -8,13 +8,16 @@
 
 In transformers' form rows of equal length are handed in together, unpadded, as int64
 `[rows, time]`; criteria get `None` for `scores`. Tensors are copies, so a callable may change
-them in place, but it must return its result. A callable that remembers something is right for one
-batch whose rows are neither refilled nor forked; a component is right always.
+them in place, but it must return its result. A place in the batch says nothing about the prompt:
+only transformers' prefix-constrained processor is told the prompt's index. A callable that
+remembers something is right for one batch whose rows are neither refilled nor forked; a component
+is right always.
 """
 
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from copy import copy
 from functools import partial
 from typing import TypeGuard
 
@@ -30,6 +33,7 @@ from gpt2sdk.errors import OptionError, PluginContractError
 from gpt2sdk.shapes import History, Logits, Mask
 
 _TRANSFORMERS = {"input_ids": None, "scores": None}
+_PREFIX_FUNCTION, _PREFIX_BEAMS = "_prefix_allowed_tokens_fn", "_num_beams"
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -40,7 +44,8 @@ class _ByIdentity:
 
     @override
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ByIdentity) and self.function is other.function
+        # The role counts too: one callable may be a processor and a criterion of one call.
+        return type(other) is type(self) and self.function is other.function
 
     @override
     def __hash__(self) -> int:
@@ -80,6 +85,44 @@ class TransformersProcessor(_ByIdentity, LogitsProcessor):
         return result
 
 
+class PrefixConstrainedProcessor(_ByIdentity, LogitsProcessor):
+    """transformers' prefix-constrained processor, which asks its function about each prompt.
+
+    It takes a row's place in the batch for the prompt's index; here it is given the rows of one
+    prompt and length together, and its function the prompt's index.
+
+    Attributes:
+        function: The processor.
+    """
+
+    function: Callable[..., object]
+
+    @override
+    def process(self, logits: Logits, rows: Rows) -> Logits:
+        result = torch.empty_like(logits)
+        prompts = rows.prompt_index.tolist()
+        for places, history in _by_length(rows):
+            for prompt in sorted({prompts[place] for place in places}):
+                some = [at for at, place in enumerate(places) if prompts[place] == prompt]
+                index = [places[at] for at in some]
+                part = logits[index]
+                scores = self._about(prompt, len(index))(history[some], part)
+                result[index] = _as_logits(scores, part, self.function)
+        return result
+
+    def _about(self, prompt: int, rows: int) -> Callable[..., object]:
+        """A copy of the processor for so many rows of this prompt."""
+        allowed = vars(self.function)[_PREFIX_FUNCTION]
+        about = copy(self.function)
+        vars(about).update(
+            {
+                _PREFIX_FUNCTION: lambda _, tokens: allowed(prompt, tokens),
+                _PREFIX_BEAMS: rows,
+            }
+        )
+        return about
+
+
 class CallableCriterion(_ByIdentity, StoppingCriterion):
     """A callable `(rows)` as a stopping criterion.
 
@@ -107,9 +150,21 @@ class TransformersCriterion(_ByIdentity, StoppingCriterion):
     def check(self, rows: Rows) -> Mask:
         result = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
         for index, history in _by_length(rows):
-            ends = self.function(input_ids=history, scores=None)
-            result[index] = _as_mask(ends, history, self.function)
+            result[index] = _as_mask(self._ask(history), history, self.function)
         return result
+
+    def _ask(self, history: History) -> object:
+        try:
+            return self.function(input_ids=history, scores=None)
+        except (TypeError, AttributeError) as error:
+            if "NoneType" not in str(error):
+                raise
+            message = (
+                f"{self.function!r} raised {type(error).__name__}: {error}. A criterion's scores "
+                "are None, as in transformers without output_scores: judge the tokens, or let a "
+                "processor, which sees the logits, force an end token"
+            )
+            raise PluginContractError(message) from error
 
 
 def as_processor(function: object, option: str = "processors") -> LogitsProcessor:
@@ -125,6 +180,8 @@ def as_processor(function: object, option: str = "processors") -> LogitsProcesso
     >>> as_processor(lambda logits, rows: logits / 2)
     CallableProcessor(function=<function <lambda> at ...>)
     """
+    if _is_prefix_constrained(function):
+        return PrefixConstrainedProcessor(function=function)
     if _takes_ids(function):
         return TransformersProcessor(function=function)
     if _takes_rows(function, 2):
@@ -162,6 +219,25 @@ def name_of(component: Component) -> str:
         function = function.func
     name = getattr(function, "__name__", type(function).__name__)
     return re.sub(r"\W+", "_", snake_case(name)).strip("_")
+
+
+def _is_prefix_constrained(function: object) -> TypeGuard[Callable[..., object]]:
+    """Whether it is the one processor of transformers that uses its place in the batch.
+
+    Raises:
+        OptionError: It is, but of a version that cannot be told which prompt a row is of.
+    """
+    kinds = [(kind.__module__.split(".")[0], kind.__name__) for kind in type(function).__mro__]
+    if ("transformers", "PrefixConstrainedLogitsProcessor") not in kinds:
+        return False
+    if {_PREFIX_FUNCTION, _PREFIX_BEAMS} <= vars(function).keys():
+        return True
+    raise OptionError(
+        "processors has a PrefixConstrainedLogitsProcessor of an unknown version of transformers: "
+        "give a function (logits, rows), which finds the prompts in rows.prompt_index",
+        name="processors",
+        value=function,
+    )
 
 
 def _takes_rows(function: object, count: int) -> TypeGuard[Callable[..., object]]:

@@ -10,6 +10,7 @@ from transformers import (
     LogitsProcessorList,
     MaxLengthCriteria,
     NoRepeatNGramLogitsProcessor,
+    PrefixConstrainedLogitsProcessor,
     RepetitionPenaltyLogitsProcessor,
     StoppingCriteriaList,
     TopKLogitsWarper,
@@ -26,7 +27,8 @@ from gpt2sdk.components.callables import (
 )
 from gpt2sdk.defaults import Greedy
 from gpt2sdk.errors import OptionError, PluginContractError
-from gpt2sdk.testing import make_rows
+from gpt2sdk.generator.generator import Generator
+from gpt2sdk.testing import Letters, TableModel, make_rows
 
 ROWS = make_rows([[1, 2, 3], [4], [5, 6, 7], [8, 9]])
 LOGITS = torch.arange(16.0).view(4, 4)
@@ -235,3 +237,58 @@ def test_wrapped_callables_are_equal_by_identity_and_hash():
     assert twice[0] == twice[1]
     assert 1 == len(set(twice))
     assert as_processor(halve) != as_processor(Halve())
+
+
+def test_one_callable_is_a_processor_and_a_criterion_of_its_own():
+    def both(input_ids, scores):
+        return input_ids[:, -1] == 3 if scores is None else scores
+
+    processor, criterion = as_processor(both), as_criterion(both)
+
+    assert processor != criterion
+    assert {processor, criterion, as_processor(both)} == {processor, criterion}
+
+
+def test_one_callable_in_both_lists_of_a_call_does_both():
+    letters = Letters()
+    gen = Generator(TableModel(), letters, decoder=letters, eos_token_ids=[])
+
+    def both(input_ids, scores):
+        if scores is None:
+            return input_ids[:, -1] == 3
+        return torch.where(torch.arange(28) == 3, 0.0, -torch.inf).expand_as(scores)
+
+    result = gen.generate("a", processors=[both], stopping=[both], max_new_tokens=5)
+
+    assert (result.text, result.completions[0].finish_reason) == ("d", "custom")
+
+
+@pytest.mark.parametrize("options", [{}, {"strategy": "beam", "num_beams": 3}])
+def test_a_prefix_constraint_is_asked_about_the_prompt_not_the_place(options):
+    letters = Letters()
+    gen = Generator(TableModel(), letters, decoder=letters, eos_token_ids=[])
+    asked = []
+
+    def allowed(batch_id, tokens):
+        asked.append((batch_id, tuple(tokens.tolist())))
+        return [batch_id, batch_id + 10]
+
+    prompts = ["abc", "a", "ab", "b", "abcd"]
+    constraint = PrefixConstrainedLogitsProcessor(allowed, num_beams=1)
+    texts = gen.generate(
+        prompts, processors=[constraint], max_new_tokens=4, seed=1, batch_size=2, **options
+    ).texts
+
+    expected = [set(letters.decode([at, at + 10])) for at in range(5)]
+    assert [True] * 5 == [set(text) <= one for text, one in zip(texts, expected, strict=True)]
+    assert all(
+        tokens[: len(prompts[at])] == tuple(letters.encode(prompts[at])) for at, tokens in asked
+    )
+
+
+def test_a_criterion_that_reads_scores_is_told_that_there_are_none():
+    def confident(input_ids, scores):
+        return scores[-1].amax(-1) > 0
+
+    with pytest.raises(PluginContractError, match="A criterion's scores are None, as in"):
+        as_criterion(confident).check(ROWS)
