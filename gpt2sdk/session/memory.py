@@ -26,7 +26,7 @@ def everywhere(_prompt_index: int) -> bool:
 
 
 class Seen:
-    """What a column's owner was last given for each row."""
+    """What a column's owner was given for each row since its last token: it judges one token."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[Tensor, int] | None] = []
@@ -80,6 +80,7 @@ class Column(PerRow[Value], Generic[Value]):
             seen = self.seen.rows[place]
             logits = None if seen is None else seen[0][seen[1]]
             self._values[place] = self._accept(value, token, logits)
+            self.seen.rows[place] = None
 
     def fork(self, parents: Sequence[int]) -> None:
         """Values and their past are shared; `accept` never changes them in place."""
@@ -92,6 +93,8 @@ class Column(PerRow[Value], Generic[Value]):
         """Bring back the values from before each row's last tokens."""
         for place, count in enumerate(counts):
             past = self._past[place]
+            if count:
+                self.seen.rows[place] = None
             if count and past:
                 self._values[place] = past[-min(count, len(past))]
                 del past[-count:]
@@ -137,6 +140,8 @@ class TensorColumn(PerRowTensor):
         seen = [given for place in index if (given := self.seen.rows[place]) is not None]
         self._advance(index, tokens, gather_rows(seen) if seen else None)
         self._advance(blind, tokens, None)
+        for place in index:
+            self.seen.rows[place] = None
 
     def _advance(self, index: Sequence[int], tokens: Sequence[int], logits: Logits | None) -> None:
         if not index:
@@ -158,6 +163,8 @@ class TensorColumn(PerRowTensor):
         """Bring back the entries from before each row's last tokens."""
         for place, count in enumerate(counts):
             past = self._past[place]
+            if count:
+                self.seen.rows[place] = None
             if count and past:
                 self._now[place] = past[-min(count, len(past))]
                 del past[-count:]

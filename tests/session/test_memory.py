@@ -198,3 +198,37 @@ def test_nothing_leaks_from_call_to_call(run):
     texts = [run(["a"], sample, sampler=Remembering(), max_new_tokens=4)[0, 0].text for _ in "12"]
 
     assert ["abcd", "abcd"] == texts
+
+
+class Judging(LogitsProcessor):
+    """Remembers of each token whether its run had seen logits for it."""
+
+    def start(self, session):
+        listed = session.per_row(
+            lambda _: (), lambda old, token, logits: (*old, logits is not None)
+        )
+        counted = session.per_row_tensor(
+            lambda _: torch.tensor(0), lambda old, tokens, logits: old + (logits is not None)
+        )
+        JUDGES.append((listed, counted))
+        return self
+
+    def process(self, logits, rows):
+        return logits
+
+
+JUDGES: list[tuple[PerRow, PerRowTensor]] = []
+
+
+def test_logits_judge_the_one_token_they_were_given_for(open_session):
+    session = open_session(["a"], by_hand, chain=[Judging()])
+    listed, counted = JUDGES[-1]
+    session.process(session.next_logits())
+    session.append([A])
+    session.append([B])
+    session.process(session.next_logits())
+    session.rewind([1])
+    session.append([A])
+
+    assert [(True, False)] == listed[session.rows]
+    assert [1] == counted[session.rows].tolist()
