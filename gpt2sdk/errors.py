@@ -122,12 +122,16 @@ class PlacementError(GPT2SDKError, RuntimeError):
 
 
 class GenerationError(GPT2SDKError, RuntimeError):
-    """Something raised while text was being generated; what was made until then is kept.
+    """Something was wrong while text was being generated; what was made is kept.
+
+    Where it is wrong with some prompts only, the others are finished first.
 
     Attributes:
-        step: How many times the strategy had appended tokens.
-        component: The component that raised; the strategy, if it was none of the others.
-        partial: The `Result` made so far, with `finish_reason="error"` for unfinished rows.
+        step: How many tokens the first row that failed had; how many times the strategy had
+            appended tokens where the whole call failed.
+        component: The component that failed; the strategy, if it was none of the others.
+        partial: The `Result`: a completion of every prompt, with `finish_reason="error"` where
+            something was wrong, and `"cancelled"` where the call ended before the row began.
     """
 
     def __init__(

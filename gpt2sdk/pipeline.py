@@ -1,20 +1,34 @@
 """The pipeline: a call's components started in one session, and run in their order."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import torch
 
 from gpt2sdk.components.component import Component
 from gpt2sdk.components.processor import ProcessorRun
+from gpt2sdk.components.records import Failure
 from gpt2sdk.components.rows import Rows
-from gpt2sdk.errors import PluginContractError
+from gpt2sdk.errors import (
+    ContextOverflowError,
+    GPT2SDKError,
+    OptionError,
+    PluginContractError,
+    TokenizerError,
+)
 from gpt2sdk.shapes import Logits
 
 C = TypeVar("C", bound=Component)
 Run = TypeVar("Run")
+Made = TypeVar("Made")
+
+BAD_INPUT = (OptionError, TokenizerError, ContextOverflowError)
+"""Errors that say that the call is wrong, not a row."""
+
+NOTHING_LEFT = "no token to choose from"
 
 
 @dataclass(frozen=True)
@@ -106,27 +120,46 @@ class Chain:
     def __bool__(self) -> bool:
         return bool(self._stages)
 
-    def process(self, logits: Logits, rows: Rows) -> Logits:
+    def process(self, logits: Logits, rows: Rows) -> tuple[Logits, Mapping[int, Failure]]:
         """Run the chain and check, once and at its end, what comes out.
 
+        Returns:
+            The logits, and the rows that failed, by their places: those left without a token, with
+            NaN or infinity, and those that a processor raises for. Their logits mean nothing.
+
         Raises:
-            PluginContractError: A processor returned NaN, a wrong shape, or left a row no token.
+            PluginContractError: A processor returned a wrong shape or type.
+            Exception: A processor raised for all rows; see `one_by_one`.
         """
         try:
-            out = logits
-            for stage in self._stages:
-                out = self._run(stage, out, rows)
-            fault = find_fault(logits, out)
-        except Exception:
-            self._blame(logits, rows)
-            raise
-        if fault:
-            self._blame(logits, rows)
+            return self._checked(logits, rows)
+        except Exception as error:  # noqa: BLE001 - goes on where it is not a single row's
+            acting = self.acting
+            made, raised = one_by_one(
+                rows, error, lambda place, row: self._checked(logits[place : place + 1], row)
+            )
+        failures = {place: raising(acting, each) for place, each in raised.items()}
+        out = logits.clone()
+        for place, (alone, found) in made.items():
+            out[place] = alone[0]
+            failures.update((place, each) for each in found.values())
         self.acting = ""
-        return out
+        return out, failures
 
-    # Plugins may hand on anything: what came of it is looked at once, at the end of the chain.
-    def _run(self, stage: Started[ProcessorRun], logits: Any, rows: Rows) -> Any:  # noqa: ANN401
+    def _checked(self, logits: Logits, rows: Rows) -> tuple[Logits, Mapping[int, Failure]]:
+        out = logits
+        for stage in self._stages:
+            out = self._run(stage, out, rows)
+        self.acting = ""
+        finite = torch.isfinite(out.amax(-1))
+        if bool(finite.all()):
+            return out, {}
+        failed = [place for place, fine in enumerate(finite.tolist()) if not fine]
+        return out, {
+            place: self._fault(logits[place : place + 1], rows.select([place])) for place in failed
+        }
+
+    def _run(self, stage: Started[ProcessorRun], logits: Logits, rows: Rows) -> Logits:
         self.acting = stage.purpose
         rows = rows.bound(stage.purpose)
         out = logits
@@ -134,46 +167,85 @@ class Chain:
             owner, run = (stage.purpose, number), stage.runs[number]
             if index is None:
                 self._note(owner, logits, rows.index)
-                return run.process(logits, rows)
+                return self._formed(run.process(logits, rows), logits)
             some, chosen = rows.select(index), torch.tensor(index, device=logits.device)
             part = logits[chosen]
             self._note(owner, part, some.index)
             if out is logits:
                 out = logits.clone()
-            out[chosen] = run.process(part, some)
+            out[chosen] = self._formed(run.process(part, some), part)
         return out
 
-    def _blame(self, logits: Logits, rows: Rows) -> None:
-        """Replay the chain link by link and name the first that broke the contract."""
-        fault = find_fault(logits, logits)
-        if fault:
-            self.acting = ""
-            message = f"the model {fault}"
-            raise PluginContractError(message)
+    def _formed(self, after: object, before: Logits) -> Logits:
+        """Check the form of what the acting processor returned."""
+        if not isinstance(after, torch.Tensor):
+            wrong = f"{type(after).__name__}, expected a tensor"
+        elif not after.is_floating_point():
+            wrong = f"{after.dtype}, expected a floating point type"
+        elif after.shape != before.shape:
+            wrong = f"shape {tuple(after.shape)}, expected {tuple(before.shape)}"
+        else:
+            return after
+        raise PluginContractError(f"{self.acting} returned {wrong}", plugin=self.acting)
+
+    def _fault(self, logits: Logits, row: Rows) -> Failure:
+        """Replay the chain link by link on a row, and find the first that left it no number."""
+        fault = find_fault(logits)
+        if fault is not None:
+            return Failure("", f"the model left it {fault}", dead=fault == NOTHING_LEFT)
         for stage in self._stages:
-            before = logits
-            try:
-                logits = self._run(stage, before, rows)
-            except Exception:  # noqa: BLE001 - whoever raises is named; the first error goes on
-                return
-            fault = find_fault(before, logits)
-            if fault:
-                message = f"{stage.purpose} {fault}"
-                raise PluginContractError(message, plugin=stage.purpose)
+            logits = self._run(stage, logits, row)
+            fault = find_fault(logits)
+            if fault is not None:
+                break
+        name, self.acting = self.acting, ""
+        fault = fault or NOTHING_LEFT
+        return Failure(name, f"{name} left it {fault}", dead=fault == NOTHING_LEFT)
 
 
-def find_fault(before: Logits, after: object) -> str:
-    """Say what is wrong with processed logits; nothing, if they are fine."""
-    if not isinstance(after, torch.Tensor):
-        return f"returned {type(after).__name__}, expected a tensor"
-    if not after.is_floating_point():
-        return f"returned {after.dtype}, expected a floating point type"
-    if after.shape != before.shape:
-        return f"returned shape {tuple(after.shape)}, expected {tuple(before.shape)}"
-    peaks = after.amax(-1)
-    if bool(torch.isfinite(peaks).all()):
-        return ""
-    row = int((~torch.isfinite(peaks)).nonzero()[0, 0])
-    peak = float(peaks[row])
-    what = "NaN" if peak != peak else "infinity" if peak > 0 else "no token to choose from"  # noqa: PLR0124
-    return f"left row {row} {what}"
+def find_fault(logits: Logits) -> str | None:
+    """Say what is wrong with a row's logits; nothing, if a token can be chosen."""
+    peak = float(logits.amax())
+    if math.isfinite(peak):
+        return None
+    return "NaN" if math.isnan(peak) else "infinity" if peak > 0 else NOTHING_LEFT
+
+
+def one_by_one(
+    rows: Rows, error: Exception, act: Callable[[int, Rows], Made]
+) -> tuple[dict[int, Made], dict[int, Exception]]:
+    """Find out for which rows a component raises: it has no side effects, so it is tried on each.
+
+    Args:
+        rows: The rows it raised for.
+        error: What it raised.
+        act: Lets it act on one row, given the row's place among them.
+
+    Returns:
+        What it made of rows, and what it raised for others, by their places.
+
+    Raises:
+        Exception: The error itself where it is nothing of single rows: it says that the call is
+            wrong, is raised for every row of several prompts, or for no row alone.
+    """
+    if isinstance(error, BAD_INPUT):
+        raise error
+    if len(rows) == 1:
+        return {}, {0: error}
+    made: dict[int, Made] = {}
+    raised: dict[int, Exception] = {}
+    for place in range(len(rows)):
+        try:
+            made[place] = act(place, rows.select([place]))
+        except Exception as each:  # noqa: BLE001 - becomes the row's failure
+            raised[place] = each
+    prompts = {row.prompt.index for row in rows.records}
+    if not raised or (not made and len(prompts) > 1):
+        raise error
+    return made, raised
+
+
+def raising(name: str, error: Exception) -> Failure:
+    """Say of a row that a component raised for it."""
+    raised = f"{name} raised {type(error).__name__}: {error}"
+    return Failure(name, str(error) if isinstance(error, GPT2SDKError) else raised, error)

@@ -32,6 +32,24 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a row cannot go on.
+
+    Attributes:
+        component: Who failed; empty for the model.
+        what: What happened, as a sentence.
+        cause: What was raised, if anything was.
+        dead: Nothing was raised or wrong: no token was left to choose from. Other hypotheses of
+            the prompt may go on then.
+    """
+
+    component: str
+    what: str
+    cause: Exception | None = None
+    dead: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """One finished continuation of a prompt.
 

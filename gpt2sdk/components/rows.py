@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gpt2sdk.components.records import FinishReason, Prompt
+from gpt2sdk.components.records import Failure, FinishReason, Prompt
 from gpt2sdk.rng import purpose_key, uniform
 from gpt2sdk.shapes import Counts, History, Uniforms
 
@@ -24,6 +24,7 @@ class Row:
         tokens: The prompt's ids and what was appended.
         draws: How many tokens were ever appended, those since taken back included.
         finish_reason: Why it ended; `None` while it goes on.
+        failure: What was wrong where that is `"error"`.
         written: How many of its tokens stand in the board's buffer.
         reached: How many new tokens it had, at most, when some were taken back.
     """
@@ -33,8 +34,13 @@ class Row:
     tokens: list[int] = field(default_factory=list)
     draws: int = 0
     finish_reason: FinishReason | None = None
+    failure: Failure | None = None
     written: int = 0
     reached: int = 0
+
+    def fail(self, failure: Failure) -> None:
+        """End it, since something is wrong."""
+        self.finish_reason, self.failure = "error", failure
 
     @property
     def peak(self) -> int:
@@ -124,7 +130,7 @@ class Board:
                 row.reached = row.peak
                 del row.tokens[len(row.tokens) - count :]
                 row.written = min(row.written, len(row.tokens))
-                row.finish_reason = None
+                row.finish_reason = row.failure = None
 
     def tokens(self) -> History:
         """Token ids of all rows, right-padded; places past a row's length hold no meaning."""

@@ -105,13 +105,22 @@ class Session(ABC):
     def process(self, logits: Logits) -> Logits:
         """The ordered chain, on logits or log-probabilities; idle rows stay as they are.
 
+        A row that is left without a token, with NaN or infinity, or that a processor raises for
+        ends there with `finish_reason="error"`, and has -inf everywhere. Where rows depend on one
+        another, its prompt's others end with it, unless it merely has no token left.
+
         Raises:
-            PluginContractError: A processor emptied a row, or returned NaN or a wrong shape.
+            PluginContractError: A processor returned a wrong shape or type.
+            Exception: A processor raised for the rows of every prompt.
         """
 
     @abstractmethod
     def choose(self, logits: Logits) -> Tokens:
-        """The sampler's token for each row; -1 for idle rows."""
+        """The sampler's token for each row; -1 for idle rows, and for those it raises for.
+
+        Raises:
+            PluginContractError: A row has NaN or infinity, or nothing but -inf.
+        """
 
     @abstractmethod
     def append(self, tokens: Tokens | Sequence[int]) -> Step:
@@ -166,7 +175,7 @@ class Session(ABC):
         Args:
             initial: The value of a fresh row.
             accept: `(value, token, logits) -> value`, called as a token is appended; `logits` is
-                what this run was last given for that row, `None` if nothing.
+                what this run was given for that row since its last token, `None` if nothing.
             copy: Copies a value that `accept` changes in place; leave it out for immutable ones.
         """
 
@@ -181,7 +190,8 @@ class Session(ABC):
         Args:
             initial: The entry of a fresh row, on the session's device.
             accept: `(values, tokens, logits) -> values` for all rows that took a token, in one
-                call; rows whose logits this run was never given come in a call with `None`.
+                call; rows that this run was given no logits for since their last token come in a
+                call with `None`.
         """
 
     @abstractmethod

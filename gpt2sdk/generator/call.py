@@ -1,6 +1,7 @@
 """A call: its sessions run to their end, and everything they made kept, whatever happens."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import fields
 from typing import Literal, Protocol
@@ -10,21 +11,14 @@ import torch
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.records import Completion, Delta, Prompt, Result, Usage
 from gpt2sdk.components.session import Step, Vocabulary
-from gpt2sdk.errors import (
-    ContextOverflowError,
-    GenerationError,
-    GPT2SDKError,
-    OptionError,
-    PluginContractError,
-    TokenizerError,
-)
-from gpt2sdk.session.decoding import Cancelled, DecodingSession
+from gpt2sdk.errors import GenerationError, GPT2SDKError, PluginContractError, listing
+from gpt2sdk.pipeline import BAD_INPUT
+from gpt2sdk.session.cancelled import Cancelled
+from gpt2sdk.session.completions import untouched
+from gpt2sdk.session.decoding import DecodingSession
+from gpt2sdk.session.loss import Loss
 from gpt2sdk.session.plan import Plan
 from gpt2sdk.streaming import TextDecoder
-
-# Raised before the first step, these say that the call itself was wrong.
-_BAD_INPUT = (OptionError, TokenizerError, ContextOverflowError)
-
 
 _END = object()
 
@@ -70,22 +64,29 @@ class Call:
         self._completions: list[Completion] = []
         self._usage = Usage()
         self._started = time.monotonic()
-        self._first: DecodingSession | None = self._open(self._chunks()[0])
+        self._lost: list[Loss] = []
+        self._waiting = deque(self._chunks())
+        self._first: DecodingSession | None = self._open(self._waiting[0])
 
     def deltas(self) -> Iterator[Delta]:
         """Run the sessions one after another, yielding what becomes certain.
 
-        Ends early, with `finish_reason="cancelled"` for unfinished rows, when the call is
-        cancelled or the user interrupts it.
+        Ends early, with `finish_reason="cancelled"` for unfinished rows and those that still
+        wait, when the call is cancelled or the user interrupts it.
 
         Raises:
-            GenerationError: Something raised; it carries the result so far.
+            GenerationError: Something was wrong, with some prompts once the others are done, or
+                with the call at once. It carries what was made.
         """
         try:
-            for prompts in self._chunks():
-                session, self._first = self._first or self._open(prompts), None
-                if not (yield from self._drive(session)):
-                    return
+            ended = True
+            while self._waiting and ended:
+                session, self._first = self._first or self._open(self._waiting[0]), None
+                self._waiting.popleft()
+                ended = yield from self._drive(session)
+            yield from self._keep(self._pass_over())
+            if self._lost:
+                raise self._loss() from self._lost[0].failure.cause
         finally:
             self._observers.notify("gpt2sdk_generation_finished", self.result())
 
@@ -130,9 +131,10 @@ class Call:
             ended, rest = False, session.finish("cancelled")
         except Exception as error:
             fresh = not session.steps and not self._completions
-            if fresh and isinstance(error, _BAD_INPUT):
+            if fresh and isinstance(error, BAD_INPUT):
                 raise
             self._keep(session.finish("error"))
+            self._keep(self._pass_over())
             self._count(session, started)
             raise self._failure(session, error) from error
         finally:
@@ -152,6 +154,21 @@ class Call:
             raise PluginContractError(message, plugin=name)
         return steps
 
+    def _pass_over(self) -> list[Delta]:
+        """Empty completions of the prompts that no session was opened for."""
+        lanes = range(self.plan.num_return_sequences)
+        prompts = [prompt for prompts in self._waiting for prompt in prompts]
+        self._waiting.clear()
+        untold = [
+            untouched(prompt, lane, logprobs=bool(self.plan.logprobs))
+            for prompt in prompts
+            for lane in lanes
+        ]
+        return [
+            Delta("", (), each.prompt_index, each.sample_index, each.finish_reason, each)
+            for each in untold
+        ]
+
     def _keep(self, deltas: list[Delta]) -> list[Delta]:
         self._completions += [each.completion for each in deltas if each.completion is not None]
         return deltas
@@ -163,6 +180,18 @@ class Call:
             for each in fields(Usage)
         }
         self._usage = Usage(**sums)
+        self._lost += session.lost
+
+    def _loss(self) -> GenerationError:
+        """The error for prompts that something was wrong with."""
+        first = self._lost[0]
+        others = sorted({each.prompt for each in self._lost} - {first.prompt})
+        message = f"prompt {first.prompt}, step {first.step}: {first.failure.what}"
+        if others:
+            listed = listing([str(each) for each in others])
+            message += f"; and likewise something is wrong with prompt {listed}"
+        name = first.failure.component or self.plan.strategy.name
+        return GenerationError(message, step=first.step, component=name, partial=self.result())
 
     def _failure(self, session: DecodingSession, error: Exception) -> GenerationError:
         who = session.acting or self.plan.strategy.name

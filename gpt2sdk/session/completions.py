@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from gpt2sdk.components.records import Completion
+from gpt2sdk.components.records import Completion, Prompt
 
 
 class Completions:
@@ -28,6 +28,12 @@ class Completions:
 def number(completions: Iterable[Completion]) -> list[Completion]:
     """Give completions of one prompt their sample index, in this order."""
     return [replace(each, sample_index=index) for index, each in enumerate(completions)]
+
+
+def untouched(prompt: Prompt, lane: int, *, logprobs: bool) -> Completion:
+    """The completion of a row that never began, since its call was ended before."""
+    none = () if logprobs else None
+    return Completion("", (), prompt.index, lane, "cancelled", logprobs=none)
 
 
 def _descending(completion: Completion) -> float:

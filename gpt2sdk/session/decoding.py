@@ -1,8 +1,8 @@
 """The session itself: the verbs, carried out on the rows and everything that follows them."""
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -15,22 +15,22 @@ from gpt2sdk.components.rows import Board, Rows
 from gpt2sdk.components.session import Mirror, PerRow, PerRowTensor, Session, Step, Vocabulary
 from gpt2sdk.errors import OptionError, PluginContractError
 from gpt2sdk.session.branch import Branch, Meter
+from gpt2sdk.session.cancelled import Cancelled
 from gpt2sdk.session.delivery import Delivery
 from gpt2sdk.session.drafting import Drafting
+from gpt2sdk.session.given import check_logits, check_rows, number_each, whole_numbers
 from gpt2sdk.session.logprobs import Logprobs
+from gpt2sdk.session.loss import Loss, lose
 from gpt2sdk.session.memory import Column, TensorColumn
 from gpt2sdk.session.mirror import FollowingMirror
 from gpt2sdk.session.plan import Plan
-from gpt2sdk.session.roster import Roster, whole_numbers
+from gpt2sdk.session.queue import Queue
+from gpt2sdk.session.roster import Roster
 from gpt2sdk.session.team import Team
 from gpt2sdk.shapes import Counts, Logits, Tokens, Uniforms
 from gpt2sdk.streaming import TextDecoder, Transcript
 
 Value = TypeVar("Value")
-
-
-class Cancelled(Exception):  # noqa: N818 - not an error: the caller asked for it
-    """Raised through the strategy when the call was cancelled."""
 
 
 class DecodingSession(Session):
@@ -83,8 +83,10 @@ class DecodingSession(Session):
         self._independent = plan.strategy.rows_independent
         self._hold = plan.strategy.hold()
         self._waiting: set[int] = set()
+        self._processed: Logits | None = None
         self._board = Board(model.device, sorted(plan.eos_token_ids))
         self.rows = Rows(self._board)
+        self._lose = partial(lose, self._board, independent=self._independent)
         self._meter = Meter()
         self._delivery = Delivery(self._board, decoder, plan.num_return_sequences)
         self._roster = Roster(self._board, self._delivery)
@@ -92,10 +94,8 @@ class DecodingSession(Session):
         self._team = Team(plan, self, self._roster.memory)
         self._prepare()
         lanes = plan.num_return_sequences if self._independent else 1
-        self._queue = deque((prompt, lane) for prompt in self._prompts for lane in range(lanes))
-        places = plan.batch_size if self._independent else len(self._prompts)
-        while self._queue and len(self._board.rows) < places:
-            self._admit(len(self._board.rows))
+        self._queue = Queue(self._prompts, lanes, self._roster)
+        self._queue.fill(plan.batch_size if self._independent else len(self._prompts))
 
     def _prepare(self) -> None:
         """Make what only some calls need."""
@@ -124,7 +124,8 @@ class DecodingSession(Session):
             raise PluginContractError("the session is over: its rows grow no more")
         if self._cancelled():
             raise Cancelled
-        self._refill()
+        if self._independent and (self._queue or self._hold):
+            self._queue.refill()
         rows = self._board.rows
         live = [place for place, row in enumerate(rows) if row.finish_reason is None]
         known = [place for place in live if self._main.rows[place].known is not None]
@@ -142,8 +143,8 @@ class DecodingSession(Session):
 
     @override
     def process(self, logits: Logits) -> Logits:
-        self._check_rows(len(logits), "process")
-        out = self._process(logits)
+        check_rows(self._board, len(logits), "process")
+        out = self._processed = self._process(logits)
         if self._delivery.logprobs is not None:
             self._delivery.logprobs.note(out, range(len(logits)))
         return out
@@ -153,34 +154,50 @@ class DecodingSession(Session):
         if not active:
             return logits
         if len(active) == len(logits):
-            return self._team.chain.process(logits, self.rows)
-        index = torch.tensor(active, device=logits.device)
-        part = self._team.chain.process(logits[index], Rows(self._board, active))
-        return logits.index_copy(0, index, part)
+            out, failures = self._team.chain.process(logits, self.rows)
+        else:
+            index = torch.tensor(active, device=logits.device)
+            rows = Rows(self._board, active)
+            part, failures = self._team.chain.process(logits[index], rows)
+            out = logits.index_copy(0, index, part)
+        if failures:
+            lost = self._lose({active[at]: each for at, each in failures.items()})
+            out = out.index_fill(0, torch.tensor(lost, device=out.device), -torch.inf)
+        return out
 
     @override
     def choose(self, logits: Logits) -> Tokens:
-        self._check_rows(len(logits), "choose")
+        check_rows(self._board, len(logits), "choose")
         active = self._active()
+        if logits is not self._processed:
+            check_logits(self._board, logits, active, self._plan.strategy.name)
         if len(active) == len(logits):
-            return self._team.choose(logits, self.rows)
-        tokens = torch.full((len(logits),), -1, dtype=torch.int64, device=logits.device)
-        if active:
+            tokens, failures = self._team.choose(logits, self.rows)
+        else:
+            tokens = torch.full((len(logits),), -1, dtype=torch.int64, device=logits.device)
+            if not active:
+                return tokens
             index = torch.tensor(active, device=logits.device)
-            tokens[index] = self._team.choose(logits[index], Rows(self._board, active))
+            some = Rows(self._board, active)
+            tokens[index], failures = self._team.choose(logits[index], some)
+        if failures:
+            self._lose({active[at]: each for at, each in failures.items()})
         return tokens
 
     @override
     def append(self, tokens: Tokens | Sequence[int]) -> Step:
-        taken = self._numbers(tokens, "append")
+        taken = number_each(self._board, tokens, "append")
         for place, row in enumerate(self._board.rows):
             if row.finish_reason is not None or place in self._waiting:
                 taken[place] = -1
         if max(taken, default=-1) >= self.model.vocab_size or min(taken, default=0) < -1:
             message = f"append was given {taken}, expected -1 to {self.model.vocab_size - 1}"
             raise PluginContractError(message)
+        self._processed = None
         self._roster.append(taken)
-        self._team.ending.settle(self.rows, taken)
+        failures = self._team.ending.settle(self.rows, taken)
+        if failures:
+            self._lose(failures)
         self.steps += 1
         return Step(self.steps - 1, tuple(taken), self.rows)
 
@@ -202,7 +219,7 @@ class DecodingSession(Session):
 
     @override
     def rewind(self, counts: Sequence[int] | Counts) -> None:
-        backs = self._numbers(counts, "rewind")
+        backs = number_each(self._board, counts, "rewind")
         self._roster.rewind(backs, self._hold)
 
     @override
@@ -211,6 +228,9 @@ class DecodingSession(Session):
             name = self._plan.strategy.name
             message = f"{name} submits rows whose text was certain: declare @strategy(hold=None)"
             raise PluginContractError(message, plugin=name)
+        if len(rows) != len(scores):
+            message = f"submit was given {len(rows)} rows and {len(scores)} scores"
+            raise PluginContractError(message, plugin=self._plan.strategy.name)
         for place, score in zip(rows, scores, strict=True):
             self._delivery.submit(place, float(score))
 
@@ -276,6 +296,7 @@ class DecodingSession(Session):
             prompts = {row.prompt.index: row.prompt for row in self._board.rows}
             for prompt in prompts.values():
                 self._delivery.close(prompt, otherwise)
+        self._queue.pass_over()
         return self._delivery.take()
 
     def close(self) -> None:
@@ -303,6 +324,11 @@ class DecodingSession(Session):
         """The component that is at work, or was when something raised; empty for none."""
         return self._team.acting
 
+    @property
+    def lost(self) -> Sequence[Loss]:
+        """The completions handed over that something was wrong with."""
+        return self._delivery.lost
+
     def usage(self, seconds: float) -> Usage:
         """What the session cost so far."""
         prompt_tokens = sum(len(prompt.tokens) for prompt in self._prompts)
@@ -320,19 +346,6 @@ class DecodingSession(Session):
         self._roster.branches.append(branch)
         self._roster.join(branch)
         return branch
-
-    def _admit(self, place: int) -> None:
-        prompt, lane = self._queue.popleft()
-        self._roster.admit(place, prompt, lane)
-
-    def _refill(self) -> None:
-        """Hand finished rows over and give their places to waiting prompts."""
-        if self._independent and (self._queue or self._hold):
-            for place, row in enumerate(self._board.rows):
-                if row.finish_reason is not None:
-                    self._delivery.hand_over(place, "strategy")
-                    if self._queue:
-                        self._admit(place)
 
     def _feed(self, live: list[int]) -> None:
         """Run the model on the rows that need it, with what the drafter proposes."""
@@ -369,17 +382,6 @@ class DecodingSession(Session):
             for place, row in enumerate(rows)
             if row.finish_reason is None and place not in self._waiting
         ]
-
-    def _check_rows(self, count: int, verb: str) -> None:
-        if count != len(self._board.rows):
-            message = f"{verb} was given {count} rows, expected {len(self._board.rows)}"
-            raise PluginContractError(message)
-
-    def _numbers(self, numbers: Tensor | Sequence[int], verb: str) -> list[int]:
-        """One whole number for each row."""
-        listed = whole_numbers(numbers, verb)
-        self._check_rows(len(listed), verb)
-        return listed
 
     def _write_text(self) -> Transcript:
         """Keep the rows' text from now on, what they have written included."""

@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gpt2sdk.components.records import Completion, Delta, FinishReason, Prompt
-from gpt2sdk.components.rows import Board
+from gpt2sdk.components.rows import Board, Row
 from gpt2sdk.errors import PluginContractError
-from gpt2sdk.session.completions import Completions, number
+from gpt2sdk.session.completions import Completions, number, untouched
 from gpt2sdk.session.logprobs import Logprobs
+from gpt2sdk.session.loss import Loss
 from gpt2sdk.streaming import TextDecoder, Transcript, spell
 
 
@@ -20,6 +21,7 @@ class Delivery:
         logprobs: The tokens' log-probabilities where they are kept.
         handed: Whether each row's completion was sent.
         new_tokens: Tokens of all completions sent so far.
+        lost: Those of the completions sent that something was wrong with.
     """
 
     def __init__(self, board: Board, decoder: TextDecoder, wanted: int) -> None:
@@ -31,6 +33,7 @@ class Delivery:
         self._wanted = wanted
         self._best = Completions(wanted)
         self.handed: list[bool] = []
+        self.lost: list[Loss] = []
         self._outbox: list[Delta] = []
         # What was sent ahead of each completion: its text, and how many tokens.
         self._told: dict[tuple[int, int], tuple[str, int]] = {}
@@ -61,6 +64,8 @@ class Delivery:
                 f"{len(self._board.rows) - 1} and finite scores"
             )
             raise PluginContractError(message)
+        if self._board.rows[place].failure is not None:
+            return
         self._best.submit(self._completion(place, "strategy"), score)
 
     def take(self) -> list[Delta]:
@@ -82,6 +87,11 @@ class Delivery:
         if not self.handed[place]:
             self.handed[place] = True
             self._send(self._completion(place, otherwise))
+            self._note_loss(self._board.rows[place])
+
+    def pass_over(self, prompt: Prompt, lane: int) -> None:
+        """Send an empty completion of a prompt whose row never began."""
+        self._send(untouched(prompt, lane, logprobs=self.logprobs is not None))
 
     def check_enough(self, strategy: str) -> None:
         """Make sure that each prompt has its completions, handed in or as rows.
@@ -90,16 +100,25 @@ class Delivery:
             strategy: Who made them.
 
         Raises:
-            PluginContractError: There are fewer rows than completions wanted, and none handed in.
+            PluginContractError: There are fewer or more rows than completions wanted, and none
+                handed in.
         """
+        failed = {row.prompt for row in self._board.rows if row.failure is not None}
         counts = Counter(row.prompt for row in self._board.rows)
         for prompt, count in counts.items():
-            if count < self._wanted and not self._best.of(prompt.index):
+            if count == self._wanted or prompt in failed or self._best.of(prompt.index):
+                continue
+            message = (
+                f"{strategy} grew {count} of {self._wanted} completions of prompt "
+                f"{prompt.index}: it has to fork the row itself, or to be rows_independent"
+            )
+            if count > self._wanted:
                 message = (
-                    f"{strategy} grew {count} of {self._wanted} completions of prompt "
-                    f"{prompt.index}: it has to fork the row itself, or to be rows_independent"
+                    f"{strategy} ends with {count} rows of prompt {prompt.index}, of which "
+                    f"{self._wanted} completions are wanted: it has to submit the best, or to "
+                    "fork down to them"
                 )
-                raise PluginContractError(message, plugin=strategy)
+            raise PluginContractError(message, plugin=strategy)
 
     def drop(self, prompt: Prompt, strategy: str) -> None:
         """Send the completions of a prompt whose rows are all dropped.
@@ -109,15 +128,18 @@ class Delivery:
             strategy: Who dropped them.
 
         Raises:
-            PluginContractError: None was handed in.
+            PluginContractError: None was handed in, and nothing was wrong with the rows.
         """
-        if not self.close_submitted(prompt):
+        rows = [row for row in self._board.rows if row.prompt is prompt]
+        if all(row.failure is not None for row in rows):
+            self.close(prompt, "error")
+        elif not self._close_submitted(prompt):
             message = (
                 f"{strategy} dropped prompt {prompt.index} without submitting a completion of it"
             )
             raise PluginContractError(message, plugin=strategy)
 
-    def close_submitted(self, prompt: Prompt) -> bool:
+    def _close_submitted(self, prompt: Prompt) -> bool:
         """Send what was submitted for a prompt, if anything was."""
         submitted = self._best.of(prompt.index)
         for completion in submitted:
@@ -125,13 +147,25 @@ class Delivery:
         return bool(submitted)
 
     def close(self, prompt: Prompt, otherwise: FinishReason) -> None:
-        """Send a prompt's completions: what was submitted, or else its rows in lane order."""
-        if self.close_submitted(prompt):
-            return
+        """Send a prompt's completions: what was submitted, or else its first rows in lane order.
+
+        Where something was wrong with the prompt, what was submitted does not count.
+        """
         rows = self._board.rows
-        places = [place for place, row in enumerate(rows) if row.prompt.index == prompt.index]
+        places = [place for place, row in enumerate(rows) if row.prompt is prompt]
+        failures = [rows[place].failure for place in places]
+        wrong = any(failure is not None and not failure.dead for failure in failures)
+        if not wrong and self._close_submitted(prompt):
+            return
+        del places[self._wanted :]
         for completion in number(self._completion(place, otherwise) for place in places):
             self._send(completion)
+        for place in places:
+            self._note_loss(rows[place])
+
+    def _note_loss(self, row: Row) -> None:
+        if row.failure is not None:
+            self.lost.append(Loss(row.prompt.index, row.grown, row.failure))
 
     def _send(self, completion: Completion) -> None:
         self.new_tokens += len(completion.tokens)

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor
-
 from gpt2sdk.components.records import Prompt
 from gpt2sdk.components.rows import Board
 from gpt2sdk.errors import PluginContractError
@@ -104,16 +102,3 @@ class Roster:
                 f"{certain}: declare @strategy(hold={row.peak - row.grown + count}) or more"
             )
             raise PluginContractError(message)
-
-
-def whole_numbers(numbers: Tensor | Sequence[int], verb: str) -> list[int]:
-    """What a verb was given, as a list.
-
-    Raises:
-        PluginContractError: It is not a list of whole numbers, nor a tensor of one axis.
-    """
-    listed = numbers.tolist() if isinstance(numbers, Tensor) else list(numbers)
-    if not isinstance(listed, list) or not all(isinstance(each, int) for each in listed):
-        message = f"{verb} was given {numbers!r:.80}, expected whole numbers along one axis"
-        raise PluginContractError(message)
-    return listed

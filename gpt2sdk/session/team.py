@@ -1,7 +1,7 @@
 """The team: a plan's components, started and at work in one session."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar, cast
 
@@ -9,10 +9,11 @@ import torch
 
 from gpt2sdk.components.component import Component
 from gpt2sdk.components.drafter import DrafterRun
+from gpt2sdk.components.records import Failure
 from gpt2sdk.components.rows import Rows
 from gpt2sdk.components.session import Session
 from gpt2sdk.errors import PluginContractError
-from gpt2sdk.pipeline import Chain, start
+from gpt2sdk.pipeline import Chain, one_by_one, raising, start
 from gpt2sdk.session.ending import Ending
 from gpt2sdk.session.memory import Memory, everywhere
 from gpt2sdk.session.plan import Plan
@@ -89,16 +90,35 @@ class Team:
         yield
         self._acting = ""
 
-    def choose(self, logits: Logits, rows: Rows) -> Tokens:
-        """Let the sampler pick a token for each of these rows."""
+    def choose(self, logits: Logits, rows: Rows) -> tuple[Tokens, Mapping[int, Failure]]:
+        """Let the sampler pick a token for each of these rows.
+
+        Returns:
+            The tokens, -1 for rows that the sampler raises for, and these rows' failures by place.
+        """
         name = self._plan.sampler.name
         self._acting = name
+        failures: Mapping[int, Failure] = {}
+        try:
+            tokens = self._choose(logits, rows)
+        except Exception as error:  # noqa: BLE001 - goes on where it is not a single row's
+            made, raised = one_by_one(
+                rows, error, lambda place, row: self._choose(logits[place : place + 1], row)
+            )
+            failures = {place: raising(name, each) for place, each in raised.items()}
+            tokens = torch.full((len(rows),), -1, dtype=torch.int64, device=logits.device)
+            for place, token in made.items():
+                tokens[place] = token[0]
+        self._acting = ""
+        return tokens, failures
+
+    def _choose(self, logits: Logits, rows: Rows) -> Tokens:
+        name = self._plan.sampler.name
         self._memory.note(name, logits, rows.index)
         tokens = self._sampler.choose(logits, rows.bound(name))
         if not isinstance(tokens, torch.Tensor) or tokens.shape != logits.shape[:1]:
             message = f"{name} chose {_shape(tokens)}, expected one token for each of {len(rows)}"
             raise PluginContractError(message, plugin=name)
-        self._acting = ""
         return tokens
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from gpt2sdk.components.session import Session, Step
 from gpt2sdk.components.stopping import StoppingCriterion
 from gpt2sdk.components.strategy import Strategy
 from gpt2sdk.defaults import Greedy
+from gpt2sdk.errors import PluginContractError
 from gpt2sdk.session.decoding import DecodingSession
 from gpt2sdk.session.plan import Link, Plan
 from gpt2sdk.shapes import Logits, Mask, Tokens
@@ -98,7 +99,8 @@ def process(
         ValueError: A row is over with its history: it has an end token, or grew too long.
     """
     given = torch.as_tensor(logits)
-    return _session(processor, given, rows).process(given)
+    session = _session(processor, given, rows)
+    return _sound(session, session.process(given))
 
 
 def choose(
@@ -106,7 +108,8 @@ def choose(
 ) -> Tokens:
     """Return the tokens that a sampler picks; see `process`."""
     given = torch.as_tensor(logits)
-    return _session(sampler, given, rows).choose(given)
+    session = _session(sampler, given, rows)
+    return _sound(session, session.choose(given))
 
 
 def ends(criterion: StoppingCriterion, rows: Rows, *, vocab_size: int = 50257) -> Mask:
@@ -129,6 +132,16 @@ def reweigh(processor: LogitsProcessor, probabilities: Sequence[float]) -> list[
     logits = torch.tensor([probabilities]).log()
     shares = process(processor, logits).softmax(-1)[0]
     return [round(share, 4) for share in shares.tolist()]
+
+
+def _sound(session: Session, answer: Tensor) -> Tensor:
+    """Return an answer, or raise what was wrong with it for some row."""
+    for row in session.rows.records:
+        if row.failure is not None:
+            raise row.failure.cause or PluginContractError(
+                f"prompt {row.prompt.index}: {row.failure.what}", plugin=row.failure.component
+            )
+    return answer
 
 
 def _session(component: Component, logits: Logits, rows: Rows | None) -> DecodingSession:

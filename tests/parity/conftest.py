@@ -33,6 +33,11 @@ class Twins:
     prompts: list[list[int]]
     common: list[int]
 
+    @property
+    def vocab_size(self):
+        """How many tokens there are."""
+        return self.ours.model.vocab_size
+
     def ends(self, count):
         """Return tokens that greedy search writes often, so that they end rows at any step.
 

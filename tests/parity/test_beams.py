@@ -24,6 +24,7 @@ CASES = {
     "repetition reward": (2, {"repetition_penalty": 0.8}),
     "no n-gram twice": (2, {"no_repeat_ngram_size": 2}),
     "bad words": (2, {"bad_words": True}),
+    "beams that die": (2, {"bad_words": "dead ends"}),
     "all together": (
         3,
         {
@@ -71,7 +72,14 @@ def options_of(twins, name):
     changes = dict(changes)
     if "bad_words" in changes:
         often = twins.common[:3]
-        changes["bad_words"] = [[often[0]], [often[1], often[2]], often[1:2] * 2]
+        words = [[often[0]], [often[1], often[2]], often[1:2] * 2]
+        if changes["bad_words"] == "dead ends":  # nothing may follow a common token
+            words = [
+                [before, after]
+                for before in twins.common[9:10]
+                for after in range(twins.vocab_size)
+            ]
+        changes["bad_words"] = words
     return plain | changes, plain
 
 

@@ -23,7 +23,8 @@ from gpt2sdk import (
 )
 from gpt2sdk.defaults import Multinomial
 from gpt2sdk.plugins.registry import Registry
-from gpt2sdk.session.decoding import Cancelled, DecodingSession
+from gpt2sdk.session.cancelled import Cancelled
+from gpt2sdk.session.decoding import DecodingSession
 from gpt2sdk.session.plan import Link, Plan
 from gpt2sdk.testing import Letters, TableModel, tiny_gpt2, tiny_tokenizer
 from gpt2sdk_stopping.stop import Stop

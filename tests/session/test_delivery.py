@@ -42,7 +42,7 @@ def test_rows_that_finish_are_the_completions_in_lane_order(run):
         for tokens in ([A, B, C], [END, A, A], [A, A, END]):
             yield session.append(tokens * 2)
 
-    outcome = run(["a", "b"], thrice)
+    outcome = run(["a", "b"], thrice, num_return_sequences=3)
 
     expected = {
         (0, 0): ((A, END), "a", "end_token"),
@@ -144,7 +144,7 @@ def test_a_cancelled_call_hands_over_what_is_there(run):
         ["a", "b"], sample, sampler=Greedy(), batch_size=1, cancelled=lambda: next(answers)
     )
 
-    assert {(0, 0): (3, "cancelled")} == {
+    assert {(0, 0): (3, "cancelled"), (1, 0): (0, "cancelled")} == {
         place: (len(each.tokens), each.finish_reason) for place, each in outcome.completions.items()
     }
 

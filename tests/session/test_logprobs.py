@@ -58,7 +58,7 @@ def test_logprobs_are_those_of_each_token_where_it_was_taken(
 
 
 def test_logprobs_follow_a_fork_and_a_rewind(open_session, table_model):
-    session = open_session(["a"], by_hand, logprobs=True)
+    session = open_session(["a"], by_hand, logprobs=True, num_return_sequences=2)
     first = session.next_logits().log_softmax(-1)[0]
     session.fork([0, 0])
     session.append([B, C])

@@ -170,6 +170,7 @@ class Programs(RuleBasedStateMachine):
             stop=(STOP,),
             drafter=Habit(slip=slip) if slip else None,
             logprobs=True,
+            num_return_sequences=MOST_ROWS,
         )
         self.rows = [Reference(row.prompt) for row in self.session.rows.records]
         self.memory = self.session.per_row(

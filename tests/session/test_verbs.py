@@ -229,8 +229,13 @@ class Nothing(LogitsProcessor):
         return torch.full_like(logits, -torch.inf)
 
 
-def test_an_emptied_row_is_an_error_that_names_the_processor(open_session):
-    session = open_session(["a"], by_hand, chain=[Nothing()])
+def test_an_emptied_row_ends_alone_and_names_the_processor(open_session):
+    session = open_session(["a", "b"], by_hand, chain=[[Nothing(), None]])
 
-    with pytest.raises(PluginContractError, match="nothing left row 0 no token"):
-        session.process(session.next_logits())
+    logits = session.process(session.next_logits())
+    step = session.append(session.choose(logits))
+
+    assert [logits[0].isinf().all(), logits[1].isfinite().all()] == [True, True]
+    assert [True, False] == [token == -1 for token in step.tokens]
+    assert ["error", None] == session.rows.finish_reason
+    assert session.rows.records[0].failure.what == "nothing left it no token to choose from"

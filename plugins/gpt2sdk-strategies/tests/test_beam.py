@@ -225,10 +225,17 @@ def test_a_component_is_never_handed_a_token_that_it_forbade():
 
 def test_an_emptied_beam_is_an_error_with_what_was_made():
     def dead_end(logits, rows):
-        return logits - torch.inf if (rows.lengths > 4).any() else logits
+        return logits.masked_fill((rows.lengths > 3)[:, None], -torch.inf)
 
-    with pytest.raises(GenerationError, match="dead_end"):
-        make_generator().generate("a", strategy="beam", max_new_tokens=9, processors=[dead_end])
+    with pytest.raises(
+        GenerationError, match="prompt 1, step 2: dead_end left it no token to choose from"
+    ) as caught:
+        make_generator().generate(
+            ["a", "bc"], strategy="beam", max_new_tokens=3, eos_token_id=None, processors=[dead_end]
+        )
+    assert [("length", 3), ("error", 2)] == [
+        (each.finish_reason, len(each.tokens)) for each in caught.value.partial.completions
+    ]
 
 
 def test_rows_per_prompt_options_follow_their_beams():

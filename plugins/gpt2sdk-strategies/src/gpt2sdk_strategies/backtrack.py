@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from pydantic import BeforeValidator, Field
 
-from gpt2sdk import Logits, PluginContractError, Session, Step, strategy
+from gpt2sdk import Logits, Session, Step, strategy
 from gpt2sdk_strategies.phrases import Phrases
 from gpt2sdk_strategies.trail import Trail
 
@@ -93,25 +93,12 @@ def _choose(
     stuck = [len(out) == logits.shape[1] for out in banned]
     if any(stuck):
         return [], stuck
-    try:
-        tokens = session.choose(session.process(rule_out(logits, banned))).tolist()
-    except PluginContractError:
-        session.process(logits)  # raises again unless it was for the bans
-        stuck = [_is_stuck(session, logits, banned, place) for place in range(len(banned))]
-        if not any(stuck):
-            raise
-        return [], stuck
-    # A processor may insist on a token that was ruled out.
-    return tokens, [token in out for token, out in zip(tokens, banned, strict=True)]
-
-
-def _is_stuck(
-    session: Session, logits: Logits, banned: Sequence[AbstractSet[int]], place: int
-) -> bool:
-    """Whether nothing is left of a row's logits without what is banned there."""
-    alone = [out if row == place else frozenset() for row, out in enumerate(banned)]
-    try:
-        session.process(rule_out(logits, alone))
-    except PluginContractError:
-        return True
-    return False
+    tokens = session.choose(session.process(rule_out(logits, banned))).tolist()
+    failures = [row.failure for row in session.rows.records]
+    dead = [failure is not None and failure.dead for failure in failures]
+    # A processor may insist on a token that was ruled out, or leave nothing of what was not.
+    stuck = [
+        token in out or (over and bool(out))
+        for token, out, over in zip(tokens, banned, dead, strict=True)
+    ]
+    return tokens, stuck
