@@ -82,7 +82,7 @@ class HeatRun:
 
 
 class Taken(NamedTuple):
-    """A token, what the processor was last given before, and whether it was given it for this."""
+    """A token, what the processor was given for it, and whether it was given anything."""
 
     token: int
     given: torch.Tensor | None
@@ -208,7 +208,7 @@ class Programs(RuleBasedStateMachine):
         for row, token in zip(self.rows, taken, strict=True):
             if token >= 0:
                 row.taken.append(Taken(token, row.given, row.known))
-                row.known = False
+                row.known, row.given = False, None
                 row.draws += 1
 
     @rule(data=st.data())
@@ -255,7 +255,7 @@ class Programs(RuleBasedStateMachine):
         self.session.rewind(counts)
         for row, count in zip(self.rows, counts, strict=True):
             if count:
-                row.known = False
+                row.known, row.given = False, None
                 del row.taken[len(row.taken) - count :]
 
     @invariant()
