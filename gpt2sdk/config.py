@@ -271,13 +271,13 @@ class GPT2Config(BaseModel):
 
 
 def read_json(path: Path) -> dict[str, object]:
-    """Read a JSON object.
+    """Read a JSON object, with a byte order mark before it or without.
 
     Raises:
         CheckpointError: If the file cannot be read, or does not hold a JSON object.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}", path=path) from error
     except ValueError as error:

@@ -1,15 +1,18 @@
 """The files a tokenizer is kept in, of every age, read into the `tokenizers` library."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers
-from tokenizers.models import BPE, WordPiece
+from tokenizers.models import WordPiece
 
 from gpt2sdk.config import read_json
 from gpt2sdk.errors import CheckpointError, TokenizerError
+from gpt2sdk.gpt2.added_tokens import add_in_order
+from gpt2sdk.gpt2.byte_pairs import read_byte_pairs
+from gpt2sdk.gpt2.tokenizer_document import read_document
 
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
@@ -66,23 +69,22 @@ def read_tokenizer(folder: Path) -> TokenizerFiles:
         TokenizerError: If there is none, or it cannot be read.
     """
     settings = _read_optional(folder / TOKENIZER_CONFIG_FILE)
-    library = _read_library(folder, settings)
+    named = _read_optional(folder / "special_tokens_map.json") | settings
+    added = _added_tokens(folder, settings)
+    listed = list(_listed_specials(named))
+    library = _read_library(folder, named, added, listed)
     library.no_truncation()
     library.no_padding()
     if isinstance(settings.get("add_prefix_space"), bool):
         _set_prefix_space(library, prefix_space=bool(settings["add_prefix_space"]))
-    known = {added.content: added for added in library.get_added_tokens_decoder().values()}
-    for token, added in _added_tokens(folder, settings):
-        _add(library, known, added)
-        if library.token_to_id(added.content) != token:
-            raise TokenizerError(
-                f"{folder}: the added token {added.content!r} should be {token}, but is "
-                f"{library.token_to_id(added.content)}: its files belong to different tokenizers"
-            )
-    named = _read_optional(folder / "special_tokens_map.json") | settings
+    try:
+        add_in_order(library, added.items())
+    except TokenizerError as error:
+        raise TokenizerError(f"{folder}: {error}") from error
     names = _special_names(library, named)
-    for special in [*names.values(), *_listed_specials(named)]:
-        _add(library, known, special)
+    known = {each.content for each in library.get_added_tokens_decoder().values() if each.special}
+    specials = {each.content: each for each in [*names.values(), *listed]}
+    library.add_tokens([each for text, each in specials.items() if text not in known])
     return TokenizerFiles(library, {key: added.content for key, added in names.items()}, settings)
 
 
@@ -101,15 +103,23 @@ def write_tokenizer(files: TokenizerFiles, folder: Path) -> None:
     (folder / TOKENIZER_CONFIG_FILE).write_text(f"{text}\n", encoding="utf-8")
 
 
-def _read_library(folder: Path, settings: Mapping[str, object]) -> Tokenizer:
+def _read_library(
+    folder: Path,
+    named: Mapping[str, object],
+    added: Mapping[int, AddedToken],
+    listed: Sequence[AddedToken],
+) -> Tokenizer:
     whole = folder / TOKENIZER_FILE
     if whole.is_file():
-        return _readable(whole, lambda: Tokenizer.from_file(str(whole)))
+        return read_document(whole)
     for vocab, merges in _BYTE_LEVEL_PAIRS:
         if (folder / vocab).is_file() and (folder / merges).is_file():
-            return _byte_level(folder / vocab, folder / merges)
+            texts = {token: each.content for token, each in added.items()}
+            roles = (_added_token(named.get(name), special=True) for name in _NAMES)
+            special = {each.content for each in [*listed, *roles] if each}
+            return read_byte_pairs(folder / vocab, folder / merges, texts, special)
     if (folder / "vocab.txt").is_file():
-        return _word_piece(folder / "vocab.txt", settings)
+        return _word_piece(folder / "vocab.txt", named)
     models = sorted(file.name for file in folder.glob("*.model"))
     if models:
         raise TokenizerError(
@@ -122,29 +132,16 @@ def _read_library(folder: Path, settings: Mapping[str, object]) -> Tokenizer:
     )
 
 
-def _readable(file: Path, read: Callable[[], Tokenizer]) -> Tokenizer:
-    try:
-        return read()
-    except Exception as error:
-        # The library raises plain `Exception`.
-        reason = next(iter(str(error).splitlines()), "")
-        raise TokenizerError(f"{file}: is not a tokenizer's file: {reason}") from error
-
-
-def _byte_level(vocab: Path, merges: Path) -> Tokenizer:
-    library = _readable(vocab, lambda: Tokenizer(BPE.from_file(str(vocab), str(merges))))
-    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    library.decoder = decoders.ByteLevel()
-    return library
-
-
 def _word_piece(vocab: Path, settings: Mapping[str, object]) -> Tokenizer:
     """Build BERT's tokenizer, which several GPT-2 models of Chinese and Japanese use."""
     accents = settings.get("strip_accents")
     unknown = _added_token(settings.get("unk_token", _BERT_NAMES["unk_token"]), special=True)
-    library = _readable(
-        vocab, lambda: Tokenizer(WordPiece.from_file(str(vocab), unk_token=str(unknown)))
-    )
+    try:
+        lines = vocab.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TokenizerError(f"{vocab}: cannot be read as UTF-8 text: {error}") from error
+    words = {line.rstrip(): place for place, line in enumerate(lines)}
+    library = Tokenizer(WordPiece(words, unk_token=str(unknown)))
     library.normalizer = normalizers.BertNormalizer(
         clean_text=True,
         handle_chinese_chars=settings.get("tokenize_chinese_chars", True) is not False,
@@ -164,8 +161,8 @@ def _set_prefix_space(library: Tokenizer, *, prefix_space: bool) -> None:
         library.pre_tokenizer = current
 
 
-def _added_tokens(folder: Path, settings: Mapping[str, object]) -> Iterator[tuple[int, AddedToken]]:
-    """Yield tokens that other files add to the vocabulary, with their ids, in order."""
+def _added_tokens(folder: Path, settings: Mapping[str, object]) -> dict[int, AddedToken]:
+    """Return the tokens that other files add to the vocabulary, by their ids."""
     listed: dict[int, AddedToken] = {
         int(token): AddedToken(text, normalized=True)
         for text, token in _read_optional(folder / "added_tokens.json").items()
@@ -178,7 +175,7 @@ def _added_tokens(folder: Path, settings: Mapping[str, object]) -> Iterator[tupl
             for token, value in decoder.items()
             if (added := _added_token(value, special=False))
         }
-    yield from sorted(listed.items(), key=lambda item: item[0])
+    return listed
 
 
 def _special_names(library: Tokenizer, named: Mapping[str, object]) -> dict[str, AddedToken]:
@@ -214,14 +211,6 @@ def _added_token(value: object, *, special: bool) -> AddedToken | None:
         normalized=value.get("normalized", not special) is True,
         special=special or value.get("special") is True,
     )
-
-
-def _add(library: Tokenizer, known: dict[str, AddedToken], added: AddedToken) -> None:
-    """Make sure the library knows an added token, and that it is special if it is."""
-    present = known.get(added.content)
-    if present is None or (added.special and not present.special):
-        (library.add_special_tokens if added.special else library.add_tokens)([added])
-        known[added.content] = added
 
 
 def _read_optional(file: Path) -> dict[str, object]:

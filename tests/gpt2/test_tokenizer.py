@@ -17,6 +17,7 @@ from gpt2sdk.gpt2.tokenizer import Tokenizer
 
 TEXTS = ["the cat sat on the mat", "the hat of the cat", "naïve café 😀 the the the"]
 END = "<|endoftext|>"
+ALPHABET = pre_tokenizers.ByteLevel.alphabet()
 
 
 def byte_level():
@@ -139,12 +140,186 @@ def test_added_tokens_of_a_file_of_their_own_are_known(tmp_path, tokenizer):
     assert [first, first + 1] == Tokenizer.from_folder(tmp_path).encode("<a><b>")
 
 
-def test_an_added_token_with_another_id_is_an_error(folder, tokenizer):
-    added = {str(tokenizer.vocab_size + 5): {"content": "<pad>", "special": True}}
+@pytest.mark.parametrize(
+    ("token", "text", "message"),
+    [
+        (5, END, r"the added token '<\|endoftext\|>' should be 5, but is 0: "),
+        (5, "<pad>", r"the added token '<pad>' should be 5, but that is another token's id"),
+        (10**6, "<pad>", r"token 1000000 stands behind \d+ ids without a token: "),
+    ],
+)
+def test_an_id_that_an_added_token_cannot_have_is_an_error(folder, token, text, message):
+    added = {str(token): {"content": text, "special": True}}
     write_json(folder, "tokenizer_config.json", {"added_tokens_decoder": added})
 
-    with pytest.raises(TokenizerError, match=r"the added token '<pad>' should be \d+, but is \d+"):
+    with pytest.raises(TokenizerError, match=message) as error:
         Tokenizer.from_folder(folder)
+
+    assert str(error.value).startswith(str(folder))
+
+
+def added_entries(folder, *tokens):
+    """Write added tokens into `tokenizer.json` as they are listed here."""
+    document = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    document["added_tokens"] += [
+        {"id": token, "content": text, "special": special, **flags}
+        for token, text, special in tokens
+    ]
+    write_json(folder, "tokenizer.json", document)
+
+
+def test_added_tokens_have_the_ids_that_are_stated(folder, tokenizer):
+    first = tokenizer.vocab_size
+    added_entries(folder, (first + 4, "<c>", True), (first + 1, "<b>", False), (first, "<a>", True))
+    numbered = Tokenizer.from_folder(folder)
+
+    assert {END: 0, "<a>": first, "<c>": first + 4} == dict(numbered.special_tokens)
+    assert [first, first + 1, first + 4] == numbered.encode("<a><b><c>", allow_special=True)
+    assert first + 5 == numbered.vocab_size
+
+
+def test_gaps_between_ids_are_no_tokens_and_stay_when_saved(folder, tokenizer, tmp_path_factory):
+    first, the = tokenizer.vocab_size, tokenizer.encode("the")
+    added_entries(folder, (first + 3, "<c>", True))
+    saved = tmp_path_factory.mktemp("saved")
+    Tokenizer.from_folder(folder).save(saved)
+
+    for one in (Tokenizer.from_folder(folder), Tokenizer.from_folder(saved)):
+        assert "the<c>" == one.decode([first, *the, first + 1, first + 2, first + 3])
+        assert (b"", b"", b"<c>") == one.token_bytes[first + 1 :]
+        assert {END: 0, "<c>": first + 3} == dict(one.special_tokens)
+    assert first + 3 == Library.from_file(str(saved / "tokenizer.json")).token_to_id("<c>")
+
+
+@pytest.mark.parametrize("missing", [1, 299])
+def test_an_added_token_may_fill_a_gap_in_the_vocabulary(tmp_path, missing):
+    model = json.loads(byte_level().to_str())["model"]
+    whole = model["vocab"]
+    vocab = {
+        text: token + (token >= missing) for text, token in whole.items() if text != END or token
+    }
+    write_json(tmp_path, "vocab.json", vocab)
+    write_json(tmp_path, "added_tokens.json", {"<b>": missing, "<c>": len(vocab) + 3})
+    merges = "\n".join(" ".join(pair) for pair in model["merges"])
+    (tmp_path / "merges.txt").write_text(merges, encoding="utf-8")
+    filled = Tokenizer.from_folder(tmp_path)
+
+    assert [missing, len(vocab) + 3] == filled.encode("<b><c>")
+    assert [vocab[token] for token in ("t", "h")] == filled.encode("t") + filled.encode("h")
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [[(5, "<a>", True)], [(900, "<a>", True), (900, "<b>", True)], [(5, END, True)]],
+)
+def test_an_id_in_the_file_that_is_another_tokens_is_an_error(folder, entries):
+    added_entries(folder, *entries)
+
+    with pytest.raises(TokenizerError, match=r"the added token '<.*>' should be \d+, but"):
+        Tokenizer.from_folder(folder)
+
+
+LETTERS = "¡ÂâĠÉéčŃ"
+
+
+@pytest.mark.parametrize("special", [False, True])
+@pytest.mark.parametrize("text", ["café", "čaj", "Ġx", "ÃÃ", "日本", "naïve  ", LETTERS])
+def test_an_added_token_stands_for_its_text(folder, tokenizer, text, special):
+    first = tokenizer.vocab_size
+    added_entries(folder, (first, text, special))
+    larger = Tokenizer.from_folder(folder)
+
+    written = larger.encode(f"the {text}s", allow_special=True)
+    assert first in written
+    assert f"the {text}s" == larger.decode(written)
+    assert text.encode() == larger.token_bytes[first]
+    assert text == larger.token_text(first)
+
+
+def test_a_letter_of_the_alphabet_stays_its_byte_when_it_is_listed_too(folder, tokenizer):
+    space = tokenizer.encode(" ")
+    added_entries(folder, (space[0], "Ġ", False))
+    listed = Tokenizer.from_folder(folder)
+
+    assert (" ", b" ") == (listed.decode(space), listed.token_bytes[space[0]])
+
+
+def test_every_text_is_cut_the_same_way_each_time_whatever_dropout_the_file_has(folder, tokenizer):
+    document = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    document["model"]["dropout"] = 0.5
+    write_json(folder, "tokenizer.json", document)
+    dropping = Tokenizer.from_folder(folder)
+
+    assert {tuple(tokenizer.encode(TEXTS[0]))} == {
+        tuple(dropping.encode(TEXTS[0])) for _ in range(20)
+    }
+
+
+@pytest.mark.parametrize("end", ["\n\n", "\n# made by hand\n", "\r\n\r\n", ""])
+def test_empty_lines_and_comments_among_merges_are_passed_over(tmp_path, tokenizer, end):
+    write_pair(tmp_path, "vocab.json", "merges.txt")
+    merges = (tmp_path / "merges.txt").read_text(encoding="utf-8").removesuffix("\n")
+    text = merges.replace("\n", "\r\n") if "\r" in end else merges
+    (tmp_path / "merges.txt").write_text(f"# words\n\n{text}{end}", encoding="utf-8", newline="")
+
+    assert tokenizer.encode(TEXTS[2]) == Tokenizer.from_folder(tmp_path).encode(TEXTS[2])
+
+
+def test_a_merge_of_number_signs_is_no_comment(tmp_path):
+    alphabet = {text: token for token, text in enumerate(sorted(ALPHABET))}
+    write_json(tmp_path, "vocab.json", {**alphabet, "##": 256})
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n# #\n", encoding="utf-8")
+
+    assert [256] == Tokenizer.from_folder(tmp_path).encode("##")
+
+
+@pytest.mark.parametrize("name", ["vocab.json", "merges.txt", "tokenizer_config.json"])
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path, tokenizer, name):
+    write_pair(tmp_path, "vocab.json", "merges.txt")
+    write_json(tmp_path, "tokenizer_config.json", {"bos_token": None})
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + content)
+
+    marked = Tokenizer.from_folder(tmp_path)
+    assert (None, 0) == (marked.bos_token_id, marked.eos_token_id)
+    assert tokenizer.encode(TEXTS[2]) == marked.encode(TEXTS[2])
+
+
+def test_a_byte_order_mark_is_no_part_of_a_whole_tokenizer_or_of_a_word(folder, tmp_path_factory):
+    whole = folder / "tokenizer.json"
+    whole.write_bytes(b"\xef\xbb\xbf" + whole.read_bytes())
+    words = tmp_path_factory.mktemp("words")
+    (words / "vocab.txt").write_text("\ufeff[PAD]\n[UNK]\nplay\n", encoding="utf-8")
+
+    assert "the" == Tokenizer.from_folder(folder).decode(
+        Tokenizer.from_folder(folder).encode("the")
+    )
+    assert 0 == Tokenizer.from_folder(words).special_tokens["[PAD]"]
+
+
+@pytest.mark.parametrize("lines", [2, 5])
+def test_merges_that_were_cut_short_are_an_error(tmp_path, lines):
+    write_pair(tmp_path, "vocab.json", "merges.txt")
+    merges = (tmp_path / "merges.txt").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "merges.txt").write_text("\n".join(merges[:-lines]), encoding="utf-8")
+
+    message = rf"merges.txt: no merge makes {lines} tokens of the vocabulary, such as "
+    with pytest.raises(TokenizerError, match=message):
+        Tokenizer.from_folder(tmp_path)
+
+
+@pytest.mark.parametrize("where", ["added_tokens.json", "tokenizer_config.json", None])
+def test_what_no_merge_could_make_may_stand_in_the_vocabulary(tmp_path, tokenizer, where):
+    write_pair(tmp_path, "vocab.json", "merges.txt")
+    vocab = json.loads((tmp_path / "vocab.json").read_text(encoding="utf-8"))
+    word = "<mask>" if where is None else "mask"
+    write_json(tmp_path, "vocab.json", {**vocab, word: len(vocab)})
+    if where is not None:
+        written = {word: len(vocab)} if where.startswith("added") else {"mask_token": word}
+        write_json(tmp_path, where, written)
+
+    assert tokenizer.vocab_size + 1 == Tokenizer.from_folder(tmp_path).vocab_size
 
 
 @pytest.mark.parametrize("value", ["</s>", {"content": "</s>", "lstrip": False}])
@@ -323,8 +498,17 @@ def test_a_tokenizer_of_another_kind_works_too(tmp_path):
         ({}, r"expected tokenizer.json, vocab.json with merges.txt, or vocab.txt; found none$"),
         ({"vocab.json": "{}"}, "found none"),
         ({"spiece.model": "x"}, "found the SentencePiece model spiece.model: convert it once with"),
-        ({"tokenizer.json": "{"}, r"tokenizer.json: is not a tokenizer's file: "),
-        ({"vocab.json": "[]", "merges.txt": ""}, r"vocab.json: is not a tokenizer's file: "),
+        ({"tokenizer.json": "{"}, r"tokenizer.json: expected JSON"),
+        ({"tokenizer.json": "{}"}, r"tokenizer.json: is not a tokenizer's file: "),
+        ({"vocab.json": "[]", "merges.txt": ""}, r"vocab.json: expected a JSON object"),
+        (
+            {"vocab.json": '{"a": -1}', "merges.txt": ""},
+            r"vocab.json: is not a tokenizer's file: the token 'a' has the id -1, expected",
+        ),
+        (
+            {"vocab.json": '{"a": 0, "b": 1}', "merges.txt": "#version: 0.2\na b\n"},
+            r"merges.txt: is not a tokenizer's file: line 2 is 'a b', expected two tokens",
+        ),
         ({"vocab.txt": "a", "tokenizer_config.json": "{"}, r"tokenizer_config.json: expected JSON"),
     ],
 )

@@ -7,7 +7,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from gpt2sdk.errors import TokenizerError
 from gpt2sdk.gpt2.detokenizer import Detokenizer
 from gpt2sdk.gpt2.tokenizer import Tokenizer
 
@@ -202,3 +205,53 @@ def test_what_transformers_saved_is_read(texts, tmp_path, added):
     assert set(theirs.all_special_ids) == set(tokenizer.special_tokens.values())
     for text in [*texts[:300], "a naïve word"]:
         assert theirs(text)["input_ids"] == tokenizer.encode(text, allow_special=True)
+
+
+ADDED = ["café", "čaj", "Ġxyz", "ÃÃ", "the cat", "日本", "<tool>", "naïve  "]
+SPECIAL = ["<|im_end|>", "«fin»"]
+
+
+@pytest.fixture(scope="module")
+def enlarged(tmp_path_factory):
+    """Return a tokenizer with added tokens, as transformers saved it, and transformers' own."""
+    folder = tmp_path_factory.mktemp("enlarged")
+    theirs = transformers.GPT2Tokenizer(
+        vocab=str(FOLDER / "encoder.json"), merges=str(FOLDER / "vocab.bpe")
+    )
+    theirs.add_tokens(ADDED)
+    theirs.add_special_tokens({"additional_special_tokens": SPECIAL})
+    theirs.save_pretrained(folder)
+    return Tokenizer.from_folder(folder), theirs
+
+
+@given(st.lists(st.sampled_from([*ADDED, *SPECIAL, " ", "a", "漢", "Ġ", "naïve"]) | st.text()))
+def test_added_tokens_are_cut_as_by_transformers_and_come_back(enlarged, parts):
+    tokenizer, theirs = enlarged
+    text = "".join(parts).encode(errors="ignore").decode()
+    tokens = tokenizer.encode(text, allow_special=True)
+    detokenizer = Detokenizer(tokenizer)
+    state, written = detokenizer.start(), ""
+    for token in tokens:
+        state, piece = detokenizer.step(state, token)
+        written += piece
+
+    assert theirs(text)["input_ids"] == tokens
+    assert text == tokenizer.decode(tokens) == tokenizer.decode(tokenizer.encode(text))
+    assert tokenizer.decode(tokens, skip_special_tokens=True) == written + detokenizer.finish(state)
+
+
+def test_transformers_gives_added_tokens_the_same_ids_after_saving(enlarged, tmp_path):
+    tokenizer, theirs = enlarged
+    tokenizer.save(tmp_path)
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path)
+
+    assert theirs.get_added_vocab() == again.get_added_vocab()
+
+
+def test_merges_of_the_original_files_make_all_of_its_words(tmp_path):
+    merges = (FOLDER / "vocab.bpe").read_text(encoding="utf-8").split("\n")
+    (tmp_path / "vocab.json").write_bytes((FOLDER / "encoder.json").read_bytes())
+    (tmp_path / "merges.txt").write_text("\n".join(merges[:-2]), encoding="utf-8")
+
+    with pytest.raises(TokenizerError, match=r"makes 1 tokens of the vocabulary, such as 'Ġgazed'"):
+        Tokenizer.from_folder(tmp_path)
