@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from operator import index
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -12,12 +13,16 @@ from tokenizers.decoders import ByteLevel
 from typing_extensions import override
 
 from gpt2sdk.errors import TokenizerError, listing
+from gpt2sdk.gpt2.added_tokens import is_placeholder
 from gpt2sdk.gpt2.tokenizer_files import (
     TOKENIZER_FILES,
     TokenizerFiles,
     read_tokenizer,
     write_tokenizer,
 )
+
+# The library counts tokens in 32 bits.
+_IDS = 2**32
 
 
 class Tokenizer:
@@ -35,11 +40,15 @@ class Tokenizer:
         self._files = files
         self._library = files.library
         self._library.encode_special_tokens = True
-        self._vocab_size = 1 + max(self._library.get_vocab(with_added_tokens=True).values())
+        vocab = self._library.get_vocab(with_added_tokens=True)
+        self._vocab_size = 1 + max(vocab.values())
+        self._placeholders = frozenset(
+            token for text, token in vocab.items() if is_placeholder(token, text)
+        )
         self._special_tokens = {
             added.content: token
             for token, added in sorted(self._library.get_added_tokens_decoder().items())
-            if added.special
+            if added.special and token not in self._placeholders
         }
 
     @classmethod
@@ -105,12 +114,21 @@ class Tokenizer:
     def token_bytes(self) -> tuple[bytes, ...] | None:
         """The bytes of every token, special ones included; `None` unless it is byte-level BPE.
 
-        An id that no token has stands for no bytes.
+        A token of the BPE stands for the bytes that its letters name, an added token for its
+        text: `é` is the byte 0xE9 as the one, and two bytes as the other. An id that no token has
+        stands for no bytes.
         """
         if not isinstance(self._library.decoder, ByteLevel):
             return None
-        texts = (self._library.id_to_token(token) for token in range(self._vocab_size))
-        return tuple(b"" if text is None else _spelled_bytes(text) for text in texts)
+        table = [b""] * self._vocab_size
+        for text, token in self._library.get_vocab(with_added_tokens=False).items():
+            table[token] = _spelled_bytes(text)
+        for token, added in self._library.get_added_tokens_decoder().items():
+            if not self._is_merged(token, added.content):
+                table[token] = added.content.encode()
+        for token in self._placeholders:
+            table[token] = b""
+        return tuple(table)
 
     def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
         """Cut a text into tokens; nothing is added before or after it.
@@ -147,12 +165,14 @@ class Tokenizer:
         Raises:
             TokenizerError: If something else than a token id is among them.
         """
-        try:
-            return self._library.decode(list(tokens), skip_special_tokens=skip_special_tokens)
-        except (TypeError, OverflowError) as error:
-            raise TokenizerError(
-                f"expected token ids, whole numbers of 0 or more: {error}"
-            ) from None
+        ids = [_checked_id(token) for token in tokens if token not in self._placeholders]
+        table = self.token_bytes
+        if table is None:
+            return self._library.decode(ids, skip_special_tokens=skip_special_tokens)
+        silent = self._special_ids if skip_special_tokens else frozenset()
+        return b"".join(
+            table[token] for token in ids if token < len(table) and token not in silent
+        ).decode(errors="replace")
 
     def token_text(self, token: int) -> str:
         """Return the text of one token by itself.
@@ -172,6 +192,17 @@ class Tokenizer:
         return type(self), (self._files,)
 
     @cached_property
+    def _special_ids(self) -> frozenset[int]:
+        return frozenset(self._special_tokens.values())
+
+    def _is_merged(self, token: int, text: str) -> bool:
+        """Whether the BPE makes an added token too: then a text may hold it as bytes."""
+        model = self._library.model
+        return model.token_to_id(text) == token and [token] == [
+            part.id for part in model.tokenize(text)
+        ]
+
+    @cached_property
     def _special_library(self) -> Library:
         """A second copy: the library's switch belongs to the object, not to the call."""
         library = Library.from_str(self._library.to_str())
@@ -181,6 +212,16 @@ class Tokenizer:
     def _named(self, name: str) -> int | None:
         text = self._files.special_names.get(name)
         return None if text is None else self._library.token_to_id(text)
+
+
+def _checked_id(token: object) -> int:
+    try:
+        number = index(token)  # type: ignore[arg-type]
+    except TypeError:
+        number = -1
+    if not 0 <= number < _IDS:
+        raise TokenizerError(f"expected token ids, whole numbers of 0 or more: got {token!r:.60}")
+    return number
 
 
 def _byte_alphabet() -> dict[str, int]:
