@@ -222,9 +222,8 @@ def _read(
 
 def _record(reading: Reading, logprobs: Sequence[float], decoder: TextDecoder) -> Score:
     """Put the numbers beside the tokens' texts."""
-    state, skipped = decoder.start(), ""
-    if reading.first:
-        state, skipped = decoder.step(state, *reading.context)
+    state = decoder.start(reading.context)
+    skipped = decoder.step(decoder.start(), *reading.context)[1] if reading.first else ""
     pieces = []
     for token in reading.tokens:
         state, piece = decoder.step(state, token)

@@ -215,3 +215,49 @@ def test_word_pieces_are_joined_to_words(tmp_path):
 def test_a_state_is_small_and_immutable():
     assert TextState() == TextState(b"", (), ())
     assert not hasattr(TextState(), "__dict__")
+
+
+def test_a_character_that_the_prompt_begins_comes_whole(tokenizer, detokenizer):
+    first, rest, a = ids(tokenizer, letters("😀")[:3], letters("😀")[3:], "a")
+    end = tokenizer.eos_token_id
+
+    assert ["😀", "a", ""] == pieces(detokenizer, [rest, a], prompt=[a, first])
+    assert ["😀", ""] == pieces(detokenizer, [rest], prompt=[a, first, end])
+
+
+def test_a_character_that_the_prompt_begins_and_nobody_ends_is_the_prompts(tokenizer, detokenizer):
+    half, more, a = ids(tokenizer, letters("😀")[:1], letters("😀")[1], "a")
+
+    assert ["a", ""] == pieces(detokenizer, [a], prompt=[a, half])
+    assert [""] == pieces(detokenizer, [], prompt=[a, half])
+    assert ["", "\ufffda", ""] == pieces(detokenizer, [more, a], prompt=[half])
+    assert ["", "\ufffd"] == pieces(detokenizer, [more], prompt=[half])
+
+
+@given(token_lists, token_lists)
+def test_a_prompt_that_ends_with_a_character_changes_nothing(
+    detokenizer, tokenizer, prompt, tokens
+):
+    whole = [*prompt, *ids(tokenizer, "a")]
+
+    assert pieces(detokenizer, tokens) == pieces(detokenizer, tokens, prompt=whole)
+
+
+@given(st.text(min_size=1, max_size=9), st.integers(0, 30))
+def test_a_text_that_is_cut_anywhere_shows_whole_characters(tokenizer, detokenizer, text, cut):
+    tokens = tokenizer.encode(text)
+    cut = min(cut, len(tokens))
+    shown = "".join(pieces(detokenizer, tokens[cut:], prompt=tokens[:cut]))
+
+    assert text.endswith(shown)
+    assert text[: len(text) - len(shown)] == tokenizer.decode(tokens[:cut]).removesuffix("\ufffd")
+
+
+def test_a_prompt_of_sentence_pieces_may_end_inside_a_character(pieces_of_sentences):
+    hello = ids(pieces_of_sentences, "▁hello")
+    smile = ids(pieces_of_sentences, *(f"<0x{byte:02X}>" for byte in "😀".encode()))
+    detokenizer = Detokenizer(pieces_of_sentences)
+
+    assert "😀 hello" == "".join(pieces(detokenizer, smile[2:] + hello, prompt=hello + smile[:2]))
+    assert " hello" == "".join(pieces(detokenizer, hello, prompt=hello + smile[:2]))
+    assert "" == "".join(pieces(detokenizer, [], prompt=hello + smile[:3]))
