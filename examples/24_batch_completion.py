@@ -18,7 +18,7 @@ def complete(gen: Generator, prompts: Path, out: Path) -> None:
 
     A line of the input is an object with `prompt` and, if it likes, `id` and `max_new_tokens`.
     """
-    lines = prompts.read_text(encoding="utf-8").splitlines()
+    lines = prompts.read_text(encoding="utf-8").split("\n")
     orders = [json.loads(line) for line in lines if line.strip()]
     # Eight rows are at work; one that is finished gives its place to the next prompt.
     stream = gen.stream(
@@ -49,4 +49,4 @@ if __name__ == "__main__":
             orders = [{"prompt": text, "max_new_tokens": 10 + len(text)} for text in OPENINGS * 4]
             given.write_text("\n".join(map(json.dumps, orders)), encoding="utf-8")
         complete(Generator.from_pretrained(model), given, out)
-        print(*out.read_text(encoding="utf-8").splitlines()[:6], sep="\n")
+        print(*out.read_text(encoding="utf-8").split("\n")[:6], sep="\n")

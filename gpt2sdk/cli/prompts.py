@@ -1,15 +1,18 @@
 """Where prompts come from: an argument, a file or standard input."""
 
+import re
 import sys
 from pathlib import Path
 
 from gpt2sdk.errors import OptionError
 
 STANDARD_INPUT = "-"
+# Python's `splitlines` knows eight more, such as the form feed, which texts hold within a line.
+_LINE_END = re.compile(r"\r?\n")
 
 
 def read_prompts(prompt: str | None, file: Path | None, *, lines: bool) -> list[str]:
-    """Return the prompts of a call.
+    r"""Return the prompts of a call.
 
     One line break at the end of a file or of standard input does not belong to the prompt, as
     in a shell's `$(…)`.
@@ -18,7 +21,8 @@ def read_prompts(prompt: str | None, file: Path | None, *, lines: bool) -> list[
         prompt: The argument; `-` means standard input, which is also read where nothing else is
             given and no one types there.
         file: What `--file` says.
-        lines: Whether each line that is not empty is a prompt.
+        lines: Whether each line that is not empty is a prompt; `\n` and `\r\n` end one, and nothing
+            else does.
 
     Raises:
         OptionError: There is none, there are two sources, or what was read is not UTF-8.
@@ -36,7 +40,7 @@ def read_prompts(prompt: str | None, file: Path | None, *, lines: bool) -> list[
             name="prompt",
         )
     text = source if file is None and source != STANDARD_INPUT else read_text(source)
-    return [line for line in text.splitlines() if line.strip()] if lines else [text]
+    return [line for line in _LINE_END.split(text) if line.strip()] if lines else [text]
 
 
 def read_text(source: str) -> str:

@@ -69,3 +69,11 @@ def test_what_is_wrong_with_a_file_is_one_line(tmp_path, name, content, message)
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(OptionError, match=r"nowhere.txt: cannot be read: No such file"):
         read_documents(tmp_path / "nowhere.txt")
+
+
+def test_only_line_breaks_end_a_line(tmp_path):
+    text = "One.\u2028---\u2028\x0c---\x85Two."
+    file = tmp_path / "a.txt"
+    file.write_text(f"{text}\n---\nThree.", encoding="utf-8", newline="")
+
+    assert [text, "Three."] == read_documents(file, separator="---")

@@ -1,6 +1,7 @@
 """The text to train on: text files and JSONL, read into documents."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def _texts(file: Path, separator: str) -> Iterator[str]:
         yield from _json_texts(file, text)
         return
     document: list[str] = []
-    for line in text.splitlines(keepends=True):
+    for line in re.split(r"(?<=\n)", text):
         if line.strip() == separator:
             yield "".join(document)
             document = []
