@@ -22,12 +22,21 @@ if TYPE_CHECKING:
     from gpt2sdk.components.records import Completion, Delta, Prompt, Result, Score, Usage
     from gpt2sdk.components.rows import Rows
     from gpt2sdk.components.sampler import Sampler, SamplerRun
-    from gpt2sdk.components.session import Mirror, PerRow, PerRowTensor, Session, Step
+    from gpt2sdk.components.session import (
+        Mirror,
+        PerRow,
+        PerRowTensor,
+        Session,
+        Step,
+        Vocabulary,
+    )
     from gpt2sdk.components.stopping import (
         CriterionRun,
         StoppingCriterion,
         TextCriterion,
+        TextCriterionRun,
         TextEnd,
+        Written,
     )
     from gpt2sdk.components.strategy import Strategy, strategy
     from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
@@ -60,12 +69,21 @@ _HOMES = {
     "gpt2sdk.components.records": ("Completion", "Delta", "Prompt", "Result", "Score", "Usage"),
     "gpt2sdk.components.rows": ("Rows",),
     "gpt2sdk.components.sampler": ("Sampler", "SamplerRun"),
-    "gpt2sdk.components.session": ("Mirror", "PerRow", "PerRowTensor", "Session", "Step"),
+    "gpt2sdk.components.session": (
+        "Mirror",
+        "PerRow",
+        "PerRowTensor",
+        "Session",
+        "Step",
+        "Vocabulary",
+    ),
     "gpt2sdk.components.stopping": (
         "CriterionRun",
         "StoppingCriterion",
         "TextCriterion",
+        "TextCriterionRun",
         "TextEnd",
+        "Written",
     ),
     "gpt2sdk.components.strategy": ("Strategy", "strategy"),
     "gpt2sdk.components.placement": ("Part", "Place", "Placement", "PlacementPlan", "Residency"),
@@ -160,11 +178,14 @@ __all__ = [
     "TensorInfo",
     "TensorSource",
     "TextCriterion",
+    "TextCriterionRun",
     "TextEnd",
     "TokenizerError",
     "Tokens",
     "Uniforms",
     "Usage",
+    "Vocabulary",
+    "Written",
     "__version__",
     "each",
     "greedy",

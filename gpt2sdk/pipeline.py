@@ -50,6 +50,11 @@ class Started(Generic[Run]):
         """Which run acts on a prompt."""
         return self.choice[prompt_index if len(self.choice) > 1 else 0]
 
+    def of(self, prompt_index: int) -> Run | None:
+        """The run that acts on a prompt."""
+        number = self.number(prompt_index)
+        return None if number is None else self.runs[number]
+
     def groups(self, rows: Rows) -> list[tuple[int, list[int] | None]]:
         """Each run's number and the places of its rows among `rows`; `None` for all of them."""
         if len(self.choice) == 1:

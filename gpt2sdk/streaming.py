@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gpt2sdk.components.records import Prompt
-from gpt2sdk.components.stopping import TextCriterion
+from gpt2sdk.components.stopping import TextCriterionRun, Written
 
 State = Any
 """A decoder's state between two tokens: opaque to everybody else, and immutable."""
@@ -33,25 +33,42 @@ def spell(decoder: TextDecoder, prompt: Sequence[int], tokens: Sequence[int]) ->
     return "".join(pieces) + decoder.finish(state)
 
 
+class Mark(NamedTuple):
+    """A token, and what was before it: the decoder's state, and the length of the text."""
+
+    state: State
+    length: int
+    token: int
+
+
 @dataclass(slots=True)
 class RowText:
     """What one row has written.
 
     Attributes:
-        prompt_index: The prompt it continues.
+        prompt: What it continues.
         state: The decoder's state after the last token.
         text: Complete characters so far.
-        marks: State and length of the text before each token.
+        marks: Its tokens.
         hold: How many last characters may still become a stop string.
         end: Where the text ends, and why, once a criterion has said so.
     """
 
-    prompt_index: int
+    prompt: Prompt
     state: State
     text: str = ""
-    marks: list[tuple[State, int]] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
     hold: int = 0
     end: tuple[int, str] | None = None
+
+    def written(self, count: int, start: int) -> Written:
+        """The first tokens, as a criterion is told of them that searches from a place on."""
+        text = self.text[: self.marks[count].length] if count < len(self.marks) else self.text
+        first = count
+        while first and self.marks[first - 1].length >= start:
+            first -= 1
+        tokens = tuple((mark.length, mark.token) for mark in self.marks[first:count])
+        return Written(text, start, tokens, self.prompt)
 
 
 class Transcript:
@@ -61,14 +78,14 @@ class Transcript:
         self,
         decoder: TextDecoder,
         silent: frozenset[int],
-        criteria: Callable[[int], Sequence[TextCriterion]],
+        criteria: Callable[[int], Sequence[tuple[TextCriterionRun, str]]],
     ) -> None:
         """Start empty.
 
         Args:
             decoder: Turns tokens into text.
-            silent: Tokens that have no text: those that end a row.
-            criteria: The text criteria that act on a prompt, by its index.
+            silent: Tokens that end a row: they have no text, and are no part of a match.
+            criteria: The text criteria that act on a prompt, by its index, and their reasons.
         """
         self.rows: list[RowText] = []
         self._decoder = decoder
@@ -77,7 +94,7 @@ class Transcript:
 
     def admit(self, place: int, prompt: Prompt) -> None:
         """A fresh row has written nothing."""
-        self.rows[place : place + 1] = [RowText(prompt.index, self._decoder.start(prompt.tokens))]
+        self.rows[place : place + 1] = [RowText(prompt, self._decoder.start(prompt.tokens))]
 
     def append(self, tokens: Sequence[int]) -> None:
         """Write each row's token, and look for an end in the new text."""
@@ -86,12 +103,10 @@ class Transcript:
                 self._write(row, token)
 
     def _write(self, row: RowText, token: int) -> None:
-        row.marks.append((row.state, len(row.text)))
+        row.marks.append(Mark(row.state, len(row.text), token))
         if token in self._silent:
             return
         row.state, new = self._decoder.step(row.state, token)
-        if not new:
-            return
         start = len(row.text) - row.hold
         row.text += new
         self._search(row, start)
@@ -99,11 +114,15 @@ class Transcript:
     def _search(self, row: RowText, start: int) -> None:
         """The earliest end wins; on a tie, the criterion that stands first."""
         row.hold = 0
-        for criterion in self._criteria(row.prompt_index):
-            end, hold = criterion.search(row.text, start)
+        criteria = self._criteria(row.prompt.index)
+        if not criteria:
+            return
+        written = row.written(len(row.marks), start)
+        for criterion, reason in criteria:
+            end, hold = criterion.find(written)
             row.hold = max(row.hold, hold)
             if end is not None and (row.end is None or end < row.end[0]):
-                row.end = (end, criterion.reason)
+                row.end = (end, reason)
 
     def catch_up(self, place: int, tokens: Sequence[int]) -> None:
         """Write what a row had appended before its text was kept."""
@@ -120,7 +139,7 @@ class Transcript:
         """Unwrite each row's last tokens."""
         for row, count in zip(self.rows, counts, strict=True):
             if count:
-                row.state, length = row.marks[-count]
+                row.state, length, _ = row.marks[-count]
                 row.text = row.text[:length]
                 row.end = None
                 del row.marks[-count:]
@@ -145,7 +164,8 @@ class Transcript:
         if written >= len(row.marks):
             return row.text[: len(row.text) - row.hold if row.end is None else row.end[0]]
         # Without the held tokens, what they ended or broke off may still become a match.
-        text = row.text[: row.marks[written][1]] if written > 0 else ""
-        found = [criterion.search(text, 0) for criterion in self._criteria(row.prompt_index)]
+        some = row.written(max(written, 0), 0)
+        found = [criterion.find(some) for criterion, _ in self._criteria(row.prompt.index)]
+        text = some.text
         ends = [len(text) - hold if end is None else end for end, hold in found]
         return text[: min(ends, default=len(text))]

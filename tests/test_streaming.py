@@ -31,7 +31,9 @@ class Halves:
 
 
 def transcript(*criteria, decoder=LETTERS):
-    out = Transcript(decoder, frozenset([END]), lambda _prompt: criteria)
+    out = Transcript(
+        decoder, frozenset([END]), lambda _prompt: [(each, each.reason) for each in criteria]
+    )
     out.admit(0, Prompt(0, (0,)))
     return out
 

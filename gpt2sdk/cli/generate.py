@@ -34,6 +34,12 @@ def generate(  # noqa: PLR0913 - each is a flag
     lines: Annotated[
         bool, typer.Option("--lines", help="Each line of the input is a prompt.")
     ] = False,
+    allow_special: Annotated[
+        bool,
+        typer.Option(
+            "--allow-special", help="Special tokens in a prompt are tokens, not ordinary text."
+        ),
+    ] = False,
     max_new_tokens: Annotated[
         int | None,
         typer.Option("--max-new-tokens", metavar="N", help="Most tokens to add to a prompt."),
@@ -84,7 +90,7 @@ def generate(  # noqa: PLR0913 - each is a flag
     from gpt2sdk.cli.load_options import read_memory, read_placement
     from gpt2sdk.cli.plugin_files import read_plugins, registry_with
     from gpt2sdk.cli.prompts import read_prompts
-    from gpt2sdk.cli.running import print_json, print_text
+    from gpt2sdk.cli.running import Request, print_json, print_text
     from gpt2sdk.cli.terminal import remark
     from gpt2sdk.generator.generator import Generator
     from gpt2sdk.generator.options import resolve
@@ -118,9 +124,9 @@ def generate(  # noqa: PLR0913 - each is a flag
     if not quiet:
         for note in generator.notes:
             remark(f"note: {note}")
+    request = Request(generator, prompts, options, allow_special=allow_special)
     if as_json:
-        outcome = print_json(generator, model, prompts, options)
+        outcome = print_json(request, model)
     else:
-        samples = plan.num_return_sequences
-        outcome = print_text(generator, prompts, options, samples=samples, quiet=quiet)
+        outcome = print_text(request, samples=plan.num_return_sequences, quiet=quiet)
     outcome.close()

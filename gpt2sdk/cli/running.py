@@ -13,6 +13,8 @@ from gpt2sdk.cli.transcript import Transcript
 from gpt2sdk.components.records import Delta, Result
 from gpt2sdk.errors import GenerationError
 from gpt2sdk.generator.generator import Generator
+from gpt2sdk.generator.prompts import encode_text
+from gpt2sdk.generator.stream import Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +45,37 @@ class Outcome:
             raise typer.Exit(INTERRUPTED)
 
 
-def run(
-    generator: Generator,
-    prompts: Sequence[str],
-    options: Mapping[str, object],
-    watch: Callable[[Delta], None] = lambda _delta: None,
-) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a generator.
+
+    Attributes:
+        generator: What runs the call.
+        prompts: The prompts' texts.
+        options: The options.
+        allow_special: Whether special tokens in the texts are the tokens they name.
+    """
+
+    generator: Generator
+    prompts: Sequence[str]
+    options: Mapping[str, object]
+    allow_special: bool = False
+
+    def stream(self, cancel: threading.Event) -> Stream:
+        """Begin the call."""
+        language = self.generator.tokenizer
+        given = [
+            encode_text(prompt, language, allow_special=True) if self.allow_special else prompt
+            for prompt in self.prompts
+        ]
+        return self.generator.stream(given, cancel=cancel, **self.options)
+
+
+def run(request: Request, watch: Callable[[Delta], None] = lambda _delta: None) -> Outcome:
     """Run a call to its end, whatever ends it.
 
     Args:
-        generator: What runs it.
-        prompts: The prompts.
-        options: The options.
+        request: What is asked for.
         watch: Gets every delta as it comes.
 
     Raises:
@@ -64,7 +85,7 @@ def run(
     cancel = threading.Event()
     failure = None
     with cancelling(cancel):
-        stream = generator.stream(prompts, cancel=cancel, **options)
+        stream = request.stream(cancel)
         try:
             for delta in stream:
                 watch(delta)
@@ -74,31 +95,23 @@ def run(
     return Outcome(stream.result, failure, cancel.is_set() or "cancelled" in reasons)
 
 
-def print_text(
-    generator: Generator,
-    prompts: Sequence[str],
-    options: Mapping[str, object],
-    *,
-    samples: int,
-    quiet: bool,
-) -> Outcome:
+def print_text(request: Request, *, samples: int, quiet: bool) -> Outcome:
     """Print completions as they are made, then what they cost."""
-    transcript = Transcript(prompts, samples)
-    outcome = run(generator, prompts, options, transcript.add)
+    transcript = Transcript(request.prompts, samples)
+    outcome = run(request, transcript.add)
     transcript.end(outcome.result.completions)
     if not quiet:
         remark(costs(outcome.result))
     return outcome
 
 
-def print_json(
-    generator: Generator, model: str, prompts: Sequence[str], options: Mapping[str, object]
-) -> Outcome:
+def print_json(request: Request, model: str) -> Outcome:
     """Print everything about a call as one JSON object."""
-    outcome = run(generator, prompts, options)
+    outcome = run(request)
     result = outcome.result
     completions = [
-        {"prompt": prompts[each.prompt_index], **asdict(each)} for each in result.completions
+        {"prompt": request.prompts[each.prompt_index], **asdict(each)}
+        for each in result.completions
     ]
     record = {
         "model": model,

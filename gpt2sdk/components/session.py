@@ -1,7 +1,7 @@
 """The session as strategies and components see it: rows, verbs, memory and mirrors."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -56,13 +56,21 @@ class Mirror(ABC):
 
 
 class Vocabulary(Protocol):
-    """What a session can say about text."""
+    """What a session can say about text.
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a text; special tokens in it are plain text."""
+    A prompt's text may be a stranger's, so special tokens that it spells out are plain text. The
+    texts of options are the caller's own: components encode them with `allow_special=True`.
+    """
+
+    @property
+    def special_tokens(self) -> Mapping[str, int]:
+        """The id of each special token, by how it is spelled."""
+
+    def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
+        """Token ids of a text; special tokens in it are plain text unless they are allowed."""
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of token ids; special tokens have none."""
+        """The text of token ids; special tokens as they are spelled."""
 
 
 class Session(ABC):

@@ -3,6 +3,7 @@
 from typing import ClassVar, NamedTuple, Protocol
 
 from gpt2sdk.components.component import Component
+from gpt2sdk.components.records import Prompt
 from gpt2sdk.components.rows import Rows
 from gpt2sdk.components.session import Session
 from gpt2sdk.shapes import Mask
@@ -46,6 +47,29 @@ class TextEnd(NamedTuple):
     hold: int = 0
 
 
+class Written(NamedTuple):
+    """What a row has written.
+
+    Attributes:
+        text: All of the row's new text, complete characters only; special tokens have none.
+        start: Characters before this one were certain already; no match begins there.
+        tokens: The tokens written from there on, each with how long the text was before it.
+        prompt: What the row continues.
+    """
+
+    text: str
+    start: int
+    tokens: tuple[tuple[int, int], ...]
+    prompt: Prompt
+
+
+class TextCriterionRun(Protocol):
+    """A text criterion at work in one session."""
+
+    def find(self, written: Written) -> TextEnd:
+        """Look for an end in what a row has written."""
+
+
 class TextCriterion(Component):
     """Ends rows by their text, across tokens. It remembers nothing.
 
@@ -54,6 +78,14 @@ class TextCriterion(Component):
     """
 
     reason: ClassVar[str] = "stop_string"
+
+    def start(self, session: Session) -> TextCriterionRun:
+        """Begin a session: return what searches there, by default the component itself."""
+        return self
+
+    def find(self, written: Written) -> TextEnd:
+        """Look for an end in what a row has written: by default in its text alone."""
+        return self.search(written.text, written.start)
 
     def search(self, text: str, start: int) -> TextEnd:
         """Look for an end in what a row has written.

@@ -55,11 +55,28 @@ def encode_prompts(prompt: PromptInput, language: Language, vocab_size: int) -> 
     return [_encode(each, place, language, vocab_size) for place, each in enumerate(prompts)]
 
 
+def encode_text(prompt: str, language: Language, *, allow_special: bool = False) -> list[int]:
+    """Return the tokens of a prompt's text, behind the bos token where the model is used to it.
+
+    Args:
+        prompt: The text.
+        language: Its tokenizer.
+        allow_special: Let special tokens that the text spells out be the tokens they name. A bos
+            token that stands there already is not doubled.
+
+    Raises:
+        TokenizerError: The text cannot be encoded.
+    """
+    tokens = language.encode(prompt, allow_special=allow_special)
+    bos = language.bos_token_id
+    if language.adds_bos and bos is not None and tokens[:1] != [bos]:
+        tokens = [bos, *tokens]
+    return tokens
+
+
 def _encode(prompt: object, place: int, language: Language, vocab_size: int) -> Encoded:
     if isinstance(prompt, str):
-        tokens = language.encode(prompt)
-        if language.adds_bos and language.bos_token_id is not None:
-            tokens = [language.bos_token_id, *tokens]
+        tokens = encode_text(prompt, language)
     elif isinstance(prompt, Sequence) and all(_is_token(token) for token in prompt):
         tokens = list(prompt)
     else:

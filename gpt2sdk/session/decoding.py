@@ -387,7 +387,7 @@ class DecodingSession(Session):
         """Keep the rows' text from now on, what they have written included."""
         if self._delivery.transcript is None:
             transcript = Transcript(
-                self._decoder, self._plan.eos_token_ids, self._plan.text_criteria_of
+                self._decoder, self._plan.eos_token_ids, self._team.text_criteria
             )
             self._delivery.transcript = self._team.ending.transcript = transcript
             for place, row in enumerate(self._board.rows):

@@ -1,6 +1,6 @@
 """A plan: everything a call's options come to, resolved and checked before any work starts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
@@ -68,8 +68,3 @@ class Plan:
     overflow: Literal["error", "slide"] = "error"
     logprobs: bool | Literal["processed"] = False
     effective: Mapping[str, object] = field(default_factory=dict)
-
-    def text_criteria_of(self, prompt_index: int) -> Sequence[TextCriterion]:
-        """The text criteria that act on a prompt."""
-        found = (link.of(prompt_index) for link in self.text_criteria)
-        return [each for each in found if each is not None]

@@ -1,7 +1,7 @@
 """The team: a plan's components, started and at work in one session."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar, cast
 
@@ -12,6 +12,7 @@ from gpt2sdk.components.drafter import DrafterRun
 from gpt2sdk.components.records import Failure
 from gpt2sdk.components.rows import Rows
 from gpt2sdk.components.session import Session
+from gpt2sdk.components.stopping import TextCriterionRun
 from gpt2sdk.errors import PluginContractError
 from gpt2sdk.pipeline import Chain, one_by_one, raising, start
 from gpt2sdk.session.ending import Ending
@@ -62,6 +63,18 @@ class Team:
             for link in plan.criteria
         ]
         self.ending = Ending(criteria, plan.eos_token_ids)
+        self._text_criteria = [
+            (
+                start(
+                    link.purpose,
+                    link.variants,
+                    begin,
+                    lambda each: runs.of("text criterion", each, lambda: each.start(session)),
+                ),
+                next(each.reason for each in link.variants if each is not None),
+            )
+            for link in plan.text_criteria
+        ]
         sampler, drafter = plan.sampler, plan.drafter
         with begin(sampler.name, everywhere):
             self._sampler = runs.of("sampler", sampler, lambda: sampler.start(session))
@@ -125,7 +138,13 @@ class Team:
         """Let go of the runs, which may hold the session: nothing can be chosen any more."""
         self.chain, self.ending = Chain((), self._memory.note), Ending((), frozenset())
         self.drafter = None
+        self._text_criteria = []
         del self._sampler
+
+    def text_criteria(self, prompt_index: int) -> Sequence[tuple[TextCriterionRun, str]]:
+        """The text criteria that act on a prompt, with their reasons."""
+        found = ((started.of(prompt_index), reason) for started, reason in self._text_criteria)
+        return [(run, reason) for run, reason in found if run is not None]
 
 
 class _Runs:

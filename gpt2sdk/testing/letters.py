@@ -1,6 +1,8 @@
 """A vocabulary whose tokens are single characters."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import ClassVar
 
 from gpt2sdk.errors import TokenizerError
 
@@ -21,12 +23,13 @@ class Letters:
     adds_bos = False
     bos_token_id = None
     eos_token_id = None
+    special_tokens: ClassVar[Mapping[str, int]] = MappingProxyType({})
 
     def __init__(self, alphabet: str = ALPHABET) -> None:
         self.alphabet = alphabet
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a text.
+    def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
+        """Token ids of a text; there are no special tokens to allow.
 
         Raises:
             TokenizerError: A character is not in the alphabet.

@@ -48,6 +48,39 @@ def test_each_line_may_be_a_prompt(invoke, model, generator):
     assert ran.stdout == f"--- 1  Once\n{texts[0]}\n\n--- 2  Twice\n{texts[1]}\n\n"
 
 
+def test_only_line_breaks_end_a_line(invoke, model, generator):
+    prompts = ["Once\u2028upon", "a\x0ctime", "in\x85the", "end\rof"]
+    texts = generator.generate(prompts, max_new_tokens=5, seed=3).texts
+
+    ran = invoke(
+        "generate",
+        model,
+        "--lines",
+        "--json",
+        *SHORT,
+        stdin="\n".join(prompts[:2]) + "\r\n" + "\n".join(prompts[2:]),
+    )
+
+    found = [(each["prompt"], each["text"]) for each in json.loads(ran.stdout)["completions"]]
+    assert list(zip(prompts, texts, strict=True)) == found
+
+
+def test_special_tokens_in_a_prompt_are_text_unless_they_are_allowed(invoke, model, generator):
+    prompt = "Once<|endoftext|>upon"
+    encode = generator.tokenizer.encode
+    counts, texts = [], []
+    for flags in ((), ("--allow-special",)):
+        record = json.loads(invoke("generate", model, prompt, *flags, "--json", *SHORT).stdout)
+        counts.append(record["usage"]["prompt_tokens"])
+        texts.append((record["completions"][0]["prompt"], record["completions"][0]["text"]))
+    expected = generator.generate(
+        [encode(prompt), encode(prompt, allow_special=True)], max_new_tokens=5, seed=[3, 3]
+    ).texts
+
+    assert [len(encode(prompt)), len(encode(prompt, allow_special=True))] == counts
+    assert [(prompt, text) for text in expected] == texts
+
+
 def test_several_completions_are_numbered(invoke, model, generator):
     texts = generator.generate("Once", max_new_tokens=5, seed=3, num_return_sequences=2).texts
 

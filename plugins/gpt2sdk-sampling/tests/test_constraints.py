@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from gpt2sdk import OptionError, PluginContractError
-from gpt2sdk.testing import Letters, make_rows, process
+from gpt2sdk.testing import Letters, make_rows, process, tiny_tokenizer
 from gpt2sdk.testing.trial import open_session
 from gpt2sdk_sampling.bad_words import BadWords
 from gpt2sdk_sampling.min_new_tokens import MinNewTokens
@@ -47,7 +47,7 @@ def test_a_bad_word_may_begin_in_the_prompt():
 
 def test_text_is_banned_with_and_without_a_blank_before_it():
     class Words(Letters):
-        def encode(self, text):
+        def encode(self, text, *, allow_special=False):
             return {"cat": [0], " cat": [1], " dog": [2]}[text]
 
     prompts = [row.prompt for row in make_rows([[5]]).records]
@@ -56,6 +56,16 @@ def test_text_is_banned_with_and_without_a_blank_before_it():
     run = BadWords(bad_words=["cat", " dog"]).start(session)
 
     assert [[0], [1], [2]] == [[end] for end in run.ends.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("word", "ends"), [("<|endoftext|>", [277, 277]), ("a<|endoftext|>", [277, 277])]
+)
+def test_a_special_token_in_a_bad_word_is_that_token(word, ends):
+    session = open_session([row.prompt for row in make_rows([[0]]).records], vocab_size=278)
+    session.vocabulary = tiny_tokenizer()
+
+    assert ends == BadWords(bad_words=[word]).start(session).ends.tolist()
 
 
 def test_an_end_token_alone_is_no_bad_word():
@@ -79,7 +89,7 @@ def test_what_is_no_word_is_refused(words):
 
 def test_a_text_without_tokens_cannot_be_banned():
     session = open_session([row.prompt for row in make_rows([[0]]).records], vocab_size=6)
-    session.vocabulary = SimpleNamespace(encode=lambda _: [])
+    session.vocabulary = SimpleNamespace(encode=lambda _text, *, allow_special: [])
 
     with pytest.raises(OptionError, match="bad_words has no tokens in 'x'"):
         BadWords(bad_words="x").start(session)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from gpt2sdk import OptionError
-from gpt2sdk.testing import TableModel, make_rows, process
+from gpt2sdk import Generator, OptionError
+from gpt2sdk.testing import TableModel, make_rows, process, tiny_tokenizer
 from gpt2sdk_sampling.guidance_scale import GuidanceScale, guide
 
 VOCAB_SIZE = 28
@@ -24,6 +24,19 @@ def test_the_branch_begins_with_the_negative_prompt(option, branch):
     found = process(GuidanceScale(guidance_scale=1.5, negative_prompt=option), logits, rows)
 
     assert torch.equal(guide(logits, after(*branch), 1.5), found)
+
+
+def test_a_special_token_in_the_negative_prompt_is_that_token():
+    tokenizer = tiny_tokenizer()
+    model = TableModel(tokenizer.vocab_size)
+    generator = Generator(model, tokenizer)
+    options = {"guidance_scale": 1.5, "max_new_tokens": 5, "seed": 1}
+    end = tokenizer.eos_token_id
+
+    written = generator.generate("a", negative_prompt="the<|endoftext|>", **options)
+    as_ids = generator.generate("a", negative_prompt=[*tokenizer.encode("the"), end], **options)
+
+    assert as_ids.completions[0].tokens == written.completions[0].tokens
 
 
 def test_the_branch_goes_on_with_the_rows_own_tokens():

@@ -259,3 +259,23 @@ def test_phrases_are_no_patterns(phrase):
 
     assert 2 == phrases.find(f"ab{phrase}", 2)
     assert phrases.find("abc", 0) is None
+
+
+def test_a_special_token_that_is_banned_is_never_written():
+    tokenizer = tiny_tokenizer()
+    end = tokenizer.eos_token_id
+    model = TableModel(tokenizer.vocab_size, bias={end: 50.0})
+    generator = Generator(model, tokenizer, eos_token_ids=[])
+    options = {"strategy": "backtrack", "max_new_tokens": 6, "seed": 1}
+    free = generator.generate("a", **options).completions[0].tokens
+    bound = generator.generate("a", banned_phrases="<|endoftext|>", **options).completions[0].tokens
+
+    assert (True, False, 6) == (end in free, end in bound, len(bound))
+
+
+def test_a_special_token_among_text_is_no_phrase():
+    tokenizer = tiny_tokenizer()
+    generator = Generator(TableModel(tokenizer.vocab_size), tokenizer)
+
+    with pytest.raises(OptionError, match=r"'<\|endoftext\|>' is a token without text: expected"):
+        generator.generate("a", strategy="backtrack", banned_phrases=["the<|endoftext|>"])

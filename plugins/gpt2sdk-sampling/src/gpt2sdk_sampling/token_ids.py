@@ -23,12 +23,15 @@ TextOrIds = Annotated[str | tuple[int, ...], BeforeValidator(_not_empty)]
 
 
 def tokens_of(written: str | tuple[int, ...], session: Session, option: str) -> tuple[int, ...]:
-    """Return the tokens of what a user wrote.
+    """Return the tokens of what a user wrote; special tokens in a text are the tokens they name.
 
     Raises:
         OptionError: It has none, or some that the session's model does not have.
     """
-    tokens = written if isinstance(written, tuple) else tuple(session.vocabulary.encode(written))
+    if isinstance(written, tuple):
+        tokens = written
+    else:
+        tokens = tuple(session.vocabulary.encode(written, allow_special=True))
     if not tokens:
         raise OptionError(
             f"{option} has no tokens in {written!r}: expected one or more",

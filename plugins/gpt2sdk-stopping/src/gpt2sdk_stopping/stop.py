@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 from typing_extensions import override
 
-from gpt2sdk import TextCriterion, TextEnd
+from gpt2sdk import Session, TextCriterion, TextCriterionRun, TextEnd
+from gpt2sdk_stopping.stop_run import StopRun, search
 
 
 def _several(texts: object) -> object:
@@ -16,9 +17,15 @@ class Stop(TextCriterion):
     r"""Ends a row before the first of these texts, wherever its tokens are cut.
 
     The match that is complete first counts, and among those the longest: the result is the same
-    whether text comes in characters or in long tokens. Only new text is searched, not the
-    prompt. While the last characters may still become a match they are held back, so no part of
-    one is ever streamed. The tokens of the match stay in `tokens`.
+    whether text comes in characters or in long tokens. While the last characters may still become
+    a match they are held back, so no part of one is ever streamed. The tokens of the match stay
+    in `tokens`.
+
+    A special token in a stop text matches that token, which has no text itself, and its spelling.
+    With `stop=["<|im_end|>"]` the text ends before either; `"\n<|im_end|>"` wants both.
+
+    A match ends in new text. It begins there as well unless `stop_spans_prompt` is set; where it
+    began in the prompt, the new text is empty. That is what transformers' `stop_strings` does.
 
     Example:
         >>> stop = Stop(stop=["END", "\n\n"])
@@ -33,20 +40,15 @@ class Stop(TextCriterion):
         BeforeValidator(_several),
         Field(description="One or several texts before which a row ends."),
     ] = ()
+    stop_spans_prompt: Annotated[
+        bool, Field(description="Whether a stop text may begin in the prompt.")
+    ] = False
+
+    @override
+    def start(self, session: Session) -> TextCriterionRun:
+        return StopRun.of(self.stop, session.vocabulary, spans_prompt=self.stop_spans_prompt)
 
     @override
     def search(self, text: str, start: int) -> TextEnd:
-        found = [(at + len(stop), at) for stop in self.stop if (at := text.find(stop, start)) >= 0]
-        if found:
-            return TextEnd(min(found)[1])
-        return TextEnd(None, max((_beginning(text, start, stop) for stop in self.stop), default=0))
-
-
-def _beginning(text: str, start: int, stop: str) -> int:
-    """How many last characters of a text are the beginning of a stop string.
-
-    >>> _beginning("abab", 0, "abac")
-    2
-    """
-    longest = min(len(stop) - 1, len(text) - start)
-    return next((size for size in range(longest, 0, -1) if text.endswith(stop[:size])), 0)
+        end, hold = search(self.stop, text[start:])
+        return TextEnd(None if end is None else start + end, hold)

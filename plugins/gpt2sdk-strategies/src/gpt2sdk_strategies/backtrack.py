@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from pydantic import BeforeValidator, Field
 
-from gpt2sdk import Logits, Session, Step, strategy
+from gpt2sdk import Logits, OptionError, Session, Step, strategy
 from gpt2sdk_strategies.phrases import Phrases
 from gpt2sdk_strategies.trail import Trail
 
@@ -44,16 +44,19 @@ def backtrack(
     streaming shows nothing that is taken back, and rows go back no further. A phrase that began
     before, since behind its beginning another one was taken back, is broken off in its middle.
 
+    A phrase that is a special token is that token, and its spelling; it is ruled out everywhere.
+
     Raises:
-        OptionError: A row can go neither on nor back.
+        OptionError: A row can go neither on nor back, or a phrase has a special token among text.
     """
     phrases = Phrases.of(banned_phrases, ignore_case=ignore_case)
+    never = _special_tokens(banned_phrases, session)
     # All versions of a row's value are one object: taking tokens back doesn't lift their bans.
     trails = session.per_row(lambda prompt: Trail(phrases), lambda trail, token, logits: trail)
     while session.running:
         logits = session.next_logits()
         here = trails[session.rows]
-        banned = [trail.banned_next for trail in here]
+        banned = [trail.banned_next | never for trail in here]
         tokens, stuck = _choose(session, logits, banned)
         if any(stuck):
             backs = [
@@ -70,6 +73,22 @@ def backtrack(
         if any(backs):
             session.rewind(backs)
         yield step
+
+
+def _special_tokens(phrases: Sequence[str], session: Session) -> frozenset[int]:
+    """Return the tokens that phrases name, which have no text to be found in."""
+    special = session.vocabulary.special_tokens
+    for phrase in phrases:
+        inside = [text for text in special if text in phrase]
+        if inside and phrase not in special:
+            raise OptionError(
+                f"banned_phrases has {phrase!r}, where {inside[0]!r} is a token without text: "
+                "expected it alone, or the phrase in bad_words",
+                name="banned_phrases",
+                value=phrase,
+                expected="text, or a special token",
+            )
+    return frozenset(special[phrase] for phrase in phrases if phrase in special)
 
 
 def rule_out(logits: Logits, banned: Sequence[AbstractSet[int]]) -> Logits:
