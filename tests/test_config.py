@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt2sdk.config import GPT2Config
+from gpt2sdk.config import GPT2Config, read_json
 from gpt2sdk.errors import CheckpointError, OptionError
 
 # OpenAI's release as it lay on the hub in 2019: no model_type, no switches, `n_ctx` beside
@@ -239,3 +239,10 @@ def test_end_tokens_outside_the_vocabulary_are_kept_but_never_looked_for():
     assert (98,) == config.eos_token_ids
     assert [98, 50256] == config.to_dict()["eos_token_id"]
     assert () == GPT2Config(eos_token_id=None).eos_token_ids
+
+
+def test_a_byte_order_mark_is_no_part_of_a_config(tmp_path):
+    file = tmp_path / "config.json"
+    file.write_text('\ufeff{"n_layer": 3}', encoding="utf-8")
+
+    assert {"n_layer": 3} == read_json(file)

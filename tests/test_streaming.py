@@ -121,3 +121,23 @@ def test_what_a_held_token_broke_off_still_waits_for_a_stop_string():
     write(out, [0, 1, 2])
 
     assert out.certain(0, 1) == "a"
+
+
+class Until9(TextCriterion):
+    """Ends a text before token 9, which has none."""
+
+    def find(self, written):
+        return TextEnd(next((place for place, token in written.tokens if token == 9), None))
+
+
+def test_a_criterion_is_told_of_tokens_without_text_as_long_as_they_stand():
+    out = transcript(Until9())
+    write(out, [0, 1, 9])
+
+    assert (out.certain(0, 1), out.certain(0, 0), out.final(0)) == ("ab", "ab", "ab")
+    assert out.rows[0].end == (2, "stop_string")
+
+    out.rewind([1])
+    write(out, [2])
+
+    assert (out.rows[0].end, out.final(0)) == (None, "abc")

@@ -25,11 +25,6 @@ def placeholder(token: int) -> str:
     return f"[PAD{token}]"
 
 
-def is_placeholder(token: int, text: str) -> bool:
-    """Whether a token only stands where none is."""
-    return text.startswith("[PAD") and text == placeholder(token)
-
-
 def fill_vocabulary(vocab: Mapping[str, int], named: Mapping[int, str]) -> dict[str, int]:
     """Give every id up to the highest a token: the library counts tokens where it needs the next.
 
@@ -44,6 +39,8 @@ def fill_vocabulary(vocab: Mapping[str, int], named: Mapping[int, str]) -> dict[
     {'a': 0, 'b': 3, '<s>': 1, '[PAD2]': 2}
     """
     last = max(vocab.values(), default=-1)
+    if last + 1 == len(vocab):
+        return dict(vocab)
     _check_missing(last + 1 - len(vocab), last)
     present = set(vocab.values())
     missing = [token for token in range(last + 1) if token not in present]

@@ -81,9 +81,8 @@ def _is_id(value: object) -> TypeGuard[int]:
 def _merges(file: Path, text: str, ids: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     for number, line in enumerate(text.split("\n"), start=1):
         parts = line.split()
-        left, right = (*parts, "", "")[:2]
-        if parts == [left, right] and {left, right, left + right} <= ids.keys():
-            yield left, right
+        if len(parts) == 2 and parts[0] in ids and parts[1] in ids and "".join(parts) in ids:
+            yield parts[0], parts[1]
         elif parts and not line.startswith("#"):
             raise TokenizerError(
                 f"{file}: is not a tokenizer's file: line {number} is {line!r:.60}, expected two "

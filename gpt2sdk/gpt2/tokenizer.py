@@ -13,7 +13,7 @@ from tokenizers.decoders import ByteLevel
 from typing_extensions import override
 
 from gpt2sdk.errors import TokenizerError, listing
-from gpt2sdk.gpt2.added_tokens import is_placeholder
+from gpt2sdk.gpt2.added_tokens import placeholder
 from gpt2sdk.gpt2.tokenizer_files import (
     TOKENIZER_FILES,
     TokenizerFiles,
@@ -43,7 +43,9 @@ class Tokenizer:
         vocab = self._library.get_vocab(with_added_tokens=True)
         self._vocab_size = 1 + max(vocab.values())
         self._placeholders = frozenset(
-            token for text, token in vocab.items() if is_placeholder(token, text)
+            token
+            for text, token in vocab.items()
+            if text.startswith("[PAD") and text == placeholder(token)
         )
         self._special_tokens = {
             added.content: token

@@ -30,9 +30,11 @@ def read_document(file: Path) -> Tokenizer:
     model = document.get("model")
     try:
         if isinstance(model, dict):
-            _renumber(document, model)
-            model |= {"dropout": None} if "dropout" in model else {}
-        return Tokenizer.from_str(json.dumps(document))
+            changed = _renumber(document, model)
+            if changed or model.get("dropout") is not None:
+                model |= {"dropout": None} if "dropout" in model else {}
+                return Tokenizer.from_str(json.dumps(document))
+        return Tokenizer.from_str(file.read_text(encoding="utf-8-sig"))
     except TokenizerError as error:
         raise TokenizerError(f"{file}: {error}") from error
     except Exception as error:
@@ -41,14 +43,17 @@ def read_document(file: Path) -> Tokenizer:
         raise TokenizerError(f"{file}: is not a tokenizer's file: {reason}") from error
 
 
-def _renumber(document: dict[str, Any], model: dict[str, Any]) -> None:
+def _renumber(document: dict[str, Any], model: dict[str, Any]) -> bool:
     """Write the added tokens so that the library gives them the ids that are stated.
+
+    Returns:
+        Whether anything had to be written otherwise.
 
     What is malformed is left as it is: the library's message says where.
     """
     entries, vocab = document.get("added_tokens"), _ids(model.get("vocab"))
     if not (isinstance(entries, list) and vocab and all(map(_is_entry, entries))):
-        return
+        return False
     present: list[dict[str, Any]] = []
     fresh: list[dict[str, Any]] = []
     for entry in entries:
@@ -59,6 +64,7 @@ def _renumber(document: dict[str, Any], model: dict[str, Any]) -> None:
                 "the vocabulary: expected one id for it"
             )
         (present if entry["content"] in vocab else fresh).append(entry)
+    count = len(vocab)
     if fresh and isinstance(model["vocab"], dict):
         model["vocab"] = fill_vocabulary(vocab, {each["id"]: each["content"] for each in fresh})
         vocab = model["vocab"]
@@ -67,6 +73,7 @@ def _renumber(document: dict[str, Any], model: dict[str, Any]) -> None:
     tokens = enumerate(in_order(len(vocab), behind), start=len(vocab))
     ordered = [_entry(number, token) for number, token in tokens]
     document["added_tokens"] = [*present, *inside, *ordered]
+    return len(vocab) != count or entries != [*present, *ordered]
 
 
 def _ids(vocab: object) -> dict[str, int]:

@@ -78,7 +78,7 @@ def read_tokenizer(folder: Path) -> TokenizerFiles:
     if isinstance(settings.get("add_prefix_space"), bool):
         _set_prefix_space(library, prefix_space=bool(settings["add_prefix_space"]))
     try:
-        add_in_order(library, added.items())
+        add_in_order(library, added)
     except TokenizerError as error:
         raise TokenizerError(f"{folder}: {error}") from error
     names = _special_names(library, named)
@@ -106,7 +106,7 @@ def write_tokenizer(files: TokenizerFiles, folder: Path) -> None:
 def _read_library(
     folder: Path,
     named: Mapping[str, object],
-    added: Mapping[int, AddedToken],
+    added: Sequence[tuple[int, AddedToken]],
     listed: Sequence[AddedToken],
 ) -> Tokenizer:
     whole = folder / TOKENIZER_FILE
@@ -114,7 +114,7 @@ def _read_library(
         return read_document(whole)
     for vocab, merges in _BYTE_LEVEL_PAIRS:
         if (folder / vocab).is_file() and (folder / merges).is_file():
-            texts = {token: each.content for token, each in added.items()}
+            texts = {token: each.content for token, each in added}
             roles = (_added_token(named.get(name), special=True) for name in _NAMES)
             special = {each.content for each in [*listed, *roles] if each}
             return read_byte_pairs(folder / vocab, folder / merges, texts, special)
@@ -161,21 +161,21 @@ def _set_prefix_space(library: Tokenizer, *, prefix_space: bool) -> None:
         library.pre_tokenizer = current
 
 
-def _added_tokens(folder: Path, settings: Mapping[str, object]) -> dict[int, AddedToken]:
-    """Return the tokens that other files add to the vocabulary, by their ids."""
-    listed: dict[int, AddedToken] = {
-        int(token): AddedToken(text, normalized=True)
+def _added_tokens(folder: Path, settings: Mapping[str, object]) -> Sequence[tuple[int, AddedToken]]:
+    """Return the tokens that other files add to the vocabulary, with their ids."""
+    listed = {
+        text: (token, AddedToken(text, normalized=True))
         for text, token in _read_optional(folder / "added_tokens.json").items()
         if isinstance(token, int)
     }
     decoder = settings.get("added_tokens_decoder")
     if isinstance(decoder, dict):
         listed |= {
-            int(token): added
+            added.content: (int(token), added)
             for token, value in decoder.items()
-            if (added := _added_token(value, special=False))
+            if token.isdecimal() and (added := _added_token(value, special=False))
         }
-    return listed
+    return list(listed.values())
 
 
 def _special_names(library: Tokenizer, named: Mapping[str, object]) -> dict[str, AddedToken]:

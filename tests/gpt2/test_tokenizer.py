@@ -158,6 +158,15 @@ def test_an_id_that_an_added_token_cannot_have_is_an_error(folder, token, text, 
     assert str(error.value).startswith(str(folder))
 
 
+def test_two_added_tokens_of_one_id_are_an_error(tmp_path, tokenizer):
+    write_pair(tmp_path, "vocab.json", "merges.txt")
+    first = tokenizer.vocab_size
+    write_json(tmp_path, "added_tokens.json", {"<a>": first, "<b>": first})
+
+    with pytest.raises(TokenizerError, match=r"'<b>' should be \d+, but that is another token's"):
+        Tokenizer.from_folder(tmp_path)
+
+
 def added_entries(folder, *tokens):
     """Write added tokens into `tokenizer.json` as they are listed here."""
     document = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
