@@ -38,8 +38,8 @@ def replaced_folder(folder: str | Path, owned: Callable[[str], bool]) -> Iterato
 
     Args:
         folder: The folder to make or to replace; parents are made.
-        owned: Whether a top-level file of the old folder, by its name, is replaced. All others,
-            and folders, are kept.
+        owned: Whether a top-level file or folder of the old folder is replaced, by its name; that
+            of a folder ends in a slash. All others are kept.
 
     Raises:
         CheckpointError: If writing fails or `folder` cannot be replaced.
@@ -60,8 +60,9 @@ def replaced_folder(folder: str | Path, owned: Callable[[str], bool]) -> Iterato
         _remove_abandoned(target)
         lock = _make_locked(new)
         yield new
-        _keep_others(target, new, owned)
         _flush(new)
+        _keep_others(target, new, owned)
+        _sync(new)
         _exchange(target, new, old)
     except OSError as error:
         raise CheckpointError(
@@ -134,9 +135,12 @@ def _keep_others(target: Path, new: Path, owned: Callable[[str], bool]) -> None:
     if not target.is_dir():
         return
     for entry in target.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
+        is_folder = entry.is_dir() and not entry.is_symlink()
+        if owned(f"{entry.name}/" if is_folder else entry.name) or (new / entry.name).exists():
+            continue
+        if is_folder:
             shutil.copytree(entry, new / entry.name, symlinks=True, copy_function=_link)
-        elif not owned(entry.name) and not (new / entry.name).exists():
+        else:
             _link(str(entry), str(new / entry.name))
 
 
@@ -149,10 +153,8 @@ def _link(source: str, destination: str) -> None:
 
 
 def _flush(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_file():
-            _sync(path)
-    _sync(folder)
+    for path in folder.rglob("*"):
+        _sync(path)
 
 
 def _sync(path: Path) -> None:

@@ -10,10 +10,12 @@ from typing import Self
 
 from tokenizers import Tokenizer as Library
 from tokenizers.decoders import ByteLevel
+from tokenizers.models import BPE
 from typing_extensions import override
 
 from gpt2sdk.errors import TokenizerError, listing
 from gpt2sdk.gpt2.added_tokens import placeholder
+from gpt2sdk.gpt2.bos import adds_bos
 from gpt2sdk.gpt2.tokenizer_files import (
     TOKENIZER_FILES,
     TokenizerFiles,
@@ -104,13 +106,23 @@ class Tokenizer:
         """The token that ends a text; `None` if there is none."""
         return self._named("eos_token")
 
-    @property
+    @cached_property
     def adds_bos(self) -> bool:
         """Whether the model was trained to have `bos_token_id` before each text.
 
         `encode` never adds it: it encodes parts of texts as well.
         """
-        return self.bos_token_id is not None and self._files.settings.get("add_bos_token") is True
+        named = self._files.special_names.get("bos_token")
+        return adds_bos(self._library, named, self._files.settings)
+
+    def is_word(self, token: int) -> bool:
+        """Whether text is cut into this token: it is no special, added or unused one."""
+        text = self._library.id_to_token(token)
+        if text is None or token in self._library.get_added_tokens_decoder():
+            return False
+        # What byte pairs do not merge into is in the vocabulary for its number alone.
+        is_bpe = isinstance(self._library.model, BPE)
+        return not is_bpe or [part.id for part in self._library.model.tokenize(text)] == [token]
 
     @cached_property
     def token_bytes(self) -> tuple[bytes, ...] | None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers
@@ -11,11 +11,15 @@ from tokenizers.models import WordPiece
 from gpt2sdk.config import read_json
 from gpt2sdk.errors import CheckpointError, TokenizerError
 from gpt2sdk.gpt2.added_tokens import add_in_order
+from gpt2sdk.gpt2.bos import adds_bos, with_bos
 from gpt2sdk.gpt2.byte_pairs import read_byte_pairs
 from gpt2sdk.gpt2.tokenizer_document import read_document
 
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+CHAT_TEMPLATE_FILE = "chat_template.jinja"
+CHAT_TEMPLATES = "additional_chat_templates"
+"""The folder of a model's other chat templates."""
 TOKENIZER_FILES = (
     TOKENIZER_FILE,
     TOKENIZER_CONFIG_FILE,
@@ -26,6 +30,7 @@ TOKENIZER_FILES = (
     "encoder.json",
     "vocab.bpe",
     "vocab.txt",
+    CHAT_TEMPLATE_FILE,
 )
 """Every file that is read here, if it is there."""
 
@@ -55,11 +60,13 @@ class TokenizerFiles:
         library: The tokenizer itself, every added and special token in it.
         special_names: The text of the special tokens that have a role, by "eos_token" and so on.
         settings: What `tokenizer_config.json` holds, to be written back.
+        chat_templates: The files of chat templates, by their names in the folder, likewise.
     """
 
     library: Tokenizer
     special_names: Mapping[str, str]
     settings: Mapping[str, object]
+    chat_templates: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def read_tokenizer(folder: Path) -> TokenizerFiles:
@@ -85,11 +92,15 @@ def read_tokenizer(folder: Path) -> TokenizerFiles:
     known = {each.content for each in library.get_added_tokens_decoder().values() if each.special}
     specials = {each.content: each for each in [*names.values(), *listed]}
     library.add_tokens([each for text, each in specials.items() if text not in known])
-    return TokenizerFiles(library, {key: added.content for key, added in names.items()}, settings)
+    texts = {key: added.content for key, added in names.items()}
+    return TokenizerFiles(library, texts, settings, _chat_templates(folder))
 
 
 def write_tokenizer(files: TokenizerFiles, folder: Path) -> None:
-    """Write `tokenizer.json` and `tokenizer_config.json` into an existing folder."""
+    """Write `tokenizer.json`, `tokenizer_config.json` and chat templates into an existing folder.
+
+    Where texts begin with the bos token, both files say so: which one counts depends on who reads.
+    """
     settings: dict[str, object] = {
         "tokenizer_class": "GPT2Tokenizer"
         if isinstance(files.library.decoder, decoders.ByteLevel)
@@ -98,9 +109,17 @@ def write_tokenizer(files: TokenizerFiles, folder: Path) -> None:
     }
     settings |= files.special_names
     settings |= files.settings
-    (folder / TOKENIZER_FILE).write_text(files.library.to_str(), encoding="utf-8")
+    library = files.library.to_str()
+    bos = files.special_names.get("bos_token")
+    if bos is not None and adds_bos(files.library, bos, files.settings):
+        settings["add_bos_token"] = True
+        library = with_bos(files.library, bos)
+    (folder / TOKENIZER_FILE).write_text(library, encoding="utf-8")
     text = json.dumps(settings, indent=2, ensure_ascii=False)
     (folder / TOKENIZER_CONFIG_FILE).write_text(f"{text}\n", encoding="utf-8")
+    for name, template in files.chat_templates.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(template)
 
 
 def _read_library(
@@ -151,6 +170,13 @@ def _word_piece(vocab: Path, settings: Mapping[str, object]) -> Tokenizer:
     library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     library.decoder = decoders.WordPiece(prefix="##", cleanup=False)
     return library
+
+
+def _chat_templates(folder: Path) -> dict[str, bytes]:
+    files = [folder / CHAT_TEMPLATE_FILE, *sorted((folder / CHAT_TEMPLATES).glob("*.jinja"))]
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes() for file in files if file.is_file()
+    }
 
 
 def _set_prefix_space(library: Tokenizer, *, prefix_space: bool) -> None:

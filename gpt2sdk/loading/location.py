@@ -19,9 +19,15 @@ from huggingface_hub.errors import (
 from gpt2sdk.components.weights import ModelSource
 from gpt2sdk.config import CONFIG_FILE, GENERATION_CONFIG_FILE
 from gpt2sdk.errors import CheckpointError, PluginConflictError, PluginContractError, listing
-from gpt2sdk.gpt2.tokenizer_files import TOKENIZER_FILES
+from gpt2sdk.gpt2.tokenizer_files import CHAT_TEMPLATES, TOKENIZER_FILES
 
-_SMALL_FILES = (CONFIG_FILE, GENERATION_CONFIG_FILE, *TOKENIZER_FILES, "*.model")
+_SMALL_FILES = (
+    CONFIG_FILE,
+    GENERATION_CONFIG_FILE,
+    *TOKENIZER_FILES,
+    f"{CHAT_TEMPLATES}/*.jinja",
+    "*.model",
+)
 # Of these kinds of weights, only the first that a repository has is fetched.
 _WEIGHTS = (
     ("model.safetensors",),
@@ -168,7 +174,11 @@ def _wanted(name: str, hub: Hub) -> list[str]:
 
 def _matching(files: Sequence[str], patterns: Sequence[str]) -> Iterator[str]:
     for file in files:
-        if "/" not in file and any(fnmatchcase(file, pattern) for pattern in patterns):
+        # No `*` reaches into a folder.
+        if any(
+            file.count("/") == pattern.count("/") and fnmatchcase(file, pattern)
+            for pattern in patterns
+        ):
             yield file
 
 

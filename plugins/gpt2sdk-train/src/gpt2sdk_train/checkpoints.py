@@ -127,9 +127,8 @@ class Checkpoints:
             CheckpointError: If it cannot be written.
         """
         with _appearing(target) as new:
-            for file in checkpoint.folder.iterdir():
-                if file.name not in (_STATE, _OPTIMIZERS):
-                    shutil.copy2(file, new / file.name)
+            without = shutil.ignore_patterns(_STATE, _OPTIMIZERS)
+            shutil.copytree(checkpoint.folder, new, ignore=without, dirs_exist_ok=True)
 
     def _all(self) -> Iterator[Checkpoint]:
         for folder in self.folder.glob("step-*"):
@@ -151,7 +150,7 @@ def _appearing(target: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
         new.mkdir(parents=True)
         yield new
-        for path in [*new.iterdir(), new]:
+        for path in [*new.rglob("*"), new]:
             _flush(path)
         _exchange(new, target, old)
         _flush(target.parent)
