@@ -46,6 +46,8 @@ _OTHER_NAMES = {
 _YIELDING = frozenset({"n_ctx", "torch_dtype"})
 _ALWAYS_WRITTEN = frozenset({"model_type", "architectures"})
 _TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+# Fields that keep what belongs to no other field.
+_KEPT = frozenset({"extra", "generation"})
 
 
 def _token_ids(value: object) -> object:
@@ -62,6 +64,17 @@ def _token_ids(value: object) -> object:
 
 def _is_token_id(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _without_negative_ids(value: object) -> object:
+    """Read ids below 0 as none: some programs write -1 where there is no such token.
+
+    >>> _without_negative_ids(-1), _without_negative_ids([-1, 5]), _without_negative_ids("a")
+    (None, [5], 'a')
+    """
+    if isinstance(value, list):
+        return [item for item in value if not isinstance(item, int) or item >= 0]
+    return None if isinstance(value, int) and value < 0 else value
 
 
 def _dtype_name(value: object) -> object:
@@ -164,6 +177,8 @@ class GPT2Config(BaseModel):
     """The weights' type in the checkpoint; `None` where the file does not say."""
     extra: dict[str, JsonValue] = Field(default_factory=dict)
     """Keys of the file that have no field here, written back unchanged. Not to be modified."""
+    generation: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the `generation_config.json` beside it holds, likewise. Only its end tokens count."""
 
     if not TYPE_CHECKING:
         # Type checkers see the fields as keyword parameters; at run time nothing of pydantic's
@@ -180,7 +195,7 @@ class GPT2Config(BaseModel):
 
     @override
     def __hash__(self) -> int:
-        fields = (name for name in type(self).model_fields if name != "extra")
+        fields = (name for name in type(self).model_fields if name not in _KEPT)
         return hash(tuple(getattr(self, name) for name in fields))
 
     @field_validator("n_head")
@@ -202,11 +217,14 @@ class GPT2Config(BaseModel):
         return 4 * self.n_embd if self.n_inner is None else self.n_inner
 
     @property
-    def eos_token_ids(self) -> tuple[int, ...]:
-        """The tokens that end a text and that the model can generate, as a tuple."""
-        ids = self.eos_token_id
-        several = () if ids is None else (ids,) if isinstance(ids, int) else ids
-        return tuple(token for token in several if token < self.vocab_size)
+    def written_end_tokens(self) -> tuple[int, ...]:
+        """The end tokens that were given or stood in the file; the default counts for nothing."""
+        return _several(self.eos_token_id) if "eos_token_id" in self.model_fields_set else ()
+
+    @property
+    def generation_end_tokens(self) -> tuple[int, ...]:
+        """The end tokens of `generation_config.json`."""
+        return _several(_token_ids(_without_negative_ids(self.generation.get("eos_token_id"))))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object], *, path: str | Path = "") -> Self:
@@ -218,10 +236,12 @@ class GPT2Config(BaseModel):
 
         Raises:
             CheckpointError: If it is another architecture, needs a feature that is not offered, or
-                a value is out of range; the message names field, value and what was expected.
+                a value is out of range; the message names field, value and what was expected. A
+                negative token id is none.
         """
         _refuse_other_models(values, path)
-        fields, extra = _sort_keys(values, set(cls.model_fields) - {"extra"}, path)
+        fields, extra = _sort_keys(values, set(cls.model_fields) - _KEPT, path)
+        fields |= {key: _without_negative_ids(fields[key]) for key in _TOKEN_IDS if key in fields}
         try:
             return cls.model_validate({**fields, "extra": extra})
         except ValidationError as error:
@@ -229,9 +249,7 @@ class GPT2Config(BaseModel):
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> Self:
-        """Read `config.json` of a checkpoint folder.
-
-        Token ids of a `generation_config.json` beside it win, as they do in transformers.
+        """Read `config.json` of a checkpoint folder, and the `generation_config.json` beside it.
 
         Raises:
             CheckpointError: If a file is absent, is not JSON, or its values do not fit.
@@ -249,25 +267,27 @@ class GPT2Config(BaseModel):
             raise CheckpointError(
                 f"{folder}: expected a {CONFIG_FILE} in the folder, found none", path=folder
             )
-        values = read_json(path)
+        config = cls.from_dict(read_json(path), path=path)
         generation = Path(folder) / GENERATION_CONFIG_FILE
-        if generation.is_file():
-            read = read_json(generation)
-            values |= {key: read[key] for key in _TOKEN_IDS if read.get(key) is not None}
-        return cls.from_dict(values, path=path)
+        if not generation.is_file():
+            return config
+        values = read_json(generation)
+        _check_end_tokens(values, generation)
+        return config.model_copy(update={"generation": values})
 
     def to_dict(self) -> dict[str, object]:
-        """Return what belongs into a `config.json`, in Hugging Face's names."""
-        fields = self.model_dump(mode="json", exclude={"extra"})
+        """Return what belongs into a `config.json`, in Hugging Face's names.
+
+        Token ids that nobody gave are left out: the defaults are those of GPT-2's vocabulary.
+        """
+        fields = self.model_dump(mode="json", exclude=set(_KEPT))
         if self.dtype is None:
             del fields["dtype"]
+        for name in _TOKEN_IDS:
+            if name not in self.model_fields_set:
+                del fields[name]
         head = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}
         return {**head, **fields, **self.extra}
-
-    def generation_dict(self) -> dict[str, object]:
-        """Return what belongs into a `generation_config.json`: the token ids that are set."""
-        values = self.to_dict()
-        return {key: values[key] for key in _TOKEN_IDS if values[key] is not None}
 
 
 def read_json(path: Path) -> dict[str, object]:
@@ -293,6 +313,20 @@ def read_json(path: Path) -> dict[str, object]:
 def _refuse_other_models(values: Mapping[str, object], path: str | Path) -> None:
     for problem in other_networks(values):
         raise _checkpoint_error(problem, path)
+
+
+def _several(ids: object) -> tuple[int, ...]:
+    if isinstance(ids, tuple):
+        return ids
+    return (ids,) if isinstance(ids, int) else ()
+
+
+def _check_end_tokens(values: Mapping[str, object], path: Path) -> None:
+    ids = values.get("eos_token_id")
+    try:
+        _token_ids(_without_negative_ids(ids))
+    except ValueError as error:
+        raise _checkpoint_error(f"eos_token_id={ids!r}: expected {error}", path) from None
 
 
 def _sort_keys(

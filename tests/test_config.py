@@ -51,7 +51,7 @@ def test_defaults_are_those_of_gpt2_small():
         config.n_layer,
         config.n_head,
     )
-    assert (64, 3072, (50256,)) == (config.head_size, config.inner_size, config.eos_token_ids)
+    assert (64, 3072, 50256) == (config.head_size, config.inner_size, config.eos_token_id)
 
 
 def test_defaults_are_those_of_transformers():
@@ -217,28 +217,61 @@ def test_an_unreadable_file_is_an_error(tmp_path, text, message):
         GPT2Config.from_folder(tmp_path)
 
 
-def test_end_tokens_of_the_generation_config_win(tmp_path):
-    folder = write(tmp_path, OLD | {"eos_token_id": 5}, {"eos_token_id": [7, 8], "pad_token_id": 0})
+def test_end_tokens_of_both_files_are_told_apart(tmp_path):
+    generation = {"eos_token_id": [7, 8], "pad_token_id": 0, "temperature": 0.7}
+    folder = write(tmp_path, OLD | {"eos_token_id": 5}, generation)
     config = GPT2Config.from_folder(folder)
 
-    assert ((7, 8), 0) == (config.eos_token_ids, config.pad_token_id)
-    assert {"bos_token_id": 50256, "eos_token_id": [7, 8], "pad_token_id": 0} == (
-        config.generation_dict()
+    assert ((5,), (7, 8)) == (config.written_end_tokens, config.generation_end_tokens)
+    assert generation == config.generation
+    assert None is config.pad_token_id
+
+
+def test_a_generation_config_may_name_no_end_token(tmp_path):
+    folder = write(tmp_path, OLD | {"eos_token_id": 5}, {"do_sample": True, "eos_token_id": None})
+    config = GPT2Config.from_folder(folder)
+
+    assert ((5,), ()) == (config.written_end_tokens, config.generation_end_tokens)
+
+
+def test_the_default_end_token_is_not_written():
+    assert ((), (50256,)) == (
+        GPT2Config().written_end_tokens,
+        GPT2Config(eos_token_id=50256).written_end_tokens,
+    )
+    assert "eos_token_id" not in GPT2Config().to_dict()
+    assert GPT2Config(eos_token_id=None).to_dict()["eos_token_id"] is None
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"), [(-1, None), ([-1, 5], (5,)), ([-1], None), (None, None), (0, 0)]
+)
+def test_a_negative_id_is_none(tmp_path, ids, expected):
+    values = OLD | {"eos_token_id": ids, "pad_token_id": -1, "bos_token_id": None}
+    folder = write(tmp_path, values, {"eos_token_id": ids, "pad_token_id": -1})
+    config = GPT2Config.from_folder(folder)
+
+    found = (config.eos_token_id, config.pad_token_id, config.bos_token_id)
+    assert (expected, None, None) == found
+    assert config.written_end_tokens == config.generation_end_tokens
+
+
+def test_what_only_other_programs_need_refuses_no_model(tmp_path):
+    folder = write(tmp_path, OLD, {"pad_token_id": "<pad>", "bos_token_id": [1]})
+
+    assert {"pad_token_id": "<pad>", "bos_token_id": [1]} == (
+        GPT2Config.from_folder(folder).generation
     )
 
 
-def test_a_generation_config_without_end_tokens_changes_nothing(tmp_path):
-    folder = write(tmp_path, OLD | {"eos_token_id": 5}, {"do_sample": True, "eos_token_id": None})
+def test_a_wrong_end_token_names_its_file(tmp_path):
+    folder = write(tmp_path, OLD, {"eos_token_id": "<|im_end|>"})
 
-    assert (5,) == GPT2Config.from_folder(folder).eos_token_ids
-
-
-def test_end_tokens_outside_the_vocabulary_are_kept_but_never_looked_for():
-    config = GPT2Config(vocab_size=99, eos_token_id=(98, 50256))
-
-    assert (98,) == config.eos_token_ids
-    assert [98, 50256] == config.to_dict()["eos_token_id"]
-    assert () == GPT2Config(eos_token_id=None).eos_token_ids
+    with pytest.raises(
+        CheckpointError,
+        match=r"generation_config\.json: eos_token_id='<\|im_end\|>': expected a token id",
+    ):
+        GPT2Config.from_folder(folder)
 
 
 def test_a_byte_order_mark_is_no_part_of_a_config(tmp_path):

@@ -37,10 +37,12 @@ def explain(
     options = read_options(option, {}, registry)
     end_tokens: tuple[int, ...] = ()
     if model is not None:
+        from gpt2sdk.gpt2.end_tokens import find_end_tokens
         from gpt2sdk.loading import Hub, open_model
 
         hub = Hub(revision=revision, local_files_only=offline)
-        end_tokens = open_model(model, registry=registry, hub=hub).checkpoint.config.eos_token_ids
+        opened = open_model(model, registry=registry, hub=hub)
+        end_tokens = find_end_tokens(opened.checkpoint.config, opened.tokenizer()).ids
     explanation = explained(options, registry=registry, prompts=prompts, eos_token_ids=end_tokens)
     given = {spelled(name) for name in options}
     known = model is not None or "eos_token_id" in given

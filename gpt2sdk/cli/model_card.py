@@ -9,6 +9,7 @@ from rich.text import Text
 
 from gpt2sdk.cli.tables import heading, show, table
 from gpt2sdk.config import GPT2Config
+from gpt2sdk.gpt2.end_tokens import find_end_tokens
 from gpt2sdk.loading import OpenedModel
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -63,6 +64,7 @@ def describe(opened: OpenedModel) -> ModelCard:
     parameters = sum(prod(shape) for shape in checkpoint.shapes.values())
     cached = 2 * config.n_layer * config.n_embd * _CACHED_TOKENS
     tokenizer = opened.tokenizer()
+    ends = find_end_tokens(config, tokenizer)
     dtype = str(checkpoint.file_dtype).removeprefix("torch.")
     return ModelCard(
         name=opened.source.name,
@@ -76,8 +78,8 @@ def describe(opened: OpenedModel) -> ModelCard:
         tokenizer=tokenizer.kind,
         tokenizer_vocab_size=tokenizer.vocab_size,
         special_tokens=dict(tokenizer.special_tokens),
-        end_tokens=config.eos_token_ids,
-        notes=opened.notes,
+        end_tokens=ends.ids,
+        notes=(*opened.notes, *ends.notes),
         config=config.to_dict(),
     )
 

@@ -17,11 +17,17 @@ from gpt2sdk.errors import OptionError
 from gpt2sdk.generator.call import Call
 from gpt2sdk.generator.explanation import Explanation, explain
 from gpt2sdk.generator.options import resolve
-from gpt2sdk.generator.prompts import Language, PromptInput, encode_prompts, plan_prompts
+from gpt2sdk.generator.prompts import (
+    Language,
+    PromptInput,
+    encode_prompts,
+    plan_prompts,
+)
 from gpt2sdk.generator.scoring import score_all
 from gpt2sdk.generator.stream import Stream
 from gpt2sdk.generator.token_input import TokenInput
 from gpt2sdk.gpt2.detokenizer import Detokenizer
+from gpt2sdk.gpt2.end_tokens import find_end_tokens
 from gpt2sdk.gpt2.export import save_pretrained
 from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.gpt2.tokenizer import Tokenizer
@@ -61,7 +67,8 @@ class Generator:
             model: What scores tokens; any `CausalLM`.
             tokenizer: Its tokenizer.
             decoder: Tokens to text as they come; a `Tokenizer` needs none.
-            eos_token_ids: The tokens that end a row; the tokenizer's own by default.
+            eos_token_ids: The tokens that end a row; by default all that the tokenizer and a
+                GPT-2's config name.
             registry: The components that calls can name; all installed ones by default.
             notes: What was noticed while the model was loaded.
             quantizer: What holds the model's matrices in fewer bits, if anything does.
@@ -69,12 +76,13 @@ class Generator:
         Raises:
             OptionError: The tokenizer is of another kind, and there is no decoder.
         """
-        own = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+        config = model.config if isinstance(model, GPT2) else None
+        ends = find_end_tokens(config, tokenizer)
         self.model = model
         self.tokenizer = tokenizer
-        self.eos_token_ids = frozenset(own if eos_token_ids is None else eos_token_ids)
+        self.eos_token_ids = frozenset(ends.ids if eos_token_ids is None else eos_token_ids)
         self.registry = registry or default_registry()
-        self.notes = tuple(notes)
+        self.notes = (*notes, *(ends.notes if eos_token_ids is None else ()))
         self.quantizer = quantizer
         self._decoder = decoder or _decoder_of(tokenizer)
 
@@ -130,7 +138,6 @@ class Generator:
         return cls(
             loaded.model,
             loaded.tokenizer,
-            eos_token_ids=loaded.config.eos_token_ids,
             registry=registry,
             notes=loaded.notes,
             quantizer=loaded.quantizer,

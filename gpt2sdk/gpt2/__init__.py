@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from gpt2sdk.gpt2.cache import Cache
     from gpt2sdk.gpt2.capture import Activations
     from gpt2sdk.gpt2.checkpoint import load_model, open_checkpoint
+    from gpt2sdk.gpt2.document_encoder import DocumentEncoder
+    from gpt2sdk.gpt2.documents import SEPARATOR, split_documents
+    from gpt2sdk.gpt2.end_tokens import EndTokens, find_end_tokens
     from gpt2sdk.gpt2.export import save_pretrained
     from gpt2sdk.gpt2.head import Embedding
     from gpt2sdk.gpt2.linear import Linear
@@ -21,6 +24,9 @@ _HOMES = {
     "gpt2sdk.gpt2.cache": ("Cache",),
     "gpt2sdk.gpt2.capture": ("Activations",),
     "gpt2sdk.gpt2.checkpoint": ("load_model", "open_checkpoint"),
+    "gpt2sdk.gpt2.document_encoder": ("DocumentEncoder",),
+    "gpt2sdk.gpt2.documents": ("SEPARATOR", "split_documents"),
+    "gpt2sdk.gpt2.end_tokens": ("EndTokens", "find_end_tokens"),
     "gpt2sdk.gpt2.export": ("save_pretrained",),
     "gpt2sdk.gpt2.head": ("Embedding",),
     "gpt2sdk.gpt2.linear": ("Linear",),
@@ -33,20 +39,25 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "GPT2",
+    "SEPARATOR",
     "Activations",
     "Attend",
     "Cache",
     "CausalAttention",
+    "DocumentEncoder",
     "Embedding",
+    "EndTokens",
     "GPT2Output",
     "Heads",
     "Linear",
     "ShapeRow",
     "Tokenizer",
     "describe_shapes",
+    "find_end_tokens",
     "load_model",
     "open_checkpoint",
     "save_pretrained",
+    "split_documents",
 ]
 
 

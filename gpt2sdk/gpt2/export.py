@@ -13,6 +13,7 @@ from gpt2sdk.components.placement import Residency
 from gpt2sdk.components.quantizer import Quantized, QuantizedLinear, Quantizer
 from gpt2sdk.config import CONFIG_FILE, GENERATION_CONFIG_FILE, GPT2Config
 from gpt2sdk.errors import CheckpointError, OptionError, listing
+from gpt2sdk.gpt2.end_tokens import EndTokens, find_end_tokens
 from gpt2sdk.gpt2.folder import replaced_folder
 from gpt2sdk.gpt2.keys import HEAD
 from gpt2sdk.gpt2.layout import MATRICES, parameter_shapes, stored_name
@@ -21,7 +22,7 @@ from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.gpt2.shards import Bundle, is_writable, write_shards
 from gpt2sdk.gpt2.tensors import tensor_info
 from gpt2sdk.gpt2.tokenizer import Tokenizer
-from gpt2sdk.gpt2.tokenizer_files import TOKENIZER_FILES
+from gpt2sdk.gpt2.tokenizer_files import CHAT_TEMPLATES, TOKENIZER_FILES
 
 QUANTIZATION_CONFIG = "quantization_config"
 """The key of `config.json` that says how weights are quantized."""
@@ -29,11 +30,13 @@ QUANTIZATION_CONFIG = "quantization_config"
 MAX_SHARD_SIZE = 5 * 10**9
 """Most bytes of one weight file, unless another number is asked for."""
 
+_OTHER_ENDS = ("bos_token_id", "pad_token_id")
 # Weights of every kind: those of another kind left beside the new ones would be a second model.
 _OWNED = (
     CONFIG_FILE,
     GENERATION_CONFIG_FILE,
     *TOKENIZER_FILES,
+    f"{CHAT_TEMPLATES}/",
     "model*.safetensors",
     "pytorch_model*.bin",
     "*.index.json",
@@ -54,8 +57,8 @@ def save_pretrained(
     """Write a model's folder: config, weights and tokenizer; as a whole or not at all.
 
     Files of an older checkpoint in the folder are replaced, whatever else is there is kept. The
-    weights are written slab by slab: no second copy of the model is made. Quantized matrices are
-    written as they are.
+    generation config names all tokens that end a text. The weights are written slab by slab: no
+    second copy of the model is made. Quantized matrices are written as they are.
 
     Args:
         model: A module with GPT-2's parameters.
@@ -125,13 +128,15 @@ def write_folder(
             value=max_shard_size,
             expected="1 or more",
         )
+    ends = find_end_tokens(config, tokenizer)
+    config = _with_ends(config, tokenizer, ends)
     values = config.to_dict()
     values.pop(QUANTIZATION_CONFIG, None)
     if quantizer is not None:
         values[QUANTIZATION_CONFIG] = dict(quantizer.config())
     with replaced_folder(folder, owned=_is_owned) as new:
         _write_json(new / CONFIG_FILE, values)
-        _write_json(new / GENERATION_CONFIG_FILE, config.generation_dict())
+        _write_json(new / GENERATION_CONFIG_FILE, generation_config(config, ends))
         if tokenizer is not None:
             tokenizer.save(new)
         write_shards(new, bundles, most=max_shard_size, watch=watch)
@@ -149,6 +154,35 @@ def file_key(name: str) -> str:
 def file_orientation(name: str, tensor: Tensor) -> Tensor:
     """Return a plain parameter as the original orients it: matrices `[in, out]`."""
     return tensor.T if name.endswith(MATRICES) else tensor
+
+
+def generation_config(config: GPT2Config, ends: EndTokens) -> dict[str, object]:
+    """Return what belongs into a `generation_config.json`: what was there, and all end tokens.
+
+    Args:
+        config: The model's.
+        ends: Its end tokens.
+    """
+    own = config.generation_end_tokens
+    missing = [token for token in ends.ids if token not in own]
+    values: dict[str, object] = dict(config.generation)
+    if not values:
+        given = config.to_dict()
+        values = {key: given[key] for key in _OTHER_ENDS if given.get(key) is not None}
+    if missing:
+        several = [*own, *missing]
+        values["eos_token_id"] = several[0] if len(several) == 1 else several
+    return values
+
+
+def _with_ends(config: GPT2Config, tokenizer: Tokenizer | None, ends: EndTokens) -> GPT2Config:
+    """Name the tokens that nobody named: readers would take them for those of GPT-2."""
+    if tokenizer is None:
+        return config
+    several = ends.ids[0] if len(ends.ids) == 1 else ends.ids or None
+    named = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": several}
+    missing = {key: value for key, value in named.items() if key not in config.model_fields_set}
+    return config.model_copy(update=missing)
 
 
 def _is_owned(name: str) -> bool:

@@ -90,12 +90,88 @@ def test_everything_that_belongs_to_a_model_is_written(tmp_path, tokenizer):
     }
 
     assert names == set(files(tmp_path / "new"))
-    assert CONFIG.model_copy(update={"dtype": "float32"}) == GPT2Config.from_folder(
-        tmp_path / "new"
-    )
-    generation = json.loads((tmp_path / "new" / "generation_config.json").read_text())
-    assert {"bos_token_id": 50256, "eos_token_id": [0, 3]} == generation
+    # What nobody named is the tokenizer's. Token 3 is a word, which ends a text if it is written
+    # down for generation alone.
+    generation = {"bos_token_id": 0, "eos_token_id": 0}
+    named = {"dtype": "float32", "bos_token_id": 0, "generation": generation}
+    assert CONFIG.model_copy(update=named) == GPT2Config.from_folder(tmp_path / "new")
     assert "naïve" == Tokenizer.from_folder(tmp_path / "new").decode(tokenizer.encode("naïve"))
+
+
+def test_a_generation_config_is_kept_and_gets_the_end_tokens_that_it_lacks(tmp_path, tokenizer):
+    model, _ = model_of()
+    kept = {"temperature": 0.7, "pad_token_id": -1, "eos_token_id": [3, 999]}
+    for name, generation, expected in (
+        ("some", kept, {**kept, "eos_token_id": [3, 999, 0]}),
+        ("all", {"top_k": 5, "eos_token_id": 0}, {"top_k": 5, "eos_token_id": 0}),
+        ("none", {"top_k": 5, "eos_token_id": None}, {"top_k": 5, "eos_token_id": 0}),
+    ):
+        config = CONFIG.model_copy(update={"generation": generation})
+        save_pretrained(model, config, tokenizer, tmp_path / name)
+        written = (tmp_path / name / "generation_config.json").read_text()
+
+        assert expected == json.loads(written)
+
+
+def test_end_tokens_that_no_config_names_are_written(tmp_path, tokenizer):
+    sizes = {"vocab_size": 300, "n_positions": 10, "n_embd": 8, "n_head": 2, "n_layer": 2}
+    model, _ = model_of(GPT2Config(**sizes))
+    save_pretrained(model, GPT2Config(**sizes), tokenizer, tmp_path / "new")
+    config = GPT2Config.from_folder(tmp_path / "new")
+
+    assert (0, (0,), (0,)) == (
+        config.bos_token_id,
+        config.written_end_tokens,
+        config.generation_end_tokens,
+    )
+
+
+TEMPLATES = {
+    "chat_template.jinja": b"{{ m }}\r\n",
+    "additional_chat_templates/tool.jinja": b"{# #}",
+}
+
+
+def with_templates(folder, tokenizer, texts):
+    folder.mkdir()
+    tokenizer.save(folder)
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(text)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    written = json.dumps(settings | {"chat_template": "{{ old }}"})
+    (folder / "tokenizer_config.json").write_text(written)
+    return Tokenizer.from_folder(folder)
+
+
+def templates_of(folder):
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*.jinja")
+    }
+
+
+def test_chat_templates_of_every_kind_are_kept(tmp_path, tokenizer):
+    model, _ = model_of()
+    talking = with_templates(tmp_path / "old", tokenizer, TEMPLATES)
+    save_pretrained(model, CONFIG, talking, tmp_path / "new")
+    settings = json.loads((tmp_path / "new" / "tokenizer_config.json").read_text())
+
+    assert TEMPLATES == templates_of(tmp_path / "new")
+    assert "{{ old }}" == settings["chat_template"]
+
+
+def test_chat_templates_of_an_older_model_do_not_stay(tmp_path, tokenizer):
+    model, _ = model_of()
+    talking = with_templates(tmp_path / "old", tokenizer, TEMPLATES)
+    other = {"additional_chat_templates/other.jinja": b"{{ 1 }}"}
+    saying = with_templates(tmp_path / "other", tokenizer, other)
+    for each in (talking, saying, tokenizer):
+        save_pretrained(model, CONFIG, each, tmp_path / "new")
+        (tmp_path / "new" / "notes").mkdir(exist_ok=True)
+        expected = {id(talking): TEMPLATES, id(saying): other, id(tokenizer): {}}[id(each)]
+
+        assert expected == templates_of(tmp_path / "new")
+        assert (tmp_path / "new" / "notes").is_dir()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])

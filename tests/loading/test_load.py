@@ -84,7 +84,10 @@ def test_a_folder_is_loaded_with_all_that_belongs_to_it(tmp_path):
 
     assert is_that_of(weights, loaded)
     assert "héllo" == loaded.tokenizer.decode(loaded.tokenizer.encode("héllo"))
-    assert CONFIG.model_copy(update={"dtype": "float32"}) == loaded.config
+    named = {"bos_token_id": 0, "eos_token_id": 0}
+    assert CONFIG.model_copy(update={"dtype": "float32", "generation": named} | named) == (
+        loaded.config
+    )
     assert ("folder", tmp_path / "tiny", None) == (
         loaded.source.kind,
         loaded.source.path,

@@ -1,5 +1,7 @@
 """Models in GGUF files are the models they were made from."""
 
+import json
+
 import gguf
 import pytest
 import torch
@@ -143,3 +145,41 @@ def test_another_way_of_splitting_text_is_noted(write_file):
     path, _ = write_file(change=other)
 
     assert ("text is split as by GPT-2; the file says 'llama-bpe'",) == Gguf().open(path).notes
+
+
+def test_the_end_of_a_turn_ends_a_text_too(write_file, tokenizer):
+    end = tokenizer.eos_token_id
+    path, _ = write_file(change=lambda writer: writer.add_eot_token_id(end + 1))
+
+    assert {end, end + 1} == Generator.from_pretrained(path).eos_token_ids
+
+
+def test_an_end_token_that_is_an_ordinary_word_ends_nothing(write_file, tokenizer):
+    (word,) = tokenizer.encode(" the")
+    path, _ = write_file(change=lambda writer: writer.add_eot_token_id(word))
+    generator = Generator.from_pretrained(path)
+
+    assert {tokenizer.eos_token_id} == generator.eos_token_ids
+    assert f"the config's end token {word} is the ordinary word ' the'" in generator.notes[-1]
+    assert {"<|endoftext|>"} == set(generator.tokenizer.special_tokens)
+
+
+def test_whether_texts_begin_with_the_bos_token_is_read_and_saved(write_file, tmp_path):
+    path, _ = write_file(change=lambda writer: writer.add_add_bos_token(value=True))
+    generator = Generator.from_pretrained(path)
+    generator.save_pretrained(tmp_path / "saved")
+
+    assert generator.tokenizer.adds_bos
+    assert Tokenizer.from_folder(tmp_path / "saved").adds_bos
+
+
+@pytest.mark.parametrize(
+    "templates",
+    ["{{ a }}", [{"name": "default", "template": "{{ a }}"}, {"name": "tool", "template": "b"}]],
+)
+def test_chat_templates_are_saved(write_file, tmp_path, templates):
+    path, _ = write_file(change=lambda writer: writer.add_chat_template(templates))
+    Generator.from_pretrained(path).save_pretrained(tmp_path / "saved")
+    saved = json.loads((tmp_path / "saved" / "tokenizer_config.json").read_text("utf-8"))
+
+    assert templates == saved["chat_template"]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt2sdk import OptionError
+from gpt2sdk.gpt2 import EndTokens
 from gpt2sdk_train import ValidationScore
 from gpt2sdk_train.packing import BlockOrder, PackedTokens, windows
 
@@ -23,6 +24,20 @@ def test_documents_are_joined_by_the_end_token(tokenizer):
     expected = [*tokenizer.encode("the cat"), end, *tokenizer.encode("a bird"), end]
     assert expected == packed.tokens.tolist()
     assert len("the cat") + len("a bird") == packed.nbytes
+
+
+def test_end_tokens_within_a_document_are_no_words(tokenizer):
+    packed = PackedTokens.encode(["the cat<|endoftext|>a bird"], tokenizer)
+
+    expected = PackedTokens.encode(["the cat", "a bird"], tokenizer)
+    assert expected.tokens.tolist() == packed.tokens.tolist()
+    assert expected.nbytes == packed.nbytes
+
+
+def test_the_first_of_the_models_end_tokens_closes_documents(tokenizer):
+    packed = PackedTokens.encode(["the cat"], tokenizer, EndTokens((7, 0)))
+
+    assert [*tokenizer.encode("the cat"), 7] == packed.tokens.tolist()
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["a"]])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gpt2sdk import CheckpointError, Generator, GPT2Config, OptionError, TokenizerError
-from gpt2sdk.gpt2 import GPT2
+from gpt2sdk.gpt2 import GPT2, Tokenizer
 from gpt2sdk_train import (
     Ended,
     Objective,
@@ -57,6 +57,35 @@ def test_the_result_is_a_model_that_generates(model, tokenizer, documents, setti
     same = zip(model.parameters(), generator.model.parameters(), strict=True)
     assert all(torch.equal(ours, theirs) for ours, theirs in same)
     assert not list(result.folder.glob("training*"))
+
+
+@pytest.mark.parametrize("named", [{}, {"eos_token_id": None}, {"eos_token_id": 271}])
+def test_what_ends_documents_ends_the_saved_model(tokenizer, documents, settings, tmp_path, named):
+    sizes = {"vocab_size": tokenizer.vocab_size, "n_positions": 16, "n_embd": 16, "n_layer": 1}
+    model = GPT2(GPT2Config(**sizes, n_head=1, **named))
+    result = train(model, tokenizer, documents, settings, output=tmp_path)
+    packed = PackedTokens.encode(documents, tokenizer)
+    written = json.loads((result.folder / "generation_config.json").read_text())
+
+    assert packed.tokens[-1].item() in Generator.from_pretrained(result.folder).eos_token_ids
+    assert tokenizer.eos_token_id == written["eos_token_id"]
+
+
+def test_chat_templates_and_generation_settings_outlive_training(
+    config, tokenizer, documents, settings, tmp_path
+):
+    tokenizer.save(tmp_path)
+    (tmp_path / "additional_chat_templates").mkdir()
+    for name in ("chat_template.jinja", "additional_chat_templates/tool.jinja"):
+        (tmp_path / name).write_text(name)
+    generation = {"temperature": 0.7, "eos_token_id": config.eos_token_id}
+    model = GPT2(config.model_copy(update={"generation": generation}))
+    tokenizer = Tokenizer.from_folder(tmp_path)
+    folder = train(model, tokenizer, documents, settings, output=tmp_path / "run").folder
+
+    names = {file.relative_to(folder).as_posix() for file in folder.rglob("*.jinja")}
+    assert {"chat_template.jinja", "additional_chat_templates/tool.jinja"} == names
+    assert generation == json.loads((folder / "generation_config.json").read_text())
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from gpt2sdk import CheckpointError, CheckpointFormat, GPT2Config, OpenedFile, O
 from gpt2sdk_gguf.contents import ARCHITECTURE, Contents, Stored
 from gpt2sdk_gguf.names import own_name
 from gpt2sdk_gguf.source import GgufSource
-from gpt2sdk_gguf.vocabulary import notes, tokenizer_files
+from gpt2sdk_gguf.vocabulary import ends_of, notes, tokenizer_files
 
 _TABLE, _POSITIONS, _HEAD = "wte.weight", "wpe.weight", "lm_head.weight"
 _PLAIN = ("F64", "F32", "F16", "BF16")
@@ -55,6 +55,7 @@ def _config(contents: Contents, tensors: dict[str, Stored], *, tied: bool) -> GP
             path=contents.path,
             missing=missing,
         )
+    ends = ends_of(contents)
     sizes: dict[str, object] = {
         "vocab_size": tensors[_TABLE].shape[0],
         "n_positions": tensors[_POSITIONS].shape[0],
@@ -64,7 +65,7 @@ def _config(contents: Contents, tensors: dict[str, Stored], *, tied: bool) -> GP
         "n_inner": contents.whole_number("gpt2.feed_forward_length"),
         "layer_norm_epsilon": contents.number("gpt2.attention.layer_norm_epsilon"),
         "bos_token_id": contents.whole_number("tokenizer.ggml.bos_token_id"),
-        "eos_token_id": contents.whole_number("tokenizer.ggml.eos_token_id"),
+        "eos_token_id": ends[0] if len(ends) == 1 else list(ends) or None,
         "pad_token_id": contents.whole_number("tokenizer.ggml.padding_token_id"),
         "tie_word_embeddings": tied,
     }

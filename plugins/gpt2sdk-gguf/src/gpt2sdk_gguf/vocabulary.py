@@ -16,6 +16,9 @@ _SPECIAL = {
     "unk_token": "tokenizer.ggml.unknown_token_id",
     "pad_token": "tokenizer.ggml.padding_token_id",
 }
+_CHAT_TEMPLATE = "tokenizer.chat_template"
+# At each of them llama.cpp ends a text: at its end, of a turn and of a message.
+_ENDS = tuple(f"tokenizer.ggml.{name}_token_id" for name in ("eos", "eot", "eom"))
 _SPLIT_AS_GPT2 = ("gpt-2", "default", "")
 
 
@@ -41,15 +44,37 @@ def tokenizer_files(contents: Contents) -> dict[str, str]:
             path=contents.path,
         )
     settings: dict[str, object] = {"tokenizer_class": "GPT2Tokenizer"}
+    library = _library(contents, list(tokens), list(merges))
+    special = library.get_added_tokens_decoder()
     for role, key in _SPECIAL.items():
         token = contents.whole_number(key)
-        if token is not None and token < len(tokens):
-            settings[role] = tokens[token]
-    library = _library(contents, list(tokens), list(merges))
+        if token is not None and token in special:
+            settings[role] = special[token].content
+    if contents.settings.get("tokenizer.ggml.add_bos_token") is True:
+        settings["add_bos_token"] = True
+    if templates := _chat_templates(contents):
+        settings["chat_template"] = templates
     return {
         "tokenizer.json": library.to_str(),
         "tokenizer_config.json": json.dumps(settings, ensure_ascii=False),
     }
+
+
+def _chat_templates(contents: Contents) -> object:
+    """Return the one chat template, or several by name, as `tokenizer_config.json` has them."""
+    named = {"default": contents.text(_CHAT_TEMPLATE)}
+    for name in contents.texts(f"{_CHAT_TEMPLATE}s"):
+        named[name] = contents.text(f"{_CHAT_TEMPLATE}.{name}")
+    named = {name: text for name, text in named.items() if text}
+    if named.keys() <= {"default"}:
+        return named.get("default")
+    return [{"name": name, "template": text} for name, text in named.items()]
+
+
+def ends_of(contents: Contents) -> tuple[int, ...]:
+    """Return the tokens that end a text."""
+    found = (contents.whole_number(key) for key in _ENDS)
+    return tuple(dict.fromkeys(token for token in found if token is not None))
 
 
 def notes(contents: Contents) -> Iterator[str]:
@@ -85,13 +110,19 @@ def _library(contents: Contents, tokens: list[str], merges: list[str]) -> Tokeni
     prefix = contents.settings.get("tokenizer.ggml.add_space_prefix") is True
     library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
     library.decoder = decoders.ByteLevel()
-    special = {contents.whole_number(key) for key in _SPECIAL.values()}
+    special = {contents.whole_number(key) for key in (*_SPECIAL.values(), *_ENDS)}
     for text, token, kind in used:
-        if kind == TokenType.CONTROL or token in special:
+        named = token in special and not _is_word(library, text, token)
+        if kind == TokenType.CONTROL or named:
             library.add_special_tokens([AddedToken(text, normalized=False, special=True)])
         elif kind == TokenType.USER_DEFINED:
             library.add_tokens([AddedToken(text, normalized=False)])
     return library
+
+
+def _is_word(library: Tokenizer, text: str, token: int) -> bool:
+    """Whether the merges make this token of a text: some files name end tokens of other models."""
+    return [part.id for part in library.model.tokenize(text)] == [token]
 
 
 def _pair(merge: str) -> tuple[str, str]:

@@ -9,15 +9,19 @@ from jaxtyping import Int
 from torch import Tensor
 
 from gpt2sdk import OptionError
-from gpt2sdk.gpt2 import Tokenizer
+from gpt2sdk.gpt2 import DocumentEncoder, EndTokens, Tokenizer, find_end_tokens
 from gpt2sdk_train.documents import check_documents
+
+# Of one token, nothing can be predicted.
+_FEWEST = 2
 
 
 class PackedTokens:
     """Documents joined by the end token, in order.
 
     Attributes:
-        tokens: All tokens; each document is followed by the end token.
+        tokens: All tokens; each document is followed by the end token, if there is one, and begins
+            with the bos token where the tokenizer adds one and that is another.
         nbytes: UTF-8 bytes of the documents, end tokens not counted.
     """
 
@@ -26,8 +30,16 @@ class PackedTokens:
         self.nbytes = nbytes
 
     @classmethod
-    def encode(cls, documents: Iterable[str], tokenizer: Tokenizer) -> Self:
-        """Encode documents; special tokens spelled out in them are ordinary text.
+    def encode(
+        cls, documents: Iterable[str], tokenizer: Tokenizer, ends: EndTokens | None = None
+    ) -> Self:
+        """Encode documents; of special tokens spelled out in them, end tokens alone are obeyed.
+
+        Args:
+            documents: The text.
+            tokenizer: The model's.
+            ends: The model's end tokens, the first of which closes documents; the tokenizer's own
+                by default.
 
         Raises:
             OptionError: If there are fewer than two tokens, so that nothing can be predicted, or
@@ -35,20 +47,21 @@ class PackedTokens:
             TokenizerError: If the tokenizer cannot encode a document.
         """
         check_documents(documents)
-        end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+        ends = find_end_tokens(None, tokenizer) if ends is None else ends
+        encoder = DocumentEncoder(tokenizer, ends)
         ids: list[Tensor] = []
         nbytes = 0
         for document in documents:
-            encoded = tokenizer.encode(document)
-            if encoded:
-                ids.append(torch.tensor(encoded + end, dtype=torch.int32))
-                nbytes += len(document.encode())
+            for text, encoded in encoder.encode(document):
+                ids.append(torch.tensor(encoded, dtype=torch.int32))
+                nbytes += len(text.encode())
         tokens = torch.cat(ids) if ids else torch.zeros(0, dtype=torch.int32)
-        if len(tokens) - len(ids) * len(end) < 2:
+        closed = len(ids) if ends.ids else 0
+        if len(tokens) - closed < _FEWEST:
             raise OptionError(
-                f"expected text of at least 2 tokens, found {len(tokens) - len(ids) * len(end)}",
+                f"expected text of at least {_FEWEST} tokens, found {len(tokens) - closed}",
                 name="documents",
-                expected="2 tokens or more",
+                expected=f"{_FEWEST} tokens or more",
             )
         return cls(tokens, nbytes)
 

@@ -10,7 +10,7 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 from torch import nn
 
 from gpt2sdk import CheckpointError
-from gpt2sdk.gpt2 import GPT2, Tokenizer
+from gpt2sdk.gpt2 import GPT2, Tokenizer, find_end_tokens
 from gpt2sdk_train.checkpoints import Checkpoints
 from gpt2sdk_train.dropout import fast_dropout
 from gpt2sdk_train.events import Event, Observer, Reason, Validated
@@ -70,7 +70,7 @@ def train(  # noqa: PLR0913 - what is trained, on what, how, where to, watched b
         model: A model with float32 weights. If adapters were added to it, these are trained and
             everything else stays; otherwise all that `settings.freeze` does not name.
         tokenizer: Its tokenizer.
-        documents: The text.
+        documents: The text. What ends a document in it also ends texts of the saved model.
         settings: How; the defaults if left out.
         output: The folder of the run.
         validation: Text that is not trained on: decides which weights are the best.
@@ -91,8 +91,9 @@ def train(  # noqa: PLR0913 - what is trained, on what, how, where to, watched b
     check_validation(settings, validation)
     weights, parameters = trained_part(model, tokenizer, settings.freeze)
     check_model(model, tokenizer, parameters)
-    text = PackedTokens.encode(documents, tokenizer)
-    held_out = PackedTokens.encode(validation, tokenizer) if validation else None
+    ends = find_end_tokens(model.config, tokenizer)
+    text = PackedTokens.encode(documents, tokenizer, ends)
+    held_out = PackedTokens.encode(validation, tokenizer, ends) if validation else None
     accelerator = join_processes(settings)
     processes = accelerator.num_processes
     plan = make_plan(settings, model, text, processes)
