@@ -32,9 +32,7 @@ def score(  # noqa: PLR0913 - each is a flag
     ] = None,
     documents: Annotated[
         bool,
-        typer.Option(
-            "--documents", help="Score what stands between lines of <|endoftext|> one by one."
-        ),
+        typer.Option("--documents", help="Score what <|endoftext|> separates one by one."),
     ] = False,
     window: Annotated[
         int | None,
@@ -66,7 +64,7 @@ def score(  # noqa: PLR0913 - each is a flag
     """
     from gpt2sdk.cli.load_options import read_memory, read_placement
     from gpt2sdk.cli.plugin_files import read_plugins
-    from gpt2sdk.cli.score_report import read_texts, report, show_report
+    from gpt2sdk.cli.score_report import as_read, read_texts, report, show_report
     from gpt2sdk.cli.terminal import remark, show_json
     from gpt2sdk.generator.generator import Generator
 
@@ -83,7 +81,10 @@ def score(  # noqa: PLR0913 - each is a flag
         plugins=read_plugins(plugin),
     )
     scores = generator.score(
-        [content for _, content in texts], window=window, stride=stride, bos=bos
+        as_read(texts, generator.model, generator.tokenizer),
+        window=window,
+        stride=stride,
+        bos=bos,
     )
     for note in generator.notes:
         remark(f"note: {note}")

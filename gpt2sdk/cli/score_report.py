@@ -1,7 +1,6 @@
 """Scores of named texts, as JSON and as people read them."""
 
 import math
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,14 +9,20 @@ from rich.console import RenderableType
 
 from gpt2sdk.cli.prompts import STANDARD_INPUT, read_text
 from gpt2sdk.cli.tables import heading, show, table
+from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.records import Score
 from gpt2sdk.errors import OptionError
+from gpt2sdk.generator.prompts import Language
+from gpt2sdk.gpt2.document_encoder import DocumentEncoder
+from gpt2sdk.gpt2.documents import SEPARATOR, split_documents
+from gpt2sdk.gpt2.end_tokens import EndTokens, find_end_tokens
+from gpt2sdk.gpt2.model import GPT2
+from gpt2sdk.gpt2.tokenizer import Tokenizer
 
 _LONGEST_NAME = 40
 _TITLES = ("", "tokens", "bytes", "bits per byte", "perplexity")
 
 ARGUMENT = "argument"
-_SEPARATOR = re.compile(r"^<\|endoftext\|>\n?", re.MULTILINE)
 
 Named = tuple[str, str, Score]
 """Where a text is from, the text, and its score."""
@@ -31,7 +36,7 @@ def read_texts(
     Args:
         text: The argument.
         files: The files.
-        documents: Whether lines of `<|endoftext|>` separate texts.
+        documents: Whether what `<|endoftext|>` separates are texts of their own.
 
     Raises:
         OptionError: There is none, there are texts and files, one is empty or not UTF-8.
@@ -64,11 +69,47 @@ def _apart(source: str, content: str) -> list[tuple[str, str]]:
     >>> _apart("tales.txt", "One.\n<|endoftext|>\nTwo.\n<|endoftext|>\n")
     [('tales.txt 1', 'One.'), ('tales.txt 2', 'Two.')]
     """
-    parts = [part.strip("\n") for part in _SEPARATOR.split(content)]
-    found = [part for part in parts if part]
-    return [(f"{source} {number}", part) for number, part in enumerate(found, start=1)] or [
-        (source, "")
-    ]
+    found = enumerate(split_documents(content), start=1)
+    return [(f"{source} {number}", part) for number, part in found] or [(source, "")]
+
+
+def as_read(
+    texts: Sequence[tuple[str, str]], model: CausalLM, tokenizer: Language
+) -> list[str | list[int]]:
+    """Return texts as they are scored: those with separators in them as tokens, as in training.
+
+    Args:
+        texts: Each with where it is from.
+        model: What scores them.
+        tokenizer: The model's.
+
+    Raises:
+        OptionError: A text has separators, and the model no token for them.
+        TokenizerError: A text cannot be encoded.
+    """
+    if not isinstance(tokenizer, Tokenizer) or not isinstance(model, GPT2):
+        return [content for _, content in texts]
+    ends = find_end_tokens(model.config, tokenizer)
+    encoder = DocumentEncoder(tokenizer, ends)
+    return [_one_as_read(source, content, encoder, ends) for source, content in texts]
+
+
+def _one_as_read(
+    source: str, content: str, encoder: DocumentEncoder, ends: EndTokens
+) -> str | list[int]:
+    if SEPARATOR in content and ends.closing is None:
+        line = content.partition(SEPARATOR)[0].count("\n") + 1
+        raise OptionError(
+            f"{source}, line {line}: {SEPARATOR} ends a document, and the model has no end token: "
+            "score the documents one by one with --documents",
+            name="text",
+        )
+    if SEPARATOR not in content and not any(text in content for text in encoder.spelled):
+        return content
+    documents = split_documents(content)
+    tokens = [token for each in documents for _, ids in encoder.encode(each) for token in ids]
+    # The file's end is not the model's to predict: texts without separators have no end either.
+    return tokens[:-1]
 
 
 def report(named: Sequence[Named], *, tokens: bool) -> list[dict[str, object]]:

@@ -1,6 +1,7 @@
 """`gpt2sdk score`: what texts cost."""
 
 import json
+import shutil
 
 import pytest
 
@@ -107,3 +108,61 @@ def test_wrong_use_is_said(invoke, model, arguments, message):
 
     assert (2, "") == (ran.exit_code, ran.stdout)
     assert message in ran.stderr
+
+
+def test_separators_within_a_text_are_end_tokens(invoke, model, generator, tmp_path):
+    file = tmp_path / "tales.txt"
+    file.write_text("Once<|endoftext|>the end\n<|endoftext|>\n", encoding="utf-8")
+    parts = [generator.tokenizer.encode(text) for text in ("Once", "the end")]
+    tokens = [*parts[0], generator.tokenizer.eos_token_id, *parts[1]]
+    score = generator.score(tokens)
+
+    printed = rows(invoke("score", model, "--file", str(file)).stdout)[str(file)]
+
+    assert [str(len(tokens)), "11", f"{score.bits_per_byte:.4f}"] == printed[:3]
+
+
+def test_documents_may_be_separated_within_a_line(invoke, model, generator):
+    scores = generator.score(["Once", "the end"])
+
+    text = "Once<|endoftext|>the end<|endoftext|>"
+    printed = rows(invoke("score", model, "--documents", "-", stdin=text).stdout)
+
+    names = [f"standard input {number}" for number in (1, 2)]
+    assert [f"{score.bits_per_byte:.4f}" for score in scores] == [printed[n][2] for n in names]
+
+
+def test_the_models_own_end_token_separates_too(invoke, model, tmp_path):
+    folder = copied(model, tmp_path / "own", "<stop>")
+    file = tmp_path / "tales.txt"
+    file.write_text("Once<stop>the end", encoding="utf-8")
+    expected = invoke("score", folder, "Once<|endoftext|>the end", "--json").stdout
+
+    scores = json.loads(invoke("score", folder, "--file", str(file), "--json").stdout)["scores"]
+
+    assert json.loads(expected)["scores"][0] | {"source": str(file)} == scores[0]
+
+
+def test_a_separator_that_the_model_has_no_token_for_is_an_error(invoke, model, tmp_path):
+    folder = copied(model, tmp_path / "endless", None)
+    file = tmp_path / "tales.txt"
+    file.write_text("Once\nupon<|endoftext|>the end", encoding="utf-8")
+
+    ran = invoke("score", folder, "--file", str(file))
+
+    assert ran.exit_code != 0
+    assert f"{file}, line 2: <|endoftext|> ends a document" in " ".join(ran.stderr.split())
+
+
+def copied(model, folder, end):
+    """Copy a model, with another end token, or without any."""
+    shutil.copytree(model, folder)
+    (folder / "generation_config.json").unlink()
+    names = {"eos_token": None} if end is None else dict.fromkeys(("eos_token", "bos_token"), end)
+    for name, values in (("config.json", {"eos_token_id": None}), ("tokenizer_config.json", names)):
+        written = json.loads((folder / name).read_text(encoding="utf-8")) | values
+        (folder / name).write_text(json.dumps(written), encoding="utf-8")
+    for name in ("tokenizer.json", "tokenizer_config.json") if end else ():
+        text = (folder / name).read_text(encoding="utf-8")
+        (folder / name).write_text(text.replace("<|endoftext|>", end), encoding="utf-8")
+    return str(folder)

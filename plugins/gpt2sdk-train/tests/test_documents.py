@@ -17,9 +17,25 @@ def test_separator_lines_end_documents(tmp_path):
 
 def test_a_file_without_separators_is_one_document(tmp_path):
     file = tmp_path / "tale.txt"
-    file.write_text("one\n\ntwo <|endoftext|> in a line\n", encoding="utf-8")
+    file.write_text("one\n\ntwo < |endoftext|> in a line\n", encoding="utf-8")
 
-    assert ["one\n\ntwo <|endoftext|> in a line"] == read_documents(file)
+    assert ["one\n\ntwo < |endoftext|> in a line"] == read_documents(file)
+
+
+@pytest.mark.parametrize("name", ["tale.txt", "tale.jsonl"])
+def test_separators_within_a_line_end_documents(tmp_path, name):
+    file = tmp_path / name
+    text = "One.<|endoftext|>Two.<|endoftext|>"
+    file.write_text(json.dumps({"text": text}) if name.endswith("l") else text, encoding="utf-8")
+
+    assert ["One.", "Two."] == read_documents(file)
+
+
+def test_another_separator_may_be_named(tmp_path):
+    file = tmp_path / "tale.txt"
+    file.write_text("One.</s>Two<|endoftext|>", encoding="utf-8")
+
+    assert ["One.", "Two<|endoftext|>"] == read_documents(file, separator="</s>")
 
 
 def test_json_lines_hold_a_document_each(tmp_path):

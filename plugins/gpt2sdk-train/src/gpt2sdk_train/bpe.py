@@ -9,8 +9,8 @@ from tokenizers import Tokenizer as Library
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from gpt2sdk import OptionError
-from gpt2sdk.gpt2 import Tokenizer
-from gpt2sdk_train.documents import SEPARATOR, check_documents
+from gpt2sdk.gpt2 import SEPARATOR, Tokenizer
+from gpt2sdk_train.documents import check_documents
 
 _BYTES = 256
 

@@ -1,26 +1,25 @@
 """The text to train on: text files and JSONL, read into documents."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gpt2sdk import OptionError
+from gpt2sdk.gpt2 import SEPARATOR, split_documents
 
-SEPARATOR = "<|endoftext|>"
 _SUFFIXES = (".txt", ".jsonl")
 
 
 def read_documents(*paths: str | Path, separator: str = SEPARATOR) -> list[str]:
     """Read documents from files, and from the `.txt` and `.jsonl` files of folders.
 
-    A `.jsonl` file has one object per line, whose `text` is a document. Any other file is text:
-    lines that hold the separator alone end a document, and one without them is one document.
-    Empty documents are left out, and so are line breaks around a document.
+    A `.jsonl` file has one object per line, whose `text` is a document. Any other file is text, and
+    one document. In both, the separator ends a document wherever it stands: on a line by itself or
+    within one. Empty documents are left out, and so are line breaks around a document.
 
     Args:
         paths: Files and folders; of folders, files are taken in the order of their names.
-        separator: What stands on a line by itself between documents.
+        separator: What stands between documents.
 
     Raises:
         OptionError: If a path isn't there, can't be read, is not UTF-8, is not JSONL with texts,
@@ -30,8 +29,8 @@ def read_documents(*paths: str | Path, separator: str = SEPARATOR) -> list[str]:
     documents = [
         document
         for file in files
-        for text in _texts(file, separator)
-        if (document := text.strip("\r\n")).strip()
+        for text in _texts(file)
+        for document in split_documents(text, separator)
     ]
     if not documents:
         names = ", ".join(map(str, paths)) or "no file was given"
@@ -59,19 +58,12 @@ def _files(path: Path) -> Iterable[Path]:
     return sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES)
 
 
-def _texts(file: Path, separator: str) -> Iterator[str]:
+def _texts(file: Path) -> Iterator[str]:
     text = _read(file)
     if file.suffix == ".jsonl":
         yield from _json_texts(file, text)
-        return
-    document: list[str] = []
-    for line in re.split(r"(?<=\n)", text):
-        if line.strip() == separator:
-            yield "".join(document)
-            document = []
-        else:
-            document.append(line)
-    yield "".join(document)
+    else:
+        yield text
 
 
 def _read(file: Path) -> str:
