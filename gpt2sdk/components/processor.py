@@ -4,6 +4,7 @@ from enum import IntEnum
 from typing import ClassVar, Protocol
 
 from gpt2sdk.components.component import Component
+from gpt2sdk.components.records import Prompt
 from gpt2sdk.components.rows import Rows
 from gpt2sdk.components.session import Session
 from gpt2sdk.shapes import Logits
@@ -54,6 +55,19 @@ class LogitsProcessor(Component):
     stage: ClassVar[Stage] = Stage.CONSTRAIN
     rank: ClassVar[int] = 0
     wants: ClassVar[frozenset[str]] = frozenset()
+
+    def check(self, prompt: Prompt, eos_token_ids: frozenset[int]) -> None:
+        """Refuse what makes no sense for one of a call's prompts; nothing by default.
+
+        It is asked before any work, for each prompt that it would act on.
+
+        Args:
+            prompt: The prompt, with how far it may grow.
+            eos_token_ids: The tokens that end its rows.
+
+        Raises:
+            OptionError: An option contradicts another one, or would have no effect.
+        """
 
     def start(self, session: Session) -> ProcessorRun:
         """Begin a session: return what processes there, by default the component itself."""

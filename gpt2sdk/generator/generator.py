@@ -20,6 +20,7 @@ from gpt2sdk.generator.options import resolve
 from gpt2sdk.generator.prompts import (
     Language,
     PromptInput,
+    check_processors,
     encode_prompts,
     plan_prompts,
 )
@@ -306,6 +307,7 @@ class Generator:
             message = f"{message} {self.model.vocab_size}"
             raise OptionError(message, name="eos_token_id", value=beyond[0])
         prompts = plan_prompts(encoded, plan, self.model.context_length)
+        check_processors(prompts, plan)
         rooms = [prompt.max_new_tokens for prompt in prompts]
         room = rooms[0] if len(set(rooms)) == 1 else rooms
         plan = replace(plan, effective={**plan.effective, "max_new_tokens": room})

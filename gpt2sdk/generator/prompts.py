@@ -119,3 +119,16 @@ def plan_prompts(encoded: Sequence[Encoded], plan: Plan, limit: int) -> list[Pro
         check_room(prompt, len(tokens), limit, slide=slide)
         prompts.append(prompt)
     return prompts
+
+
+def check_processors(prompts: Sequence[Prompt], plan: Plan) -> None:
+    """Let every processor look at the prompts that it is to act on.
+
+    Raises:
+        OptionError: What one of them was told makes no sense for a prompt.
+    """
+    for prompt in prompts:
+        for link in plan.processors:
+            processor = link.of(prompt.index)
+            if processor is not None:
+                processor.check(prompt, plan.eos_token_ids)

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gpt2sdk import OptionError, PluginContractError
+from gpt2sdk import OptionError, PluginContractError, Prompt
 from gpt2sdk.testing import Letters, make_rows, process, tiny_tokenizer
 from gpt2sdk.testing.trial import open_session
 from gpt2sdk_sampling.bad_words import BadWords
@@ -109,10 +109,19 @@ def test_end_tokens_are_ruled_out_until_the_least_length():
     assert [out, out, [False] * 5] == found.tolist()
 
 
-def test_without_end_tokens_there_is_nothing_to_hold_back():
-    found = process(MinNewTokens(min_new_tokens=2), [[0.0, 0.0]], make_rows([[0]]))
+def test_a_least_length_without_end_tokens_is_refused():
+    prompt = Prompt(0, (1, 2), seed=0, max_new_tokens=9)
 
-    assert [[0.0, 0.0]] == found.tolist()
+    with pytest.raises(OptionError, match="min_new_tokens holds end tokens back, and there are no"):
+        MinNewTokens(min_new_tokens=2).check(prompt, frozenset())
+
+
+def test_a_least_length_above_the_greatest_is_refused():
+    prompt = Prompt(3, (1, 2), seed=0, max_new_tokens=9)
+    MinNewTokens(min_new_tokens=9).check(prompt, frozenset([0]))
+
+    with pytest.raises(OptionError, match="at most max_new_tokens, which is 9 for prompt 3"):
+        MinNewTokens(min_new_tokens=10).check(prompt, frozenset([0]))
 
 
 def test_an_end_token_that_the_model_does_not_have_is_no_matter():

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from typing_extensions import override
 
-from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk import Logits, LogitsProcessor, OptionError, Prompt, Rows, Stage
 from gpt2sdk_sampling.history import rule_out
 
 
@@ -13,7 +13,7 @@ class MinNewTokens(LogitsProcessor):
     """Rules out the end tokens until a row has grown by n tokens.
 
     Only tokens that end a row are held back: a stop string or a criterion may still end it
-    sooner.
+    sooner. Without end tokens, or where rows may not grow so far, it is an error.
 
     Example:
         >>> from gpt2sdk.testing import make_rows, process
@@ -28,6 +28,24 @@ class MinNewTokens(LogitsProcessor):
     min_new_tokens: Annotated[
         int, Field(ge=0, description="Least length of a completion, in tokens; 0 is off.")
     ] = 0
+
+    @override
+    def check(self, prompt: Prompt, eos_token_ids: frozenset[int]) -> None:
+        if not eos_token_ids:
+            raise OptionError(
+                "min_new_tokens holds end tokens back, and there are none: expected eos_token_id, "
+                "or a model that has end tokens",
+                name="min_new_tokens",
+                value=self.min_new_tokens,
+            )
+        if self.min_new_tokens > prompt.max_new_tokens:
+            raise OptionError(
+                f"min_new_tokens={self.min_new_tokens}: expected at most max_new_tokens, which is "
+                f"{prompt.max_new_tokens} for prompt {prompt.index}",
+                name="min_new_tokens",
+                value=self.min_new_tokens,
+                expected=f"at most {prompt.max_new_tokens}",
+            )
 
     @override
     def process(self, logits: Logits, rows: Rows) -> Logits:
