@@ -209,3 +209,18 @@ def test_a_killed_writer_leaves_nothing_that_loads_and_is_cleaned_up_after(fakes
     writers[1].communicate()
     fakes.convert(tiny, target, "half")
     assert {target} == set(tmp_path.iterdir())
+
+
+def test_what_other_programs_read_is_kept(fakes, tiny, tmp_path):
+    shutil.copytree(tiny, tmp_path / "old")
+    names = ("chat_template.jinja", "additional_chat_templates/tool.jinja")
+    (tmp_path / "old" / "additional_chat_templates").mkdir()
+    for name in names:
+        (tmp_path / "old" / name).write_text(name, encoding="utf-8")
+    written = tmp_path / "old" / "generation_config.json"
+    generation = json.loads(written.read_text("utf-8")) | {"temperature": 0.7, "max_length": 99}
+    written.write_text(json.dumps(generation), encoding="utf-8")
+    fakes.convert(tmp_path / "old", tmp_path / "new", "byte")
+
+    assert list(names) == [(tmp_path / "new" / name).read_text("utf-8") for name in names]
+    assert generation == json.loads((tmp_path / "new" / written.name).read_text("utf-8"))

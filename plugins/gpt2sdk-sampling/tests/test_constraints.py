@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from gpt2sdk import OptionError, PluginContractError, Prompt
-from gpt2sdk.testing import Letters, make_rows, process, tiny_tokenizer
+from gpt2sdk import Generator, OptionError, PluginContractError, Prompt
+from gpt2sdk.testing import Letters, TableModel, make_rows, process, tiny_tokenizer
 from gpt2sdk.testing.trial import open_session
 from gpt2sdk_sampling.bad_words import BadWords
 from gpt2sdk_sampling.min_new_tokens import MinNewTokens
@@ -130,3 +130,23 @@ def test_an_end_token_that_the_model_does_not_have_is_no_matter():
     assert [[0.0, float("-inf")]] == process(
         MinNewTokens(min_new_tokens=2), [[0.0, 0.0]], rows
     ).tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_new_tokens": 6, "max_new_tokens": 5}, "min_new_tokens=6: expected at most"),
+        ({"min_new_tokens": [5, 9], "max_new_tokens": [5, 8]}, "which is 8 for prompt 1"),
+        ({"min_new_tokens": 129}, "which is 128 for prompt 0"),
+        ({"min_new_tokens": 2, "eos_token_id": None}, "holds end tokens back, and there are none"),
+    ],
+)
+@pytest.mark.parametrize("call", ["generate", "stream"])
+def test_least_lengths_are_looked_at_before_any_work(call, options, message):
+    generator = Generator(TableModel(3), LETTERS, decoder=LETTERS, eos_token_ids=[1])
+    with pytest.raises(OptionError, match=message):
+        getattr(generator, call)(["a", "b"], **options)
+
+    fitting = {"min_new_tokens": [5, 9], "max_new_tokens": [5, 9]}
+    completions = generator.generate(["a", "b"], **fitting).completions
+    assert [5, 9] == [len(each.tokens) for each in completions]

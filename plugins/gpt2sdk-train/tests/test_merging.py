@@ -117,3 +117,13 @@ def test_a_merge_that_cannot_be_leaves_no_folder(typed, tone, tmp_path):
     with pytest.raises(CheckpointError, match=r"adapter_config.json: cannot be read"):
         typed("merge", "base", "base", "merged")
     assert not (tmp_path / "merged").exists()
+
+
+def test_what_other_programs_read_is_kept(typed, tone):
+    generation = {"temperature": 0.7, "eos_token_id": [0]}
+    Path("base/generation_config.json").write_text(json.dumps(generation), encoding="utf-8")
+    Path("base/chat_template.jinja").write_text("{{ a }}", encoding="utf-8")
+    typed("merge", "base", tone, "merged")
+
+    assert generation == json.loads(Path("merged/generation_config.json").read_text("utf-8"))
+    assert "{{ a }}" == Path("merged/chat_template.jinja").read_text("utf-8")
