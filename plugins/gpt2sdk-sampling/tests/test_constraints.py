@@ -77,7 +77,7 @@ def test_an_end_token_alone_is_no_bad_word():
 
 
 def test_a_row_without_any_token_left_is_an_error():
-    with pytest.raises(PluginContractError, match="bad_words left row 0 no token"):
+    with pytest.raises(PluginContractError, match="bad_words left it no token"):
         process(BadWords(bad_words=[[0], [1]]), [[0.0, 0.0]])
 
 

@@ -88,7 +88,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 
 def test_only_line_breaks_end_a_line(tmp_path):
-    text = "One.\u2028---\u2028\x0c---\x85Two."
+    text = "One.\u2028\u2028\x0c\x85Two."
     file = tmp_path / "a.txt"
     file.write_text(f"{text}\n---\nThree.", encoding="utf-8", newline="")
 
