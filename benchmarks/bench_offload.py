@@ -67,9 +67,7 @@ def accelerate_model(folder: str) -> Step:
 
     def step(tokens: list[int]) -> int:
         with torch.inference_mode():
-            out = model(
-                torch.tensor([tokens]), past_key_values=cache, use_cache=True, logits_to_keep=1
-            )
+            out = model(torch.tensor([tokens]), cache=cache, use_cache=True, logits_to_keep=1)
         return int(out.logits[0, -1].argmax())
 
     return step

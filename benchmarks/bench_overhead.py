@@ -45,7 +45,7 @@ def main() -> None:
         cache, tokens = DynamicCache(config=theirs.config), prompt
         with torch.inference_mode():
             for _ in range(NEW):
-                out = theirs(tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)
+                out = theirs(tokens, cache=cache, use_cache=True, logits_to_keep=1)
                 tokens = out.logits[:, -1].argmax(-1, keepdim=True)
 
     def our_forward() -> None:

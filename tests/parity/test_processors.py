@@ -302,10 +302,10 @@ class Branch:
     def __init__(self, model):
         self.model = model
 
-    def __call__(self, input_ids, attention_mask, use_cache, past_key_values):
-        cache = past_key_values or self.model.make_cache(1)
+    def __call__(self, input_ids, attention_mask, use_cache, cache):
+        cache = cache or self.model.make_cache(1)
         logits = self.model.score(cache, input_ids.tolist(), [1]).logits[None]
-        return hf.modeling_outputs.CausalLMOutputWithPast(logits=logits, past_key_values=cache)
+        return hf.modeling_outputs.CausalLMOutputWithPast(logits=logits, cache=cache)
 
 
 @pytest.mark.parametrize("negative", [None, (3, 1, 4)])
