@@ -3,6 +3,7 @@
 # make check   formatting, lint, types, layers, documentation
 # make docs    the site, in site/
 # make bench   every benchmark, results in benchmarks/results/
+# make lock    pins the newest releases in constraints.txt
 #
 # Each target first makes .venv, with gpt2sdk and all plugins installed from this tree.
 
@@ -15,7 +16,7 @@ READY   := .venv/.ready
 
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: demo test check docs bench format clean
+.PHONY: demo test check docs bench format lock clean
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -40,6 +41,9 @@ bench: $(READY)
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+lock:
+	$(PYTHON) scripts/lock.py
 
 $(READY): constraints.txt requirements-dev.txt pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 	@echo "setting up .venv, once: this takes a minute or two"

@@ -6,6 +6,7 @@ import re
 
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 
 def compatible(version):
@@ -99,9 +100,42 @@ def test_the_installed_version_is_the_declared_one(core):
     assert core["project"]["version"] == importlib.metadata.version("gpt2sdk")
 
 
-def test_the_pinned_torch_is_in_the_stated_range(core, root):
-    lines = (root / "constraints.txt").read_text().splitlines()
-    pinned = next(Requirement(line) for line in lines if line.startswith("torch"))
-    stated = {need.name: need for need in map(Requirement, core["project"]["dependencies"])}
+def unpinned(needs, lines):
+    """Return the requirements that no exact pin meets."""
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    versions = {canonicalize_name(pin.name): str(pin.specifier) for pin in pins}
+    return [
+        str(need)
+        for need in needs
+        if not re.fullmatch(r"==[\w.]+", versions.get(canonicalize_name(need.name), ""))
+        or not need.specifier.contains(versions[canonicalize_name(need.name)][2:])
+    ]
 
-    assert stated["torch"].specifier.contains(next(iter(pinned.specifier)).version)
+
+def test_everything_that_is_required_is_pinned_within_its_range(core, plugins, root):
+    tools = (root / "requirements-dev.txt").read_text().splitlines()
+    lines = [line.partition("#")[0] for line in tools]
+    for settings in (core, *plugins.values()):
+        lines += settings["project"]["dependencies"]
+    needs = [Requirement(line) for line in filter(None, map(str.strip, lines))]
+
+    pins = (root / "constraints.txt").read_text().splitlines()
+
+    assert [] == unpinned([need for need in needs if need.name != "gpt2sdk"], pins)
+
+
+def test_pins_hold_on_any_index_and_bring_no_cuda_packages(root):
+    lines = (root / "constraints.txt").read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+
+    assert [] == [pin for pin in pins if not re.fullmatch(r"[\w.-]+==[\w.]+", pin)]
+    assert [] == [pin for pin in pins if pin.startswith(("cuda-", "nvidia-", "triton"))]
+    assert sorted(pins[1:], key=str.lower) == pins[1:]
+
+
+def test_a_missing_or_loose_pin_is_found():
+    needs = [Requirement(need) for need in ("a_b>=1", "c>=2", "d", "e", "f>=1")]
+
+    pins = ["a-b==1.5", "c==1.9", "d>=1", "f==1.0+cpu"]
+
+    assert ["c>=2", "d", "e", "f>=1"] == unpinned(needs, pins)
