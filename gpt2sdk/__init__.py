@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Step,
         Vocabulary,
     )
+    from gpt2sdk.components.shared_option import Shared
     from gpt2sdk.components.stopping import (
         CriterionRun,
         StoppingCriterion,
@@ -77,6 +78,7 @@ _HOMES = {
         "Step",
         "Vocabulary",
     ),
+    "gpt2sdk.components.shared_option": ("Shared",),
     "gpt2sdk.components.stopping": (
         "CriterionRun",
         "StoppingCriterion",
@@ -171,6 +173,7 @@ __all__ = [
     "Score",
     "Scores",
     "Session",
+    "Shared",
     "Stage",
     "Step",
     "StoppingCriterion",

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from gpt2sdk.components.component import Component, freeze
 from gpt2sdk.errors import OptionError
-from gpt2sdk.generator.assignment import assign
+from gpt2sdk.generator.assignment import owners_of
 from gpt2sdk.generator.choice import (
     Choice,
     choose_drafter,
@@ -111,9 +111,8 @@ def _field(
     option = spelled(name)
     if option in Settings.model_fields:
         return Settings.model_fields[option]
-    assignment = assign({option: Given(name, text)}, choices, registry)
-    component, given = next(iter(assignment.options.items()))
-    return component.model_fields[next(iter(given))]
+    owners = owners_of(option, Given(name, text), choices, registry)
+    return owners[0].model_fields[option.rpartition(".")[2]]
 
 
 def _readings(text: str) -> Iterator[object]:

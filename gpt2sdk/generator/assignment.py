@@ -8,6 +8,7 @@ from gpt2sdk.components.component import Component
 from gpt2sdk.components.drafter import Drafter
 from gpt2sdk.components.processor import LogitsProcessor
 from gpt2sdk.components.sampler import Sampler
+from gpt2sdk.components.shared_option import Shared
 from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
 from gpt2sdk.components.strategy import Strategy
 from gpt2sdk.errors import OptionError, listing
@@ -55,7 +56,9 @@ def assign(
     """Find the component of each option.
 
     A short name is looked for among the options of the components that the call names, then
-    among those of processors and criteria. `component.option` always says which is meant.
+    among those of processors and criteria. `component.option` always says which is meant. An
+    option that is marked `Shared` goes to all that have it and that another option turns on,
+    except where `component.option` says otherwise.
 
     Args:
         options: What was given, by name in its one spelling.
@@ -63,24 +66,77 @@ def assign(
         registry: All components.
 
     Raises:
-        OptionError: An option is unknown, or belongs to a component that was not chosen.
+        OptionError: An option is unknown, belongs to a component that was not chosen, or is
+            shared by components of which none is turned on.
         PluginConflictError: Several processors and criteria have an option of this name.
     """
     assignment = Assignment()
+    shared = []
     for name, given in options.items():
-        owner, _, option = name.rpartition(".")
-        if owner:
-            component = _named(owner, option, given, chosen, registry)
+        owners = owners_of(name, given, chosen, registry)
+        if len(owners) > 1:
+            shared.append((name, given, owners))
         else:
-            component = _having(option, given, chosen, registry)
-        assignment.add(component, option, given)
+            assignment.add(owners[0], name.rpartition(".")[2], given)
+    for option, given, owners in shared:
+        _share(assignment, option, given, owners)
     return assignment
+
+
+def owners_of(
+    name: str, given: Given, chosen: Sequence[Choice[Component]], registry: Registry
+) -> tuple[type[Component], ...]:
+    """Return the component that an option belongs to, or all those that share it.
+
+    Args:
+        name: The option in its one spelling, with or without its component.
+        given: What was given for it.
+        chosen: The strategy, sampler and drafter.
+        registry: All components.
+
+    Raises:
+        OptionError: There is none, or it was not chosen.
+        PluginConflictError: There are several.
+    """
+    owner, _, option = name.rpartition(".")
+    if owner:
+        return (_named(owner, option, given, chosen, registry),)
+    return _having(option, given, chosen, registry)
+
+
+def is_shared(option: str, owners: Sequence[Offer]) -> bool:
+    """Whether all of them mark an option as shared, and mean the same type and range by it."""
+    fields = [offer.component.model_fields[option] for offer in owners]
+    return all(
+        Shared() in field.metadata
+        and field.annotation == fields[0].annotation
+        and field.metadata == fields[0].metadata
+        for field in fields
+    )
+
+
+def _share(
+    assignment: Assignment, option: str, given: Given, owners: Sequence[type[Component]]
+) -> None:
+    """Give a shared option to all that the call turns on."""
+    takers = [owner for owner in owners if owner.switch() in assignment.options.get(owner, {})]
+    if not takers:
+        switches = ", ".join(sorted(str(owner.switch()) for owner in owners))
+        raise OptionError(
+            f"{given.written} needs one of {switches}, which turn on what it is for; components "
+            "in processors=[…] and stopping=[…] have their own",
+            name=given.written,
+            value=given.value,
+            expected=switches,
+        )
+    for taker in takers:
+        assignment.options[taker].setdefault(option, given)
 
 
 def _having(
     option: str, given: Given, chosen: Sequence[Choice[Component]], registry: Registry
-) -> type[Component]:
-    """Find the component of a short name."""
+) -> tuple[type[Component], ...]:
+    """Find the component of a short name, or those that share it."""
     first = [choice for choice in chosen if option in choice.component.model_fields]
     if len(first) > 1:
         owners = " and ".join(f"the {choice.role} {choice.component.name}" for choice in first)
@@ -91,10 +147,10 @@ def _having(
             value=given.value,
         )
     if first:
-        return first[0].component
+        return (first[0].component,)
     chain = registry.having(option, *CHAIN_ROLES)
-    if len(chain) == 1:
-        return chain[0].component
+    if len(chain) == 1 or (chain and is_shared(option, chain)):
+        return tuple(offer.component for offer in chain)
     if chain:
         raise conflict(option, chain, f".{option}")
     others = registry.having(option)

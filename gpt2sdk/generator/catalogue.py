@@ -11,7 +11,7 @@ from gpt2sdk.components.component import Component, neutral
 from gpt2sdk.components.drafter import Drafter
 from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.strategy import Strategy
-from gpt2sdk.generator.assignment import CHAIN_ROLES, NAMED_ROLES, unknown
+from gpt2sdk.generator.assignment import CHAIN_ROLES, NAMED_ROLES, is_shared, unknown
 from gpt2sdk.generator.chain import LISTS
 from gpt2sdk.generator.effective import json_ready
 from gpt2sdk.generator.field import is_plain_number
@@ -114,7 +114,8 @@ def json_schema(registry: Registry) -> JsonSchemaValue:
     for offer in registry.offers(*CHAIN_ROLES, *NAMED_ROLES):
         for option, schema in _schemas(offer):
             properties[f"{offer.name}.{option}"] = schema
-            clear = len(registry.having(option, *CHAIN_ROLES)) == 1 or not _in_chain(offer)
+            owners = registry.having(option, *CHAIN_ROLES)
+            clear = len(owners) == 1 or not _in_chain(offer) or is_shared(option, owners)
             if clear and schema not in short.setdefault(option, []):
                 short[option].append(schema)
     for option, schemas in short.items():

@@ -1,12 +1,16 @@
 """Each option finds its component, or an error that says which were possible."""
 
+from typing import Annotated
+
 import pytest
 from pydantic import Field
 
 from gpt2sdk.components.processor import LogitsProcessor, Stage
 from gpt2sdk.components.sampler import Sampler
+from gpt2sdk.components.shared_option import Shared
 from gpt2sdk.components.strategy import strategy
 from gpt2sdk.errors import OptionError, PluginConflictError, PluginContractError
+from gpt2sdk.generator.catalogue import json_schema
 from gpt2sdk.generator.options import resolve
 from gpt2sdk.plugins.registry import Registry
 
@@ -100,6 +104,98 @@ def test_an_option_of_two_processors_is_an_error_that_names_both_sides(plan, ref
     assert "the logits processor rival of rivals" in message
     assert "write dry.base or rival.base" in message
     assert 2.0 == plan(registry=registry, dry=1.0, dry__base=2.0).processors[0].variants[0].base
+
+
+Least = Annotated[int, Shared(), Field(ge=1)]
+
+
+class Cut(LogitsProcessor):
+    """Shares an option."""
+
+    cut: float = 0.0
+    least: Least = 1
+
+
+class Chop(LogitsProcessor):
+    """Shares the same option."""
+
+    chop: float = 0.0
+    least: Least = 1
+
+
+class Claim(LogitsProcessor):
+    """Has that option's name, and means something else."""
+
+    claim: float = 0.0
+    least: int = 5
+
+
+class Stretch(LogitsProcessor):
+    """Shares an option of that name, and allows other values."""
+
+    stretch: float = 0.0
+    least: Annotated[int, Shared(), Field(ge=0)] = 0
+
+
+@pytest.fixture
+def sharing(plugin):
+    return Registry([plugin(Cut, Chop, wide)], discover=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"cut": 0.5, "least": 2}, [Cut(cut=0.5, least=2)]),
+        (
+            {"least": 2, "cut": 0.5, "chop": 0.5},
+            [Chop(chop=0.5, least=2), Cut(cut=0.5, least=2)],
+        ),
+        (
+            {"cut.least": 3, "least": 2, "cut": 0.5, "chop": 0.5},
+            [Chop(chop=0.5, least=2), Cut(cut=0.5, least=3)],
+        ),
+        ({"cut": 0.0, "least": 2}, []),
+    ],
+    ids=str,
+)
+def test_a_shared_option_goes_to_all_that_the_call_turns_on(sharing, options, expected):
+    found = resolve(options, registry=sharing).processors
+
+    assert expected == [variant for link in found for variant in link.variants]
+
+
+def test_a_shared_option_may_differ_from_prompt_to_prompt(sharing):
+    found = resolve({"cut": 0.5, "least": [2, 3]}, registry=sharing, prompts=2).processors
+
+    assert [(Cut(cut=0.5, least=2), Cut(cut=0.5, least=3))] == [link.variants for link in found]
+
+
+def test_what_is_in_force_of_a_shared_option_can_be_given_again(sharing):
+    plan = resolve({"cut": 0.5, "chop": 0.1, "least": 2, "chop.least": 3}, registry=sharing)
+    options = {name: value for name, value in plan.effective.items() if name != "versions"}
+
+    assert 2 == options["cut.least"]
+    assert plan.processors == resolve(options, registry=sharing).processors
+
+
+def test_a_shared_option_of_nothing_that_is_on_says_what_turns_it_on(sharing):
+    with pytest.raises(OptionError, match="least needs one of chop, cut, which turn on"):
+        resolve({"least": 2}, registry=sharing)
+
+
+def test_the_schema_has_the_short_name_of_a_shared_option(sharing):
+    properties = json_schema(sharing)["properties"]
+
+    assert {"least", "cut.least", "chop.least"} <= properties.keys()
+    assert properties["least"] == properties["cut.least"]
+
+
+@pytest.mark.parametrize("other", [Claim, Stretch])
+def test_an_option_is_shared_only_if_all_mean_the_same_by_it(plugin, other):
+    registry = Registry([plugin(Cut, Chop), plugin(other, name="other")], discover=False)
+
+    with pytest.raises(PluginConflictError, match=f"write .*{other.name}.least"):
+        resolve({"cut": 0.5, "least": 2}, registry=registry)
 
 
 def test_two_processors_of_one_name_are_told_apart_by_their_distribution(refusal, plugin):
