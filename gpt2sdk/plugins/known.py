@@ -22,9 +22,9 @@ KNOWN = {
         BadWords EpsilonCutoff EtaCutoff FrequencyPenalty GuidanceScale LogitBias MinNewTokens
         MinP Mirostat NoRepeatNgramSize PresencePenalty RepetitionPenalty Temperature TopH TopK
         TopP TypicalP bad_words epsilon_cutoff eta eta_cutoff frequency_penalty guidance_scale
-        logit_bias min_new_tokens min_p mirostat negative_prompt no_repeat_ngram_size
-        presence_penalty repetition_penalty repetition_penalty_scope tau temperature top_h top_k
-        top_p typical_p
+        logit_bias min_new_tokens min_p min_tokens_to_keep mirostat negative_prompt
+        no_repeat_ngram_size presence_penalty repetition_penalty repetition_penalty_scope tau
+        temperature top_h top_k top_p typical_p
     """,
     "gpt2sdk-stopping": """
         MaxTime Stop StopTokenIds max_time stop stop_token_ids

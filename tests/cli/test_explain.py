@@ -23,7 +23,8 @@ def test_the_chain_is_printed_in_its_order(invoke):
     rows = [line.split() for line in ran.stdout.splitlines()[1:] if line]
     assert rows[0] == ["strategy", "sample", "default", "gpt2sdk", "0.1.0"]
     assert ["TEMPERATURE", "temperature", "temperature=0.7", "option"] == rows[1][:4]
-    assert ["TRUNCATE", "top_p", "top_p=0.9", "option", "gpt2sdk-sampling", "0.1.0"] == rows[2]
+    assert ["TRUNCATE", "top_p", "top_p=0.9,", "min_tokens_to_keep=1", "option"] == rows[2][:5]
+    assert ["gpt2sdk-sampling", "0.1.0"] == rows[2][5:]
     assert ["sampler", "multinomial", "default"] == rows[3][:3]
     assert ["text", "criterion", "stop", 'stop=["END"]', "option"] == rows[4][:5]
 

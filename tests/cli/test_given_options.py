@@ -98,6 +98,17 @@ def test_a_strategy_has_its_own_options(registry):
     )
 
 
+def test_a_shared_option_is_read_like_that_of_one_component(registry):
+    written = ["top_p=0.9", "min_tokens_to_keep=2", "min-p.min-tokens-to-keep=3", "min_p=.1"]
+
+    assert {
+        "top_p": 0.9,
+        "min_tokens_to_keep": 2,
+        "min-p.min-tokens-to-keep": 3,
+        "min_p": 0.1,
+    } == read_options(written, {}, registry)
+
+
 def test_a_value_may_contain_an_equals_sign(registry):
     assert {"stop": "a=b"} == read_options(["stop=a=b"], {}, registry)
 

@@ -102,6 +102,34 @@ PAIRS = {
     ),
 }
 
+# Those that keep a least number of tokens.
+AT_LEAST = {
+    "top-k 2, at least 5": (
+        TopK(top_k=2, min_tokens_to_keep=5),
+        lambda _: hf.TopKLogitsWarper(2, min_tokens_to_keep=5),
+    ),
+    "top-p 0.3, at least 4": (
+        TopP(top_p=0.3, min_tokens_to_keep=4),
+        lambda _: hf.TopPLogitsWarper(0.3, min_tokens_to_keep=4),
+    ),
+    "min-p 0.7, at least 3": (
+        MinP(min_p=0.7, min_tokens_to_keep=3),
+        lambda _: hf.MinPLogitsWarper(0.7, min_tokens_to_keep=3),
+    ),
+    "min-p 0.7, at least all": (
+        MinP(min_p=0.7, min_tokens_to_keep=99),
+        lambda _: hf.MinPLogitsWarper(0.7, min_tokens_to_keep=99),
+    ),
+    "epsilon 0.9, at least 3": (
+        EpsilonCutoff(epsilon_cutoff=0.9, min_tokens_to_keep=3),
+        lambda _: hf.EpsilonLogitsWarper(0.9, min_tokens_to_keep=3),
+    ),
+    "eta 0.9, at least 3": (
+        EtaCutoff(eta_cutoff=0.9, min_tokens_to_keep=3),
+        lambda _: hf.EtaLogitsWarper(0.9, min_tokens_to_keep=3),
+    ),
+}
+
 
 def random_logits(seed, scale=3.0):
     generator = torch.Generator().manual_seed(seed)
@@ -167,6 +195,27 @@ def test_a_processor_equals_transformers(pair, kind):
 
     if found is not None:
         assert_same_up_to_ties(expected, found, logits)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in LOGITS if kind != "extreme"])
+@pytest.mark.parametrize("pair", AT_LEAST)
+def test_the_least_number_of_tokens_equals_transformers(pair, kind):
+    """Where all other probabilities are zero in float32, transformers' min-p takes any of them."""
+    ours, make = AT_LEAST[pair]
+    logits = LOGITS[kind]
+
+    assert_same_up_to_ties(theirs(make, logits), process(ours, logits, rows()), logits)
+
+
+@pytest.mark.parametrize("kind", ["random", "flat", "peaked", "half masked"])
+@pytest.mark.parametrize("count", [2, 7, 30])
+def test_the_least_number_of_typical_tokens_equals_transformers(count, kind):
+    """They are the nearest to the entropy: ties in distance are not those of logits."""
+    logits = LOGITS[kind]
+    ours = TypicalP(typical_p=0.1, min_tokens_to_keep=count)
+    expected = theirs(lambda _: hf.TypicalLogitsWarper(0.1, min_tokens_to_keep=count), logits)
+
+    assert torch.equal(expected, process(ours, logits, rows()))
 
 
 def test_a_difference_would_be_found():

@@ -43,7 +43,9 @@ COMPONENTS = [
     TopK(top_k=3),
     TopP(top_p=0.9),
     TopP(top_p=0.0),
+    TopP(top_p=0.5, min_tokens_to_keep=4),
     TypicalP(typical_p=0.5),
+    TypicalP(typical_p=0.2, min_tokens_to_keep=4),
 ]
 
 

@@ -52,6 +52,16 @@ counts = st.lists(st.integers(0, 100), min_size=2, max_size=20).filter(any)
         (EtaCutoff(eta_cutoff=0.25), STEPS, [0.6667, 0.3333, 0.0, 0.0]),
         (TopH(top_h=0.2), STEPS, [1.0, 0.0, 0.0, 0.0]),
         (TopH(top_h=0.99), STEPS, STEPS),
+        (TopH(top_h=0.2, min_tokens_to_keep=2), STEPS, [0.6667, 0.3333, 0.0, 0.0]),
+        (TopK(top_k=1, min_tokens_to_keep=2), STEPS, [0.6667, 0.3333, 0.0, 0.0]),
+        (TopK(top_k=3, min_tokens_to_keep=2), STEPS, STEPS),
+        (TopP(top_p=0.0, min_tokens_to_keep=2), STEPS, [0.6667, 0.3333, 0.0, 0.0]),
+        (TopP(top_p=0.8, min_tokens_to_keep=2), STEPS, STEPS),
+        (MinP(min_p=1.0, min_tokens_to_keep=2), STEPS, [0.6667, 0.3333, 0.0, 0.0]),
+        # 1/4 is nearest to the entropy, then 1/2.
+        (TypicalP(typical_p=0.2, min_tokens_to_keep=2), STEPS, [0.6667, 0.3333, 0.0, 0.0]),
+        (EpsilonCutoff(epsilon_cutoff=0.9, min_tokens_to_keep=2), EASY, EASY),
+        (EtaCutoff(eta_cutoff=0.9, min_tokens_to_keep=2), EASY, EASY),
     ],
 )
 def test_distributions_checked_by_hand(processor, given, expected):

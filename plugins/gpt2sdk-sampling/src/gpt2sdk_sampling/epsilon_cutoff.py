@@ -8,10 +8,11 @@ from pydantic import Field
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 
 
 class EpsilonCutoff(LogitsProcessor):
-    """Keeps tokens of probability `p_i >= e`, and the best token in any case.
+    """Keeps tokens of probability `p_i >= e`, and the `min_tokens_to_keep` best in any case.
 
     Hewitt, Manning and Liang, "Truncation sampling as language model desmoothing", 2022,
     arXiv:2210.15191; they use 3e-4 to 2e-3.
@@ -30,11 +31,12 @@ class EpsilonCutoff(LogitsProcessor):
     epsilon_cutoff: Annotated[
         float, Field(ge=0.0, lt=1.0, description="Least probability that stays; 0 is off.")
     ] = 0.0
+    min_tokens_to_keep: MinTokensToKeep = 1
 
     @override
     def process(self, logits: Logits, rows: Rows) -> Logits:
         if self.epsilon_cutoff == 0.0:
             return logits
-        best = logits.amax(-1, keepdim=True)
+        spared = weakest(logits, self.min_tokens_to_keep)
         least = logits.logsumexp(-1, keepdim=True) + math.log(self.epsilon_cutoff)
-        return logits.masked_fill(logits < torch.minimum(least, best), -torch.inf)
+        return logits.masked_fill(logits < torch.minimum(least, spared), -torch.inf)

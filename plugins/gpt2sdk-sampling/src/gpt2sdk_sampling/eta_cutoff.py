@@ -8,12 +8,14 @@ from pydantic import Field
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 
 
 class EtaCutoff(LogitsProcessor):
-    """Keeps tokens of probability `p_i >= min(e, sqrt(e) * exp(-H))`, and the best one.
+    """Keeps tokens of probability `p_i >= min(e, sqrt(e) * exp(-H))`.
 
-    `H` is the entropy in nats: where many tokens are plausible, less likely ones stay too.
+    `H` is the entropy in nats: where many tokens are plausible, less likely ones stay too. The
+    `min_tokens_to_keep` best stay in any case.
 
     Hewitt, Manning and Liang, "Truncation sampling as language model desmoothing", 2022,
     arXiv:2210.15191; they use 3e-4 to 4e-3.
@@ -38,6 +40,7 @@ class EtaCutoff(LogitsProcessor):
         float,
         Field(ge=0.0, lt=1.0, description="Probability that the limit is made of; 0 is off."),
     ] = 0.0
+    min_tokens_to_keep: MinTokensToKeep = 1
 
     @override
     def process(self, logits: Logits, rows: Rows) -> Logits:
@@ -47,5 +50,6 @@ class EtaCutoff(LogitsProcessor):
         probs = logprobs.exp()
         entropy = torch.special.entr(probs).sum(-1, keepdim=True, dtype=torch.float64)
         least = (0.5 * math.log(self.eta_cutoff) - entropy).clamp(max=math.log(self.eta_cutoff))
-        best = logprobs.amax(-1, keepdim=True)
-        return logits.masked_fill(logprobs < torch.minimum(least.to(best.dtype), best), -torch.inf)
+        spared = weakest(logprobs, self.min_tokens_to_keep)
+        least = torch.minimum(least.to(spared.dtype), spared)
+        return logits.masked_fill(logprobs < least, -torch.inf)

@@ -8,12 +8,14 @@ from pydantic import Field
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 
 
 class MinP(LogitsProcessor):
     """Keeps tokens at least `a` times as likely as the best one: `p_i >= a * max(p)`.
 
-    Computed as `z_i >= max(z) + ln a`, which needs no softmax.
+    Computed as `z_i >= max(z) + ln a`, which needs no softmax. The `min_tokens_to_keep` likeliest
+    stay in any case.
 
     Nguyen et al., "Turning up the heat: min-p sampling for creative and coherent LLM outputs",
     2024, arXiv:2407.01082.
@@ -31,10 +33,12 @@ class MinP(LogitsProcessor):
         float,
         Field(ge=0.0, le=1.0, description="Least probability, as a part of the best token's."),
     ] = 0.0
+    min_tokens_to_keep: MinTokensToKeep = 1
 
     @override
     def process(self, logits: Logits, rows: Rows) -> Logits:
         if self.min_p == 0.0:
             return logits
         least = logits.amax(-1, keepdim=True) + math.log(self.min_p)
-        return logits.masked_fill(logits < least, -torch.inf)
+        spared = weakest(logits, self.min_tokens_to_keep)
+        return logits.masked_fill(logits < torch.minimum(least, spared), -torch.inf)

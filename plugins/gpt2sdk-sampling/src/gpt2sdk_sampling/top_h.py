@@ -7,6 +7,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 
 # As in the authors' program and in transformers: entropy is that of so many likeliest tokens.
 _CONSIDERED = 100
@@ -16,8 +17,8 @@ class TopH(LogitsProcessor):
     """Keeps the likeliest tokens while their terms `-p ln p` sum up to at most `h * H`.
 
     `p` and the entropy `H` are those of the 100 likeliest tokens, renormalised, as in the
-    authors' program; others go. The best token is always kept, and tokens that tie with the last
-    one too.
+    authors' program; others go. The `min_tokens_to_keep` likeliest are always kept, which
+    transformers has not, and tokens that tie with the last one too.
 
     Potraghloo et al., "Top-H decoding: adapting the creativity and coherence with bounded entropy
     in text generation", 2025, arXiv:2509.02510.
@@ -37,6 +38,7 @@ class TopH(LogitsProcessor):
         float | None,
         Field(gt=0.0, le=1.0, description="Part of the entropy that stays; None is off."),
     ] = None
+    min_tokens_to_keep: MinTokensToKeep = 1
 
     @override
     def process(self, logits: Logits, rows: Rows) -> Logits:
@@ -48,4 +50,6 @@ class TopH(LogitsProcessor):
         # Tokens whose probability is zero in float32 would come for nothing.
         stays = (carried <= self.top_h * carried[:, -1:]) & (terms > 0)
         count = stays.sum(-1, keepdim=True).clamp(min=1)
-        return logits.masked_fill(logits < best.gather(-1, count - 1), -torch.inf)
+        least = best.gather(-1, count - 1)
+        spared = weakest(logits, self.min_tokens_to_keep)
+        return logits.masked_fill(logits < torch.minimum(least, spared), -torch.inf)

@@ -7,13 +7,14 @@ from pydantic import Field
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 
 
 class TopK(LogitsProcessor):
     """Keeps the tokens whose logit is at least the k-th largest: `z_i >= z_(k)`.
 
     Tokens that tie with the k-th all stay, as in transformers, so more than k may be left. A k
-    beyond the vocabulary keeps everything.
+    beyond the vocabulary keeps everything. Below `min_tokens_to_keep`, that is the k.
 
     Fan, Lewis and Dauphin, "Hierarchical neural story generation", 2018, arXiv:1805.04833.
     transformers has 50 as its default, here nothing is cut unless asked.
@@ -32,10 +33,11 @@ class TopK(LogitsProcessor):
     top_k: Annotated[
         int, Field(ge=0, description="How many of the likeliest tokens stay; 0 is off.")
     ] = 0
+    min_tokens_to_keep: MinTokensToKeep = 1
 
     @override
     def process(self, logits: Logits, rows: Rows) -> Logits:
-        if not 0 < self.top_k < logits.shape[-1]:
+        count = max(self.top_k, self.min_tokens_to_keep)
+        if self.top_k == 0 or count >= logits.shape[-1]:
             return logits
-        weakest = logits.topk(self.top_k).values[:, -1:]
-        return logits.masked_fill(logits < weakest, -torch.inf)
+        return logits.masked_fill(logits < weakest(logits, count), -torch.inf)

@@ -7,6 +7,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 from gpt2sdk_sampling.nucleus import reach
 
 
@@ -14,7 +15,8 @@ class TypicalP(LogitsProcessor):
     """Keeps the tokens whose surprise is nearest to the entropy, until they hold the mass `p`.
 
     Tokens are taken in the order of `|-ln p_i - H|` with `H = -sum p_i ln p_i`; the one that
-    reaches `p` is kept, tokens of equal distance stay or go together. The likeliest token may go.
+    reaches `p` is kept, and the `min_tokens_to_keep` nearest stay in any case; tokens of equal
+    distance stay or go together. The likeliest token may go.
     transformers refuses 0 and 1, here 1 is off.
 
     Meister et al., "Locally typical sampling", 2022, arXiv:2202.00666.
@@ -33,6 +35,7 @@ class TypicalP(LogitsProcessor):
     typical_p: Annotated[
         float, Field(gt=0.0, le=1.0, description="Probability mass that stays; 1 is off.")
     ] = 1.0
+    min_tokens_to_keep: MinTokensToKeep = 1
 
     @override
     def process(self, logits: Logits, rows: Rows) -> Logits:
@@ -42,4 +45,7 @@ class TypicalP(LogitsProcessor):
         probs = logprobs.exp()
         entropy = torch.special.entr(probs).sum(-1, keepdim=True, dtype=torch.float64)
         distance = (logprobs + entropy.to(logprobs.dtype)).abs()
-        return logits.masked_fill(distance > reach(distance, probs, self.typical_p), -torch.inf)
+        cut = reach(distance, probs, self.typical_p)
+        if self.min_tokens_to_keep > 1:
+            cut = torch.maximum(cut, -weakest(-distance, self.min_tokens_to_keep))
+        return logits.masked_fill(distance > cut, -torch.inf)
