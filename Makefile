@@ -4,19 +4,26 @@
 # make docs    the site, in site/
 # make bench   every benchmark, results in benchmarks/results/
 # make lock    pins the newest releases in constraints.txt
+# make test-newest, make test-oldest   tests against the newest and the oldest releases allowed
 #
-# Each target first makes .venv, with gpt2sdk and all plugins installed from this tree.
+# The first six make .venv first, with gpt2sdk and all plugins installed from this tree.
 
 PYTHON  ?= python3
 WORKERS ?= 2
 
 BIN     := .venv/bin
+TORCH   ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 READY   := .venv/.ready
+TREE    := -e . $(PLUGINS:%=-e ./%)
+
+# What compares with libraries that need newer releases than the oldest allowed, or looks at files.
+NOT_OLD  = tests/meta tests/parity $(shell grep -rlE '(import|from) (transformers|peft|tensorboard)' \
+             --include='test_*.py' tests plugins)
 
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: demo test check docs bench format lock clean
+.PHONY: demo test test-newest test-oldest check docs bench format lock clean
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -24,6 +31,27 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+# Both with the pinned torch, or another one: make test-oldest TORCH=2.6.0
+test-newest:
+	rm -rf .venv-newest
+	$(PYTHON) -m venv .venv-newest
+	echo "torch==$(TORCH)" > .venv-newest/constraints.txt
+	.venv-newest/bin/python -m pip install --quiet -c .venv-newest/constraints.txt \
+	    -r requirements-dev.txt $(TREE)
+	.venv-newest/bin/python -m pip check
+	.venv-newest/bin/pytest -n $(WORKERS) --dist worksteal
+
+# Old releases use what newer ones deprecate: that is no fault of this tree.
+test-oldest:
+	rm -rf .venv-oldest
+	$(PYTHON) -m venv .venv-oldest
+	$(PYTHON) scripts/lowest.py --torch $(TORCH) > .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip install --quiet -c .venv-oldest/constraints.txt \
+	    -r requirements-test.txt $(TREE)
+	.venv-oldest/bin/python -m pip check
+	.venv-oldest/bin/pytest -n $(WORKERS) --dist worksteal -W ignore::DeprecationWarning \
+	    $(NOT_OLD:%=--ignore=%)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -45,12 +73,11 @@ format: $(READY)
 lock:
 	$(PYTHON) scripts/lock.py
 
-$(READY): constraints.txt requirements-dev.txt pyproject.toml $(PLUGINS:%=%/pyproject.toml)
+$(READY): constraints.txt requirements-dev.txt requirements-test.txt pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 	@echo "setting up .venv, once: this takes a minute or two"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -r requirements-dev.txt \
-	    -e . $(PLUGINS:%=-e ./%)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -r requirements-dev.txt $(TREE)
 	@touch $@
 
 clean:
-	rm -rf .venv site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-newest .venv-oldest site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -113,8 +113,9 @@ def unpinned(needs, lines):
 
 
 def test_everything_that_is_required_is_pinned_within_its_range(core, plugins, root):
-    tools = (root / "requirements-dev.txt").read_text().splitlines()
-    lines = [line.partition("#")[0] for line in tools]
+    files = [root / "requirements-dev.txt", root / "requirements-test.txt"]
+    tools = [line for file in files for line in file.read_text().splitlines()]
+    lines = [line.partition("#")[0] for line in tools if not line.startswith("-r")]
     for settings in (core, *plugins.values()):
         lines += settings["project"]["dependencies"]
     needs = [Requirement(line) for line in filter(None, map(str.strip, lines))]
@@ -122,6 +123,21 @@ def test_everything_that_is_required_is_pinned_within_its_range(core, plugins, r
     pins = (root / "constraints.txt").read_text().splitlines()
 
     assert [] == unpinned([need for need in needs if need.name != "gpt2sdk"], pins)
+
+
+def test_every_requirement_of_others_has_a_lower_bound(core, plugins):
+    projects = [settings["project"] for settings in (core, *plugins.values())]
+    needs = [Requirement(need) for project in projects for need in project["dependencies"]]
+
+    assert [] == [str(need) for need in needs if ">=" not in str(need.specifier)]
+
+
+def test_the_core_and_plugins_state_one_range_for_one_package(core, plugins):
+    projects = [settings["project"] for settings in (core, *plugins.values())]
+    needs = [Requirement(need) for project in projects for need in project["dependencies"]]
+    ranges = {(need.name, str(need.specifier)) for need in needs}
+
+    assert len({name for name, _ in ranges}) == len(ranges)
 
 
 def test_pins_hold_on_any_index_and_bring_no_cuda_packages(root):
