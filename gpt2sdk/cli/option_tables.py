@@ -105,11 +105,11 @@ def _details(
 def _owners(name: str, records: Sequence[OptionRecord], registry: Registry) -> list[Offer]:
     """Return the components that are asked about."""
     wanted = spelled(name)
-    options = {record.name for record in records if record.component}
+    having = {(record.component, record.distribution) for record in records}
     return [
         offer
         for offer in registry.offers()
-        if offer.name == wanted or options & set(offer.component.model_fields)
+        if offer.name == wanted or (offer.name, offer.origin.distribution) in having
     ]
 
 

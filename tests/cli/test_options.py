@@ -40,6 +40,14 @@ def test_one_option_is_shown_with_its_documentation(invoke, name):
     assert printed.startswith("top_p  logits processor, gpt2sdk-sampling 0.1.0\n")
     assert "Holtzman et al." in printed
     assert "  values   number ≥ 0, ≤ 1\n  default  1.0\n" in printed
+    assert "typical_p  logits processor" not in printed
+
+
+def test_a_shared_option_is_shown_with_every_component_that_has_it(invoke):
+    printed = invoke("options", "min_tokens_to_keep").stdout
+
+    assert 7 == printed.count("\nmin_tokens_to_keep\n")
+    assert "top_p  logits processor, gpt2sdk-sampling" in printed
 
 
 def test_a_setting_and_a_component_without_options_are_shown(invoke):
