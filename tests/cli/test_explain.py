@@ -26,7 +26,7 @@ def test_the_chain_is_printed_in_its_order(invoke):
     assert ["TRUNCATE", "top_p", "top_p=0.9,", "min_tokens_to_keep=1", "option"] == rows[2][:5]
     assert ["gpt2sdk-sampling", "0.1.0"] == rows[2][5:]
     assert ["sampler", "multinomial", "default"] == rows[3][:3]
-    assert ["text", "criterion", "stop", 'stop=["END"]', "option"] == rows[4][:5]
+    assert ["text", "criterion", "stop", 'stop=["END"],', "stop_spans_prompt=false"] == rows[4][:5]
 
 
 @pytest.mark.parametrize(
