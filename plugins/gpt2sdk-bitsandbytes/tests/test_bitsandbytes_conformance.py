@@ -15,6 +15,7 @@ from gpt2sdk_bitsandbytes.int8 import BnbInt8
         (BnbInt8(), 0.03),
         (BnbInt8(threshold=0.0, embeddings="none"), 0.03),
         (BnbNf4(), 0.15),
+        (BnbNf4(embeddings="head"), 0.15),
         (BnbNf4(double_quant=False, block_size=32, skip_modules=("lm_head",)), 0.15),
         (BnbNf4(compute_dtype="float32", block_size=128), 0.2),
         (BnbFp4(embeddings="none"), 0.25),

@@ -51,8 +51,12 @@ def claimed(config):
             BnbNf4(embeddings="none", compute_dtype="bfloat16", double_quant=False),
         ),
         (
-            INT8 | {"llm_int8_skip_modules": ["c_proj"], "llm_int8_threshold": 4.0},
+            INT8 | {"llm_int8_skip_modules": ["lm_head", "c_proj"], "llm_int8_threshold": 4.0},
             BnbInt8(embeddings="none", skip_modules=("c_proj",), threshold=4.0),
+        ),
+        (
+            INT8 | {"llm_int8_skip_modules": ["c_proj"]},
+            BnbInt8(embeddings="head", skip_modules=("c_proj",)),
         ),
         ({"load_in_8bit": True}, BnbInt8(embeddings="none")),
     ],
@@ -62,14 +66,14 @@ def test_each_config_of_transformers_has_one_reader(config, expected):
 
 
 @pytest.mark.parametrize("quantizer", [BnbInt8(), BnbNf4(), BnbFp4()], ids=lambda each: each.name)
-@pytest.mark.parametrize("embeddings", ["int8", "none"])
+@pytest.mark.parametrize("embeddings", ["int8", "none", "head"])
 def test_a_config_has_one_reader_and_only_plain_tables_are_for_transformers(quantizer, embeddings):
     quantizer = type(quantizer)(embeddings=embeddings)
     config = quantizer.config()
 
     assert [quantizer] == claimed(config)
-    assert (embeddings == "none") == (config["quant_method"] == "bitsandbytes")
-    assert (embeddings == "none") == ("load_in_4bit" in config)
+    assert (embeddings != "int8") == (config["quant_method"] == "bitsandbytes")
+    assert (embeddings != "int8") == ("load_in_4bit" in config)
 
 
 @pytest.mark.parametrize(

@@ -30,15 +30,16 @@ SLAB_NUMBERS = 2**21
 class Bitsandbytes(Quantizer):
     """Quantizes layers as its subclass says, and the table of tokens to 8 bits."""
 
-    embeddings: Literal["int8", "none"] = Field(
+    embeddings: Literal["int8", "none", "head"] = Field(
         default="int8",
-        description="The table of tokens, and a head of its own: one 8-bit row a token, or none "
-        "of it, as transformers has it and as checkpoints for transformers need it",
+        description="The table of tokens, and a head of its own: one 8-bit row a token; or none "
+        "of it, as transformers has it and as checkpoints for transformers need it; or only the "
+        "head, as layers are, which is transformers' for a list of modules without lm_head",
     )
     skip_modules: tuple[str, ...] = Field(
         default=(),
-        description="Modules that stay as they are: how their names begin or end, as in "
-        "transformers' llm_int8_skip_modules",
+        description="Modules that stay as they are: how their names in transformers begin or end, "
+        "as in its llm_int8_skip_modules; h.0 is short for transformer.h.0",
     )
 
     @field_validator("skip_modules")
@@ -49,17 +50,17 @@ class Bitsandbytes(Quantizer):
                 re.compile(pattern)
             except re.error as error:
                 raise ValueError(f"should be a name or regular expression: {error}") from error
-        return patterns
+        return tuple(map(settings.full, patterns))
 
     @override
     def plan(self, matrix: Matrix, device: torch.device) -> QuantizedMatrix | None:
         module = matrix.name.removesuffix(".weight")
-        names = module, f"transformer.{module}"
-        if any(settings.skips(pattern, name) for pattern in self.skip_modules for name in names):
+        name = module if matrix.use == "head" else f"transformer.{module}"
+        if any(settings.skips(pattern, name) for pattern in self.skip_modules):
             return None
-        if matrix.use == "linear":
+        if self._is_layer(matrix):
             return self.plan_layer(matrix, device)
-        if self.embeddings == "none":
+        if self.embeddings != "int8":
             return None
         outputs, inputs = matrix.shape
         return QuantizedMatrix(
@@ -80,9 +81,9 @@ class Bitsandbytes(Quantizer):
         device: torch.device,
         dtype: torch.dtype,
     ) -> QuantizedLinear:
-        if matrix.use == "head":
-            return tables.Int8Head(*rows.quantize(matrix, slabs, device), dtype, bias)
-        return self.layer(matrix, slabs, bias, device=device, dtype=dtype)
+        if self._is_layer(matrix):
+            return self.layer(matrix, slabs, bias, device=device, dtype=dtype)
+        return tables.Int8Head(*rows.quantize(matrix, slabs, device), dtype, bias)
 
     @override
     def table(
@@ -105,7 +106,7 @@ class Bitsandbytes(Quantizer):
         device: torch.device,
         dtype: torch.dtype,
     ) -> QuantizedLinear | QuantizedTable:
-        if matrix.use == "linear":
+        if self._is_layer(matrix):
             return self.restore_layer(matrix, tensors, bias, device=device, dtype=dtype)
         numbers, largest = (part.to(device) for part in tables.restore(matrix, tensors))
         if matrix.use == "table":
@@ -126,12 +127,16 @@ class Bitsandbytes(Quantizer):
         if not (read and fields):
             return None
         fields["embeddings"] = read.embeddings
-        fields["skip_modules"] = settings.skipped(read.layers)
+        fields["skip_modules"] = read.skipped
         make: Callable[..., Self] = cls
         try:
             return make(**fields)
         except OptionError as error:
             raise CheckpointError(f"quantization_config of bitsandbytes: {error}") from error
+
+    def _is_layer(self, matrix: Matrix) -> bool:
+        """Whether it is quantized as layers are."""
+        return matrix.use == "linear" or (matrix.use == "head" and self.embeddings == "head")
 
     @abstractmethod
     def plan_layer(self, matrix: Matrix, device: torch.device) -> QuantizedMatrix:

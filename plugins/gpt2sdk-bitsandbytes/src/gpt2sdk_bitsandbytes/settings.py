@@ -1,7 +1,7 @@
 """The `quantization_config` of a checkpoint, as transformers' `BitsAndBytesConfig` writes it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gpt2sdk import CheckpointError
@@ -12,22 +12,31 @@ as plain numbers, so that has a method of its own, which transformers refuses.""
 
 VERSION = 1
 
+HEAD = "lm_head"
+
+# A pattern that begins with a block's name as it is here, without the "transformer." before it.
+_SHORT = re.compile(r"h(?=\W|$)")
+_LAYERS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+
 
 def written(
     settings: Mapping[str, object], *, embeddings: str, skipped: tuple[str, ...]
 ) -> dict[str, object]:
     """Return what stands in `config.json`: transformers' keys, and ours where it has none."""
+    if embeddings == "none" and skipped:
+        # Whoever names modules takes the head out of transformers' own list, which has it.
+        skipped = (HEAD, *skipped)
     config = {
         "quant_method": THEIRS,
         "load_in_4bit": False,
         "load_in_8bit": False,
-        "llm_int8_skip_modules": list(skipped) or None,
+        "llm_int8_skip_modules": list(skipped) if skipped or embeddings == "head" else None,
         "llm_int8_threshold": 6.0,
         "llm_int8_has_fp16_weight": False,
         "llm_int8_enable_fp32_cpu_offload": False,
         **settings,
     }
-    if embeddings == "none":
+    if embeddings != "int8":
         return config
     return {"quant_method": OURS, "version": VERSION, "embeddings": embeddings, "layers": config}
 
@@ -38,13 +47,16 @@ class Read:
 
     Attributes:
         bits: 4 or 8.
-        embeddings: What became of the table of tokens; transformers leaves it as it is.
+        embeddings: What became of the table of tokens and of a head of its own; transformers leaves
+            the table as it is, and the head, too, unless it has a list without it.
         layers: What became of the layers, in transformers' keys.
+        skipped: The modules that were left as they are, besides.
     """
 
     bits: int
     embeddings: object
     layers: Mapping[str, object]
+    skipped: tuple[object, ...]
 
 
 def read(config: Mapping[str, object]) -> Read | None:
@@ -53,16 +65,25 @@ def read(config: Mapping[str, object]) -> Read | None:
     Raises:
         CheckpointError: If it is of bitsandbytes, but cannot be read.
     """
-    layers, embeddings = config, config.get("embeddings", "none")
+    layers, embeddings = config, None
     if config.get("quant_method") == OURS:
         version, inner = config.get("version"), config.get("layers")
         if version != VERSION or not isinstance(inner, Mapping):
             raise _unreadable(
                 f"version {version!r}, expected {VERSION}", "upgrade gpt2sdk-bitsandbytes"
             )
-        layers = inner
+        layers, embeddings = inner, config.get("embeddings")
     bits = _bits(layers)
-    return None if bits is None else Read(bits, embeddings, layers)
+    if bits is None:
+        return None
+    named = layers.get("llm_int8_skip_modules")
+    skipped = tuple(named) if isinstance(named, list | tuple) else ()
+    if embeddings is not None:
+        return Read(bits, embeddings, layers, skipped)
+    skipped = tuple(map(_guarded, skipped))
+    if named is not None and not _names_head(skipped):
+        return Read(bits, "head", layers, skipped)
+    return Read(bits, "none", layers, tuple(each for each in skipped if each != HEAD))
 
 
 def _bits(config: Mapping[str, object]) -> int | None:
@@ -83,23 +104,51 @@ def _bits(config: Mapping[str, object]) -> int | None:
     return loads.pop()
 
 
-def skipped(config: Mapping[str, object]) -> tuple[object, ...]:
-    """Return the modules that were left as they are, besides the head."""
-    found = config.get("llm_int8_skip_modules")
-    return tuple(found) if isinstance(found, list | tuple) else ()
+def full(pattern: str) -> str:
+    """Return a pattern as transformers needs it, for which blocks are `transformer.h.0`.
+
+    >>> full("h.0"), full("transformer.h.0"), full("c_proj")
+    ('transformer.h.0', 'transformer.h.0', 'c_proj')
+    """
+    return f"transformer.{pattern}" if _SHORT.match(pattern) else pattern
 
 
 def skips(pattern: str, module: str) -> bool:
-    """Whether a pattern names a module, by transformers' rule.
+    """Whether a pattern names a module, by transformers' rule and for its names.
 
     It does as the beginning of the name, up to a dot; as a regular expression for that; and as
-    the end of the name.
+    the end of the name. See `should_convert_module` in transformers' `quantizers_utils.py`.
 
     >>> skips("h.1", "h.1.attn"), skips("h.1", "h.11.attn"), skips("c_proj", "h.0.attn.c_proj")
     (True, False, True)
     """
     boundary = r"(?:(?<=\.)|(?=\.|$))"
     return bool(re.match(rf"(?:{pattern}){boundary}", module)) or module.endswith(pattern)
+
+
+def _names_head(patterns: Iterable[object]) -> bool:
+    """Whether one of them names the head.
+
+    Raises:
+        CheckpointError: If one is no regular expression.
+    """
+    try:
+        return any(skips(str(each), HEAD) for each in patterns)
+    except re.error as error:
+        raise _unreadable(
+            f"llm_int8_skip_modules should have names or regular expressions ({error})",
+            "mend config.json",
+        ) from error
+
+
+def _guarded(pattern: object) -> object:
+    """Keep a pattern of theirs that begins like ours from being read as ours.
+
+    In transformers, `h.0` is no beginning of `transformer.h.0.attn.c_attn`, and so skips nothing.
+    """
+    if not isinstance(pattern, str) or not _SHORT.match(pattern) or pattern.endswith(_LAYERS):
+        return pattern
+    return f"(?:{pattern})"
 
 
 def _unreadable(problem: str, remedy: str) -> CheckpointError:
