@@ -169,6 +169,8 @@ def _encoded(places: Mapping[str, _Place], length: int = 0) -> bytes:
 def _write_tensor(opened: BinaryIO, tensor: Tensor) -> None:
     for slab in _slabs(tensor):
         plain = slab.detach().cpu().contiguous()
+        # A dimension of one may have any stride in what counts as contiguous.
+        plain = plain.as_strided((plain.numel(),), (1,))
         opened.write(plain.view(torch.uint8).numpy().data)
 
 

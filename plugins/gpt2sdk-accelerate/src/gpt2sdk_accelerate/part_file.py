@@ -106,7 +106,9 @@ def _opened(name: str, folder: str | None) -> Iterator[IO[bytes]]:
 def _write(file: IO[bytes], header: bytes, flat: Flat) -> None:
     file.write(header)
     for tensor in flat.tensors:
-        plain = tensor.detach().contiguous().view(-1)
+        plain = tensor.detach().contiguous()
+        # A dimension of one may have any stride in what counts as contiguous.
+        plain = plain.as_strided((plain.numel(),), (1,))
         if plain.numel():
             file.write(plain.view(torch.uint8).numpy().data)
     file.flush()

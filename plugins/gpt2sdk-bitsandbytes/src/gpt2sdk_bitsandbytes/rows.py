@@ -126,6 +126,9 @@ def integer_products(
     x: Int8[Tensor, "rows in"], numbers: Int8[Tensor, "out in"]
 ) -> Int32[Tensor, "rows out"]:
     """Multiply integers, in the way that is fastest for so many rows."""
+    if numbers.shape[1] == 1:
+        # torch reads a transposed column as if rows were as far apart as columns: past its end.
+        return x.to(torch.int32) * numbers.t().to(torch.int32)
     if not _one_kernel_for_any_size(x):
         whole = len(numbers) // 4 * 4
         rest = functional.linear(x.float(), numbers[whole:].float()).to(torch.int32)

@@ -37,6 +37,9 @@ def product(
 def _signed_product(signed: Tensor, weight: Tensor) -> Tensor:
     if weight.is_cuda:
         return _on_gpu(signed, weight)
+    if weight.shape[1] == 1:
+        # `_int_mm` reads a transposed column as if rows were as far apart as columns: past its end.
+        return signed.float() * weight.t().float()
     # One row is a matrix-vector product, which reads the plain matrix as fast as any kernel.
     if len(signed) <= 3:
         rows = [torch._int_mm(row, weight.t()) for row in torch.split(signed, 1)]  # noqa: SLF001
