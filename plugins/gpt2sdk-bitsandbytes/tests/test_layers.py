@@ -1,5 +1,7 @@
 """Layers, tables and heads: what they compute, and what they refuse."""
 
+import json
+
 import pytest
 import torch
 
@@ -61,6 +63,49 @@ def test_products_on_other_devices_are_those_of_the_matrix(double):
     found = layer.fused_products(x, torch.float32)
 
     assert torch.allclose(x @ layer.dequantize().T + bias, found, atol=1e-4)
+
+
+def by_hand(layer):
+    """Expand a matrix by what its bytes mean: value of each half, times the block's statistic."""
+    stored, scheme = layer.stored(), layer.scheme
+    halves = stored[""].view(-1).int()
+    values = stored[".quant_map"][torch.stack((halves >> 4, halves & 15), dim=1).view(-1)]
+    statistics = stored[".absmax"]
+    if scheme.double:
+        state = json.loads(bytes(stored[scheme.state_name].tolist()))
+        parts = stored[".nested_quant_map"][statistics.int()]
+        parts = parts * stored[".nested_absmax"].repeat_interleave(256)[: len(parts)]
+        statistics = parts + state["nested_offset"]
+    count = layer.out_features * layer.in_features
+    found = values[:count] * statistics.repeat_interleave(scheme.block_size)[:count]
+    return found.view(layer.out_features, layer.in_features)
+
+
+@pytest.mark.parametrize("quantizer", [BnbNf4, BnbFp4])
+@pytest.mark.parametrize("double", [True, False])
+@pytest.mark.parametrize(
+    ("width", "block_size"),
+    # Rows of a multiple of 32 that end within a block are where bitsandbytes' own CPU kernel is
+    # wrong without a word; others end within a byte, or a block spans many.
+    [(96, 64), (160, 64), (768, 512), (32, 64), (96, 128), (64, 64), (33, 64), (5, 64), (1, 32)],
+)
+@pytest.mark.parametrize("rows_of_it", [1, 7])
+def test_rows_that_end_within_a_block_are_expanded_rightly(
+    quantizer, double, width, block_size, rows_of_it
+):
+    weight, x = drawn(rows_of_it, width), drawn(5, width, seed=1)
+    layer = layer_of(quantizer(double_quant=double, block_size=block_size), weight)
+    expected = by_hand(layer)
+    computed = x @ expected.T
+    layer.pack()
+    found = layer(x)
+    in_float = layer_of(
+        quantizer(double_quant=double, block_size=block_size, compute_dtype="float32"), weight
+    )
+
+    assert torch.allclose(expected, layer.dequantize(), atol=1e-6)
+    assert torch.allclose(computed, in_float(x), atol=1e-4)
+    assert (computed - found).norm() <= 0.02 * x.norm() * expected.norm()
 
 
 def test_int8_numbers_are_those_of_bitsandbytes():
