@@ -118,7 +118,15 @@ class PluginContractError(PluginError):
 
 
 class PlacementError(GPT2SDKError, RuntimeError):
-    """The model does not fit the devices; the message says what would fit."""
+    """The model does not fit the devices, or cannot be where it should; the message says what can.
+
+    Attributes:
+        out_of_memory: Whether room is the matter, so that fewer bits or another place would help.
+    """
+
+    def __init__(self, message: str, *, out_of_memory: bool = False) -> None:
+        super().__init__(message)
+        self.out_of_memory = out_of_memory
 
 
 class GenerationError(GPT2SDKError, RuntimeError):

@@ -112,7 +112,8 @@ class Checkpoint:
             raise PlacementError(
                 f"{device}: no room left for {name}; the weights take "
                 f"{numbers * dtype.itemsize / 2**30:.2f} GiB in all: expected a larger device, a "
-                "smaller dtype, quantization or placement"
+                "smaller dtype, quantization or placement",
+                out_of_memory=True,
             ) from error
 
 

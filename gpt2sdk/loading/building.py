@@ -116,7 +116,8 @@ def attempt(quantizer: Quantizer, name: str, device: torch.device, make: Callabl
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise PlacementError(
             f"{device}: no room left for {name} while quantizing it with {quantizer.name}: "
-            "expected a larger device, a smaller quantizer or a placement"
+            "expected a larger device, a smaller quantizer or a placement",
+            out_of_memory=True,
         ) from error
     except Exception as error:
         raise failure(quantizer, f"failed on {name}", error) from error

@@ -78,11 +78,12 @@ class Planner:
         try:
             plan = self.follow(asked)
         except PlacementError as error:
-            if remedy := self._fitting():
-                raise PlacementError(f"{error}; {remedy}") from error
+            if error.out_of_memory and (remedy := self._fitting()):
+                raise PlacementError(f"{error}; {remedy}", out_of_memory=True) from error
             raise
         if plan.shortfall:
-            raise PlacementError(f"{plan.name} does not fit: {plan.shortfall}; {self._remedy()}")
+            message = f"{plan.name} does not fit: {plan.shortfall}; {self._remedy()}"
+            raise PlacementError(message, out_of_memory=True)
         return plan
 
     def follow(self, recipe: Recipe) -> LoadPlan:
@@ -123,17 +124,22 @@ class Planner:
     def _best(self) -> LoadPlan:
         """Take the first of the candidates, which come in order of quality, that fits."""
         tried: list[str] = []
+        problems: list[PlacementError] = []
         for recipe in self.candidates():
-            plan, problem = self.attempt(recipe)
-            if plan is not None:
+            plan = self.attempt(recipe)
+            if isinstance(plan, LoadPlan):
                 passed = f"; too large: {'; '.join(tried)}" if tried else ""
                 note = f"quantization=auto chose {recipe.text}{passed}"
                 return replace(plan, notes=(*plan.notes, note))
-            tried.append(f"{recipe.text} ({problem})")
+            tried.append(f"{recipe.text} ({plan})")
+            problems.append(plan)
+        if not any(problem.out_of_memory for problem in problems):
+            raise problems[0]
         raise PlacementError(
             f"{self.opened.source.name} fits in none of the ways that were tried: "
             f"{'; '.join(tried)}. Allow more memory, or install a plugin with quantizers or "
-            "placements (gpt2sdk-quantization, gpt2sdk-accelerate)"
+            "placements (gpt2sdk-quantization, gpt2sdk-accelerate)",
+            out_of_memory=True,
         )
 
     def candidates(self) -> Iterator[Recipe]:
@@ -168,15 +174,16 @@ class Planner:
         asked = parse_dtype(self.settings.dtype)
         return asked is None and dtype.itemsize > torch.bfloat16.itemsize
 
-    def attempt(self, recipe: Recipe) -> tuple[LoadPlan | None, str]:
+    def attempt(self, recipe: Recipe) -> LoadPlan | PlacementError:
         """Return the plan of a recipe that fits, or why it does not."""
         try:
             plan = self.follow(recipe)
         except PlacementError as error:
-            return None, str(error)
+            return error
         if not plan.shortfall:
-            return plan, ""
-        return None, f"{size_text(max(each.peak for each in plan.devices.values()))}"
+            return plan
+        most = size_text(max(each.peak for each in plan.devices.values()))
+        return PlacementError(most, out_of_memory=True)
 
     def _remedy(self) -> str:
         """Say what would fit instead, or what else can be done."""
@@ -195,8 +202,8 @@ class Planner:
                 self, settings=settings if placed else replace(settings, placement=None)
             )
             for recipe in smaller.candidates():
-                plan, _ = smaller.attempt(recipe)
-                if plan is not None and recipe.text != asked.text:
+                plan = smaller.attempt(recipe)
+                if isinstance(plan, LoadPlan) and recipe.text != asked.text:
                     advice = _advice(recipe, restored=self.opened.quantizer is not None)
                     return f"{advice} would fit ({size_text(plan.peak_nbytes)})"
         return ""

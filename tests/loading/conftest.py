@@ -268,7 +268,8 @@ class Attic(Placement):
         others = sum(part.nbytes for part in parts if part not in blocks)
         held = others + max(part.stored_nbytes for part in blocks)
         if held > memory["cpu"]:
-            raise PlacementError(f"{held} bytes are needed: allow more")
+            message = f"{held} bytes are needed: allow more"
+            raise PlacementError(message, out_of_memory=True)
         places = {
             part.name: Place(CPU, "disk" if part in blocks else "device", "the attic is large")
             for part in parts
@@ -282,6 +283,13 @@ class Attic(Placement):
 
 class Auto(Attic):
     """The same, under the name that is chosen automatically."""
+
+
+class Lost(Attic):
+    """Lacks something that is no memory."""
+
+    def plan(self, parts, memory):
+        raise PlacementError("there is no attic here: build one")
 
 
 class DeviceMap(Attic):
@@ -320,7 +328,7 @@ class Plugin:
         return self.components
 
 
-ALL = (Half, Byte, Nowhere, Texts, Attic, DeviceMap, Bundle)
+ALL = (Half, Byte, Nowhere, Texts, Attic, Lost, DeviceMap, Bundle)
 
 
 def registry_of(*components):

@@ -272,6 +272,15 @@ def test_a_placement_that_finds_no_room_comes_with_what_would(fakes, tiny):
     assert " would fit (" in message
 
 
+@pytest.mark.parametrize("quantization", [None, "byte", "auto"])
+def test_what_is_no_lack_of_memory_comes_without_what_would_fit(fakes, tiny, quantization):
+    with pytest.raises(PlacementError) as caught:
+        fakes.plan(tiny, placement="lost", quantization=quantization)
+
+    assert str(caught.value) == "there is no attic here: build one"
+    assert not caught.value.out_of_memory
+
+
 def test_a_quantized_folder_that_does_not_fit_comes_with_what_would(fakes, tiny, tmp_path):
     fakes.convert(tiny, tmp_path / "byte", "byte")
     room = fakes.plan(tmp_path / "byte", "bfloat16").peak_nbytes

@@ -6,6 +6,8 @@ from accelerate import infer_auto_device_map
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from gpt2sdk import PlacementError
+from gpt2sdk.loading import LoadSettings, plan_load
+from gpt2sdk.testing import save_tiny_model
 from gpt2sdk_accelerate.device_map import DeviceMap
 
 GB = 1_000_000_000
@@ -85,3 +87,23 @@ def test_mistakes_are_named(mapping, problem, gpt2_parts):
 def test_a_map_that_does_not_fit_is_an_error(gpt2_parts):
     with pytest.raises(PlacementError, match=r"cuda:0 would hold 573\.3 MB, and may hold 100\.0"):
         places({"": 0}, gpt2_parts, {"cuda:0": 100_000_000, "cpu": GB})
+
+
+@pytest.mark.parametrize("quantization", [None, "auto"])
+@pytest.mark.parametrize(
+    ("options", "end"),
+    [
+        ({"placement": {"h.0.attn": "cpu"}}, "write h.0"),
+        ({"placement": {"wte": "cpu"}}, 'give a device for the rest: {"": "cpu"}'),
+        ({"placement": {"": "cuda:7"}}, "there are cpu and disk"),
+    ],
+)
+def test_a_map_that_makes_no_sense_is_not_taken_for_a_lack_of_memory(
+    tmp_path, quantization, options, end
+):
+    save_tiny_model(tmp_path)
+    settings = LoadSettings(device="cpu", quantization=quantization, **options)
+    with pytest.raises(PlacementError) as caught:
+        plan_load(tmp_path, settings)
+
+    assert str(caught.value).endswith(end)

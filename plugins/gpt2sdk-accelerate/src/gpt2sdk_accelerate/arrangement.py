@@ -49,7 +49,8 @@ def arranged(
     least = usage(parts, last)["cpu"] + besides(parts, last, tokens)["cpu"]
     raise PlacementError(
         f"the model does not fit: with most of it on disk, the CPU would hold {megabytes(least)}, "
-        f"and may hold {megabytes(memory.get('cpu', 0))}; {remedies(tokens)}"
+        f"and may hold {megabytes(memory.get('cpu', 0))}; {remedies(tokens)}",
+        out_of_memory=True,
     )
 
 

@@ -115,7 +115,8 @@ def finished(
         PlacementError: If it does not fit.
     """
     if problem := shortfall(parts, places, memory, tokens):
-        raise PlacementError(f"the model does not fit: {problem}; {remedies(tokens)}")
+        message = f"the model does not fit: {problem}; {remedies(tokens)}"
+        raise PlacementError(message, out_of_memory=True)
     return PlacementPlan(dict(places), usage(parts, places), (*notes,), tokens)
 
 
