@@ -20,7 +20,7 @@ class Part:
     Attributes:
         name: `wte`, `wpe`, `h.0` and so on, `ln_f`; `lm_head` where it is not tied to `wte`.
         nbytes: Bytes of its weights in the form in which they are held while it runs.
-        stored_nbytes: Bytes of its weights unpacked, which is how they are kept elsewhere.
+        stored_nbytes: Bytes of its weights in the form in which they are kept elsewhere.
         cache_nbytes: Bytes of keys and values for each token of each row; 0 except for blocks.
         workspace: Most bytes that loading and packing it need besides, where that is done: where
             it computes if it stays there, else on the CPU.
@@ -57,6 +57,11 @@ class Place:
     def passes(self) -> bool:
         """Whether weights are brought whenever they compute, since they are kept elsewhere."""
         return self.kept == "disk" or (self.kept == "cpu" and self.device.type != "cpu")
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the CPU computes with weights as they lie in a file."""
+        return self.kept == "disk" and self.device.type == "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +107,10 @@ class Residency(ABC):
 
         Args:
             name: The part's.
-            module: Its module, in its stored form: on its device if it stays there, else on the
-                CPU. The `data` of its parameters and buffers may be exchanged; they and the module
-                stay the same objects.
+            module: Its module, on its device if it stays there, else on the CPU; in its stored
+                form, or fixed in its packed one where the CPU will compute with it from a file. The
+                `data` of its parameters and buffers may be exchanged; they and the module stay the
+                same objects.
         """
 
     @abstractmethod

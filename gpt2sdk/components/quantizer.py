@@ -53,6 +53,8 @@ class QuantizedMatrix:
             the other form, for a moment, and what is worked on; 0 if it stays as it is.
         passing_workspace: Most bytes that are needed besides, while the module computes unpacked:
             what a product makes of the matrix, without activations and gradients.
+        portable: Whether it packs into ordinary tensors, which can be written to a file and
+            computed with from there, so that it need not be packed again whenever it is brought.
     """
 
     format: str
@@ -62,6 +64,7 @@ class QuantizedMatrix:
     note: str = ""
     packing_workspace: int = 0
     passing_workspace: int = 0
+    portable: bool = False
 
 
 class Quantized(nn.Module):
@@ -80,6 +83,7 @@ class Quantized(nn.Module):
 
     Attributes:
         exchanging: A lock that the thread which holds it may take again. It is not copied.
+        fixed: Whether it stays packed: see `fix`.
         bias: A buffer in the type in which the model computes; `None` or missing for none.
         like: An empty buffer in that type, for those who need to know it; not in a state_dict.
     """
@@ -87,6 +91,7 @@ class Quantized(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.exchanging = RLock()
+        self.fixed = False
 
     @property
     @abstractmethod
@@ -109,10 +114,19 @@ class Quantized(nn.Module):
     def unpack(self) -> None:
         """Take the form that is stored."""
 
+    def fix(self) -> None:
+        """Pack, and stay packed, since someone else keeps the memory of that form's buffers.
+
+        Whoever saves the module gets copies in the stored form. Moving or loading it ends this.
+        """
+        with self.exchanging:
+            self.pack()
+            self.fixed = True
+
     @override
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
         with self.exchanging:
-            self.unpack()
+            self._unfix()
             steady = [tensor for name, tensor in self.named_buffers() if name not in _CAST]
 
             def apply(tensor: Tensor) -> Tensor:
@@ -129,21 +143,27 @@ class Quantized(nn.Module):
         self, destination: MutableMapping[str, Tensor], prefix: str, keep_vars: bool
     ) -> None:
         with self.exchanging:
+            held = dict(self._buffers)
             self.unpack()
             super()._save_to_state_dict(destination, prefix, keep_vars)
+            if self.fixed:
+                self._buffers.update(held)
 
     @override
     def _load_from_state_dict(self, *arguments: object) -> None:
         with self.exchanging:
-            self.unpack()
+            self._unfix()
             super()._load_from_state_dict(*arguments)
 
     @override
     def __getstate__(self) -> dict[str, object]:
         with self.exchanging:
+            held = dict(self._buffers)
             self.unpack()
             # With a dictionary of its own, which another thread does not exchange buffers in.
-            state = {**self.__dict__, "_buffers": dict(self._buffers)}
+            state = {**self.__dict__, "_buffers": dict(self._buffers), "fixed": False}
+            if self.fixed:
+                self._buffers.update(held)
         del state["exchanging"]
         return state
 
@@ -151,6 +171,10 @@ class Quantized(nn.Module):
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self.exchanging = RLock()
+
+    def _unfix(self) -> None:
+        self.unpack()
+        self.fixed = False
 
 
 class QuantizedLinear(Quantized):

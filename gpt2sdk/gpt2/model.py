@@ -270,7 +270,7 @@ class GPT2(Gated):
         with self._gate.alone(), tight_memory():
             self._unpack_plain()
             for module in self.modules():
-                if isinstance(module, Quantized):
+                if isinstance(module, Quantized) and not module.fixed:
                     module.unpack()
 
     def capture(self, *patterns: str, inputs: bool = False) -> AbstractContextManager[Activations]:

@@ -8,7 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from gpt2sdk.components.placement import Residency
-from gpt2sdk.components.quantizer import Matrix, QuantizedLinear, QuantizedTable, Quantizer
+from gpt2sdk.components.quantizer import (
+    Matrix,
+    Quantized,
+    QuantizedLinear,
+    QuantizedTable,
+    Quantizer,
+)
 from gpt2sdk.errors import GPT2SDKError, PlacementError, PluginContractError
 from gpt2sdk.gpt2.checkpoint import Checkpoint, empty_model, fill
 from gpt2sdk.gpt2.matrices import parameters_by_part
@@ -143,10 +149,19 @@ def _build_part(model: GPT2, checkpoint: Checkpoint, plan: LoadPlan, part: PartP
         for matrix in (each.matrix for each in part.matrices if each.quantized is not None):
             model.set_submodule(matrix.name.removesuffix(".weight"), maker.make(matrix))
             filled |= {matrix.name, bias_of(matrix)}
+        _fix(model, part)
     for name in parameters_by_part(checkpoint.config)[part.name]:
         if name not in filled:
             fill(model, checkpoint, name, device=device, dtype=plan.dtype)
     _check_filled(model.get_submodule(part.name), plan, part.name)
+
+
+def _fix(model: GPT2, part: PartPlan) -> None:
+    """Pack what will be computed with where it is kept, so that it is not packed each time."""
+    for each in part.matrices:
+        module = model.get_submodule(each.matrix.name.removesuffix(".weight"))
+        if each.portable and isinstance(module, Quantized):
+            module.fix()
 
 
 def _check_filled(module: nn.Module, plan: LoadPlan, part: str) -> None:

@@ -19,10 +19,11 @@ class MatrixPlan:
         quantized: What the quantizer makes of it; `None` if it stays as it is.
         format: In a few words: `bfloat16`, `int8 per row`.
         nbytes: Bytes it takes while the model runs.
-        stored_nbytes: Bytes it takes unpacked.
+        stored_nbytes: Bytes it takes in the form in which it is kept elsewhere.
         file_nbytes: Bytes in the file.
         workspace: Most bytes that making or packing it needs besides.
         passing_workspace: Most bytes that its products need besides where it does not stay.
+        portable: Whether it is packed although it does not stay: the packed form is kept.
         note: What a reader should know; empty for nothing.
     """
 
@@ -34,6 +35,7 @@ class MatrixPlan:
     file_nbytes: int
     workspace: int
     passing_workspace: int = 0
+    portable: bool = False
     note: str = ""
 
 
@@ -45,7 +47,7 @@ class PartPlan:
         name: `wte`, `wpe`, `h.0` and so on, `ln_f`; `lm_head` where it is not tied to `wte`.
         matrices: Its matrices; none in `wpe` and `ln_f`, whose numbers stay as they are.
         nbytes: Bytes it takes while the model runs, packed copies included.
-        stored_nbytes: Bytes it takes unpacked, which is how it is kept elsewhere.
+        stored_nbytes: Bytes it takes in the form in which it is kept elsewhere.
         file_nbytes: Bytes in the file.
         workspace: Most bytes that loading and packing it need besides.
         cache_nbytes: Bytes of keys and values for each token of each row.

@@ -12,14 +12,13 @@ from gpt2sdk.errors import GPT2SDKError, OptionError, PlacementError, listing
 from gpt2sdk.gpt2.linear import has_kernels
 from gpt2sdk.loading.choice import failure, find_placement, find_quantizer, ladder, probe
 from gpt2sdk.loading.memory import check_devices, memory_budget, size_text
+from gpt2sdk.loading.notes import kernels_of, notes_of
 from gpt2sdk.loading.opening import OpenedModel
 from gpt2sdk.loading.plan import DevicePlan, LoadPlan, PartPlan
 from gpt2sdk.loading.precision import auto_dtype, parse_device, parse_dtype
 from gpt2sdk.loading.settings import LoadSettings, MaxMemory
 from gpt2sdk.loading.sizing import Sizing, as_part
 from gpt2sdk.plugins.registry import Registry
-
-_UNPACKED = "with the weights as they are stored, not packed: slower than those that stay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +232,7 @@ def plan_recipe(
         places = _places(recipe.placement, told, budget)
         parts = sizing.placed(places.places)
         tokens = tokens if places.reserved_tokens is None else places.reserved_tokens
-    kernels = _kernels(recipe.quantizer, parts)
+    kernels = kernels_of(recipe.quantizer, parts)
     return LoadPlan(
         name=opened.source.name,
         parameters=sum(prod(shape) for shape in checkpoint.shapes.values()),
@@ -246,7 +245,7 @@ def plan_recipe(
         devices=_devices(parts, places, budget, tokens),
         reserved_tokens=tokens,
         kernels=kernels,
-        notes=(*opened.notes, *recipe.why, *_notes(recipe, places, parts)),
+        notes=(*opened.notes, *recipe.why, *notes_of(recipe.quantizer, places, parts)),
     )
 
 
@@ -299,33 +298,6 @@ def _devices(
             budget=budget.get(name),
         )
     return devices
-
-
-def _kernels(quantizer: Quantizer | None, parts: Sequence[PartPlan]) -> dict[str, str]:
-    """Ask how products are computed on each device that has quantized matrices."""
-    if quantizer is None:
-        return {}
-    quantized = [part for part in parts if any(each.quantized for each in part.matrices)]
-    names = dict.fromkeys(part.device for part in quantized if not part.passes)
-    kernels = {name: probe(quantizer, torch.device(name)) for name in names}
-    for name in dict.fromkeys(part.device for part in quantized if part.passes):
-        probe(quantizer, torch.device(name))
-        kernels[f"{name}, parts that pass"] = _UNPACKED
-    return kernels
-
-
-def _notes(
-    recipe: Recipe,
-    places: PlacementPlan | None,
-    parts: Sequence[PartPlan],
-) -> Iterator[str]:
-    """Yield what a reader of the plan would not expect."""
-    quantizer = recipe.quantizer
-    if quantizer is not None and not quantizer.rows_independent:
-        yield f"{quantizer.name}: a row's result can depend on the rows beside it"
-    yield from dict.fromkeys(each.note for part in parts for each in part.matrices if each.note)
-    if places is not None:
-        yield from places.notes
 
 
 def _advice(recipe: Recipe, *, restored: bool) -> str:

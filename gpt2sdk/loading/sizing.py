@@ -85,16 +85,19 @@ class Sizing:
         else:
             in_file = self._file_nbytes(matrix.name)
             workspace = planned.workspace + self._slabs(matrix.name)
-        stays = not place.passes
+        portable = planned.portable and place.mapped
+        packs = portable or not place.passes
+        stored = sum(map(stored_nbytes, planned.stored.values()))
         return MatrixPlan(
             matrix=matrix,
             quantized=planned,
             format=planned.format,
             nbytes=planned.nbytes,
-            stored_nbytes=sum(map(stored_nbytes, planned.stored.values())),
+            stored_nbytes=planned.nbytes if portable else stored,
             file_nbytes=in_file,
-            workspace=max(workspace, planned.packing_workspace if stays else 0),
-            passing_workspace=0 if stays else planned.passing_workspace,
+            workspace=max(workspace, planned.packing_workspace if packs else 0),
+            passing_workspace=0 if packs else planned.passing_workspace,
+            portable=portable,
             note=planned.note,
         )
 
@@ -145,7 +148,7 @@ def as_part(plan: PartPlan, passing: PartPlan, reserved_tokens: int) -> Part:
     return Part(
         plan.name,
         plan.nbytes,
-        plan.stored_nbytes,
+        passing.stored_nbytes,
         plan.cache_nbytes,
         workspace=plan.workspace,
         passing_workspace=passing.passing_workspace,

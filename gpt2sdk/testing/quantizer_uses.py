@@ -72,6 +72,30 @@ def check_threads(case: Case) -> None:
     promise(_same(case, module, stored), f"{case}: threads that pack and unpack change its numbers")
 
 
+def check_fixed(case: Case) -> None:
+    """What is portable computes from memory that someone else keeps, and is saved as it was."""
+    if not case.plan.portable:
+        return
+    module, x = case.make(), case.inputs()
+    stored = _copied(case, module)
+    module.fix()
+    expected = case.products(module, x)
+    buffers = dict(module.named_buffers())
+    ordinary = all(each.layout == torch.strided for each in buffers.values())
+    promise(ordinary, f"{case}: is portable, but packs into tensors that are no plain memory")
+    for each in buffers.values():
+        before = each.data
+        each.data = before.clone()
+        before.zero_()
+    promise(torch.equal(case.products(module, x), expected), f"{case}: moves, and computes else")
+    plain = case.make()
+    plain.load_state_dict(module.state_dict())
+    promise(_same(case, plain, stored), f"{case}: fixed, it saves something else")
+    kept = dict(module.named_buffers())
+    same = kept.keys() == buffers.keys() and all(kept[name] is buffers[name] for name in kept)
+    promise(same, f"{case}: fixed, it has other buffers once it was saved")
+
+
 def check_casts(case: Case) -> None:
     """A model may be cast: products follow, the numbers stay what they were, and it may go back."""
     x = case.inputs(8)

@@ -112,6 +112,7 @@ def _check_case(
     quantizer_checks.check_corruption(case)
     quantizer_uses.check_threads(case)
     quantizer_uses.check_casts(case)
+    quantizer_uses.check_fixed(case)
     quantizer_uses.check_gradients(case)
     quantizer_uses.check_finite(case)
     module = case.make()

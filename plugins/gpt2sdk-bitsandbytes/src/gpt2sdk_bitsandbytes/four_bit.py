@@ -78,6 +78,7 @@ class FourBit(Bitsandbytes):
             note=note,
             packing_workspace=packing_workspace,
             passing_workspace=passing_workspace,
+            portable=packed,
         )
 
     @override

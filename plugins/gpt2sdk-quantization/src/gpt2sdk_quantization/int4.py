@@ -73,6 +73,7 @@ class Int4(Quantizer):
             workspace=_COPIES * 4 * PIECE,
             packing_workspace=nbytes + passing + _IDENTITY_BYTES * width,
             passing_workspace=passing,
+            portable=device.type == "cpu" and has_kernel(device, self.group_size),
         )
 
     @override
