@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from gpt2sdk.components.component import Component
 from gpt2sdk.components.tensor_source import TensorInfo
+from gpt2sdk.errors import CheckpointError, OptionError
 
 # Buffers of a quantized module that a cast is meant for.
 _CAST = ("bias", "like")
@@ -313,3 +314,20 @@ class Quantizer(Component):
         Raises:
             CheckpointError: If it is this one's, but of a version or with settings it cannot read.
         """
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, object]) -> Self | None:
+        """Return the quantizer that a user's config of another library asks for.
+
+        It has the form of a `quantization_config`, and asks for the same settings: by default it is
+        the one that reads what was quantized so. `None` if it is someone else's.
+
+        Raises:
+            OptionError: If it is this one's, but has settings that are not offered; it names them.
+        """
+        try:
+            return cls.claim(config)
+        except CheckpointError as error:
+            raise OptionError(
+                f"quantization: {error}", name="quantization", value=config
+            ) from error

@@ -32,7 +32,7 @@ from gpt2sdk.gpt2.end_tokens import find_end_tokens
 from gpt2sdk.gpt2.export import save_pretrained
 from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.gpt2.tokenizer import Tokenizer
-from gpt2sdk.loading import Hub, LoadSettings, MaxMemory, load
+from gpt2sdk.loading import Hub, LoadSettings, MaxMemory, Quantization, load
 from gpt2sdk.plugins.registry import Registry, default_registry
 from gpt2sdk.streaming import TextDecoder
 
@@ -94,7 +94,7 @@ class Generator:
         *,
         dtype: torch.dtype | str = "auto",
         device: torch.device | str = "auto",
-        quantization: str | Quantizer | None = None,
+        quantization: Quantization | None = None,
         placement: str | Mapping[str, object] | Placement | None = None,
         max_memory: MaxMemory | int | str | None = None,
         revision: str | None = None,
@@ -111,7 +111,8 @@ class Generator:
             dtype: A torch dtype or its name; "auto" is the checkpoint's own.
             device: Such as "cpu" or "cuda:1"; "auto" is the GPU if there is one.
             quantization: What holds the matrices in fewer bits: a `Quantizer`, or the name of an
-                installed one, such as "int8". "auto" takes the best quality that fits
+                installed one, such as "int8"; or transformers' `BitsAndBytesConfig`, with
+                gpt2sdk-bitsandbytes. "auto" takes the best quality that fits
                 `max_memory`, or what is free.
             placement: What distributes the model over devices: a `Placement`, the name of an
                 installed one, such as "cpu-offload", or a device map:

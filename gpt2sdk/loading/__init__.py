@@ -7,7 +7,7 @@ from gpt2sdk.loading.memory import parse_size, size_text
 from gpt2sdk.loading.opening import OpenedModel, check_tokenizer, open_model
 from gpt2sdk.loading.plan import DevicePlan, LoadPlan, MatrixPlan, PartPlan
 from gpt2sdk.loading.precision import parse_device, parse_dtype
-from gpt2sdk.loading.settings import LoadSettings, MaxMemory
+from gpt2sdk.loading.settings import LoadSettings, MaxMemory, Quantization, QuantizationConfig
 
 __all__ = [
     "DevicePlan",
@@ -20,6 +20,8 @@ __all__ = [
     "OpenedModel",
     "PartPlan",
     "Provenance",
+    "Quantization",
+    "QuantizationConfig",
     "check_tokenizer",
     "load",
     "locate",

@@ -1,5 +1,6 @@
 """Quantizers and placements by name, and the quantizer that reads a checkpoint."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
@@ -17,6 +18,7 @@ from gpt2sdk.errors import (
     PluginContractError,
     listing,
 )
+from gpt2sdk.loading.settings import Quantization, QuantizationConfig
 from gpt2sdk.plugins.registry import Registry
 
 # Who reads what other programs write, for those who lack the plugin.
@@ -35,16 +37,21 @@ def installed_formats(registry: Registry) -> list[CheckpointFormat]:
     return [each for each in made if isinstance(each, CheckpointFormat)]
 
 
-def find_quantizer(quantization: str | Quantizer, registry: Registry) -> Quantizer:
-    """Return a quantizer, or the installed one of a name, with its default settings.
+def find_quantizer(quantization: Quantization, registry: Registry) -> Quantizer:
+    """Return a quantizer, the installed one of a name, or the one that a config asks for.
 
     Raises:
-        OptionError: If there is none of this name.
+        OptionError: If there is none of this name, or for this config.
+        PluginConflictError: If several take the config.
     """
     if isinstance(quantization, Quantizer):
         return quantization
+    if isinstance(quantization, Mapping):
+        return _configured(quantization, registry)
+    if isinstance(quantization, QuantizationConfig):
+        return _configured(quantization.to_dict(), registry)
     if not isinstance(quantization, str):
-        raise _unfit("quantization", quantization, "a quantizer or the name of one")
+        raise _unfit("quantization", quantization, "a quantizer, the name of one or a config")
     kind = registry.find(Quantizer, quantization)  # type: ignore[type-abstract]
     return kind()
 
@@ -75,21 +82,16 @@ def claimed_quantizer(config: Mapping[str, object], registry: Registry, path: ob
         CheckpointError: If none does; the message says which to install, if that is known.
         PluginConflictError: If several do.
     """
-    claims = [(offer, _claim(offer.component, config)) for offer in registry.offers(Quantizer)]
-    found = [(offer, quantizer) for offer, quantizer in claims if quantizer is not None]
+    found = _takers(registry, lambda kind: kind.claim(config), config)
     if len(found) > 1:
-        names = listing([str(offer) for offer, _ in found])
+        names = listing(list(found))
         raise PluginConflictError(f"{path}: several quantizers claim its weights: {names}")
     if found:
-        return found[0][1]
+        return next(iter(found.values()))
     method = str(config.get("quant_method", "a method that is not named"))
-    hint = registry.remedy(method.replace("-", "_"))
-    if not hint and method in _READERS:
-        hint = f"it is in {_READERS[method]}: pip install {_READERS[method]}"
-    others = sorted({offer.name for offer in registry.offers(Quantizer)})
-    installed = f"none of the installed quantizers reads it ({listing(others) or 'there are none'})"
     raise CheckpointError(
-        f"{path}: the weights are quantized with {method}, and {hint or installed}", path=str(path)
+        f"{path}: the weights are quantized with {method}, and {_reader(method, registry)}",
+        path=str(path),
     )
 
 
@@ -143,16 +145,56 @@ def failure(plugin: Quantizer | Placement, what: str, error: Exception) -> Plugi
     return PluginContractError(f"the {role} {plugin.name} {what}: {error}", plugin=plugin.name)
 
 
-def _claim(kind: type[object], config: Mapping[str, object]) -> Quantizer | None:
-    if not issubclass(kind, Quantizer):
-        return None
-    try:
-        return kind.claim(config)
-    except GPT2SDKError:
-        raise
-    except Exception as error:
-        message = f"the quantizer {kind.name} failed on {dict(config)}: {error}"
-        raise PluginContractError(message, plugin=kind.name) from error
+def _configured(config: Mapping[str, object], registry: Registry) -> Quantizer:
+    """Return the quantizer that another library's config asks for."""
+    # A file's values: enumerations and types as texts.
+    config = json.loads(json.dumps(dict(config), default=str))
+    found = _takers(registry, lambda kind: kind.from_config(config), config)
+    if len(found) > 1:
+        names = listing(list(found))
+        raise PluginConflictError(f"quantization: several quantizers take the config: {names}")
+    if found:
+        return next(iter(found.values()))
+    method = str(config.get("quant_method", "a method that it does not name"))
+    raise OptionError(
+        f"quantization: the config is for {method}, and {_reader(method, registry)}",
+        name="quantization",
+        value=config,
+        expected="a config that an installed quantizer takes",
+    )
+
+
+def _takers(
+    registry: Registry,
+    ask: Callable[[type[Quantizer]], Quantizer | None],
+    config: Mapping[str, object],
+) -> dict[str, Quantizer]:
+    """Return what quantizers make of a config, by who offers them; whoever fails is named."""
+    found = {}
+    for offer in registry.offers(Quantizer):
+        kind = offer.component
+        if not issubclass(kind, Quantizer):
+            continue
+        try:
+            quantizer = ask(kind)
+        except GPT2SDKError:
+            raise
+        except Exception as error:
+            message = f"the quantizer {kind.name} failed on {dict(config)}: {error}"
+            raise PluginContractError(message, plugin=kind.name) from error
+        if quantizer is not None:
+            found[str(offer)] = quantizer
+    return found
+
+
+def _reader(method: str, registry: Registry) -> str:
+    """Say who would read a method's weights."""
+    hint = registry.remedy(method.replace("-", "_"))
+    if not hint and method in _READERS:
+        hint = f"it is in {_READERS[method]}: pip install {_READERS[method]}"
+    others = sorted({offer.name for offer in registry.offers(Quantizer)})
+    installed = f"none of the installed quantizers reads it ({listing(others) or 'there are none'})"
+    return hint or installed
 
 
 def _unfit(name: str, value: object, expected: str) -> OptionError:

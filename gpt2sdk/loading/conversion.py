@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gpt2sdk.components.quantizer import Matrix, Quantizer
+from gpt2sdk.components.quantizer import Matrix
 from gpt2sdk.components.tensor_source import TensorInfo
 from gpt2sdk.errors import OptionError
 from gpt2sdk.gpt2.allocator import tight_memory
@@ -23,6 +23,7 @@ from gpt2sdk.loading.opening import open_model
 from gpt2sdk.loading.plan import LoadPlan
 from gpt2sdk.loading.planning import Recipe, plan_recipe
 from gpt2sdk.loading.precision import parse_device, parse_dtype
+from gpt2sdk.loading.settings import Quantization
 from gpt2sdk.plugins.registry import Registry, default_registry
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ T = TypeVar("T")
 def quantize_checkpoint(  # noqa: PLR0913 - a name, what to make of it, and where what is needed is
     source: str | Path,
     destination: str | Path,
-    quantization: str | Quantizer,
+    quantization: Quantization,
     *,
     dtype: torch.dtype | str = "auto",
     device: torch.device | str = "cpu",
@@ -48,7 +49,7 @@ def quantize_checkpoint(  # noqa: PLR0913 - a name, what to make of it, and wher
     Args:
         source: A name as for `load`.
         destination: The folder to make or to replace.
-        quantization: A quantizer, or the name of an installed one.
+        quantization: A quantizer, the name of an installed one, or another library's config.
         dtype: The type of what is not quantized, in the file and when it is loaded. "auto" keeps
             the types that the source has in its file, and those in which it is loaded.
         device: Where it is quantized; "auto" is the GPU if there is one.

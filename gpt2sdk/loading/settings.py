@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -9,6 +10,17 @@ from gpt2sdk.components.placement import Placement
 from gpt2sdk.components.quantizer import Quantizer
 
 MaxMemory = Mapping[str, int | str] | Mapping[int, int | str] | Mapping[int | str, int | str]
+
+
+@runtime_checkable
+class QuantizationConfig(Protocol):
+    """Another library's description of a quantization, such as transformers' BitsAndBytesConfig."""
+
+    def to_dict(self) -> Mapping[str, object]:
+        """Return it as JSON values: what a checkpoint's config has as `quantization_config`."""
+
+
+Quantization = str | Quantizer | QuantizationConfig | Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +33,9 @@ class LoadSettings:
             CPU.
         device: Where it computes; "auto" is the GPU if there is one, else the CPU.
         quantization: What holds its matrices in fewer bits: a quantizer, or the name of an
-            installed one. "auto" keeps the best quality that fits `max_memory`, or what is free.
+            installed one; or another library's config, such as transformers' BitsAndBytesConfig, or
+            its mapping, if an installed quantizer takes it. "auto" keeps the best quality that fits
+            `max_memory`, or what is free.
         placement: What distributes it over devices: a placement, the name of an installed one, or
             a device map, from parts (`wte`, `h.0`, …) to devices.
         max_memory: Bytes that each device may hold, such as `{"cuda:0": "2GB", "cpu": "8GiB"}`, or
@@ -30,6 +44,6 @@ class LoadSettings:
 
     dtype: torch.dtype | str = "auto"
     device: torch.device | str = "auto"
-    quantization: str | Quantizer | None = None
+    quantization: Quantization | None = None
     placement: str | Mapping[str, object] | Placement | None = None
     max_memory: MaxMemory | int | str | None = None

@@ -138,6 +138,13 @@ class Bitsandbytes(Quantizer):
         """Whether it is quantized as layers are."""
         return matrix.use == "linear" or (matrix.use == "head" and self.embeddings == "head")
 
+    @classmethod
+    @override
+    def from_config(cls, config: Mapping[str, object]) -> Self | None:
+        config = settings.plain(config)
+        settings.check_asked(config)
+        return super().from_config(config)
+
     @abstractmethod
     def plan_layer(self, matrix: Matrix, device: torch.device) -> QuantizedMatrix:
         """Say what becomes of a layer."""

@@ -1,10 +1,11 @@
 """The `quantization_config` of a checkpoint, as transformers' `BitsAndBytesConfig` writes it."""
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gpt2sdk import CheckpointError
+from gpt2sdk import CheckpointError, OptionError
 
 THEIRS, OURS = "bitsandbytes", "gpt2sdk_bitsandbytes"
 """`quant_method`: the first one is transformers'. It knows no table in 8 bits, and would read one
@@ -39,6 +40,70 @@ def written(
     if embeddings != "int8":
         return config
     return {"quant_method": OURS, "version": VERSION, "embeddings": embeddings, "layers": config}
+
+
+# What transformers' config may say that is not offered, and what to do instead.
+_NOT_OFFERED = {
+    "llm_int8_enable_fp32_cpu_offload": "blocks on the CPU are quantized, too: leave it out, and "
+    "say where blocks go with placement=",
+    "llm_int8_has_fp16_weight": "weights are held in 8 bits only: leave it out",
+    "bnb_4bit_quant_storage": "numbers are stored as uint8: leave it out",
+}
+_TYPES = ("nf4", "fp4")
+_NEUTRAL = (None, False, "uint8")
+_KNOWN = (
+    *("quant_method", "load_in_8bit", "load_in_4bit", "_load_in_8bit", "_load_in_4bit"),
+    *("llm_int8_threshold", "llm_int8_skip_modules", *_NOT_OFFERED),
+    *("bnb_4bit_compute_dtype", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant"),
+    *("block_size", "compute_dtype"),
+)
+
+
+def check_asked(config: Mapping[str, object]) -> None:
+    """Make sure that everything a user's config asks for is offered, if it is of bitsandbytes.
+
+    Raises:
+        OptionError: If not; it names what is not, and what to do instead.
+    """
+    asked = {key for key in config if key.startswith("load_in_")}
+    if config.get("quant_method", THEIRS if asked else None) != THEIRS:
+        return
+    for key, instead in _NOT_OFFERED.items():
+        value = config.get(key)
+        if value not in _NEUTRAL:
+            raise OptionError(
+                f"quantization: {key}={value!r} is not offered: {instead}", name=key, value=value
+            )
+    if not any(config.get(f"load_in_{bits}bit") is True for bits in (4, 8)):
+        raise OptionError(
+            "quantization: the config asks for neither load_in_8bit=True nor load_in_4bit=True: "
+            "say which",
+            name="load_in_8bit",
+        )
+    for key in config:
+        if key not in _KNOWN:
+            near = difflib.get_close_matches(key, _KNOWN, n=1)
+            hint = f"did you mean {near[0]}?" if near else "leave it out"
+            message = f"quantization: {key} is no setting of bitsandbytes; {hint}"
+            raise OptionError(message, name=key)
+    if (kind := config.get("bnb_4bit_quant_type", "fp4")) not in _TYPES:
+        raise OptionError(
+            f"quantization: bnb_4bit_quant_type={kind!r}: expected one of {', '.join(_TYPES)}",
+            name="bnb_4bit_quant_type",
+            value=kind,
+        )
+
+
+def plain(config: Mapping[str, object]) -> dict[str, object]:
+    """Return a config with types by the names that they have in a file.
+
+    >>> plain({"bnb_4bit_compute_dtype": "torch.bfloat16"})
+    {'bnb_4bit_compute_dtype': 'bfloat16'}
+    """
+    return {
+        key: value.removeprefix("torch.") if isinstance(value, str) else value
+        for key, value in config.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
