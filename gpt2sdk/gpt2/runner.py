@@ -82,7 +82,7 @@ class Runner:
 
         Args:
             model: The model.
-            route: What leads to its parts; those that come and go are not packed.
+            route: What leads to its parts; those that come and go are not packed here.
         """
         self.kernels: dict[str, str] = {}
         self._route = route
