@@ -315,6 +315,17 @@ class Quantizer(Component):
             CheckpointError: If it is this one's, but of a version or with settings it cannot read.
         """
 
+    def fitted(self, infos: Mapping[str, TensorInfo]) -> Self:
+        """Return this quantizer with settings that only a checkpoint's tensors tell; none here.
+
+        Args:
+            infos: The checkpoint's tensors, by their names in it.
+
+        Raises:
+            CheckpointError: If they have settings that are not offered.
+        """
+        return self
+
     @classmethod
     def from_config(cls, config: Mapping[str, object]) -> Self | None:
         """Return the quantizer that a user's config of another library asks for.

@@ -158,6 +158,7 @@ def _open_folder(source: Provenance, registry: Registry, device: torch.device) -
         method = described.get("quant_method", "a method that is not named")
         note = f"the config says {method}, but nothing is quantized: the weights are plain numbers"
         return OpenedModel(source, checkpoint, None, None, (note, *checkpoint.notes))
+    quantizer = quantizer.fitted(files.source.infos)
     checkpoint = fit_checkpoint(files.source, config, _stored(quantizer, config, device))
     return OpenedModel(source, checkpoint, quantizer, None, checkpoint.notes)
 

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BitsAndBytesConfig, GPT2Config, GPT2LMHeadModel
 
-from gpt2sdk import CheckpointError, Matrix
+from gpt2sdk import CheckpointError, Generator, Matrix, TensorInfo
+from gpt2sdk.testing import save_tiny_model
 from gpt2sdk_bitsandbytes.four_bit import BnbFp4, BnbNf4
 from gpt2sdk_bitsandbytes.int8 import BnbInt8
 
@@ -176,3 +177,30 @@ def test_a_matrix_quantized_as_inputs_by_outputs_is_refused():
 
     with pytest.raises(CheckpointError, match=r"\[in, out\] = \[64, 192\]"):
         quantizer.restore(matrix, dict(layer.stored()), None, device=CPU, dtype=torch.float32)
+
+
+@pytest.mark.parametrize("size", [32, 128, 1024])
+@pytest.mark.parametrize("double", [True, False])
+def test_the_size_of_blocks_is_found_in_the_file(tmp_path, size, double):
+    save_tiny_model(tmp_path / "plain")
+    quantizer = BnbNf4(embeddings="none", block_size=size, double_quant=double)
+    saved = Generator.from_pretrained(tmp_path / "plain", quantization=quantizer, device="cpu")
+    saved.save_pretrained(tmp_path / "saved")
+    config = json.loads((tmp_path / "saved" / "config.json").read_text())
+    # Only we write it; transformers reads it beside each matrix.
+    del config["quantization_config"]["block_size"]
+    (tmp_path / "saved" / "config.json").write_text(json.dumps(config))
+    again = Generator.from_pretrained(tmp_path / "saved", device="cpu")
+
+    assert again.quantizer == quantizer
+    assert torch.equal(logits_of(again.model), logits_of(saved.model))
+
+
+def test_blocks_of_a_size_that_is_not_offered_are_refused():
+    infos = {
+        "h.0.mlp.c_fc.weight": TensorInfo((2**20, 1), "uint8"),
+        "h.0.mlp.c_fc.weight.absmax": TensorInfo((2**21 // 4096,), "float32"),
+    }
+
+    with pytest.raises(CheckpointError, match="each block of 32, 64, 128, 256, 512, 1024 numbers"):
+        BnbNf4().fitted(infos)

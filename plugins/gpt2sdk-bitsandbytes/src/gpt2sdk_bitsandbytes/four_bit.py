@@ -1,23 +1,24 @@
 """NF4 and FP4 weights: 4 bits a number, one statistic for each block of neighbours."""
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal, final
+from typing import ClassVar, Literal, Self, final, get_args
 
 import torch
 from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk import Matrix, QuantizedLinear, QuantizedMatrix
+from gpt2sdk import CheckpointError, Matrix, QuantizedLinear, QuantizedMatrix, TensorInfo
 from gpt2sdk_bitsandbytes import library, making, storing
 from gpt2sdk_bitsandbytes.canary import check
 from gpt2sdk_bitsandbytes.four_bit_linear import FourBitLinear, packs
 from gpt2sdk_bitsandbytes.four_bit_products import piece_rows
 from gpt2sdk_bitsandbytes.quantizer import SLAB_NUMBERS, Bitsandbytes
-from gpt2sdk_bitsandbytes.scheme import Kind, Numbers, Scheme
+from gpt2sdk_bitsandbytes.scheme import Kind, Numbers, Scheme, block_sizes
 
 # Bytes for each number of a piece that is expanded to float32, or packed.
 _PIECE_BYTES = 8
+BlockSize = Literal[32, 64, 128, 256, 512, 1024]
 _BLOCK_SIZE: Literal[64] = 64
 # Keys of `config.json` for what transformers has none for: it takes the size from each matrix's
 # state, and cannot tell float32 from nothing.
@@ -33,7 +34,7 @@ class FourBit(Bitsandbytes):
         default=True,
         description="Whether the blocks' statistics are quantized, too: saves 0.37 bits a number",
     )
-    block_size: Literal[32, 64, 128, 256, 512, 1024] = Field(
+    block_size: BlockSize = Field(
         default=_BLOCK_SIZE, description="Neighbouring numbers that share a statistic"
     )
     compute_dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -134,6 +135,20 @@ class FourBit(Bitsandbytes):
             "block_size": config.get(_BLOCK_SIZE_KEY, _BLOCK_SIZE),
             "compute_dtype": config.get(_COMPUTE_KEY, computed),
         }
+
+    @override
+    def fitted(self, infos: Mapping[str, TensorInfo]) -> Self:
+        # transformers' config does not say it.
+        found = block_sizes(infos, get_args(BlockSize))
+        if self.block_size in found:
+            return self
+        if not found:
+            raise CheckpointError(
+                f"{self.name}: expected matrices with one statistic for each block of "
+                f"{', '.join(map(str, get_args(BlockSize)))} numbers, the same in all "
+                "of them: quantize the model again with one of these block sizes"
+            )
+        return self.model_copy(update={"block_size": min(found)})
 
     @property
     def _compute_dtype(self) -> torch.dtype | None:

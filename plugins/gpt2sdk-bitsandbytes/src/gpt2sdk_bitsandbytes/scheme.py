@@ -1,5 +1,6 @@
 """How numbers become 4 bits, and what is then held of a matrix."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,6 +61,26 @@ class Scheme:
     def state_name(self) -> str:
         """What is appended to a parameter's name for its state, a JSON text."""
         return f".quant_state.bitsandbytes__{self.kind}"
+
+
+def block_sizes(infos: Mapping[str, TensorInfo], offered: Iterable[int]) -> set[int]:
+    """Return the block sizes that all matrices in 4 bits of a checkpoint may have.
+
+    There are several where matrices are small, and all that are offered where there is no matrix.
+
+    >>> numbers, statistics = TensorInfo((4096, 1), "uint8"), TensorInfo((64,), "float32")
+    >>> block_sizes({"c_fc.weight": numbers, "c_fc.weight.absmax": statistics}, (64, 128, 256))
+    {128}
+    """
+    found = set(offered)
+    for key, statistics in infos.items():
+        numbers = infos.get(key.removesuffix(".absmax"))
+        if not key.endswith(".absmax") or numbers is None or numbers.dtype != "uint8":
+            continue
+        # The last half byte may be unused.
+        counts, blocks = (2 * numbers.shape[0], 2 * numbers.shape[0] - 1), statistics.shape[0]
+        found = {size for size in found if any(-(-count // size) == blocks for count in counts)}
+    return found
 
 
 @dataclass(frozen=True, slots=True)
