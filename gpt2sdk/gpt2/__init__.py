@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from gpt2sdk.gpt2.documents import SEPARATOR, split_documents
     from gpt2sdk.gpt2.end_tokens import EndTokens, find_end_tokens
     from gpt2sdk.gpt2.export import save_pretrained
-    from gpt2sdk.gpt2.head import Embedding
+    from gpt2sdk.gpt2.head import Embedding, Table, TiedHead
     from gpt2sdk.gpt2.linear import Linear
     from gpt2sdk.gpt2.model import GPT2
     from gpt2sdk.gpt2.output import GPT2Output
     from gpt2sdk.gpt2.shape_table import ShapeRow, describe_shapes
+    from gpt2sdk.gpt2.tensors import open_tensors
     from gpt2sdk.gpt2.tokenizer import Tokenizer
 
 _HOMES = {
@@ -28,11 +29,12 @@ _HOMES = {
     "gpt2sdk.gpt2.documents": ("SEPARATOR", "split_documents"),
     "gpt2sdk.gpt2.end_tokens": ("EndTokens", "find_end_tokens"),
     "gpt2sdk.gpt2.export": ("save_pretrained",),
-    "gpt2sdk.gpt2.head": ("Embedding",),
+    "gpt2sdk.gpt2.head": ("Embedding", "Table", "TiedHead"),
     "gpt2sdk.gpt2.linear": ("Linear",),
     "gpt2sdk.gpt2.model": ("GPT2",),
     "gpt2sdk.gpt2.output": ("GPT2Output",),
     "gpt2sdk.gpt2.shape_table": ("ShapeRow", "describe_shapes"),
+    "gpt2sdk.gpt2.tensors": ("open_tensors",),
     "gpt2sdk.gpt2.tokenizer": ("Tokenizer",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -51,11 +53,14 @@ __all__ = [
     "Heads",
     "Linear",
     "ShapeRow",
+    "Table",
+    "TiedHead",
     "Tokenizer",
     "describe_shapes",
     "find_end_tokens",
     "load_model",
     "open_checkpoint",
+    "open_tensors",
     "save_pretrained",
     "split_documents",
 ]

@@ -1,15 +1,24 @@
 """From the residual stream to logits: the table of tokens, read backwards."""
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from gpt2sdk.components.quantizer import QuantizedTable
 from gpt2sdk.gpt2.linear import Packed, pack
 
 _ROWS_AT_ONCE = 1024
+
+
+@runtime_checkable
+class Table(Protocol):
+    """What a tied head reads: a table of tokens, plain, quantized or with adapters."""
+
+    def attend(self, x: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places vocab"]:
+        """Return each vector's product with every entry."""
 
 
 class Embedding(nn.Embedding):
@@ -35,7 +44,7 @@ class TiedHead(nn.Module):
 
     @override
     def forward(
-        self, x: Float[Tensor, "*places embed"], embedding: Embedding | QuantizedTable
+        self, x: Float[Tensor, "*places embed"], embedding: Table
     ) -> Float[Tensor, "*places vocab"]:
         return embedding.attend(x)
 

@@ -183,9 +183,11 @@ class Runner:
 
     def _scores(self, head: nn.Module, table: nn.Module) -> Kernel:
         """Return what makes logits."""
-        tied = _is(head, TiedHead)
+        tied = isinstance(head, TiedHead)
         owner, part = (table, "wte") if tied else (head, "lm_head")
         self.kernels["lm_head"] = "module"
+        if tied and not _is(head, TiedHead):
+            return partial(head, embedding=table)
         if tied and isinstance(table, QuantizedTable):
             self.kernels["lm_head"] = self._packed(part, table)
             return table.attend

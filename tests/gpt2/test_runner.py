@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from gpt2sdk.config import GPT2Config
+from gpt2sdk.gpt2.head import TiedHead
 from gpt2sdk.gpt2.model import GPT2
 
 # Large enough that all but the small square matrices are packed.
@@ -131,6 +132,26 @@ def test_replaced_modules_are_called():
 
     assert_same(score(other).logits, score(model).logits)
     assert "module" == model.prepare()["h.1.attn.c_attn"]
+
+
+class HalvedHead(TiedHead):
+    """Another head that reads the table, as an adapter would put in a plain one's place."""
+
+    def forward(self, x, embedding):
+        return embedding.attend(x) / 2
+
+
+def test_a_replaced_head_is_given_the_table():
+    model, plain = build(prepared=True), build(prepared=True)
+    score(model)
+    model.lm_head = HalvedHead()
+
+    assert_same(score(plain).logits / 2, score(model).logits)
+    assert "module" == model.prepare()["lm_head"]
+    other = build()
+    other.lm_head.forward = lambda x, embedding: embedding.attend(x) / 2
+    assert "module" == other.prepare()["lm_head"]
+    assert_same(score(model).logits, score(other).logits)
 
 
 def test_replaced_blocks_are_called():
