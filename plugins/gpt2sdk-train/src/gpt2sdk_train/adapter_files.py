@@ -1,129 +1,203 @@
 """Adapters on the disk, in PEFT's format: `adapter_config.json` with `adapter_model.safetensors`.
 
-PEFT names an adapter's matrices after the model's modules in transformers, such as
-`base_model.model.transformer.h.0.attn.c_attn.lora_A.weight`, and keeps them `[rank, in]` and
-`[out, rank]` whether the layer is a `Conv1D` or an `nn.Linear`: nothing has to be turned over.
+PEFT names tensors after the model's modules in transformers, such as
+`base_model.model.transformer.h.0.attn.c_attn.lora_A.weight`. Thin matrices are `[rank, in]` and
+`[out, rank]` whether the layer is a `Conv1D` or an `nn.Linear`; what replaces a module's own
+matrix lies as that does.
 """
 
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
-from gpt2sdk import CheckpointError, OptionError
+from gpt2sdk import CheckpointError
+from gpt2sdk.gpt2 import open_tensors
+from gpt2sdk_train.adapter_config import CONFIG, AdapterConfig
 from gpt2sdk_train.lora import LoRA
+from gpt2sdk_train.sites import HEAD
 
-CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+ROWS = "token_adapter.trainable_tokens_delta"
+"""What PEFT calls new vectors of some tokens, behind the table's name."""
+
 _PICKLE = "adapter_model.bin"
-_PREFIX = "base_model.model.transformer."
-_KEY = re.compile(r"(?:base_model\.model\.)?(?:transformer\.)?(.+)\.lora_([AB])(?:\.\w+)?\.weight")
-_LAYER = re.compile(r"h\.\d+\.(.+)")
-# Read here, or of no matter for what an adapter computes.
-_KNOWN = frozenset(
-    {"r", "lora_alpha", "lora_dropout", "use_rslora", "rank_pattern", "alpha_pattern"}
-    | {"peft_type", "task_type", "auto_mapping", "peft_version", "inference_mode"}
-    | {"base_model_name_or_path", "revision", "fan_in_fan_out"}
-    # The matrices say themselves where they belong.
-    | {"target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"}
-    | {"megatron_core", "qalora_group_size", "ensure_weight_tying"}
+_OUTER = "base_model.model."
+_TRUNK = "transformer."
+# What is left without what PEFT puts in between: the adapter's name, and modules of its own.
+_NAMES = re.compile(
+    r"(.+\.lora_[AB])(?:\.\w+)?(\.weight|\.bias)"
+    r"|(.+\.(?:lora_embedding_[AB]|lora_magnitude_vector|trainable_tokens_delta))\..+"
+    r"|(.+)\.(?:base_layer|modules_to_save(?:\.\w+)?)(\.weight|\.bias)"
 )
-# Other ways of making the first values change the base model as well.
-_PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal")
-# What an option has that leaves it off: of PEFT's present ones, and of those to come.
-_OFF: tuple[object, ...] = (None, False, {}, [], "", "none")
-# PEFT's default.
-_ALPHA = 8
+_LAYER = re.compile(r"h\.\d+\.(.+)")
 
 Number = TypeVar("Number", int, float)
 
-Part = tuple[LoRA, Tensor, Tensor]
-"""What one matrix gets: sizes, D `[rank, in]` and U `[out, rank]`."""
 
+@dataclass(frozen=True, slots=True)
+class AdapterFiles:
+    """What an adapter's folder holds.
 
-def read_adapter(folder: str | Path, shapes: Mapping[str, tuple[int, int]]) -> dict[str, Part]:
-    """Read an adapter and check that it fits.
-
-    Args:
+    Attributes:
         folder: Where it is.
-        shapes: The inputs and outputs of the model's matrices, by module.
+        config: Its config.
+        tensors: Its tensors, as `module.suffix`: `h.0.attn.c_attn.lora_A.weight`, `wte.weight`.
+        keys: Their names in the file.
+        trunk: What PEFT puts before the names of all modules but the head.
+    """
 
-    Returns:
-        What each matrix gets, by module.
+    folder: Path
+    config: AdapterConfig
+    tensors: Mapping[str, Tensor]
+    keys: Mapping[str, str]
+    trunk: str
+
+    def name_of(self, path: str) -> str:
+        """Return PEFT's name of a module."""
+        return path if path == HEAD else f"{self.trunk}{path}"
+
+    def without_tensors(self) -> "AdapterFiles":
+        """Return the rest, which is little."""
+        return replace(self, tensors={})
+
+
+def read_files(folder: str | Path) -> AdapterFiles:
+    """Read an adapter's folder.
 
     Raises:
-        CheckpointError: If the files cannot be read, ask for more than LoRA on matrices, or do
-            not fit the model.
+        CheckpointError: If a file is missing, is no adapter's or cannot be read, or the config
+            asks for what is not offered.
     """
     folder = Path(folder)
-    config = _read_config(folder / CONFIG)
-    tensors = _read_tensors(folder)
-    pairs: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        match = _KEY.fullmatch(key)
-        if match is None or match[1] not in shapes:
+    _check_folder(folder)
+    config = AdapterConfig.read(folder / CONFIG)
+    file = next((folder / each for each in (WEIGHTS, _PICKLE) if (folder / each).is_file()), None)
+    if file is None:
+        raise CheckpointError(
+            f"{folder}: expected {WEIGHTS} or {_PICKLE}, found neither", path=folder
+        )
+    source = open_tensors(file)
+    inner = {key: key.removeprefix(_OUTER) for key in source.infos}
+    trunk = _TRUNK if any(name.startswith(_TRUNK) for name in inner.values()) else ""
+    keys: dict[str, str] = {}
+    for key, name in inner.items():
+        own = _own_name(name.removeprefix(trunk))
+        if own in keys:
             raise CheckpointError(
-                f"{folder}: expected LoRA of this model's matrices, found {key}",
-                path=folder,
+                f"{file}: {keys[own]} and {key} are the same tensor, expected one: it holds "
+                "several adapters",
+                path=file,
                 unexpected=[key],
             )
-        pairs.setdefault(match[1], {})[match[2]] = tensor
-    parts = {}
-    for path, pair in pairs.items():
-        _check_shapes(folder, path, pair, shapes[path])
-        lora = _read_lora(folder / CONFIG, config, path, pair["A"].shape[0])
-        parts[path] = (lora, pair["A"], pair["B"])
-    if not parts:
-        raise CheckpointError(f"{folder}: expected LoRA matrices, found none", path=folder)
-    return parts
+        keys[own] = key
+    tensors = {own: source.read(key) for own, key in keys.items()}
+    return AdapterFiles(folder, config, tensors, keys, trunk or _default_trunk(keys))
 
 
-def write_adapter(parts: Mapping[str, Part], folder: str | Path, *, layers: int) -> None:
+def _own_name(name: str) -> str:
+    """Strip what PEFT puts between a module's name and its tensors'.
+
+    >>> _own_name("wte.lora_embedding_A.default"), _own_name("h.0.mlp.c_fc.base_layer.bias")
+    ('wte.lora_embedding_A', 'h.0.mlp.c_fc.bias')
+    """
+    match = _NAMES.fullmatch(name)
+    return "".join(group for group in match.groups() if group) if match else name
+
+
+def _default_trunk(keys: Mapping[str, str]) -> str:
+    """Return the trunk's name for an adapter of the head alone."""
+    return _TRUNK if all(name.startswith(HEAD) for name in keys) else ""
+
+
+def _check_folder(folder: Path) -> None:
+    """Make sure that there is an adapter's config, or say what else is there."""
+    if (folder / CONFIG).is_file():
+        return
+    if folder.is_file():
+        found = f"a file: give the folder that it is in, which has the {CONFIG} beside it"
+    elif not folder.is_dir():
+        found = "no such folder"
+    elif inside := _adapters_inside(folder):
+        found = f"none, but adapters in it: give one of {', '.join(map(str, inside))}"
+    elif (folder / "config.json").is_file():
+        found = "a model: give the adapter's folder, and this as the model"
+    else:
+        found = "none"
+    raise CheckpointError(f"{folder}: expected an adapter's {CONFIG}, found {found}", path=folder)
+
+
+def _adapters_inside(folder: Path) -> list[Path]:
+    """Return the folders of adapters one or two levels down, as PEFT and trainers make them."""
+    try:
+        files = [file for depth in ("*", "*/*") for file in folder.glob(f"{depth}/{CONFIG}")]
+    except OSError:
+        return []
+    return sorted(file.parent for file in files)[:8]
+
+
+def write_files(
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    config: Mapping[str, object],
+    folder: str | Path,
+    trunk: str = _TRUNK,
+) -> None:
     """Write an adapter.
 
     Args:
-        parts: What each matrix gets, by module.
+        tensors: What each module gets, by what follows the module's name.
+        config: What PEFT is told about it.
         folder: Where to; made if need be, and other files in it are kept.
-        layers: Blocks of the model: a matrix adapted in all of them is written down once.
+        trunk: What PEFT puts before the names of all modules but the head.
 
     Raises:
         CheckpointError: If it cannot be written; older files are then intact.
     """
     folder = Path(folder)
-    tensors = {}
-    for path, (_, down, up) in parts.items():
-        tensors[f"{_PREFIX}{path}.lora_A.weight"] = down.detach().cpu().contiguous()
-        tensors[f"{_PREFIX}{path}.lora_B.weight"] = up.detach().cpu().contiguous()
-    config = json.dumps(_config(parts, layers), indent=2)
+    named = {}
+    for path, own in tensors.items():
+        # PEFT has a matrix one level down where there is LoRA beside it.
+        inside = "base_layer." if any(suffix.startswith("lora_") for suffix in own) else ""
+        prefix = f"{_OUTER}{'' if path == HEAD else trunk}{path}."
+        for suffix, tensor in own.items():
+            level = inside if suffix in ("weight", "bias") else ""
+            named[f"{prefix}{level}{suffix}"] = tensor.detach().cpu().contiguous()
+    text = json.dumps(config, indent=2)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
-        _replace(folder / CONFIG, f"{config}\n".encode())
+        _replace(folder / WEIGHTS, save(named, metadata={"format": "pt"}))
+        _replace(folder / CONFIG, f"{text}\n".encode())
     except OSError as error:
         raise CheckpointError(
             f"{folder}: cannot be written: {error.strerror or error}", path=folder
         ) from error
 
 
-def _config(parts: Mapping[str, Part], layers: int) -> dict[str, object]:
-    lora = next(iter(parts.values()))[0]
+def make_config(parts: Mapping[str, LoRA], layers: int) -> dict[str, object]:
+    """Return the config of an adapter that was made here.
+
+    Args:
+        parts: The sizes in each matrix, by module.
+        layers: Blocks of the model: a matrix adapted in all of them is written down once.
+    """
+    lora = next(iter(parts.values()))
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": lora.base_model,
         "r": lora.rank,
         "lora_alpha": lora.alpha,
-        "rank_pattern": _pattern({path: part[0].rank for path, part in parts.items()}, layers),
-        "alpha_pattern": _pattern({path: part[0].alpha for path, part in parts.items()}, layers),
+        "rank_pattern": _pattern({path: part.rank for path, part in parts.items()}, layers),
+        "alpha_pattern": _pattern({path: part.alpha for path, part in parts.items()}, layers),
         "lora_dropout": lora.dropout,
         "use_rslora": lora.rank_stabilized,
+        "use_dora": lora.dora,
         "target_modules": _targets(list(parts), layers),
         "fan_in_fan_out": True,
         "bias": "none",
@@ -169,77 +243,3 @@ def _replace(file: Path, content: bytes) -> None:
         new.replace(file)
     finally:
         new.unlink(missing_ok=True)
-
-
-def _read_config(file: Path) -> dict[str, object]:
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{file}: cannot be read: {error.strerror}", path=file) from error
-    except ValueError as error:
-        raise CheckpointError(f"{file}: expected JSON: {error}", path=file) from error
-    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
-        raise CheckpointError(f'{file}: expected an adapter with "peft_type": "LORA"', path=file)
-    for name, value in config.items():
-        off = name in _KNOWN or any(value == each for each in _OFF)
-        if not (value in _PLAIN_STARTS if name == "init_lora_weights" else off):
-            raise CheckpointError(
-                f"{file}: {name}={value!r} is not offered: expected LoRA without it", path=file
-            )
-    return config
-
-
-def _read_tensors(folder: Path) -> dict[str, Tensor]:
-    file = folder / WEIGHTS
-    try:
-        if file.is_file():
-            return load_file(file)
-        file = folder / _PICKLE
-        tensors: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{folder}: expected {WEIGHTS} or {_PICKLE}, found neither", path=folder
-        ) from error
-    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
-        reason = next(iter(str(error).splitlines()), "")
-        raise CheckpointError(f"{file}: cannot be read: {reason}", path=file) from error
-    return tensors
-
-
-def _check_shapes(
-    folder: Path, path: str, pair: Mapping[str, Tensor], shape: tuple[int, int]
-) -> None:
-    rank = len(pair["A"]) if "A" in pair else 0
-    expected = {"A": (rank, shape[0]), "B": (shape[1], rank)}
-    found = {name: tuple(tensor.shape) for name, tensor in sorted(pair.items())}
-    if found != expected:
-        raise CheckpointError(
-            f"{folder}: {path}: expected the shapes {expected}, found {found}",
-            path=folder,
-            mismatched=[path],
-        )
-
-
-def _read_lora(file: Path, config: Mapping[str, object], path: str, rank: int) -> LoRA:
-    """Read the sizes of one matrix's part; patterns of the config name exceptions."""
-    usual = config.get("lora_alpha", _ALPHA)
-    alpha = _exception(config.get("alpha_pattern"), f"transformer.{path}", usual)
-    make: Callable[..., LoRA] = LoRA
-    values = {
-        "alpha": alpha,
-        "dropout": config.get("lora_dropout", 0.0),
-        "rank_stabilized": config.get("use_rslora") or False,
-        "base_model": config.get("base_model_name_or_path"),
-    }
-    try:
-        return make(rank=rank, targets=path, **values)
-    except OptionError as error:
-        raise CheckpointError(f"{file}: {error}", path=file) from error
-
-
-def _exception(patterns: object, path: str, value: object) -> object:
-    """Find a module's own value, as PEFT does: patterns are matched at the end of its name."""
-    for pattern, own in patterns.items() if isinstance(patterns, dict) else ():
-        if re.match(rf"(.*\.)?({pattern})$", path):
-            return own
-    return value

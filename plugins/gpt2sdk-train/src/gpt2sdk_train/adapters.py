@@ -8,13 +8,16 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gpt2sdk import OptionError
+from gpt2sdk import CheckpointError, OptionError
 from gpt2sdk.gpt2 import GPT2
-from gpt2sdk_train.adapter_files import read_adapter, write_adapter
-from gpt2sdk_train.lora import AdaptedLinear, Base, LoRA, LowRank
-
-# The model's attribute with its layers as they were before merging, by module.
-_UNMERGED = "_unmerged_layers"
+from gpt2sdk_train.adapted import Adapted, adapt, separate_head
+from gpt2sdk_train.adapter_files import make_config, read_files, write_files
+from gpt2sdk_train.adapter_part import Part
+from gpt2sdk_train.adapter_state import AdapterState
+from gpt2sdk_train.lora import LoRA
+from gpt2sdk_train.low_rank import LowRank
+from gpt2sdk_train.part_making import file_tensors, make_parts
+from gpt2sdk_train.sites import HEAD, Site, device_of, find_sites
 
 
 class Adapters:
@@ -42,12 +45,12 @@ class Adapters:
     def __init__(self, model: GPT2) -> None:
         self._model = model
         # On the model, so that whoever asks for its adapters sees the same.
-        self._unmerged: dict[str, AdaptedLinear] = vars(model).setdefault(_UNMERGED, {})
+        self._state = AdapterState.of(model)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The adapters there are, in the order in which they were added."""
-        found = {name: None for _, layer in self._every() for name in layer.adapters}
+        found = {name: None for _, layer in self._every() for name in layer.parts}
         return tuple(found)
 
     @property
@@ -73,7 +76,7 @@ class Adapters:
     @property
     def merged(self) -> bool:
         """Whether the adapters are in the matrices for now."""
-        return bool(self._unmerged)
+        return bool(self._state.unmerged)
 
     def add(self, name: str, lora: LoRA | None = None, *, seed: int = 0) -> None:
         """Add a fresh adapter, which changes nothing until it is trained.
@@ -90,13 +93,14 @@ class Adapters:
         """
         lora = lora or LoRA()
         self._check_new(name)
-        layers = self._targets(lora.targets)
+        sites = self._targets(lora.targets)
         self._freeze()
         generator = torch.Generator().manual_seed(seed)
-        for path, layer in layers:
-            part = LowRank(_base(layer), lora)
-            part.initialize(generator)
-            self._attach(path, layer, name, part)
+        for site in sites:
+            device = device_of(site, self._model)
+            part = LowRank(lora, site.inputs, site.outputs, device)
+            part.initialize(generator, site.base)
+            self._attach(site, name, part)
 
     def load(
         self,
@@ -122,18 +126,37 @@ class Adapters:
         scale = _checked_scale(scale)
         name = name or Path(folder).resolve().name
         self._check_new(name)
-        layers = dict(self._linears())
-        bases = {path: _base(layer) for path, layer in layers.items()}
-        shapes = {path: (base.in_features, base.out_features) for path, base in bases.items()}
-        read = read_adapter(folder, shapes)
+        files = read_files(folder)
+        parts = make_parts(files, self._model)
         if trainable:
             self._freeze()
-        for path, (lora, down, up) in read.items():
-            part = LowRank(_base(layers[path]), lora)
-            part.down.data.copy_(down)
-            part.up.data.copy_(up)
+        sites = find_sites(self._model)
+        for path, part in parts.items():
             part.scale = scale
-            self._attach(path, layers[path], name, part.requires_grad_(requires_grad=trainable))
+            self._attach(sites[path], name, part.requires_grad_(requires_grad=trainable))
+        self._state.read[name] = files.without_tensors()
+
+    def restore(self, name: str, folder: str | Path) -> None:
+        """Give an adapter the values that a folder has of it.
+
+        Args:
+            name: The adapter.
+            folder: Written by `save`.
+
+        Raises:
+            CheckpointError: If the files cannot be read, or are those of another adapter.
+            OptionError: If there is no such adapter.
+        """
+        parts = self.parts(name)
+        found = make_parts(read_files(folder), self._model)
+        for path, part in parts.items():
+            if path not in found or _shapes(found[path]) != _shapes(part):
+                raise CheckpointError(
+                    f"{folder}: expected the adapter that is here, but {path} is another's",
+                    path=folder,
+                )
+        for path, part in parts.items():
+            part.restore(found[path].stored())
 
     def save(self, name: str, folder: str | Path) -> None:
         """Write an adapter in PEFT's format. Its scale is not kept.
@@ -142,11 +165,19 @@ class Adapters:
             CheckpointError: If the files cannot be written; older ones are then intact.
             OptionError: If there is no such adapter.
         """
-        parts = {
-            path: (part.lora, part.down.data, part.up.data)
-            for path, part in self.parts(name).items()
+        parts = self.parts(name)
+        read = self._state.read.get(name)
+        if read is None:
+            sizes = {path: part.lora for path, part in parts.items() if isinstance(part, LowRank)}
+            config, trunk = make_config(sizes, self._model.layers), "transformer."
+        else:
+            config, trunk = dict(read.config.values), read.trunk
+        tensors = {
+            path: file_tensors(part, site)
+            for path, site in find_sites(self._model).items()
+            if (part := parts.get(path))
         }
-        write_adapter(parts, folder, layers=self._model.layers)
+        write_files(tensors, config, folder, trunk)
 
     def scale(self, name: str, scale: float) -> None:
         """Set how strongly an adapter acts: 0 is not at all, 1 as it was trained.
@@ -173,34 +204,51 @@ class Adapters:
                 del layer.adapters[name]
             if not layer.adapters:
                 self._put(path, layer.base)
+        self._state.read.pop(name, None)
 
     def merge(self) -> None:
         """Add the adapters into the matrices: nothing then costs more than without them.
 
-        The matrices as they were are kept with the model, for `unmerge`.
+        The modules as they were are kept with the model, for `unmerge`. A tied model whose
+        adapters change the table for its input only, or the head only, has a head of its own
+        meanwhile.
 
         Raises:
             OptionError: If the model is quantized.
         """
-        merged = {path: (layer, layer.merged()) for path, layer in self._layers()}
-        for path, (layer, plain) in merged.items():
-            self._unmerged[path] = layer
-            self._put(path, plain)
+        if self.merged:
+            return
+        model, state = self._model, self._state
+        head = separate_head(model)
+        found = dict(self._layers())
+        if head is not None:
+            found.pop(HEAD, None)
+        made = {path: layer.merged() for path, layer in found.items()}
+        if head is not None:
+            made[HEAD] = head
+            state.config = model.config
+            model.config = model.config.model_copy(update={"tie_word_embeddings": False})
+        for path, merged in made.items():
+            state.unmerged[path] = model.get_submodule(path)
+            self._put(path, merged)
 
     def unmerge(self) -> None:
         """Put the matrices and adapters back, bit for bit."""
-        for path, layer in self._unmerged.items():
-            layer.to(self._model.get_submodule(path).get_parameter("weight").device)
-            self._put(path, layer.train(self._model.training))
-        self._unmerged.clear()
+        model, state = self._model, self._state
+        for path, layer in state.unmerged.items():
+            layer.to(model.get_submodule(path).get_parameter("weight").device)
+            self._put(path, layer.train(model.training))
+        model.config = state.config or model.config
+        state.unmerged.clear()
+        state.config = None
 
-    def parts(self, name: str) -> dict[str, LowRank]:
-        """Return an adapter's part in each matrix, by the matrix's module.
+    def parts(self, name: str) -> dict[str, Part]:
+        """Return an adapter's part in each module, by the module's name.
 
         Raises:
             OptionError: If there is no such adapter.
         """
-        found = {path: part for path, layer in self._every() if (part := layer.part(name))}
+        found = {path: part for path, layer in self._every() if (part := layer.parts.get(name))}
         if not found:
             known = ", ".join(self.names) or "none"
             raise _bad("adapter", name, f"one of those added: {known}")
@@ -223,44 +271,36 @@ class Adapters:
     def _freeze(self) -> None:
         self._model.requires_grad_(requires_grad=False)
 
-    def _every(self) -> list[tuple[str, AdaptedLinear]]:
+    def _every(self) -> list[tuple[str, Adapted]]:
         """The layers with adapters, merged or not."""
-        return [*self._layers(), *self._unmerged.items()]
+        unmerged = self._state.unmerged.items()
+        return [
+            *self._layers(),
+            *((path, layer) for path, layer in unmerged if isinstance(layer, Adapted)),
+        ]
 
-    def _layers(self) -> Iterator[tuple[str, AdaptedLinear]]:
+    def _layers(self) -> Iterator[tuple[str, Adapted]]:
         for path, module in list(self._model.named_modules()):
-            if isinstance(module, AdaptedLinear):
+            if isinstance(module, Adapted):
                 yield path, module
 
-    def _linears(self) -> Iterator[tuple[str, Base | AdaptedLinear]]:
-        """Yield what may have an adapter: the layers that have one, and all that may get one."""
-        adapted = ""
-        for path, module in list(self._model.named_modules()):
-            if isinstance(module, AdaptedLinear):
-                adapted = f"{path}."
-                yield path, module
-            elif isinstance(module, Base) and not (adapted and path.startswith(adapted)):
-                yield path, module
-
-    def _targets(self, patterns: tuple[str, ...]) -> list[tuple[str, Base | AdaptedLinear]]:
-        layers = list(self._linears())
+    def _targets(self, patterns: tuple[str, ...]) -> list[Site]:
+        sites = [site for site in find_sites(self._model).values() if site.kind == "matrix"]
         for pattern in patterns:
-            if not any(fnmatchcase(path, pattern) for path, _ in layers):
+            if not any(fnmatchcase(site.path, pattern) for site in sites):
                 raise _bad(
                     "targets",
                     pattern,
-                    f"a pattern of matrices, which are called like {layers[0][0]}",
+                    f"a pattern of matrices, which are called like {sites[0].path}",
                 )
         return [
-            (path, layer)
-            for path, layer in layers
-            if any(fnmatchcase(path, pattern) for pattern in patterns)
+            site for site in sites if any(fnmatchcase(site.path, pattern) for pattern in patterns)
         ]
 
-    def _attach(self, path: str, layer: Base | AdaptedLinear, name: str, part: LowRank) -> None:
-        if isinstance(layer, Base):
-            layer = AdaptedLinear(layer).train(layer.training)
-            self._put(path, layer)
+    def _attach(self, site: Site, name: str, part: Part) -> None:
+        layer = site.module if isinstance(site.module, Adapted) else adapt(site.module)
+        if layer is not site.module:
+            self._put(site.path, layer)
         layer.adapters[name] = part.train(layer.training)
 
     def _put(self, path: str, module: nn.Module) -> None:
@@ -274,12 +314,12 @@ class Adapters:
             raise _bad("adapter", name, f"another name than those there are: {self.names}")
 
     def _refuse_merged(self, verb: str) -> None:
-        if self._unmerged:
+        if self.merged:
             raise OptionError(f"the adapters are merged: unmerge() before you {verb} one")
 
 
-def _base(layer: Base | AdaptedLinear) -> Base:
-    return layer.base if isinstance(layer, AdaptedLinear) else layer
+def _shapes(part: Part) -> dict[str, torch.Size]:
+    return {suffix: tensor.shape for suffix, tensor in part.stored().items()}
 
 
 def _checked_scale(scale: object) -> float:

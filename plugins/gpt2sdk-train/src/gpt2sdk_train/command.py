@@ -12,7 +12,7 @@ SETTINGS = (
     "final_learning_rate, warmup_steps, schedule, weight_decay, betas, max_grad_norm, "
     "mixed_precision, gradient_checkpointing, evaluate_every, save_every, patience, freeze, seed"
 )
-LORA_SETTINGS = "rank, alpha, rank_stabilized, dropout, targets, base_model"
+LORA_SETTINGS = "rank, alpha, rank_stabilized, dora, dropout, targets, base_model"
 
 Texts = Annotated[
     list[Path], typer.Argument(help="Text or .jsonl files, or folders of them.", show_default=False)

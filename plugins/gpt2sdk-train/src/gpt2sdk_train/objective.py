@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import override
 
-from gpt2sdk import Quantized
 from gpt2sdk.gpt2 import GPT2
+from gpt2sdk_train.adapted import head_matrix
 from gpt2sdk_train.attention import TrainingAttention
 from gpt2sdk_train.cross_entropy import linear_cross_entropy, token_losses
 
@@ -41,7 +41,7 @@ class Objective(nn.Module):
         """Return the mean loss of predicting each token after the first, in nats."""
         with self._autocast():
             hidden = self._hidden(tokens[:, :-1])
-        return linear_cross_entropy(hidden, self._head(), tokens[:, 1:].flatten())
+        return linear_cross_entropy(hidden, head_matrix(self.model), tokens[:, 1:].flatten())
 
     @torch.no_grad()
     def losses(self, tokens: Int[Tensor, "blocks tokens"]) -> Float[Tensor, "blocks predicted"]:
@@ -49,7 +49,7 @@ class Objective(nn.Module):
         with self._autocast():
             hidden = self._hidden(tokens[:, :-1])
         labels = tokens[:, 1:]
-        return token_losses(hidden, self._head(), labels.flatten()).view(labels.shape)
+        return token_losses(hidden, head_matrix(self.model), labels.flatten()).view(labels.shape)
 
     def _hidden(self, tokens: Tensor) -> Float[Tensor, "positions embed"]:
         model = self.model
@@ -65,10 +65,3 @@ class Objective(nn.Module):
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.model.device.type, torch.bfloat16, enabled=self._bf16)
-
-    def _head(self) -> Tensor:
-        tied = self.model.config.tie_word_embeddings
-        module = self.model.wte if tied else self.model.lm_head
-        if isinstance(module, Quantized):
-            return module.dequantize()
-        return cast("Tensor", module.weight)

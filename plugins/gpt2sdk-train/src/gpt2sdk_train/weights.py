@@ -12,11 +12,7 @@ from typing_extensions import override
 
 from gpt2sdk import OptionError
 from gpt2sdk.gpt2 import GPT2, Tokenizer, open_checkpoint, save_pretrained
-from gpt2sdk_train.adapter_files import read_adapter
 from gpt2sdk_train.adapters import Adapters
-
-# What of `LoRA` decides a step; where it is, the parts' places say.
-_SIZES = {"rank", "alpha", "rank_stabilized", "dropout"}
 
 
 class Weights(Protocol):
@@ -65,7 +61,7 @@ class ModelWeights(Weights):
 
 @dataclass(frozen=True, slots=True)
 class AdapterWeights(Weights):
-    """One adapter's matrices: a folder that PEFT loads."""
+    """One adapter's values: a folder that PEFT loads."""
 
     adapters: Adapters
     name: str
@@ -73,21 +69,15 @@ class AdapterWeights(Weights):
     @override
     def describe(self) -> dict[str, object]:
         parts = self.adapters.parts(self.name).items()
-        sizes = {path: part.lora.model_dump(mode="json", include=_SIZES) for path, part in parts}
-        return {"kind": "an adapter", "adapter": sizes}
+        return {"kind": "an adapter", "adapter": {path: part.describe() for path, part in parts}}
 
     @override
     def save(self, folder: Path) -> None:
         self.adapters.save(self.name, folder)
 
     @override
-    @torch.no_grad()
     def load(self, folder: Path) -> None:
-        parts = self.adapters.parts(self.name)
-        shapes = {path: (part.down.shape[1], part.up.shape[0]) for path, part in parts.items()}
-        for path, (_, down, up) in read_adapter(folder, shapes).items():
-            parts[path].down.copy_(down)
-            parts[path].up.copy_(up)
+        self.adapters.restore(self.name, folder)
 
 
 def trained_part(
