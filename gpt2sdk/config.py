@@ -258,9 +258,9 @@ class GPT2Config(BaseModel):
         if not path.is_file() and (path.parent / _ADAPTER_CONFIG).is_file():
             base = read_json(path.parent / _ADAPTER_CONFIG).get("base_model_name_or_path")
             raise CheckpointError(
-                f"{folder}: expected a model, found an adapter of {base or 'one'}: load that and "
-                f"add it, or merge both: gpt2sdk merge {base or 'MODEL'} {folder} NEW_FOLDER "
-                "(with the plugin gpt2sdk-train)",
+                f"{folder}: expected a model, found an adapter of {base or 'one'}: load that with "
+                f"--adapter {folder}, or merge both: gpt2sdk merge {base or 'MODEL'} {folder} "
+                "NEW_FOLDER (with the plugin gpt2sdk-train)",
                 path=folder,
             )
         if not path.is_file():

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import pluggy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import typer
 
     from gpt2sdk.components.causal_lm import CausalLM
@@ -35,6 +37,18 @@ def gpt2sdk_components() -> "tuple[type[Component] | StrategyLike, ...]":
     Called once, when components are first looked for. The base class says the role.
     """
     return ()
+
+
+@hookspec
+def gpt2sdk_load_adapter(model: "CausalLM", folder: "Path") -> bool:
+    """Put an adapter into a model that has just been loaded, and return whether that was done.
+
+    Plugins are asked one after another until one returns true; false leaves the model as it was.
+
+    Raises:
+        GPT2SDKError: The adapter is of a kind that the plugin knows, and cannot be used.
+    """
+    raise NotImplementedError
 
 
 @hookspec

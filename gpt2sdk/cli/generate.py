@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gpt2sdk.cli.parameters import (
+    Adapter,
     AsJson,
     Device,
     Dtype,
@@ -79,6 +80,7 @@ def generate(  # noqa: PLR0913 - each is a flag
     quantization: Quantization = None,
     placement: PlacementName = None,
     memory: Memory = None,
+    adapter: Adapter = None,
     revision: Revision = None,
     offline: Offline = False,
 ) -> None:
@@ -117,6 +119,7 @@ def generate(  # noqa: PLR0913 - each is a flag
         quantization=quantization,
         placement=read_placement(placement),
         max_memory=read_memory(memory),
+        adapter=adapter,
         revision=revision,
         local_files_only=offline,
         plugins=plugins,

@@ -57,6 +57,14 @@ Memory = Annotated[
     str | None,
     typer.Option("--memory", metavar="SIZE", help="What may be used: 2GB, or cuda:0=2GB,cpu=8GiB."),
 ]
+Adapter = Annotated[
+    Path | None,
+    typer.Option(
+        "--adapter",
+        metavar="FOLDER",
+        help="Put an adapter into the model: LoRA in PEFT's format, with gpt2sdk-train.",
+    ),
+]
 QuantizerOptions = Annotated[
     list[str] | None,
     typer.Option(

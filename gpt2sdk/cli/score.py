@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gpt2sdk.cli.parameters import (
+    Adapter,
     AsJson,
     Device,
     Dtype,
@@ -55,6 +56,7 @@ def score(  # noqa: PLR0913 - each is a flag
     quantization: Quantization = None,
     placement: PlacementName = None,
     memory: Memory = None,
+    adapter: Adapter = None,
     revision: Revision = None,
     offline: Offline = False,
 ) -> None:
@@ -76,6 +78,7 @@ def score(  # noqa: PLR0913 - each is a flag
         quantization=quantization,
         placement=read_placement(placement),
         max_memory=read_memory(memory),
+        adapter=adapter,
         revision=revision,
         local_files_only=offline,
         plugins=read_plugins(plugin),

@@ -33,6 +33,7 @@ from gpt2sdk.gpt2.export import save_pretrained
 from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.loading import Hub, LoadSettings, MaxMemory, Quantization, load
+from gpt2sdk.plugins.host import PluginHost
 from gpt2sdk.plugins.registry import Registry, default_registry
 from gpt2sdk.streaming import TextDecoder
 
@@ -97,6 +98,7 @@ class Generator:
         quantization: Quantization | None = None,
         placement: str | Mapping[str, object] | Placement | None = None,
         max_memory: MaxMemory | int | str | None = None,
+        adapter: str | Path | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
         cache_dir: str | Path | None = None,
@@ -119,6 +121,8 @@ class Generator:
                 `{"wte": 0, "h.0": "cpu", …}`.
             max_memory: What each device may hold: `{0: "2GB", "cpu": "8GiB"}`, or one size for
                 the device the model runs on. A number is bytes; GB are 10^9 of them, GiB 2^30.
+            adapter: A folder with an adapter for the model, such as `gpt2sdk-train` and PEFT
+                write; an installed plugin puts it in.
             revision: The hub's branch, tag or commit.
             token: The hub's access token, for private models.
             cache_dir: Where downloads are kept.
@@ -126,15 +130,19 @@ class Generator:
             plugins: Modules or objects with hooks, to be used besides the installed plugins.
 
         Raises:
-            CheckpointError: The model is not found, or its files do not fit together.
+            CheckpointError: The model is not found, its files do not fit together, or the adapter
+                does not fit it.
             TokenizerError: There is no tokenizer, or it is another model's.
-            OptionError: `dtype` or `device` is none, or there is no such quantizer or placement.
+            OptionError: `dtype` or `device` is none, there is no such quantizer or placement, or no
+                plugin that takes the adapter.
             PlacementError: The devices' memory does not suffice; the message says what would fit.
         """
         registry = Registry(plugins) if plugins else default_registry()
         settings = LoadSettings(dtype, device, quantization, placement, max_memory)
         hub = Hub(revision, token, cache_dir, local_files_only)
         loaded = load(name, settings, hub=hub, registry=registry)
+        if adapter is not None:
+            _put_in(loaded.model, Path(adapter), registry.host)
         registry.host.notify("gpt2sdk_model_loaded", loaded.model)
         loaded.model.prepare()
         return cls(
@@ -322,6 +330,15 @@ class Generator:
             streaming=streaming,
             cancelled=cancel.is_set,
         )
+
+
+def _put_in(model: CausalLM, adapter: Path, host: PluginHost) -> None:
+    if not host.ask("gpt2sdk_load_adapter", {"model": model, "folder": adapter}):
+        message = (
+            f"adapter {adapter}: no installed plugin takes it; LoRA in PEFT's format is taken by "
+            "gpt2sdk-train (pip install gpt2sdk-train)"
+        )
+        raise OptionError(message, name="adapter", value=str(adapter))
 
 
 def _decoder_of(tokenizer: Language) -> TextDecoder:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from threading import RLock
@@ -30,6 +30,8 @@ Observer = Literal[
     "gpt2sdk_generation_finished",
     "gpt2sdk_cli",
 ]
+
+Request = Literal["gpt2sdk_load_adapter"]
 
 Offering = TypeVar("Offering")
 
@@ -99,6 +101,25 @@ class PluginHost:
                 record = self._records[hook.plugin_name]
                 self._records[hook.plugin_name] = replace(record, reason=reason)
                 _LOG.warning("the plugin %s: %s", record.origin, reason, exc_info=error)
+
+    def ask(self, request: Request, subjects: Mapping[str, object]) -> bool:
+        """Call the plugins' hooks of this name one after another, until one returns true.
+
+        What one raises is the caller's: unlike an observer, it was asked to do something.
+
+        Args:
+            request: The hook.
+            subjects: Its arguments, by name; a plugin may leave some out.
+
+        Returns:
+            Whether one did.
+        """
+        self._discover()
+        caller: pluggy.HookCaller = getattr(self._manager.hook, request)
+        return any(
+            hook.function(*[subjects[name] for name in hook.argnames])
+            for hook in reversed(caller.get_hookimpls())
+        )
 
     def offerings(self, check: Callable[[object], Offering]) -> list[tuple[Origin, Offering]]:
         """Ask every plugin, the core among them, for its components, in the records' order.

@@ -60,6 +60,19 @@ def test_a_merged_model_does_what_model_and_adapter_do(typed, tone, scale):
     assert not torch.allclose(logits(Generator.from_pretrained("base").model), merged, atol=1e-3)
 
 
+def test_a_generator_is_loaded_with_an_adapter(tone):
+    generator = Generator.from_pretrained("base", adapter=tone)
+
+    assert torch.equal(adapted(tone), logits(generator.model))
+    plain = Generator.from_pretrained("base").score("the cat sat").perplexity
+    assert plain != generator.score("the cat sat").perplexity
+
+
+def test_a_wrong_adapter_ends_the_loading(tone):
+    with pytest.raises(CheckpointError, match=f"but adapters in it: give one of .*{tone}"):
+        Generator.from_pretrained("base", adapter="tone")
+
+
 def test_an_adapter_names_its_model(tone):
     config = json.loads(Path(tone, "adapter_config.json").read_text())
 

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 from gpt2sdk import hookimpl
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import typer
 
+    from gpt2sdk import CausalLM
     from gpt2sdk_train.adapters import Adapters
     from gpt2sdk_train.bpe import train_tokenizer
     from gpt2sdk_train.documents import read_documents
@@ -76,6 +79,18 @@ __all__ = [
     "train",
     "train_tokenizer",
 ]
+
+
+@hookimpl
+def gpt2sdk_load_adapter(model: "CausalLM", folder: "Path") -> bool:
+    """Put a LoRA adapter in PEFT's format into a GPT-2."""
+    from gpt2sdk.gpt2 import GPT2
+    from gpt2sdk_train.adapters import Adapters
+
+    if not isinstance(model, GPT2):
+        return False
+    Adapters(model).load(folder, "adapter")
+    return True
 
 
 @hookimpl

@@ -27,6 +27,7 @@ _KNOWN = frozenset(
 # Others change the base model as well.
 _PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal", "eva")
 _BIASES = ("none", "all", "lora_only")
+_LISTS = ("target_modules", "exclude_modules", "modules_to_save", "layers_pattern")
 # What an option has that leaves it off: of PEFT's present ones, and of those to come.
 _OFF: tuple[object, ...] = (None, False, {}, [], "", "none")
 # PEFT's defaults.
@@ -82,12 +83,24 @@ class AdapterConfig:
             )
         if self.values.get("bias", "none") not in _BIASES:
             raise self.error(f"bias={self.values['bias']!r}: expected one of {', '.join(_BIASES)}")
-        for name in ("target_modules", "exclude_modules"):
-            for pattern in self._patterns(name):
-                _compiled(self, name, pattern)
-        for name in ("rank_pattern", "alpha_pattern"):
-            for pattern in self._mapping(name):
-                _compiled(self, name, pattern)
+        patterns = {
+            **{name: self._patterns(name) for name in _LISTS},
+            **{name: tuple(self._mapping(name)) for name in ("rank_pattern", "alpha_pattern")},
+        }
+        for name, several in patterns.items():
+            for pattern in several:
+                self._check_pattern(name, pattern)
+        given = self.values.get("trainable_token_indices") or []
+        lists = list(given.values()) if isinstance(given, dict) else [given]
+        if not all(isinstance(each, list) and all(map(_is_index, each)) for each in lists):
+            raise self.error(f"trainable_token_indices={given!r}: expected lists of token ids")
+
+    def _check_pattern(self, name: str, pattern: str) -> None:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            message = f"{name}: {pattern!r} is no regular expression: {error}"
+            raise self.error(message) from error
 
     def error(self, message: str) -> CheckpointError:
         """Return an error that names the file."""
@@ -121,7 +134,7 @@ class AdapterConfig:
             given = {"wte": given}
         for ending, entries in given.items() if isinstance(given, dict) else ():
             if _ends(name, str(ending)):
-                return [int(entry) for entry in entries]
+                return list(entries)
         return []
 
     def is_target(self, name: str, *, linear: bool) -> bool:
@@ -218,8 +231,5 @@ def _ends(name: str, ending: str) -> bool:
     return f".{name}".endswith(f".{ending}")
 
 
-def _compiled(config: AdapterConfig, name: str, pattern: str) -> None:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise config.error(f"{name}: {pattern!r} is no regular expression: {error}") from error
+def _is_index(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
