@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from gpt2sdk import CheckpointError
 from gpt2sdk.gpt2 import GPT2
-from gpt2sdk_train import Adapters
+from gpt2sdk_train import Adapters, LoRA
 
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model.transformer."
@@ -102,16 +102,16 @@ def test_what_is_of_no_matter_is_read_over(still, saved, change):
     [
         (
             {"target_modules": ["c_attn", "c_fc"]},
-            "4 tensors are missing: h.0.mlp.c_fc.lora_A.weight, h.0.mlp.c_fc.lora_B.weight, h.1",
+            "4 missing: h.0.mlp.c_fc.lora_A.weight, h.0.mlp.c_fc.lora_B.weight, h.1",
         ),
-        ({"target_modules": ["h.0.attn.c_attn"]}, "2 tensors are not asked for: h.1.attn.c_attn"),
-        ({"layers_to_transform": [0]}, "2 tensors are not asked for: h.1.attn.c_attn.lora_A"),
-        ({"exclude_modules": ["c_attn"]}, "4 tensors are not asked for: h.0.attn.c_attn.lora_A"),
-        ({"target_modules": ["q_proj"]}, "4 tensors are not asked for: h.0.attn.c_attn.lora_A"),
-        ({"use_dora": True}, "2 tensors are missing: h.0.attn.c_attn.lora_magnitude_vector, h.1"),
-        ({"lora_bias": True}, "2 tensors are missing: h.0.attn.c_attn.lora_B.bias, h.1.attn"),
-        ({"bias": "lora_only"}, "2 tensors are missing: h.0.attn.c_attn.bias, h.1.attn.c_attn.b"),
-        ({"modules_to_save": ["ln_f"]}, "2 tensors are missing: ln_f.bias, ln_f.weight"),
+        ({"target_modules": ["h.0.attn.c_attn"]}, "2 not asked for: h.1.attn.c_attn"),
+        ({"layers_to_transform": [0]}, "2 not asked for: h.1.attn.c_attn.lora_A"),
+        ({"exclude_modules": ["c_attn"]}, "4 not asked for: h.0.attn.c_attn.lora_A"),
+        ({"target_modules": ["q_proj"]}, "4 not asked for: h.0.attn.c_attn.lora_A"),
+        ({"use_dora": True}, "2 missing: h.0.attn.c_attn.lora_magnitude_vector, h.1"),
+        ({"lora_bias": True}, "2 missing: h.0.attn.c_attn.lora_B.bias, h.1.attn"),
+        ({"bias": "lora_only"}, "2 missing: h.0.attn.c_attn.bias, h.1.attn.c_attn.b"),
+        ({"modules_to_save": ["ln_f"]}, "2 missing: ln_f.bias, ln_f.weight"),
         ({"trainable_token_indices": [1]}, "missing: wte.token_adapter.trainable_tokens_delta"),
         ({"r": 4}, "the rank of h.0.attn.c_attn is 4, but its tensors have 8"),
         ({"rank_pattern": {"h.1.attn.c_attn": 2}}, "rank of h.1.attn.c_attn is 2, but its"),
@@ -138,6 +138,35 @@ def test_a_block_without_its_tensors_is_named(still, saved):
     assert list(Adapters(still).parts("tone")) == ["h.0.attn.c_attn"]
 
 
+def test_a_damaged_checkpoint_leaves_the_adapter_as_it_is(still, saved):
+    adapters = Adapters(still)
+    adapters.load(saved, "tone")
+    before = [
+        tensor.clone()
+        for part in adapters.parts("tone").values()
+        for tensor in part.stored().values()
+    ]
+    retensor(saved, lambda tensors: tensors.pop(f"{PREFIX}h.1.attn.c_attn.lora_A.weight"))
+
+    with pytest.raises(CheckpointError, match=r"1 missing: h.1.attn.c_attn.lora_A"):
+        adapters.restore("tone", saved)
+    after = [
+        tensor for part in adapters.parts("tone").values() for tensor in part.stored().values()
+    ]
+    assert all(map(torch.equal, before, after))
+
+
+def test_values_of_another_adapter_are_refused(config, still, saved, tmp_path):
+    other = Adapters(GPT2(config))
+    other.add("other", LoRA(rank=3))
+    other.save("other", tmp_path / "other")
+    adapters = Adapters(still)
+    adapters.load(saved, "tone")
+
+    with pytest.raises(CheckpointError, match=r"expected the adapter that is here, but h.0.attn"):
+        adapters.restore("tone", tmp_path / "other")
+
+
 def test_layers_to_transform_that_are_not_there_are_named(still, saved):
     def drop(tensors):
         for name in list(tensors):
@@ -155,7 +184,7 @@ def test_layers_to_transform_that_are_not_there_are_named(still, saved):
 def test_half_a_pair_is_refused(still, saved):
     retensor(saved, lambda tensors: tensors.pop(f"{PREFIX}h.0.attn.c_attn.lora_B.weight"))
 
-    assert "1 tensors are missing: h.0.attn.c_attn.lora_B.weight" in refused(still, saved)
+    assert "1 missing: h.0.attn.c_attn.lora_B.weight" in refused(still, saved)
 
 
 def test_two_adapters_in_one_file_are_refused(still, saved):

@@ -124,6 +124,15 @@ def test_adapters_need_a_model(typed, words, message, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_an_adapter_that_is_not_what_it_says_is_not_merged(typed, tone, tmp_path):
+    file = Path(tone, "adapter_config.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"layers_to_transform": [0]}))
+
+    with pytest.raises(CheckpointError, match=r"2 not asked for: h.1.attn.c_attn"):
+        typed("merge", "base", tone, "merged")
+    assert not (tmp_path / "merged").exists()
+
+
 def test_a_merge_that_cannot_be_leaves_no_folder(typed, tone, tmp_path):
     with pytest.raises(OptionError, match="scale=nan: expected a finite number"):
         typed("merge", "base", tone, "merged", "--scale", "nan")

@@ -48,7 +48,7 @@ class Adapted(nn.Module):
     def _sum(self, x: Tensor, before: Tensor, base: nn.Module) -> Tensor:
         total = before
         for part in self.parts.values():
-            total = total + (part(x, before, base) * part.scale).to(total.dtype)
+            total = total + _scaled(part(x, before, base), part.scale).to(total.dtype)
         return total
 
     @torch.no_grad()
@@ -84,7 +84,7 @@ class AdaptedTable(Adapted):
         for part in self.parts.values():
             change = part.attend(x, before)
             if change is not None:
-                total = total + (change * part.scale).to(total.dtype)
+                total = total + _scaled(change, part.scale).to(total.dtype)
         return total
 
 
@@ -146,6 +146,10 @@ def separate_head(model: GPT2) -> Linear | None:
 def plain(module: nn.Module) -> nn.Module:
     """Return a module without its adapters."""
     return module.base if isinstance(module, Adapted) else module
+
+
+def _scaled(change: Tensor, scale: float) -> Tensor:
+    return change if scale == 1.0 else change * scale
 
 
 def _attend(table: nn.Module, x: Tensor) -> Tensor:

@@ -243,8 +243,8 @@ def _misfit(
         hints.append("it is for another task than text")
     cause = f" ({'; '.join(hints)})" if hints else ""
     parts = [
-        f"{len(names)} tensors {what}: {_listed(names)}"
-        for what, names in (("are missing", missing), ("are not asked for", extra))
+        f"{len(names)} {what}: {_listed(names)}"
+        for what, names in (("missing", missing), ("not asked for", extra))
         if names
     ]
     return CheckpointError(

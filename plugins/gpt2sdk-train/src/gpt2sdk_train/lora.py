@@ -24,14 +24,15 @@ class LoRA(Component):
         bool,
         Field(
             description="Scale by alpha over the rank's square root, which suits high ranks "
-            "(Kalajdzievski, 2023, arXiv:2312.03732)."
+            "(rsLoRA, Kalajdzievski, 2023, arXiv:2312.03732; PEFT's `use_rslora`)."
         ),
     ] = False
     dora: Annotated[
         bool,
         Field(
             description="Learn the length of each column apart from its direction: nearer to full "
-            "fine-tuning at low ranks, and slower (Liu et al., 2024, arXiv:2402.09353)."
+            "fine-tuning at low ranks, and slower (DoRA, Liu et al., 2024, arXiv:2402.09353; "
+            "PEFT's `use_dora`)."
         ),
     ] = False
     dropout: Annotated[
