@@ -27,7 +27,7 @@ KNOWN = {
         temperature top_h top_k top_p typical_p
     """,
     "gpt2sdk-stopping": """
-        MaxTime Stop StopTokenIds max_time stop stop_token_ids
+        MaxTime Stop StopTokenIds max_time stop stop_spans_prompt stop_token_ids
     """,
     "gpt2sdk-storyteller": """
         Storyteller storyteller
