@@ -4,7 +4,7 @@ A number is a function of `(row seed, lane, draw, purpose)`, so it does not depe
 neighbours, on the order of calls or on the device. The mixing function is the finaliser of
 SplitMix64 (Steele, Lea and Flood, 2014, doi:10.1145/2660193.2660195), applied once per word of
 the key in the manner of counter-based generators (Salmon et al., 2011,
-doi:10.1145/2063384.2063405).
+doi:10.1145/2063384.2063405). A number for each token is made of the same key in `race`.
 """
 
 import hashlib
@@ -28,8 +28,8 @@ def purpose_key(purpose: str) -> int:
     return int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=8).digest(), "little")
 
 
-def uniform(seed: int, lane: int, draw: int, purpose: int) -> float:
-    """Return a number in [0, 1) with 53 random bits.
+def key(seed: int, lane: int, draw: int, purpose: int) -> int:
+    """Return the 64-bit word that all random numbers of a row's next token are made of.
 
     Args:
         seed: The row's seed; any integer, taken modulo 2**64.
@@ -37,16 +37,24 @@ def uniform(seed: int, lane: int, draw: int, purpose: int) -> float:
         draw: How many tokens the row has appended.
         purpose: A word from `purpose_key`.
 
-    >>> uniform(7, 0, 0, purpose_key("sample")) == uniform(7, 0, 0, purpose_key("sample"))
+    >>> key(7, 0, 0, purpose_key("sample")) == key(7, 0, 0, purpose_key("sample"))
     True
-    >>> uniform(7, 0, 0, purpose_key("sample")) == uniform(7, 0, 1, purpose_key("sample"))
+    >>> key(7, 0, 0, purpose_key("sample")) == key(7, 0, 1, purpose_key("sample"))
     False
     """
     word = _mix((seed + _GOLDEN) & _MASK)
-    word = _mix(((word ^ purpose) + _GOLDEN) & _MASK)
-    word = _mix(((word ^ lane) + _GOLDEN) & _MASK)
-    word = _mix(((word ^ draw) + _GOLDEN) & _MASK)
-    return (word >> 11) * (1.0 / (1 << 53))
+    for part in (purpose, lane, draw):
+        word = _mix(((word ^ part) + _GOLDEN) & _MASK)
+    return word
+
+
+def uniform(seed: int, lane: int, draw: int, purpose: int) -> float:
+    """Return a number in [0, 1): the upper 53 bits of the `key` of these words.
+
+    >>> uniform(7, 0, 0, purpose_key("sample")) == uniform(7, 0, 1, purpose_key("sample"))
+    False
+    """
+    return (key(seed, lane, draw, purpose) >> 11) * (1.0 / (1 << 53))
 
 
 def derive(seed: int, index: int) -> int:

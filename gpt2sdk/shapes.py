@@ -25,3 +25,9 @@ Counts = Int[Tensor, " rows"]
 
 Uniforms = Float[Tensor, " rows"]
 """Numbers in [0, 1), float64."""
+
+Keys = Int[Tensor, "rows 2"]
+"""A random 64-bit word per row, as its lower and its upper half, int32."""
+
+Exponentials = Float[Tensor, "rows ids"]
+"""Exponentially distributed numbers of mean 1, one for each of some ids, float32."""

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from gpt2sdk import Generator
+from gpt2sdk.race import NO_TOKEN, keys, race
+from gpt2sdk.rng import purpose_key
 from gpt2sdk.testing import Letters, tiny_gpt2
 
 pytestmark = pytest.mark.gpu
@@ -45,6 +47,17 @@ def test_half_precision_runs_and_repeats(dtype):
     again = gen.generate([1, 2, 3], max_new_tokens=30, seed=1)
 
     assert first.completions == again.completions
+
+
+def test_a_race_is_won_by_those_who_win_it_on_a_cpu():
+    logits = 3.0 * torch.randn(200, 50_257, generator=torch.Generator().manual_seed(0))
+    seeds, draws = torch.arange(-100, 100), torch.arange(200)
+    made = keys(seeds, draws % 3, draws, purpose_key("multinomial"))
+    there = keys(seeds.cuda(), (draws % 3).cuda(), draws.cuda(), purpose_key("multinomial"))
+
+    assert made.tolist() == there.tolist()
+    assert race(logits, made).tolist() == race(logits.cuda(), there).tolist()
+    assert [NO_TOKEN] * 200 == race(torch.full_like(logits, torch.nan).cuda(), there).tolist()
 
 
 def test_logits_are_close_to_a_cpus():
