@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gpt2sdk.components.records import Failure, FinishReason, Prompt
-from gpt2sdk.rng import purpose_key, uniform
-from gpt2sdk.shapes import Counts, History, Uniforms
+from gpt2sdk.errors import PluginContractError
+from gpt2sdk.race import NO_TOKEN, exponentials, halves, race
+from gpt2sdk.rng import key, purpose_key, uniform
+from gpt2sdk.shapes import Counts, Exponentials, History, Keys, Logits, Tokens, Uniforms
 
 
 @dataclass(slots=True)
@@ -246,9 +248,56 @@ class Rows:
         Args:
             purpose: What it is for; by default the component that was handed these rows.
         """
-        key = purpose_key(self._purpose if purpose is None else purpose)
-        numbers = [uniform(row.prompt.seed, row.lane, row.draws, key) for row in self.records]
+        word = self._word(purpose)
+        numbers = [uniform(row.prompt.seed, row.lane, row.draws, word) for row in self.records]
         return torch.tensor(numbers, dtype=torch.float64, device=self.device)
+
+    def race(self, logits: Logits, purpose: str | None = None) -> Tokens:
+        """Draw a token for each row, with the probabilities `softmax(logits)`.
+
+        It is the argmax of `(z - max z) - log E`, in float32, with the `exponentials` of the ids;
+        the lowest id on ties. What is drawn depends on differences of logits only, up to rounding;
+        a token of `-inf` is never drawn, and ruling out tokens that were not drawn changes
+        nothing. Columns may be anything that has a number: tokens by their ids, particles by
+        their places.
+
+        Args:
+            logits: Unnormalised, one line per row; `-inf` where a token is out.
+            purpose: What it is for; by default the component that was handed these rows. The same
+                purpose gives the same numbers however often it is asked for in a step.
+
+        Raises:
+            PluginContractError: There are not as many lines as rows; or a line holds no finite
+                logit, NaN or `+inf`. On an accelerator nothing waits to learn the latter: such a
+                row gets -2, which `append` refuses in these words, and `fork` as no row's place.
+
+        >>> from gpt2sdk.testing import make_rows
+        >>> row, p = make_rows([[5]], seed=9), torch.tensor([0.5, 0.25, 0.25])
+        >>> row.exponentials([0, 1, 2], "mine") / p
+        tensor([[1.4771, 1.3530, 3.4064]])
+        >>> row.race(p.log()[None], "mine").tolist()
+        [1]
+        """
+        if len(logits) != len(self):
+            message = f"race was given logits of {len(logits)} rows, expected {len(self)}"
+            raise PluginContractError(message)
+        tokens = race(logits, self._keys(purpose))
+        if tokens.device.type == "cpu" and NO_TOKEN in tokens.tolist():
+            place = tokens.tolist().index(NO_TOKEN)
+            raise PluginContractError(no_token(place, logits[place]))
+        return tokens
+
+    def exponentials(
+        self, token_ids: Sequence[int] | Int[Tensor, "..."], purpose: str | None = None
+    ) -> Exponentials:
+        """Exponential numbers of mean 1, one for each row and token: what `race` draws with.
+
+        Args:
+            token_ids: Ids, the same for each row, or a line of them for each row.
+            purpose: As in `race`.
+        """
+        ids = torch.as_tensor(token_ids, dtype=torch.int64, device=self.device)
+        return exponentials(self._keys(purpose), ids if ids.ndim > 1 else ids[None])
 
     def hidden_states(self, layer: int) -> Float[Tensor, "rows embed"]:
         """The residual stream after `layer` blocks at each row's last scored position.
@@ -269,5 +318,22 @@ class Rows:
         places = self.index
         return Rows(self._board, [places[place] for place in index], self._purpose)
 
+    def _word(self, purpose: str | None) -> int:
+        return purpose_key(self._purpose if purpose is None else purpose)
+
+    def _keys(self, purpose: str | None) -> Keys:
+        word = self._word(purpose)
+        words = [key(row.prompt.seed, row.lane, row.draws, word) for row in self.records]
+        return halves(words, self.device)
+
     def _counts(self, numbers: list[int]) -> Counts:
         return torch.tensor(numbers, dtype=torch.int64, device=self.device)
+
+
+def no_token(place: int, logits: Float[Tensor, " vocab"]) -> str:
+    """Say why no token can be drawn for a row."""
+    found = "all -inf" if logits.isneginf().all() else "NaN or infinite"
+    return (
+        f"row {place} has no token to draw: its logits are {found}; "
+        "expected at least one finite logit, and -inf where a token is out"
+    )

@@ -202,9 +202,17 @@ class Session(ABC):
                 call with `None`.
         """
 
-    @abstractmethod
     def uniform(self, purpose: str) -> Uniforms:
         """A number in [0, 1) for each row, a function of seed, lane, draws and purpose."""
+        return self.rows.uniform(purpose)
+
+    def race(self, logits: Logits, purpose: str) -> Tokens:
+        """Draw a token for each row with the probabilities `softmax(logits)`: see `Rows.race`.
+
+        Unlike `choose` it asks no sampler. Logits of idle rows have to be finite, as those of
+        `next_logits` are; what is drawn for these rows has no meaning.
+        """
+        return self.rows.race(logits, purpose)
 
     @abstractmethod
     def texts(self) -> list[str]:

@@ -14,6 +14,7 @@ from gpt2sdk.components.records import Delta, FinishReason, Prompt, Usage
 from gpt2sdk.components.rows import Board, Rows
 from gpt2sdk.components.session import Mirror, PerRow, PerRowTensor, Session, Step, Vocabulary
 from gpt2sdk.errors import OptionError, PluginContractError
+from gpt2sdk.race import NO_TOKEN
 from gpt2sdk.session.branch import Branch, Meter
 from gpt2sdk.session.cancelled import Cancelled
 from gpt2sdk.session.delivery import Delivery
@@ -27,7 +28,7 @@ from gpt2sdk.session.plan import Plan
 from gpt2sdk.session.queue import Queue
 from gpt2sdk.session.roster import Roster
 from gpt2sdk.session.team import Team
-from gpt2sdk.shapes import Counts, Logits, Tokens, Uniforms
+from gpt2sdk.shapes import Counts, Logits, Tokens
 from gpt2sdk.streaming import TextDecoder, Transcript
 
 Value = TypeVar("Value")
@@ -190,6 +191,9 @@ class DecodingSession(Session):
         for place, row in enumerate(self._board.rows):
             if row.finish_reason is not None or place in self._waiting:
                 taken[place] = -1
+        if NO_TOKEN in taken:
+            message = f"row {taken.index(NO_TOKEN)} had no token to draw: its logits were all -inf"
+            raise PluginContractError(f"{message}, or some were NaN or infinite")
         if max(taken, default=-1) >= self.model.vocab_size or min(taken, default=0) < -1:
             message = f"append was given {taken}, expected -1 to {self.model.vocab_size - 1}"
             raise PluginContractError(message)
@@ -268,10 +272,6 @@ class DecodingSession(Session):
         self._roster.memory.keep(column)
         self._roster.join(column)
         return column
-
-    @override
-    def uniform(self, purpose: str) -> Uniforms:
-        return self.rows.uniform(purpose)
 
     @override
     def texts(self) -> list[str]:

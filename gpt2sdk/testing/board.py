@@ -24,7 +24,7 @@ def make_rows(
         eos_token_ids: The tokens that end a row.
         seed: Each row is a prompt of its own, seeded as prompt `i` of a call with this seed.
         max_new_tokens: How many tokens each row may grow by.
-        purpose: What `rows.uniform()` is keyed with.
+        purpose: What the rows' random numbers are keyed with.
 
     >>> make_rows([[5, 6, 7], [8]]).lengths.tolist()
     [3, 1]

@@ -1,12 +1,16 @@
 """Rows as components see them."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt2sdk import Prompt
+from gpt2sdk import PluginContractError, Prompt
 from gpt2sdk.components.rows import Board, Rows
+from gpt2sdk.race import halves, race
+from gpt2sdk.rng import key, purpose_key
 from gpt2sdk.testing import make_rows
 
 
@@ -105,3 +109,58 @@ def test_numbers_differ_by_purpose_and_are_the_same_alone():
 def test_hidden_states_must_be_declared():
     with pytest.raises(LookupError, match="wants"):
         make_rows([[1]]).hidden_states(0)
+
+
+LOGITS = torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.2, 0.7]]).log()
+
+
+def test_a_race_is_keyed_with_seed_lane_draws_and_purpose():
+    rows = make_rows([[5, 6], [1, 2, 3]], seed=7, purpose="a")
+    expected = race(LOGITS, halves([key(7, 0, 1, purpose_key("a"))], rows.device).expand(2, -1))[0]
+
+    assert expected == rows.race(LOGITS)[0]
+    assert rows.race(LOGITS[1:].expand(2, -1))[1] == rows.select([1]).race(LOGITS[1:])[0]
+    assert torch.equal(rows.exponentials([3, 4], "b"), rows.bound("b").exponentials([3, 4]))
+    assert not torch.equal(rows.exponentials([3, 4]), rows.exponentials([3, 4], "b"))
+
+
+def test_the_first_home_in_a_race_has_the_least_number_by_its_probability():
+    rows = make_rows([[5, 6], [1, 2, 3]], seed=7)
+    times = rows.exponentials(range(3), "x") / LOGITS.exp()
+
+    assert times.argmin(-1).tolist() == rows.race(LOGITS, "x").tolist()
+
+
+def test_rows_may_ask_for_the_numbers_of_tokens_of_their_own():
+    rows = make_rows([[5], [6]], seed=7)
+    alike = rows.exponentials([4, 9])
+    own = rows.exponentials(torch.tensor([[9, 2], [4, 4]]))
+
+    assert [alike[0, 1], alike[1, 0]] == [own[0, 0], own[1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ([-math.inf] * 3, "all -inf"),
+        ([0.0, math.nan, 0.0], "NaN or infinite"),
+        ([0.0, math.inf, 0.0], "NaN or infinite"),
+    ],
+)
+def test_a_row_with_no_token_to_draw_is_an_error_that_names_it(line, found):
+    rows = make_rows([[5], [6]])
+
+    with pytest.raises(PluginContractError, match=f"row 1 has no token to draw: .* {found}"):
+        rows.race(torch.tensor([[0.0, 0.0, 0.0], line]))
+
+
+def test_a_race_needs_a_line_of_logits_for_each_row():
+    with pytest.raises(PluginContractError, match="logits of 2 rows, expected 1"):
+        make_rows([[5]]).race(LOGITS)
+
+
+def test_a_race_waits_for_no_device():
+    board = Board("meta")
+    board.admit(0, Prompt(0, (5,), 0, 9), 0)
+
+    assert "meta" == Rows(board).race(torch.zeros(1, 50_257, device="meta")).device.type

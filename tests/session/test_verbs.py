@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from gpt2sdk import LogitsProcessor, PluginContractError, Session, strategy
+from gpt2sdk.race import NO_TOKEN
 from gpt2sdk.rng import purpose_key, uniform
 
 A, B, C, D, END = 0, 1, 2, 3, 11
@@ -222,6 +223,21 @@ def test_a_copy_goes_on_from_the_largest_draw_of_its_prompt(open_session):
 
     expected = [uniform(7, 0, 1, key), uniform(8, 0, 0, key), uniform(7, 1, 1, key)]
     assert expected == session.uniform("accept").tolist()
+
+
+def test_a_race_draws_what_the_multinomial_sampler_does(open_session):
+    session = open_session(["a", "b"], by_hand, seeds=[7, 8])
+    logits = session.next_logits()
+
+    assert session.choose(logits).tolist() == session.race(logits, "multinomial").tolist()
+    assert session.rows.race(logits, "mine").tolist() == session.race(logits, "mine").tolist()
+
+
+def test_a_token_that_could_not_be_drawn_is_refused_when_it_is_read(open_session):
+    session = open_session(["a", "b"], by_hand)
+
+    with pytest.raises(PluginContractError, match=r"row 1 had no token to draw: .* -inf"):
+        session.append([B, NO_TOKEN])
 
 
 class Nothing(LogitsProcessor):
