@@ -16,10 +16,15 @@ class SamplerRun(Protocol):
 
 
 class Sampler(Component):
-    """Picks one token per row. Randomness comes from `rows.uniform()` and nowhere else.
+    """Picks one token per row. Randomness comes from the rows, and from nowhere else.
 
-    `rows.uniform()` is the same number however often it is asked for in one step; a second one
-    needs a purpose of its own: `rows.uniform("mirostat second")`.
+    A token is drawn with `rows.race(logits)`, from the logits that the sampler made of those it was
+    given: then rounding and other tokens' fate seldom change it. Adding up probabilities until a
+    number is reached would let every rounding of a sum move what is drawn. What is no draw among
+    tokens, such as a decision with some probability, takes `rows.uniform()`.
+
+    Both are the same however often they are asked for in one step; a second draw needs a purpose
+    of its own: `rows.uniform("mirostat second")`.
     """
 
     def start(self, session: Session) -> SamplerRun:

@@ -43,7 +43,13 @@ _CHECKS: dict[type[Component], tuple[Check, ...]] = {
         *_ROWS,
         *_MEMORY,
     ),
-    Sampler: (answer_checks.check_tokens_come_out, *_LOGITS, *_ROWS, *_MEMORY),
+    Sampler: (
+        answer_checks.check_tokens_come_out,
+        answer_checks.check_noise_seldom_changes_the_token,
+        *_LOGITS,
+        *_ROWS,
+        *_MEMORY,
+    ),
     StoppingCriterion: (
         answer_checks.check_a_mask_comes_out,
         answer_checks.check_the_neutral_value_ends_nothing,

@@ -55,7 +55,7 @@ def check_global_random_numbers_are_left_alone(component: Component) -> None:
     torch_before, numpy_before = torch.get_rng_state(), _numpy_state()
     answer(component, ordinary())
     same = torch.equal(torch_before, torch.get_rng_state()) and numpy_before == _numpy_state()
-    promise(same, f"{component!r} draws global random numbers: use rows.uniform()")
+    promise(same, f"{component!r} draws global random numbers: use the rows'")
 
 
 def check_logits_are_not_changed_in_place(component: Component) -> None:

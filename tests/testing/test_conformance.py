@@ -64,10 +64,7 @@ class GoodSampler(Sampler):
     """Draws among all tokens."""
 
     def choose(self, logits, rows):
-        reached = logits.double().softmax(-1).cumsum(-1)
-        return torch.searchsorted(reached, rows.uniform()[:, None] * reached[:, -1:], right=True)[
-            :, 0
-        ]
+        return rows.race(logits)
 
 
 class GoodCriterion(StoppingCriterion):
@@ -345,9 +342,20 @@ class Flat(Sampler):
         return logits.argmax(-1)[:1]
 
 
+class Inverting(Sampler):
+    """Adds up probabilities until they exceed a number."""
+
+    def choose(self, logits, rows):
+        reached = logits.double().softmax(-1).cumsum(-1)
+        return torch.searchsorted(reached, rows.uniform()[:, None] * reached[:, -1:], right=True)[
+            :, 0
+        ]
+
+
 @pytest.mark.parametrize(
     ("sampler", "promise"),
     [
+        (Inverting(), r"noise .* changes \d+ of 1000 tokens: draw with rows.race"),
         (Unlimited(), "outside the vocabulary"),
         (Floating(), "expected int64"),
         (Blind(), "ruled out"),

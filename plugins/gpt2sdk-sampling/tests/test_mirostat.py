@@ -12,15 +12,15 @@ from gpt2sdk_sampling.mirostat import Mirostat
 VOCAB_SIZE = 50
 
 
-def published(logits, mu, number):
-    """Token and surprise of the authors' program, drawing in vocabulary order with a number."""
+def published(logits, mu, numbers):
+    """Token and surprise of the authors' program, drawing in a race with a number for each."""
     probs = logits.double().softmax(-1).tolist()
     kept = [p if -math.log2(p) <= mu else 0.0 for p in probs]
     if not any(kept):
         kept[probs.index(max(probs))] = 1.0
     kept = [p / sum(kept) for p in kept]
-    reached = torch.tensor(kept, dtype=torch.float64).cumsum(0)
-    token = (reached <= number).sum().item()
+    times = [number / p if p else math.inf for number, p in zip(numbers, kept, strict=True)]
+    token = times.index(min(times))
     return token, -math.log2(kept[token])
 
 
@@ -38,7 +38,8 @@ def follow(tau, eta, steps):
     surprises = []
     for _ in range(steps):
         logits = session.next_logits()
-        token, surprise = published(logits[0], mu, session.rows.uniform("mirostat").item())
+        numbers = session.rows.exponentials(range(VOCAB_SIZE), "mirostat")[0].tolist()
+        token, surprise = published(logits[0], mu, numbers)
         mu -= eta * (surprise - tau)
         chosen = session.choose(logits)
         assert [token] == chosen.tolist()

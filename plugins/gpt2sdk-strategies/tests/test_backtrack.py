@@ -222,7 +222,9 @@ def test_phrases_that_begin_and_end_inside_tokens_are_found(drafter):
     options = {"max_new_tokens": 40, "seed": list(range(6)), "drafter": drafter}
     prompts = ["Once upon a time", "the", "an", "and then", "he", "in the pond"]
     before = generator.generate(prompts, **options).texts
-    phrases = sorted({text[at : at + 2] for text in before for at in range(0, len(text) - 1, 5)})
+    pairs = {text[at : at + 2] for text in before for at in range(0, len(text) - 1, 5)}
+    # Half a character that the length cuts off is shown as the same sign, and is no phrase.
+    phrases = sorted(pair for pair in pairs if "\ufffd" not in pair)
     after = generator.generate(prompts, strategy="backtrack", banned_phrases=phrases, **options)
 
     assert all(any(phrase in text for phrase in phrases) for text in before)

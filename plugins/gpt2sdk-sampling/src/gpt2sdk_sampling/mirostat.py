@@ -61,13 +61,8 @@ class _Run:
     limit: PerRowTensor
 
     def choose(self, logits: Logits, rows: Rows) -> Tokens:
-        probs = _drawable(logits, self.limit[rows])
-        reached = probs.cumsum(-1)
-        target = rows.uniform()[:, None] * reached[:, -1:]
-        token = torch.searchsorted(reached, target, right=True)
-        # Accelerators add in parallel: a sum may grow in its last bit where a probability is zero.
-        drawn = torch.where(probs.gather(1, token) > 0, token, probs.argmax(-1, keepdim=True))
-        return drawn[:, 0]
+        ruled_out = _drawable(logits, self.limit[rows]) == 0
+        return rows.race(logits.masked_fill(ruled_out, -torch.inf))
 
 
 def _drawable(logits: Logits, limit: Float[Tensor, " rows"]) -> Float[Tensor, "rows vocab"]:
