@@ -3,6 +3,7 @@
 # make check   formatting, lint, types, layers, documentation
 # make docs    the site, in site/
 # make bench   every benchmark, results in benchmarks/results/
+# make samples what documentation prints, written anew
 # make lock    pins the newest releases in constraints.txt
 # make test-newest, make test-oldest   tests against the newest and the oldest releases allowed
 #
@@ -23,7 +24,7 @@ NOT_OLD  = tests/meta tests/parity $(shell grep -rlE '(import|from) (transformer
 
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: demo test test-newest test-oldest check docs bench format lock clean
+.PHONY: demo test test-newest test-oldest check docs bench samples format lock clean
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -65,6 +66,9 @@ docs: $(READY)
 
 bench: $(READY)
 	@for script in benchmarks/bench_*.py; do echo $$script; $(BIN)/python $$script || exit 1; done
+
+samples: $(READY)
+	$(BIN)/python scripts/refresh_samples.py
 
 format: $(READY)
 	$(BIN)/ruff format .
