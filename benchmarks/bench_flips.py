@@ -16,6 +16,7 @@ invert the cumulative distribution, which it did before.
 """
 
 import argparse
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import torch
@@ -24,13 +25,15 @@ from record import save
 from torch import Tensor
 
 from gpt2sdk import Generator
-from gpt2sdk.race import keys, race
+from gpt2sdk.race import exponentials, keys, race
 from gpt2sdk.rng import purpose_key
 
 TALES, NEW, AT_ONCE = 16, 125, 8
 WEIGHTS = ("float32", "bfloat16", "int8", "int4", "bnb-int8", "bnb-nf4")
 WAYS = ("batch 16", "drafter", "identity patch")
 PURPOSE = purpose_key("multinomial")
+# Of scores in float32, which are below 64.
+ROUNDING = 2e-5
 Tales = Sequence[tuple[list[int], list[int]]]
 Row = dict[str, object]
 
@@ -78,33 +81,52 @@ def ways(gen: Generator, tales: Tales) -> dict[str, Tensor]:
     return {way: each.flatten(0, 1) for way, each in logits.items()}
 
 
-def raced(logits: Tensor, position: int, count: int) -> Tensor:
-    """Draw tokens from one position's logits, each with another seed."""
+def raced(logits: dict[str, Tensor], position: int, count: int) -> dict[str, int]:
+    """Race at one position, each time with another seed, and count each way's flips.
+
+    A draw flips only where the winner is ahead of the second by no more than the logits differ:
+    only those are raced again.
+    """
     seeds = torch.arange(count)
     made = keys(seeds, torch.zeros_like(seeds), torch.full_like(seeds, position), PURPOSE)
-    return race(logits.expand(count, -1), made)
+    alone = logits["alone"][position]
+    numbers = exponentials(made, torch.arange(len(alone))[None])
+    best = (alone - alone.amax() - numbers.log_()).topk(2)
+    ahead, winners = best.values[:, 0] - best.values[:, 1], best.indices[:, 0]
+    found = {}
+    for way in WAYS:
+        other = logits[way][position]
+        change = other - alone
+        close = (ahead <= change.amax() - change.amin() + ROUNDING).nonzero()[:, 0]
+        drawn = race(other.expand(len(close), -1), made[close])
+        found[way] = int((drawn != winners[close]).sum())
+    return found
 
 
-def inverted(logits: Tensor, position: int, count: int) -> Tensor:
-    """Draw tokens by adding up probabilities, in float64, until they exceed a number's part."""
+def inverted(logits: dict[str, Tensor], position: int, count: int) -> dict[str, int]:
+    """Add up probabilities, in float64, until they exceed a number's part; count the flips."""
     generator = torch.Generator().manual_seed(position)
     uniforms = torch.rand(count, dtype=torch.float64, generator=generator)
-    reached = logits.softmax(-1, dtype=torch.float64).cumsum(-1)
-    return torch.searchsorted(reached, uniforms * reached[-1], right=True)
+
+    def draw(way: str) -> Tensor:
+        reached = logits[way][position].softmax(-1, dtype=torch.float64).cumsum(-1)
+        return torch.searchsorted(reached, uniforms * reached[-1], right=True)
+
+    expected = draw("alone")
+    return {way: int((draw(way) != expected).sum()) for way in WAYS}
 
 
 def flips(
-    draw: Callable[[Tensor, int, int], Tensor], logits: dict[str, Tensor], count: int
+    count_flips: Callable[[dict[str, Tensor], int, int], dict[str, int]],
+    logits: dict[str, Tensor],
+    count: int,
 ) -> dict[str, float]:
     """Return each way's flips in a million draws."""
-    found = dict.fromkeys(WAYS, 0)
+    found: Counter[str] = Counter()
     positions = len(logits["alone"])
     for position in range(positions):
-        expected = draw(logits["alone"][position], position, count)
-        for way in WAYS:
-            drawn = draw(logits[way][position], position, count)
-            found[way] += int((drawn != expected).sum())
-    return {way: 1e6 * each / (positions * count) for way, each in found.items()}
+        found.update(count_flips(logits, position, count))
+    return {way: 1e6 * found[way] / (positions * count) for way in WAYS}
 
 
 def measure(weights: str, tales: Tales, count: int) -> list[Row]:
