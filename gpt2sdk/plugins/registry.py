@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from threading import RLock
 from typing import TypeVar, cast
@@ -16,6 +15,7 @@ from gpt2sdk.plugins.discovery import normalized
 from gpt2sdk.plugins.host import PluginHost, default_host
 from gpt2sdk.plugins.known import KNOWN
 from gpt2sdk.plugins.origin import Origin, PluginRecord, Status
+from gpt2sdk.spelling import likely
 
 C = TypeVar("C", bound=Component)
 
@@ -153,10 +153,10 @@ class Registry:
 
         Empty where none is near.
         """
-        near = get_close_matches(name, sorted(set(names)), n=3)
+        near = likely(name, names)
         if not near:
             elsewhere = {word for unused in self._unused() for word in KNOWN[unused].split()}
-            found = get_close_matches(name, sorted(elsewhere), n=1, cutoff=0.75)
+            found = likely(name, elsewhere, 1)
             near = [f"{word} ({self.remedy(word)})" for word in found]
         return f"did you mean {' or '.join(near)}?" if near else ""
 
@@ -180,7 +180,7 @@ class Registry:
 
     def _unknown(self, role: type[Component], name: str) -> OptionError:
         names = sorted({offer.name for offer in self.offers(role)})
-        spelled = name.replace("-", "_")
+        spelled = name.rpartition(":")[2].replace("-", "_")
         hint = self.remedy(spelled) or self.nearest(spelled, names)
         if not hint:
             hint = f"there are {listing(names)}" if names else "none is installed"
