@@ -2,14 +2,18 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from typing_extensions import override
 
 from gpt2sdk.errors import OptionError
+from gpt2sdk.spelling import likely
+
+_SUBJECT = re.compile(r"^(Input|String|Tuple|Value error,) ?")
+"""What stands before the verb in what pydantic says."""
 
 
 class Component(BaseModel):
@@ -110,18 +114,44 @@ def freeze(value: object) -> object:
 
 def option_error(error: ValidationError, owner: str, known: list[str]) -> OptionError:
     """Say in one line what pydantic found wrong with the options of `owner`."""
-    first = error.errors(include_url=False)[0]
+    found = error.errors(include_url=False)
+    first = found[0]
     name = str(first["loc"][0]) if first["loc"] else owner
     if first["type"] == "extra_forbidden":
-        near = get_close_matches(name, known, n=2, cutoff=0.5)
+        near = likely(name, known, 2)
         hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(known)}"
         return OptionError(f"{name} is not an option of {owner}: {hint}", name=name)
     if first["type"] == "missing":
         return OptionError(f"{owner} needs {name}", name=name)
-    expected = re.sub(r"^(Input|Value error,) ?", "", str(first["msg"]))
-    place = ".".join(str(part) for part in first["loc"][1:] if isinstance(part, int))
+    nearest = _nearest([each for each in found if each["loc"][:1] == first["loc"][:1]])
+    place = ".".join(map(str, _place(nearest[0])))
     where = f"{name}[{place}]" if place else name
-    value = first["input"]
+    value = nearest[0]["input"]
+    expected = _expected(nearest)
     return OptionError(
         f"{where} {expected}, got {value!r}", name=name, value=value, expected=expected
     )
+
+
+def _nearest(found: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Return what is wrong with a value in the readings that come nearest to fitting.
+
+    A field that takes several types has an error for each. One inside a container, or about the
+    range of a value whose type fits, tells more than that the other types do not fit.
+    """
+    deepest = max(len(_place(each)) for each in found)
+    found = [each for each in found if len(_place(each)) == deepest]
+    ranges = [each for each in found if not each["type"].endswith(("_type", "literal_error"))]
+    return ranges[:1] or [each for each in found if _place(each) == _place(found[0])]
+
+
+def _place(found: ErrorDetails) -> list[int]:
+    """Return the indices of what is wrong in a container."""
+    return [part for part in found["loc"][1:] if isinstance(part, int)]
+
+
+def _expected(found: list[ErrorDetails]) -> str:
+    """Say what would have been accepted."""
+    first, *others = (_SUBJECT.sub("", str(each["msg"])) for each in found)
+    alternatives = [each.removeprefix("should be ") for each in others]
+    return " or ".join(dict.fromkeys([first, *alternatives])).replace("a valid tuple", "a list")

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from gpt2sdk.components.component import Component
 
@@ -13,6 +13,16 @@ PER_PROMPT: Final = frozenset({"max_new_tokens", "seed"})
 
 COMPONENTS: Final = frozenset({"strategy", "sampler", "drafter", "processors", "stopping"})
 """Settings that name components or hold them."""
+
+
+def _no_number(value: object) -> object:
+    """Refuse what other programs take: how many alternatives of each token to record."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        message = (
+            'is True, False or "processed": a token\'s own is recorded, no number of alternatives'
+        )
+        raise ValueError(message)  # noqa: TRY004 - pydantic lets a TypeError through
+    return value
 
 
 class Settings(Component):
@@ -45,6 +55,7 @@ class Settings(Component):
     ] = "error"
     logprobs: Annotated[
         bool | Literal["processed"],
+        BeforeValidator(_no_number),
         Field(description="Record log-probabilities: the model's, or after the processors."),
     ] = False
     sampler: Annotated[

@@ -73,7 +73,7 @@ def test_without_the_plugin_stop_says_what_to_install(monkeypatch):
     ("fields", "message"),
     [
         ({"examples": [("a", "b\n\nc")]}, r"outputs without the separator '\\n\\n'"),
-        ({"separator": ""}, "separator String should have at least 1 character"),
+        ({"separator": ""}, "separator should have at least 1 character"),
         ({"examples": [("a",)]}, "examples"),
         ({"suffix": "x"}, "suffix is not an option of few_shot"),
     ],

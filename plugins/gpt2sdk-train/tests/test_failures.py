@@ -205,7 +205,7 @@ def test_patience_needs_a_validation_text(model, tokenizer, documents, tmp_path)
     [
         ({"betas": (0.9,)}, "betas .*at least 2 items"),
         ({"betas": (0.9, 1.0)}, r"betas\[1\] should be less than 1"),
-        ({"freeze": 3}, "freeze should be a valid tuple, got 3"),
+        ({"freeze": 3}, "freeze should be a list, got 3"),
     ],
 )
 def test_wrong_settings_are_named(fields, message):
