@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from gpt2sdk.components.component import Component
 from gpt2sdk.components.drafter import Drafter
@@ -12,11 +11,13 @@ from gpt2sdk.components.shared_option import Shared
 from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
 from gpt2sdk.components.strategy import Strategy
 from gpt2sdk.errors import OptionError, listing
+from gpt2sdk.generator.call_words import CALLS_ELSEWHERE
 from gpt2sdk.generator.choice import Choice
 from gpt2sdk.generator.given import Given, spelled, twice
 from gpt2sdk.generator.settings import Settings
 from gpt2sdk.plugins.contract import role_name
 from gpt2sdk.plugins.registry import Offer, Registry, conflict
+from gpt2sdk.spelling import likely
 
 CHAIN_ROLES = (LogitsProcessor, StoppingCriterion, TextCriterion)
 """Roles whose components run because one of their options was set."""
@@ -200,35 +201,16 @@ def _not_chosen(given: Given, owners: Sequence[Offer]) -> OptionError:
     )
 
 
-# What users of other libraries write, and what it is called here.
-_ELSEWHERE: Final = {
-    "do_sample": 'the default strategy draws; strategy="greedy" does not',
-    "max_length": "max_new_tokens counts new tokens alone",
-    "max_tokens": "max_new_tokens counts new tokens alone",
-    "min_length": "min_new_tokens counts new tokens alone",
-    "n": "num_return_sequences is the number of completions",
-    "stop_strings": "stop ends a text",
-    "stop_sequences": "stop ends a text",
-    "logits_processor": "processors=[…] takes components and callables",
-    "stopping_criteria": "stopping=[…] takes components and callables",
-    "streamer": "Generator.stream yields text as it becomes certain",
-    "assistant_model": "drafter= names what proposes tokens",
-    "prompt_lookup_num_tokens": 'drafter="prompt_lookup" proposes tokens',
-    "bad_words_ids": "bad_words takes texts and token ids",
-    "negative_prompt_ids": "negative_prompt takes a text or token ids",
-    "generator": "seed= makes a call repeatable",
-}
-
-
 def unknown(given: Given, registry: Registry) -> OptionError:
     """The error for a name that nothing has, with the nearest ones and how to get it."""
     name = spelled(given.written)
     owner, _, option = name.rpartition(".")
     hint = (
-        _ELSEWHERE.get(name)
+        _elsewhere(name, registry)
         or registry.remedy(owner or option)
         or _own_options(option, registry)
         or registry.nearest(name, _names(registry, dotted=bool(owner)))
+        or _elsewhere("".join(likely(name, CALLS_ELSEWHERE, 1)), registry)
         or "`gpt2sdk options` lists them all"
     )
     return OptionError(
@@ -237,6 +219,15 @@ def unknown(given: Given, registry: Registry) -> OptionError:
         value=given.value,
         expected=hint,
     )
+
+
+def _elsewhere(name: str, registry: Registry) -> str:
+    """Say what another program's name is here, and how to get it; empty where none has it."""
+    known = CALLS_ELSEWHERE.get(name)
+    if known is None:
+        return ""
+    remedies = dict.fromkeys(filter(None, map(registry.remedy, known.here)))
+    return f"{known.hint} ({', '.join(remedies)})" if remedies else known.hint
 
 
 def _names(registry: Registry, *, dotted: bool) -> set[str]:

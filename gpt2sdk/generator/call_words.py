@@ -1,0 +1,211 @@
+"""What other programs call the options of a call.
+
+Of transformers' `GenerationConfig` and `generate`, vLLM's `SamplingParams`, llama.cpp and Ollama,
+text-generation-webui, text-generation-inference, and OpenAI's completions.
+"""
+
+from typing import Final
+
+from gpt2sdk.generator.elsewhere import by_name, missing, row
+from gpt2sdk.generator.sampling_words import SAMPLING_WORDS
+
+CALL_WORDS: Final = (
+    *SAMPLING_WORDS,
+    # How many tokens, and how many completions.
+    row(
+        "max_length max_tokens max_completion_tokens max_output_tokens n_predict num_predict "
+        "max_gen_len max_token max_tokens_to_sample",
+        "max_new_tokens",
+        "max_new_tokens counts new tokens alone",
+    ),
+    row(
+        "min_length min_tokens",
+        "min_new_tokens",
+        "min_new_tokens counts new tokens alone",
+    ),
+    row(
+        "auto_max_new_tokens",
+        "max_new_tokens",
+        "max_new_tokens=None lets rows grow by 128 tokens, or as far as fits",
+    ),
+    row(
+        "n num_samples num_completions num_generations num_sequences",
+        "num_return_sequences",
+        "num_return_sequences is the number of completions of each prompt",
+    ),
+    row(
+        "best_of",
+        "num_return_sequences logprobs",
+        "num_return_sequences makes completions, and logprobs=True what to rank them by",
+    ),
+    row(
+        "max_batch_size max_num_seqs n_batch",
+        "batch_size",
+        "batch_size is the number of rows at a time",
+    ),
+    # Where a text ends.
+    row(
+        "stop_strings stop_sequences stop_sequence stop_words stopping_strings "
+        "custom_stopping_strings until",
+        "stop",
+        "stop=[…] ends a text before one of these texts",
+    ),
+    row(
+        "include_stop_str_in_output include_stop",
+        "stop",
+        "a text always ends before what stop names",
+    ),
+    row(
+        "ignore_eos ban_eos_token",
+        "eos_token_id",
+        "eos_token_id=None lets rows go on past end tokens",
+    ),
+    row(
+        "eos_token end_id eos_id eos_token_ids end_token",
+        "eos_token_id",
+        "eos_token_id takes the ids that end a row",
+    ),
+    row("stop_ids stop_tokens", "stop_token_ids", "stop_token_ids=[…] ends a row with one of them"),
+    row("t_max_predict_ms timeout max_seconds", "max_time", "max_time is in seconds"),
+    # Prompts.
+    row(
+        "pad_token_id pad_token padding padding_side attention_mask position_ids token_type_ids",
+        "",
+        "it is not needed: rows of any lengths run together without padding",
+    ),
+    row(
+        "input_ids inputs prompts prompt_token_ids text text_inputs prompt_ids",
+        "",
+        "the prompt is the first argument: a text, a list of token ids, or a list of such",
+    ),
+    missing("inputs_embeds prompt_embeds", "prompt of embeddings", "", "prompts are text or ids"),
+    row(
+        "bos_token_id add_bos_token add_special_tokens",
+        "",
+        "the tokenizer says whether a bos token stands before a text; prompts of ids are as given",
+    ),
+    row(
+        "truncation truncate truncate_prompt_tokens truncation_length truncation_side "
+        "handle_long_generation n_keep n_discard max_prompt_length",
+        "overflow",
+        'a prompt is never cut: overflow="slide" lets a text that fits grow out of the window',
+    ),
+    row(
+        "messages system tools tool_choice chat_template enable_thinking role",
+        "",
+        "there are no chats: the prompt is a text",
+    ),
+    missing("suffix", "filling in between", "", "prompts are continued at their end"),
+    row(
+        "prefix context",
+        "",
+        "the prompt is all that a text goes on from: put it there",
+    ),
+    row(
+        "tokenizer processor assistant_tokenizer detokenize return_tensors",
+        "",
+        "the generator has its tokenizer, and a completion has both text and tokens",
+    ),
+    # What comes out.
+    row(
+        "output_scores output_logits top_logprobs n_probs details return_logprobs "
+        "post_sampling_probs num_logprobs",
+        "logprobs",
+        'logprobs=True records what the model gave each token, "processed" what was drawn from; '
+        "alternatives are not recorded",
+    ),
+    row(
+        "prompt_logprobs decoder_input_details top_n_tokens prompt_scores",
+        "",
+        "Generator.score gives every token's log-probability in a text",
+    ),
+    row(
+        "return_dict_in_generate return_dict output_kind flat_logprobs return_tokens return_text "
+        "response_fields with_pieces",
+        "",
+        "the result is always whole: .text, .texts, .completions, .usage and .options",
+    ),
+    row(
+        "return_full_text echo",
+        "",
+        "a completion is the continuation alone: put the prompt before it",
+    ),
+    row(
+        "skip_special_tokens spaces_between_special_tokens clean_up_tokenization_spaces "
+        "remove_special_tokens",
+        "",
+        "a completion's text is without its end token and else as it was generated; "
+        "gen.tokenizer.decode(completion.tokens) shows all",
+    ),
+    row(
+        "output_hidden_states output_attentions capture",
+        "",
+        "gen.model.capture looks inside the model",
+    ),
+    row(
+        "streamer stream stream_options callback",
+        "",
+        "Generator.stream yields text as it becomes certain",
+    ),
+    # How it runs.
+    row(
+        "generator manual_seed random_seed rng random_state set_seed",
+        "seed",
+        "seed= makes a call repeatable",
+    ),
+    row(
+        "logits_processor logits_processors logits_warper",
+        "processors",
+        "processors=[…] takes components and callables, those of transformers as well",
+    ),
+    row(
+        "stopping_criteria",
+        "stopping",
+        "stopping=[…] takes components and callables, those of transformers as well",
+    ),
+    row(
+        "generation_config sampling_params use_model_defaults params options config extra_args",
+        "",
+        "options are written one by one, or as a dictionary: gen.generate(prompt, **options)",
+    ),
+    row(
+        "prompt_lookup_num_tokens speculation_type ngram_prompt_lookup",
+        "drafter",
+        'drafter="prompt_lookup" proposes tokens that stood after the same words before',
+    ),
+    missing(
+        "assistant_model draft_model speculative_model speculative_config num_assistant_tokens "
+        "num_assistant_tokens_schedule assistant_confidence_threshold assistant_early_exit "
+        "assistant_lookbehind target_lookbehind assistant_ensemble_weight is_assistant use_mtp",
+        "drafter that is a model",
+        "drafter",
+        'drafter="prompt_lookup" needs none, and a Drafter of your own may hold one',
+    ),
+    row(
+        "use_cache cache_implementation cache_config past_key_values max_cache_len cache_prompt "
+        "static_cache skip_reading_prefix_cache keep_alive id_slot prefill_chunk_size",
+        "",
+        "there is nothing to set: a call always has a cache, which grows as rows do",
+    ),
+    row(
+        "compile_config disable_compile synced_gpus custom_generate trust_remote_code "
+        "continuous_batching_config num_threads n_threads num_workers",
+        "",
+        "there is nothing to set: a call runs the model as it was loaded",
+    ),
+    row(
+        "priority user metadata best_effort request_id session_id store",
+        "",
+        "it is for servers, and means nothing here",
+    ),
+    row(
+        "model device dtype torch_dtype quantization placement max_memory "
+        "load_in_8bit load_in_4bit n_ctx num_ctx max_model_len n_gpu_layers lora adapter",
+        "",
+        "it is chosen where the model is loaded",
+    ),
+)
+"""All of them."""
+
+CALLS_ELSEWHERE: Final = by_name(CALL_WORDS)
+"""Each of them by name."""
