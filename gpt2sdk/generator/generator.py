@@ -16,6 +16,7 @@ from gpt2sdk.components.records import Result, Score
 from gpt2sdk.errors import OptionError
 from gpt2sdk.generator.call import Call
 from gpt2sdk.generator.explanation import Explanation, explain
+from gpt2sdk.generator.load_words import answering
 from gpt2sdk.generator.options import resolve
 from gpt2sdk.generator.prompts import (
     Language,
@@ -89,6 +90,7 @@ class Generator:
         self._decoder = decoder or _decoder_of(tokenizer)
 
     @classmethod
+    @answering
     def from_pretrained(  # noqa: PLR0913 - half of them are the hub's, under its own names
         cls,
         name: str | Path,
@@ -133,8 +135,9 @@ class Generator:
             CheckpointError: The model is not found, its files do not fit together, or the adapter
                 does not fit it.
             TokenizerError: There is no tokenizer, or it is another model's.
-            OptionError: `dtype` or `device` is none, there is no such quantizer or placement, or no
-                plugin that takes the adapter.
+            OptionError: `dtype` or `device` is none, there is no such quantizer or placement, no
+                plugin that takes the adapter, or no such argument: those of other libraries are
+                answered with what they are called here.
             PlacementError: The devices' memory does not suffice; the message says what would fit.
         """
         registry = Registry(plugins) if plugins else default_registry()
