@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -11,6 +12,9 @@ from typing_extensions import override
 
 from gpt2sdk.errors import OptionError
 from gpt2sdk.spelling import likely
+
+_CHANGEABLE = (list, set, frozenset, Mapping)
+"""Containers that are never the value of an option: tuples stand for them."""
 
 _SUBJECT = re.compile(r"^(Input|String|Tuple|Value error,) ?")
 """What stands before the verb in what pydantic says."""
@@ -27,6 +31,7 @@ class Component(BaseModel):
 
     Raises:
         OptionError: A field is unknown, missing, out of range, NaN or of the wrong type.
+        TypeError: At the definition of a class: a field is a list, set or mapping.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -51,6 +56,8 @@ class Component(BaseModel):
         if "name" not in cls.__dict__:
             cls.name = snake_case(cls.__name__)
         check_wants(cls.__name__, cls.__dict__.get("wants", ()))
+        for option, field in cls.model_fields.items():
+            _check_can_be_frozen(f"{cls.__name__}.{option}", field.annotation)
 
     @model_validator(mode="before")
     @classmethod
@@ -110,6 +117,55 @@ def freeze(value: object) -> object:
     if isinstance(value, set | frozenset):
         return tuple(sorted(freeze(item) for item in value))  # type: ignore[type-var]
     return value
+
+
+def _check_can_be_frozen(option: str, annotation: object) -> None:
+    """Refuse a field's type that no value has once containers are tuples.
+
+    Raises:
+        TypeError: It has lists, sets or mappings, at any depth, and no alternative to them.
+    """
+    never = _changeable(annotation)
+    if never is None:
+        return
+    members = ", ".join(map(_spelled, get_args(never)))
+    item = f"tuple[{members or 'str, str'}]" if issubclass(_kind(never), Mapping) else members
+    message = (
+        f"{option} can never have a value of its type {_spelled(never)}: containers are kept as "
+        f"tuples, so that components hash; write tuple[{item or 'str'}, ...]"
+    )
+    raise TypeError(message)
+
+
+def _changeable(annotation: object) -> object:
+    """Return what keeps every value from a type: a list, set or mapping in it; `None` if nothing.
+
+    >>> _changeable(tuple[list[int], ...]), _changeable(list[int] | tuple[int, ...])
+    (list[int], None)
+    """
+    if issubclass(_kind(annotation), _CHANGEABLE):
+        return annotation
+    members = [member for member in get_args(annotation) if member is not NoneType]
+    found = [_changeable(member) for member in members]
+    if get_origin(annotation) in (Union, UnionType) and None in found:
+        return None
+    return next((each for each in found if each is not None), None)
+
+
+def _kind(annotation: object) -> type:
+    """Return the class of which a type is, without its parameters; `object` where it is none."""
+    kind = get_origin(annotation) or annotation
+    return kind if isinstance(kind, type) else object
+
+
+def _spelled(annotation: object) -> str:
+    """Spell a type as it is written.
+
+    >>> _spelled(int), _spelled(list[int])
+    ('int', 'list[int]')
+    """
+    plain = isinstance(annotation, type) and not get_args(annotation)
+    return getattr(annotation, "__name__", "") if plain else str(annotation)
 
 
 def option_error(error: ValidationError, owner: str, known: list[str]) -> OptionError:

@@ -1,5 +1,7 @@
 """Components: frozen, validated, hashable values."""
 
+import re
+from collections.abc import Mapping
 from typing import Annotated
 
 import pytest
@@ -70,3 +72,23 @@ def test_frozen_values_hash(value):
 def test_options_are_given_by_name():
     with pytest.raises(OptionError, match=r"cut takes its options by name: Cut\(cut=0.5\)"):
         Cut(0.5)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "instead"),
+    [
+        (list[int], "its type list[int]: .* write tuple[int, ...]"),
+        (list[int] | None, "its type list[int]: .* write tuple[int, ...]"),
+        (tuple[list[int], ...], "its type list[int]: .* write tuple[int, ...]"),
+        (list, "its type list: .* write tuple[str, ...]"),
+        (frozenset[str], "its type frozenset[str]: .* write tuple[str, ...]"),
+        (dict[int, float], "its type dict[int, float]: .* write tuple[tuple[int, float], ...]"),
+        (Mapping[str, int], "write tuple[tuple[str, int], ...]"),
+    ],
+)
+def test_fields_that_no_value_fits_are_refused_where_the_class_is_defined(annotation, instead):
+    pattern = ".*".join(map(re.escape, instead.split(".*")))
+    with pytest.raises(TypeError, match=pattern) as caught:
+        type("Ban", (Component,), {"__annotations__": {"ban": annotation}, "ban": ()})
+
+    assert str(caught.value).startswith("Ban.ban can never have a value of its type ")
