@@ -1,6 +1,7 @@
 """Components in situations: what they answer, also after detours that were taken back."""
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.session import Session
 from gpt2sdk.components.stopping import StoppingCriterion
 from gpt2sdk.session.decoding import DecodingSession
+from gpt2sdk.testing.promise import promise
 from gpt2sdk.testing.situations import END, VOCAB_SIZE, Situation, step_logits
 from gpt2sdk.testing.trial import grow, open_session
 
@@ -32,7 +34,7 @@ def answer(
     device: torch.device | str = "cpu",
     detour: bool = False,
 ) -> Tensor:
-    """Return what a component answers, unchecked: logits, tokens, a mask or proposals.
+    """Return the tensor that a component answers: logits, tokens, a mask or proposals.
 
     Args:
         component: It is started in a session of its own.
@@ -40,6 +42,9 @@ def answer(
         device: Where everything is.
         detour: Whether rows append other tokens first and take them back, which leaves something
             else than zeros behind their ends.
+
+    Raises:
+        AssertionError: It answers something else.
     """
     prompts = [row.prompt for row in situation.rows]
     session = open_session(prompts, vocab_size=VOCAB_SIZE, eos_token_ids=[END], device=device)
@@ -48,7 +53,20 @@ def answer(
     if detour:
         _wander(session)
     session.next_logits()
-    return act(situation.logits.to(device), session.rows.bound(component.name))
+    found: object = act(situation.logits.to(device), session.rows.bound(component.name))
+    promise(isinstance(found, Tensor), f"{component!r} returns {found!r:.60}: {_wanted(component)}")
+    return cast("Tensor", found)
+
+
+def _wanted(component: Component) -> str:
+    """Say what the answers of a component's role are."""
+    if isinstance(component, LogitsProcessor):
+        return "expected a tensor of logits, like the one it is given"
+    if isinstance(component, Sampler):
+        return "expected a tensor of token ids, one for each row"
+    if isinstance(component, StoppingCriterion):
+        return "expected a bool tensor with one entry for each row"
+    return "expected a tensor of token ids with a line for each row"
 
 
 def begin(component: Component, session: Session) -> Act:

@@ -1,6 +1,7 @@
 """The conformance kit: the promises of each role, as checks to run on a component."""
 
 from collections.abc import Callable, Iterable, Sequence
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from gpt2sdk.components.component import Component
@@ -17,10 +18,10 @@ Check = Callable[[Any], None]
 """Takes a component of its role; an `AssertionError` says what promise was broken, and when."""
 
 _VALUE: tuple[Check, ...] = (
-    field_checks.check_name_and_documentation,
     field_checks.check_value,
     field_checks.check_json,
     field_checks.check_wrong_values_are_refused,
+    field_checks.check_name_and_documentation,
 )
 _ROWS: tuple[Check, ...] = (
     row_checks.check_a_row_alone_is_as_in_a_batch,
@@ -33,6 +34,7 @@ _ROWS: tuple[Check, ...] = (
 _LOGITS = (row_checks.check_logits_are_not_changed_in_place,)
 _MEMORY = (row_checks.check_memory_follows_the_rows,)
 
+# Of each role the first check is of what comes out at all; the others build on it.
 _CHECKS: dict[type[Component], tuple[Check, ...]] = {
     LogitsProcessor: (
         answer_checks.check_logits_come_out,
@@ -67,10 +69,11 @@ _CHECKS: dict[type[Component], tuple[Check, ...]] = {
 
 
 def check_processor(processor: LogitsProcessor) -> None:
-    """Run every check of logits processors.
+    """Run every check of logits processors: what it does, then what it is as a value.
 
     Raises:
-        AssertionError: A promise is broken; the message says which, and with what rows.
+        AssertionError: Promises are broken; the message says which, and with what rows. If what
+            it returns is of the wrong kind, nothing else is said of what it does.
     """
     _run_all(processor)
 
@@ -119,14 +122,46 @@ def parametrize_with_checks(components: Iterable[Component]) -> "pytest.MarkDeco
 
 
 def checks_of(component: Component) -> Sequence[Check]:
-    """The checks of a value, and of every role that a component has; each once."""
+    """The checks of every role that a component has, and of a value; each once."""
+    return list(dict.fromkeys([*_of_roles(component), *_VALUE]))
+
+
+def _of_roles(component: Component) -> list[Check]:
     roles = [checks for role, checks in _CHECKS.items() if isinstance(component, role)]
-    return list(dict.fromkeys([*_VALUE, *(check for checks in roles for check in checks)]))
+    return [check for checks in roles for check in checks]
 
 
 def _run_all(component: Component) -> None:
+    """Run every check, and raise what was found in one error."""
+    first = {checks[0] for checks in _CHECKS.values()}
+    found: dict[str, Exception] = {}
+    skipped: set[Check] = set()
     for check in checks_of(component):
-        check(component)
+        if check in skipped:
+            continue
+        try:
+            check(component)
+        except Exception as error:  # noqa: BLE001 - whatever a component raises
+            found.setdefault(_told(check, component, error), error)
+            if check in first:
+                skipped |= set(_of_roles(component))
+    if found:
+        raise AssertionError(_summary(component, list(found))) from next(iter(found.values()))
+
+
+def _told(check: Check, component: Component, error: Exception) -> str:
+    """Say what a check found."""
+    if isinstance(error, AssertionError):
+        return str(error)
+    return f"{component!r} raises {type(error).__name__} in {_title(check)}: {error}"
+
+
+def _summary(component: Component, found: Sequence[str]) -> str:
+    """Say everything that was found; a single finding as it is."""
+    if len(found) == 1:
+        return found[0]
+    points = [indent(each, "  ").replace("  ", "- ", 1) for each in found]
+    return "\n".join([f"{component!r} breaks {len(found)} promises:", *points])
 
 
 def _title(check: Check) -> str:

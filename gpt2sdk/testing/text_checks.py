@@ -2,9 +2,10 @@
 
 import random
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 from gpt2sdk.components.component import neutral
-from gpt2sdk.components.stopping import TextCriterion
+from gpt2sdk.components.stopping import TextCriterion, TextEnd
 from gpt2sdk.testing.letters import ALPHABET
 from gpt2sdk.testing.promise import promise
 
@@ -17,7 +18,7 @@ def check_ends_are_inside_the_text(criterion: TextCriterion) -> None:
     promise(criterion.reason, f"{criterion!r} has no reason")
     for text in _texts(criterion):
         for start in (0, len(text) // 2, len(text)):
-            end, hold = criterion.search(text, start)
+            end, hold = _search(criterion, text, start)
             inside = end is None or start <= end <= len(text)
             promise(inside, f"{criterion!r} ends {text!r} at {end}, searched from {start}")
             held = 0 <= hold <= len(text) - start
@@ -53,12 +54,20 @@ def check_the_neutral_value_ends_no_text(criterion: TextCriterion) -> None:
         promise(tuple(off.search(text, 0)) == (None, 0), f"{off!r} ends or holds {text!r}")
 
 
+def _search(criterion: TextCriterion, text: str, start: int) -> TextEnd:
+    """Let a criterion look for an end, and make sure that it answers that."""
+    found: object = criterion.search(text, start)
+    otherwise = f"{criterion!r} returns {found!r:.60}: expected TextEnd(end, hold)"
+    promise(isinstance(found, TextEnd), otherwise)
+    return cast("TextEnd", found)
+
+
 def _fed(criterion: TextCriterion, pieces: Sequence[str]) -> tuple[int | None, int]:
     """Feed a text as a session does: where it ends, and how much was certain before that."""
     text, certain = "", 0
     for piece in pieces:
         text += piece
-        end, hold = criterion.search(text, certain)
+        end, hold = _search(criterion, text, certain)
         if end is not None:
             return end, certain
         certain = len(text) - hold

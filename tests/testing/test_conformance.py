@@ -1,6 +1,7 @@
 """Each check of the conformance kit finds a component that breaks its promise, and no other."""
 
 import random
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -471,3 +472,111 @@ def test_a_component_of_two_roles_is_checked_in_both():
 
     assert {"check_logits_come_out", "check_a_mask_comes_out"} <= set(names)
     assert len(set(names)) == len(names)
+
+
+def _of_page(page):
+    """Return the `Sharpen` that a page defines."""
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    blocks = [each.partition("```")[0] for each in text.split("```python\n")[1:]]
+    (block,) = (each for each in blocks if "class Sharpen" in each)
+    namespace = {"__name__": "page"}
+    exec(block.partition("@hookimpl")[0], namespace)  # noqa: S102 - our own documentation
+    return namespace["Sharpen"]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/reference/hooks.md"])
+def test_the_component_that_documentation_shows_passes(page):
+    check_processor(_of_page(page)(sharpen=2.0))
+
+
+class Silent(LogitsProcessor):
+    bare: float = 0.0
+
+    def process(self, logits, rows):
+        return logits / 2 - self.bare * logits.clamp(-9.0, 9.0).mean(0)
+
+
+def test_everything_that_is_found_is_told_behaviour_first():
+    with pytest.raises(AssertionError) as caught:
+        check_processor(Silent(bare=1.0))
+
+    header, *points = (line for line in str(caught.value).splitlines() if not line.startswith("  "))
+    assert "Silent(bare=1.0) breaks 3 promises:" == header
+    assert [
+        "- Silent(bare=0.0) changes the distribution with random logits: it must be off",
+        "- Silent(bare=1.0) with random logits: row 0 alone gives another answer",
+        "- Silent has no docstring",
+    ] == points
+
+
+class NoLogits(Good):
+    """Forgets to return."""
+
+    def process(self, logits, rows):
+        logits / 2
+
+
+class NoTokens(Sampler):
+    """Returns a list."""
+
+    def choose(self, logits, rows):
+        return [0] * len(rows)
+
+
+class OneAnswer(GoodCriterion):
+    """Returns one answer for all."""
+
+    def check(self, rows):
+        return False
+
+
+class NoEnd(GoodText):
+    """Returns a number."""
+
+    def search(self, text, start):
+        return text.find(self.mark)
+
+
+class NoProposals(GoodDrafter):
+    """Returns lists."""
+
+    def propose(self, rows, k):
+        return [[3] * k for _ in range(len(rows))]
+
+
+class Failing(Good):
+    """Divides by zero."""
+
+    def process(self, logits, rows):
+        return 1 / 0
+
+
+@pytest.mark.parametrize(
+    ("check", "component", "message"),
+    [
+        (
+            check_processor,
+            NoLogits(near=2.0),
+            "NoLogits(near=2.0) returns None: expected a tensor of logits, like",
+        ),
+        (check_sampler, NoTokens(), "expected a tensor of token ids, one for each row"),
+        (
+            check_criterion,
+            OneAnswer(at=7),
+            "OneAnswer(at=7) returns False: expected a bool tensor with one entry for each row",
+        ),
+        (check_text_criterion, NoEnd(mark="."), "returns -1: expected TextEnd(end, hold)"),
+        (check_drafter, NoProposals(), "expected a tensor of token ids with a line for each row"),
+        (
+            check_processor,
+            Failing(near=2.0),
+            "Failing(near=2.0) raises ZeroDivisionError in logits_come_out: division by zero",
+        ),
+    ],
+)
+def test_an_answer_of_the_wrong_kind_is_one_clear_line(check, component, message):
+    with pytest.raises(AssertionError) as caught:
+        check(component)
+
+    assert "\n" not in str(caught.value)
+    assert message in str(caught.value)
