@@ -16,6 +16,7 @@ from gpt2sdk.components.records import Result, Score
 from gpt2sdk.errors import OptionError
 from gpt2sdk.generator.call import Call
 from gpt2sdk.generator.explanation import Explanation, explain
+from gpt2sdk.generator.holder import ModelHolder
 from gpt2sdk.generator.load_words import answering
 from gpt2sdk.generator.options import resolve
 from gpt2sdk.generator.prompts import (
@@ -39,10 +40,11 @@ from gpt2sdk.plugins.registry import Registry, default_registry
 from gpt2sdk.streaming import TextDecoder
 
 
-class Generator:
+class Generator(ModelHolder):
     """Generates text with one model.
 
-    It holds no state of a call, so several threads may use one.
+    It holds no state of a call, so several threads may use one. Each process loads its own: it is
+    not copied or pickled (docs/decisions/0022-generators-stay-in-their-process.md).
 
     Attributes:
         model: What scores tokens.
@@ -51,6 +53,10 @@ class Generator:
         registry: The components that calls can name.
         notes: What was decided or noticed while the model was loaded, one line each.
         quantizer: What holds the model's matrices in fewer bits; `None` for nothing.
+        device: Where logits come out.
+        dtype: The type in which the model computes; `None` for one that is no GPT-2.
+        config: The model's sizes and switches; `None` for one that is no GPT-2.
+        context_length: How many tokens a row may have, its prompt included.
     """
 
     def __init__(

@@ -1,0 +1,69 @@
+"""What can be said at a glance of the model that a generator holds."""
+
+from typing import NoReturn
+
+import torch
+from typing_extensions import override
+
+from gpt2sdk.components.causal_lm import CausalLM
+from gpt2sdk.components.quantizer import Quantizer
+from gpt2sdk.config import GPT2Config
+from gpt2sdk.gpt2.model import GPT2
+
+
+class ModelHolder:
+    """Holds one model for its lifetime, in one process.
+
+    Attributes:
+        model: What scores tokens.
+        quantizer: What holds the model's matrices in fewer bits; `None` for nothing.
+    """
+
+    model: CausalLM
+    quantizer: Quantizer | None
+
+    @property
+    def device(self) -> torch.device:
+        """Where logits come out."""
+        return self.model.device
+
+    @property
+    def context_length(self) -> int:
+        """How many tokens a row may have, its prompt included."""
+        return self.model.context_length
+
+    @property
+    def config(self) -> GPT2Config | None:
+        """The model's sizes and switches; `None` for one that is no GPT-2."""
+        return self.model.config if isinstance(self.model, GPT2) else None
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The type in which the model computes; `None` for one that is no GPT-2."""
+        return self.model.ln_f.weight.dtype if isinstance(self.model, GPT2) else None
+
+    @override
+    def __repr__(self) -> str:
+        kind = type(self.model).__name__
+        said = []
+        if self.config is not None:
+            sizes = ("n_layer", "n_head", "n_embd", "vocab_size")
+            said = [f"{size}={getattr(self.config, size)}" for size in sizes]
+        said.append(f"context_length={self.context_length}")
+        parts = [f"{kind}({', '.join(said)})"]
+        if self.dtype is not None:
+            parts.append(f"dtype={str(self.dtype).removeprefix('torch.')}")
+        parts.append(f"device={self.device}")
+        if self.quantizer is not None:
+            parts.append(f"quantizer={self.quantizer!r}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    @override
+    def __reduce__(self) -> NoReturn:
+        # Copying and pickling both ask here.
+        name = type(self).__name__
+        message = (
+            f"a {name} is not copied or pickled: threads may share one, and each process loads its "
+            f"own with {name}.from_pretrained, in a pool's initializer or an actor's __init__"
+        )
+        raise TypeError(message)
