@@ -62,7 +62,8 @@ class CheckpointFormat(Component):
     """Reads models that come as one file of another format.
 
     Attributes:
-        suffix: How the names of its files end: `.gguf`.
+        suffix: How the names of its files end: `.gguf`. Of two formats that fit, the one with the
+            longer suffix reads a file; two plugins with one suffix are an error.
     """
 
     suffix: ClassVar[str]

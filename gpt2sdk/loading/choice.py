@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -19,7 +20,7 @@ from gpt2sdk.errors import (
     listing,
 )
 from gpt2sdk.loading.settings import Quantization, QuantizationConfig
-from gpt2sdk.plugins.registry import Registry
+from gpt2sdk.plugins.registry import Offer, Registry
 
 # Who reads what other programs write, for those who lack the plugin.
 _READERS = {"bitsandbytes": "gpt2sdk-bitsandbytes"}
@@ -31,10 +32,33 @@ def installed_sources(registry: Registry) -> list[ModelSource]:
     return [source for source in made if isinstance(source, ModelSource)]
 
 
-def installed_formats(registry: Registry) -> list[CheckpointFormat]:
-    """Return the installed file formats."""
-    made = (offer.component() for offer in registry.offers(CheckpointFormat))
-    return [each for each in made if isinstance(each, CheckpointFormat)]
+def format_of(path: Path, registry: Registry) -> CheckpointFormat | None:
+    """Return the installed format that reads a file: the one of the longest suffix that fits.
+
+    Returns:
+        `None` for a folder, and for a file of no installed format.
+
+    Raises:
+        PluginConflictError: If several plugins have a format of this suffix.
+    """
+    if not path.is_file():
+        return None
+    offers: dict[str, list[Offer]] = {}
+    for offer in registry.offers(CheckpointFormat):
+        if issubclass(offer.component, CheckpointFormat):
+            offers.setdefault(offer.component.suffix.lower(), []).append(offer)
+    fitting = [suffix for suffix in offers if path.name.lower().endswith(suffix)]
+    if not fitting:
+        return None
+    suffix = max(fitting, key=len)
+    found = offers[suffix]
+    if len(found) > 1:
+        raise PluginConflictError(
+            f"{path}: several plugins read {suffix} files: {listing([str(o) for o in found])}; "
+            "uninstall one, or name in GPT2SDK_PLUGINS those to use"
+        )
+    made = found[0].component()
+    return made if isinstance(made, CheckpointFormat) else None
 
 
 def find_quantizer(quantization: Quantization, registry: Registry) -> Quantizer:

@@ -23,7 +23,7 @@ from gpt2sdk.gpt2.matrices import model_matrices
 from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.loading.choice import (
     claimed_quantizer,
-    installed_formats,
+    format_of,
     installed_sources,
     plan_matrix,
 )
@@ -87,11 +87,12 @@ def open_model(
     Raises:
         CheckpointError: If it is not found, its files don't fit together, or nothing that is
             installed reads them.
+        PluginConflictError: If several plugins read such files, or have a model of this name.
     """
     source = locate(name, hub=hub, sources=installed_sources(registry))
-    formats = [each for each in installed_formats(registry) if _is_of(source.path, each)]
-    if formats:
-        opened = _open_file(formats[0], source.path)
+    how = format_of(source.path, registry)
+    if how is not None:
+        opened = _open_file(how, source.path)
         checkpoint = fit_checkpoint(opened.source, opened.config)
         return OpenedModel(
             source, checkpoint, None, opened.tokenizer, (*opened.notes, *checkpoint.notes)
@@ -115,10 +116,6 @@ def check_tokenizer(tokenizer: Tokenizer, config: GPT2Config) -> None:
         f"the tokenizer has {tokenizer.vocab_size} tokens{added}, the model {config.vocab_size}: "
         "expected the tokenizer that the model was trained with"
     )
-
-
-def _is_of(path: Path, each: CheckpointFormat) -> bool:
-    return path.is_file() and path.name.lower().endswith(each.suffix.lower())
 
 
 def _open_file(how: CheckpointFormat, file: Path) -> OpenedFile:

@@ -5,8 +5,16 @@ import json
 import pytest
 import torch
 
-from gpt2sdk import CheckpointError, Generator, PluginContractError, TokenizerError
+from gpt2sdk import (
+    CheckpointError,
+    CheckpointFormat,
+    Generator,
+    PluginConflictError,
+    PluginContractError,
+    TokenizerError,
+)
 from gpt2sdk.gpt2.tokenizer import Tokenizer
+from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.testing import tiny_gpt2
 
 TOKENS = torch.tensor([[3, 1, 4, 1, 5]])
@@ -55,6 +63,49 @@ def test_a_damaged_file_is_the_formats_to_explain(fakes, file):
 
     with pytest.raises(PluginContractError, match=r"the format bundle failed on .*tiny.bundle"):
         fakes.load(file)
+
+
+class Parcel(CheckpointFormat):
+    """Claims the suffix of another plugin's format."""
+
+    suffix = ".BUNDLE"
+
+    def open(self, file):
+        raise CheckpointError("never asked")
+
+
+class TinyBundle(CheckpointFormat):
+    """Has a longer suffix than another plugin's format."""
+
+    suffix = ".tiny.bundle"
+
+    def open(self, file):
+        raise CheckpointError(f"{file.name} is tiny")
+
+
+def test_two_plugins_that_read_one_suffix_are_an_error_that_names_both(fakes, file):
+    class Mine(fakes.Plugin):
+        """Another plugin."""
+
+    registry = Registry([fakes.Plugin(*fakes.everything), Mine(Parcel)], discover=False)
+
+    with pytest.raises(PluginConflictError) as caught:
+        fakes.load(file, registry=registry)
+    assert (
+        f"{file}: several plugins read .bundle files: the checkpoint format bundle of Plugin, "
+        "the checkpoint format parcel of Mine; "
+        "uninstall one, or name in GPT2SDK_PLUGINS those to use"
+    ) == str(caught.value)
+
+
+def test_the_format_of_the_longer_suffix_reads_a_file(fakes, file, tmp_path):
+    registry = fakes.registry_of(*fakes.everything, TinyBundle)
+    other = file.rename(tmp_path / "my.tiny.bundle")
+
+    with pytest.raises(CheckpointError, match=r"my\.tiny\.bundle is tiny"):
+        fakes.load(other, registry=registry)
+    plain = other.rename(tmp_path / "mine.bundle")
+    assert "it was one file" in fakes.load(plain, registry=registry).notes
 
 
 def test_a_format_that_nothing_reads_is_said(fakes, file, tmp_path):
