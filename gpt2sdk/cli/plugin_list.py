@@ -1,16 +1,17 @@
 """Plugins and what each offers, as JSON and as people read it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from gpt2sdk.cli.plugin_commands import home_of, plugin_commands
+from gpt2sdk.cli.plugin_commands import conflict, home_of, is_in, offered_commands
 from gpt2sdk.cli.tables import indented, show, table
 from gpt2sdk.plugins.origin import PluginRecord, Status
 from gpt2sdk.plugins.registry import Registry
 
+_LISTED_BY_WHAT_THEY_OFFER = ("gpt2sdk_components", "gpt2sdk_cli")
 _COLOURS = {Status.ACTIVE: "green", Status.EXCLUDED: "dim"}
 
 
@@ -23,7 +24,8 @@ class PluginLine:
         distribution: What ships it; empty for a file.
         version: That distribution's version.
         status: How it fares.
-        reason: Why it is left out, or what one of its hooks last raised.
+        reason: Why it is left out, what one of its hooks last raised, or which of its commands
+            cannot be called.
         file: The file of its entry module.
         components: What it offers, as `role:name`.
         commands: The commands it adds.
@@ -43,35 +45,36 @@ class PluginLine:
 
 def describe(registry: Registry) -> list[PluginLine]:
     """Return what is known of each plugin, the core first."""
-    homes = {name: home_of(command) for name, command in plugin_commands(registry.host).items()}
-    return [
-        PluginLine(
-            name=record.origin.plugin,
-            distribution=record.origin.distribution,
-            version=record.origin.version,
-            status=record.status,
-            reason=record.reason,
-            file=record.file,
-            components=record.components,
-            commands=tuple(name for name, home in homes.items() if _is_in(record, home)),
-            hooks=record.hooks,
-        )
-        for record in registry.plugins()
+    offered = offered_commands(registry.host)
+    return [_line(record, offered, registry) for record in registry.plugins()]
+
+
+def _line(
+    record: PluginRecord, offered: Mapping[str, Sequence[object]], registry: Registry
+) -> PluginLine:
+    commands = [
+        name for name, found in offered.items() if any(is_in(record, home_of(one)) for one in found)
     ]
+    conflicts = [
+        conflict(name, offered[name], registry.host) for name in commands if len(offered[name]) > 1
+    ]
+    return PluginLine(
+        name=record.origin.plugin,
+        distribution=record.origin.distribution,
+        version=record.origin.version,
+        status=record.status,
+        reason="; ".join(filter(None, [record.reason, *conflicts])),
+        file=record.file,
+        components=record.components,
+        commands=tuple(commands),
+        hooks=record.hooks,
+    )
 
 
 def show_plugins(lines: Sequence[PluginLine]) -> None:
     """Print a block for each plugin."""
     parts = [part for line in lines for part in _block(line)]
     show(*parts[1:])
-
-
-def _is_in(record: PluginRecord, module: str) -> bool:
-    """Whether a module belongs to a plugin: to its package, or it is the plugin."""
-    package = record.origin.target.partition(":")[0].partition(".")[0]
-    return module == record.origin.plugin or (
-        bool(package) and module.partition(".")[0] == package and package != "gpt2sdk"
-    )
 
 
 def _block(line: PluginLine) -> Iterator[RenderableType]:
@@ -87,6 +90,9 @@ def _block(line: PluginLine) -> Iterator[RenderableType]:
         offered.setdefault(role, []).append(name)
     if line.commands:
         offered["command"] = list(line.commands)
+    hooks = [hook for hook in line.hooks if hook not in _LISTED_BY_WHAT_THEY_OFFER]
+    if hooks:
+        offered["hook"] = hooks
     rows = [(role, ", ".join(names)) for role, names in offered.items()]
     if line.file:
         rows.append(("file", line.file))

@@ -132,3 +132,68 @@ def test_built_in_commands_cannot_be_replaced(invoke, installed):
     installed("loud", COMMANDS)
 
     assert "Continue a prompt" in invoke("generate", "--help").stdout
+
+
+RIVAL = """
+from gpt2sdk import hookimpl
+
+
+@hookimpl
+def gpt2sdk_cli(app):
+    @app.command()
+    def shout():
+        print("not that one")
+
+    @app.command()
+    def whisper():
+        print("psst")
+"""
+
+
+def test_a_command_of_two_plugins_is_refused_and_both_are_named(invoke, installed):
+    installed("loud", COMMANDS)
+    installed("rival", RIVAL)
+
+    for arguments in (["shout", "hello"], ["shout"], ["shout", "--loudly"]):
+        ran = invoke(*arguments)
+        assert (2, "") == (ran.exit_code, ran.stdout)
+        assert ran.stderr == (
+            "error: the command shout is added by loud 1.0, rival 1.0: uninstall one, or name in "
+            "GPT2SDK_PLUGINS those to use\n"
+        )
+    assert "psst\n" == invoke("whisper").stdout
+
+
+def test_the_list_says_which_commands_are_in_conflict(invoke, installed):
+    installed("loud", COMMANDS)
+    installed("rival", RIVAL)
+    plugins = {each["name"]: each for each in json.loads(invoke("plugins", "--json").stdout)}
+
+    told = "the command shout is added by loud 1.0, rival 1.0: uninstall one, or name in "
+    assert told in plugins["loud"]["reason"]
+    assert told in plugins["rival"]["reason"]
+    assert ["shout", "whisper"] == plugins["rival"]["commands"]
+
+
+OBSERVERS = """
+from gpt2sdk import hookimpl
+
+
+@hookimpl
+def gpt2sdk_generation_started(session):
+    pass
+
+
+@hookimpl
+def gpt2sdk_model_loaded(model):
+    pass
+"""
+
+
+def test_the_list_has_what_a_plugin_observes(invoke, installed):
+    installed("watcher", OBSERVERS)
+
+    printed = invoke("plugins").stdout
+
+    hooks = "gpt2sdk_generation_started, gpt2sdk_model_loaded"
+    assert f"watcher  watcher 1.0  active\n  hook  {hooks}\n" in printed
