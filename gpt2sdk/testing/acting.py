@@ -24,6 +24,9 @@ PROPOSALS = 4
 _JUNK = 20
 _STEPS = 5
 
+_ROLES = (LogitsProcessor, Sampler, StoppingCriterion, Drafter)
+"""What looks at rows."""
+
 Act = Callable[[Tensor, Rows], Tensor]
 
 
@@ -31,6 +34,7 @@ def answer(
     component: Component,
     situation: Situation,
     *,
+    role: type[Component] | None = None,
     device: torch.device | str = "cpu",
     detour: bool = False,
 ) -> Tensor:
@@ -39,6 +43,7 @@ def answer(
     Args:
         component: It is started in a session of its own.
         situation: The rows and logits it is given.
+        role: Which of its roles is asked; its first one by default.
         device: Where everything is.
         detour: Whether rows append other tokens first and take them back, which leaves something
             else than zeros behind their ends.
@@ -48,37 +53,38 @@ def answer(
     """
     prompts = [row.prompt for row in situation.rows]
     session = open_session(prompts, vocab_size=VOCAB_SIZE, eos_token_ids=[END], device=device)
-    act = begin(component, session)
+    role = role or next((each for each in _ROLES if isinstance(component, each)), Component)
+    act = begin(component, session, role)
     grow(session, [row.new_tokens for row in situation.rows])
     if detour:
         _wander(session)
     session.next_logits()
     found: object = act(situation.logits.to(device), session.rows.bound(component.name))
-    promise(isinstance(found, Tensor), f"{component!r} returns {found!r:.60}: {_wanted(component)}")
+    promise(isinstance(found, Tensor), f"{component!r} returns {found!r:.60}: {_wanted(role)}")
     return cast("Tensor", found)
 
 
-def _wanted(component: Component) -> str:
-    """Say what the answers of a component's role are."""
-    if isinstance(component, LogitsProcessor):
+def _wanted(role: type[Component]) -> str:
+    """Say what a role's answers are."""
+    if role is LogitsProcessor:
         return "expected a tensor of logits, like the one it is given"
-    if isinstance(component, Sampler):
+    if role is Sampler:
         return "expected a tensor of token ids, one for each row"
-    if isinstance(component, StoppingCriterion):
+    if role is StoppingCriterion:
         return "expected a bool tensor with one entry for each row"
     return "expected a tensor of token ids with a line for each row"
 
 
-def begin(component: Component, session: Session) -> Act:
-    """Start a component, and return what answers, given logits and rows."""
-    if isinstance(component, LogitsProcessor):
+def begin(component: Component, session: Session, role: type[Component]) -> Act:
+    """Start a component in a role, and return what answers, given logits and rows."""
+    if role is LogitsProcessor and isinstance(component, LogitsProcessor):
         return component.start(session).process
-    if isinstance(component, Sampler):
+    if role is Sampler and isinstance(component, Sampler):
         return component.start(session).choose
-    if isinstance(component, StoppingCriterion):
+    if role is StoppingCriterion and isinstance(component, StoppingCriterion):
         criterion = component.start(session)
         return lambda _, rows: criterion.check(rows)
-    if isinstance(component, Drafter):
+    if role is Drafter and isinstance(component, Drafter):
         drafter = component.start(session)
         return lambda _, rows: drafter.propose(rows, PROPOSALS)
     message = f"{component!r} has no role that looks at rows"

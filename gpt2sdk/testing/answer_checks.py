@@ -66,7 +66,7 @@ def check_the_neutral_value_changes_nothing(processor: LogitsProcessor) -> None:
 def check_tokens_come_out(sampler: Sampler) -> None:
     """One int64 token per row, and never one that is ruled out."""
     for situation in situations():
-        found = answer(sampler, situation)
+        found = answer(sampler, situation, role=Sampler)
         where = f"{sampler!r} with {situation.name}"
         promise(found.dtype == torch.int64, f"{where}: dtype {found.dtype}, expected int64")
         promise(found.shape == (len(situation.rows),), f"{where}: shape {tuple(found.shape)}")
@@ -88,7 +88,7 @@ def check_noise_seldom_changes_the_token(sampler: Sampler) -> None:
     noise = 1e-3 * torch.randn(_DRAWS, _MANY, generator=generator)
     rows = make_rows([[0]] * _DRAWS, seed=7)
     session = open_session([row.prompt for row in rows.records], vocab_size=_MANY)
-    act = begin(sampler, session)
+    act = begin(sampler, session, Sampler)
     bound = session.rows.bound(sampler.name)
     flips = int((act(logits, bound) != act(logits + noise, bound)).sum())
     message = f"noise of 0.001 nats changes {flips} of {_DRAWS} tokens: draw with rows.race()"
@@ -99,7 +99,7 @@ def check_a_mask_comes_out(criterion: StoppingCriterion) -> None:
     """One yes or no per row, and a reason to go with it."""
     promise(criterion.reason, f"{criterion!r} has no reason")
     for situation in situations():
-        found = answer(criterion, situation)
+        found = answer(criterion, situation, role=StoppingCriterion)
         promise(found.dtype == torch.bool, f"{criterion!r}: dtype {found.dtype}, expected bool")
         promise(found.shape == (len(situation.rows),), f"{criterion!r}: shape {tuple(found.shape)}")
 
@@ -110,14 +110,14 @@ def check_the_neutral_value_ends_nothing(criterion: StoppingCriterion) -> None:
     if switch is None:
         return
     off = type(criterion)(**{switch: neutral(type(criterion).model_fields[switch])})
-    ended = answer(off, ordinary())
+    ended = answer(off, ordinary(), role=StoppingCriterion)
     promise(not ended.any(), f"{off!r} ends rows {ended.nonzero().tolist()}: it must be off")
 
 
 def check_proposals_come_out(drafter: Drafter) -> None:
     """As many int64 tokens per row as asked for, -1 from where there are no more."""
     for situation in situations():
-        found = answer(drafter, situation)
+        found = answer(drafter, situation, role=Drafter)
         where = f"{drafter!r} with {situation.name}"
         promise(found.dtype == torch.int64, f"{where}: dtype {found.dtype}, expected int64")
         expected = len(situation.rows), PROPOSALS

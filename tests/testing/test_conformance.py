@@ -580,3 +580,26 @@ def test_an_answer_of_the_wrong_kind_is_one_clear_line(check, component, message
 
     assert "\n" not in str(caught.value)
     assert message in str(caught.value)
+
+
+class CutAndStop(Good, StoppingCriterion):
+    """Cuts the tail, and ends rows at a length."""
+
+    reason: ClassVar[str] = "cut"
+
+    def check(self, rows):
+        return rows.lengths >= (7 if self.near else 10**6)
+
+
+class CutAndNothing(CutAndStop):
+    """Does not say which rows end."""
+
+    def check(self, rows):
+        return rows.lengths
+
+
+def test_each_role_of_a_component_is_asked_for_its_own_answers():
+    check_processor(CutAndStop(near=2.0))
+    check_criterion(CutAndStop(near=2.0))
+    with pytest.raises(AssertionError, match="int64, expected bool"):
+        check_processor(CutAndNothing(near=2.0))
