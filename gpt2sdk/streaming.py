@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 from gpt2sdk.components.records import Prompt
+from gpt2sdk.components.rows import Row
 from gpt2sdk.components.stopping import TextCriterionRun, Written
 
 State = Any
@@ -77,24 +78,25 @@ class Transcript:
     def __init__(
         self,
         decoder: TextDecoder,
-        silent: frozenset[int],
-        criteria: Callable[[int], Sequence[tuple[TextCriterionRun, str]]],
+        criteria: Callable[[Prompt], Sequence[tuple[TextCriterionRun, str]]],
     ) -> None:
         """Start empty.
 
         Args:
-            decoder: Turns tokens into text.
-            silent: Tokens that end a row: they have no text, and are no part of a match.
-            criteria: The text criteria that act on a prompt, by its index, and their reasons.
+            decoder: Turns tokens into text. Those that end a row have none, and are no part of a
+                match.
+            criteria: The text criteria that act on a prompt, and their reasons.
         """
         self.rows: list[RowText] = []
         self._decoder = decoder
-        self._silent = silent
         self._criteria = criteria
 
-    def admit(self, place: int, prompt: Prompt) -> None:
-        """A fresh row has written nothing."""
-        self.rows[place : place + 1] = [RowText(prompt, self._decoder.start(prompt.tokens))]
+    def admit(self, place: int, row: Row) -> None:
+        """Write what a row has appended so far; a fresh one nothing."""
+        written = RowText(row.prompt, self._decoder.start(row.prompt.tokens))
+        self.rows[place : place + 1] = [written]
+        for token in row.new_tokens:
+            self._write(written, token)
 
     def append(self, tokens: Sequence[int]) -> None:
         """Write each row's token, and look for an end in the new text."""
@@ -104,7 +106,7 @@ class Transcript:
 
     def _write(self, row: RowText, token: int) -> None:
         row.marks.append(Mark(row.state, len(row.text), token))
-        if token in self._silent:
+        if token in row.prompt.eos_token_ids:
             return
         row.state, new = self._decoder.step(row.state, token)
         start = len(row.text) - row.hold
@@ -114,7 +116,7 @@ class Transcript:
     def _search(self, row: RowText, start: int) -> None:
         """The earliest end wins; on a tie, the criterion that stands first."""
         row.hold = 0
-        criteria = self._criteria(row.prompt.index)
+        criteria = self._criteria(row.prompt)
         if not criteria:
             return
         written = row.written(len(row.marks), start)
@@ -123,11 +125,6 @@ class Transcript:
             row.hold = max(row.hold, hold)
             if end is not None and (row.end is None or end < row.end[0]):
                 row.end = (end, reason)
-
-    def catch_up(self, place: int, tokens: Sequence[int]) -> None:
-        """Write what a row had appended before its text was kept."""
-        for token in tokens:
-            self._write(self.rows[place], token)
 
     def fork(self, parents: Sequence[int]) -> None:
         """Copies have written the same."""
@@ -165,7 +162,7 @@ class Transcript:
             return row.text[: len(row.text) - row.hold if row.end is None else row.end[0]]
         # Without the held tokens, what they ended or broke off may still become a match.
         some = row.written(max(written, 0), 0)
-        found = [criterion.find(some) for criterion, _ in self._criteria(row.prompt.index)]
+        found = [criterion.find(some) for criterion, _ in self._criteria(row.prompt)]
         text = some.text
         ends = [len(text) - hold if end is None else end for end, hold in found]
         return text[: min(ends, default=len(text))]

@@ -1,6 +1,7 @@
 """Tokens to text as they come."""
 
 from gpt2sdk import Prompt, TextCriterion, TextEnd
+from gpt2sdk.components.rows import Row
 from gpt2sdk.streaming import Transcript, spell
 from gpt2sdk.testing import Letters
 
@@ -31,10 +32,8 @@ class Halves:
 
 
 def transcript(*criteria, decoder=LETTERS):
-    out = Transcript(
-        decoder, frozenset([END]), lambda _prompt: [(each, each.reason) for each in criteria]
-    )
-    out.admit(0, Prompt(0, (0,)))
+    out = Transcript(decoder, lambda _prompt: [(each, each.reason) for each in criteria])
+    out.admit(0, Row(Prompt(0, (0,), eos_token_ids=frozenset([END])), 0, [0]))
     return out
 
 

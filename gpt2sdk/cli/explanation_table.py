@@ -7,7 +7,7 @@ from rich.text import Text
 
 from gpt2sdk.cli.tables import indented, show, table
 from gpt2sdk.generator.explanation import Explanation, Part
-from gpt2sdk.session.plan import Plan
+from gpt2sdk.generator.plan import Plan
 
 _TITLES = ("", "component", "options", "why", "from")
 

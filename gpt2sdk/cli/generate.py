@@ -92,7 +92,7 @@ def generate(  # noqa: PLR0913 - each is a flag
     from gpt2sdk.cli.load_options import read_memory, read_placement
     from gpt2sdk.cli.plugin_files import read_plugins, registry_with
     from gpt2sdk.cli.prompts import read_prompts
-    from gpt2sdk.cli.running import Request, print_json, print_text
+    from gpt2sdk.cli.running import Job, print_json, print_text
     from gpt2sdk.cli.terminal import remark
     from gpt2sdk.generator.generator import Generator
     from gpt2sdk.generator.options import resolve
@@ -127,9 +127,9 @@ def generate(  # noqa: PLR0913 - each is a flag
     if not quiet:
         for note in generator.notes:
             remark(f"note: {note}")
-    request = Request(generator, prompts, options, allow_special=allow_special)
+    job = Job(generator, prompts, options, allow_special=allow_special)
     if as_json:
-        outcome = print_json(request, model)
+        outcome = print_json(job, model)
     else:
-        outcome = print_text(request, samples=plan.num_return_sequences, quiet=quiet)
+        outcome = print_text(job, samples=plan.lead.num_return_sequences, quiet=quiet)
     outcome.close()

@@ -46,7 +46,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Job:
     """What is asked of a generator.
 
     Attributes:
@@ -68,14 +68,14 @@ class Request:
             encode_text(prompt, language, allow_special=True) if self.allow_special else prompt
             for prompt in self.prompts
         ]
-        return self.generator.stream(given, cancel=cancel, **self.options)
+        return self.generator.stream(given, cancel=cancel, engine=None, **self.options)
 
 
-def run(request: Request, watch: Callable[[Delta], None] = lambda _delta: None) -> Outcome:
+def run(job: Job, watch: Callable[[Delta], None] = lambda _delta: None) -> Outcome:
     """Run a call to its end, whatever ends it.
 
     Args:
-        request: What is asked for.
+        job: What is asked for.
         watch: Gets every delta as it comes.
 
     Raises:
@@ -85,7 +85,7 @@ def run(request: Request, watch: Callable[[Delta], None] = lambda _delta: None) 
     cancel = threading.Event()
     failure = None
     with cancelling(cancel):
-        stream = request.stream(cancel)
+        stream = job.stream(cancel)
         try:
             for delta in stream:
                 watch(delta)
@@ -95,23 +95,22 @@ def run(request: Request, watch: Callable[[Delta], None] = lambda _delta: None) 
     return Outcome(stream.result, failure, cancel.is_set() or "cancelled" in reasons)
 
 
-def print_text(request: Request, *, samples: int, quiet: bool) -> Outcome:
+def print_text(job: Job, *, samples: int, quiet: bool) -> Outcome:
     """Print completions as they are made, then what they cost."""
-    transcript = Transcript(request.prompts, samples)
-    outcome = run(request, transcript.add)
+    transcript = Transcript(job.prompts, samples)
+    outcome = run(job, transcript.add)
     transcript.end(outcome.result.completions)
     if not quiet:
         remark(costs(outcome.result))
     return outcome
 
 
-def print_json(request: Request, model: str) -> Outcome:
+def print_json(job: Job, model: str) -> Outcome:
     """Print everything about a call as one JSON object."""
-    outcome = run(request)
+    outcome = run(job)
     result = outcome.result
     completions = [
-        {"prompt": request.prompts[each.prompt_index], **asdict(each)}
-        for each in result.completions
+        {"prompt": job.prompts[each.prompt_index], **asdict(each)} for each in result.completions
     ]
     record = {
         "model": model,

@@ -95,6 +95,15 @@ def neutral(field: FieldInfo) -> object:
     return field.get_default(call_default_factory=True)
 
 
+def identity(component: Component | None) -> object:
+    """What equal components share; one that cannot be hashed equals only itself."""
+    try:
+        hash(component)
+    except TypeError:
+        return id(component)
+    return component
+
+
 def snake_case(name: str) -> str:
     """Spell a class name as an option name.
 

@@ -56,14 +56,13 @@ class LogitsProcessor(Component):
     rank: ClassVar[int] = 0
     wants: ClassVar[frozenset[str]] = frozenset()
 
-    def check(self, prompt: Prompt, eos_token_ids: frozenset[int]) -> None:
+    def check(self, prompt: Prompt) -> None:
         """Refuse what makes no sense for one of a call's prompts; nothing by default.
 
         It is asked before any work, for each prompt that it would act on.
 
         Args:
-            prompt: The prompt, with how far it may grow.
-            eos_token_ids: The tokens that end its rows.
+            prompt: The prompt, with how far it may grow and what ends its rows.
 
         Raises:
             OptionError: An option contradicts another one, or would have no effect.

@@ -1,6 +1,7 @@
 """The records that flow: prompts in; deltas, completions and a result out, and scores of texts."""
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,16 +13,20 @@ constraint_incomplete, cancelled, error`, `custom` for a plain callable, `strate
 strategy left unfinished, or what a plugin's criterion declares."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Prompt:
     """One prompt of a call, as every component may see it.
 
+    Prompts are compared by identity: two calls may ask for the same.
+
     Attributes:
-        index: Its place in the call, from 0.
+        index: Its place in its call, from 0.
         tokens: Its token ids; at least one.
         seed: Its row seed.
         max_new_tokens: How many tokens its rows may grow by.
         text: What it was written as; `None` where token ids were given.
+        eos_token_ids: The tokens that end its rows.
+        started: When it was handed in, by `time.monotonic()`, in seconds.
     """
 
     index: int
@@ -29,6 +34,8 @@ class Prompt:
     seed: int = 0
     max_new_tokens: int = 128
     text: str | None = None
+    eos_token_ids: frozenset[int] = frozenset()
+    started: float = field(default_factory=lambda: time.monotonic())  # noqa: PLW0108 - as it is now
 
 
 @dataclass(frozen=True, slots=True)

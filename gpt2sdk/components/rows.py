@@ -29,6 +29,7 @@ class Row:
         failure: What was wrong where that is `"error"`.
         written: How many of its tokens stand in the board's buffer.
         reached: How many new tokens it had, at most, when some were taken back.
+        handed: Whether its completion was sent.
     """
 
     prompt: Prompt
@@ -39,6 +40,7 @@ class Row:
     failure: Failure | None = None
     written: int = 0
     reached: int = 0
+    handed: bool = False
 
     def fail(self, failure: Failure) -> None:
         """End it, since something is wrong."""
@@ -70,12 +72,9 @@ class HiddenStates(Protocol):
 class Board:
     """The rows of a session and one padded buffer of their tokens, kept up to date on demand."""
 
-    def __init__(
-        self, device: torch.device | str = "cpu", eos_token_ids: Sequence[int] = ()
-    ) -> None:
+    def __init__(self, device: torch.device | str = "cpu") -> None:
         self.rows: list[Row] = []
         self.device = torch.device(device)
-        self.eos_token_ids = torch.tensor(sorted(eos_token_ids), dtype=torch.int64, device=device)
         self._buffer = torch.zeros(0, 0, dtype=torch.int64, device=self.device)
         # Weak: who has hidden states follows this board, and a cycle would keep its cache alive.
         self._states: weakref.ref[HiddenStates] | None = None
@@ -89,13 +88,9 @@ class Board:
         """Let rows read hidden states there."""
         self._states = weakref.ref(states)
 
-    def admit(self, place: int, prompt: Prompt, lane: int) -> None:
+    def admit(self, place: int, row: Row) -> None:
         """Put a fresh row at `place`, in a finished row's stead or behind the last one."""
-        row = Row(prompt, lane, list(prompt.tokens))
-        if place == len(self.rows):
-            self.rows.append(row)
-        else:
-            self.rows[place] = row
+        self.rows[place : place + 1] = [row]
 
     def append(self, tokens: Sequence[int]) -> None:
         """Append one token to each row; -1 leaves a row as it is."""
@@ -109,18 +104,17 @@ class Board:
 
         A copy goes on from its prompt's largest draw, so that no random number is used twice.
         """
-        draws: dict[int, int] = {}
+        draws: dict[Prompt, int] = {}
         for row in self.rows:
-            draws[row.prompt.index] = max(draws.get(row.prompt.index, 0), row.draws)
-        lanes: dict[int, int] = {}
+            draws[row.prompt] = max(draws.get(row.prompt, 0), row.draws)
+        lanes: dict[Prompt, int] = {}
         copies = []
         for parent in parents:
             row = self.rows[parent]
-            prompt = row.prompt
-            lane = lanes.get(prompt.index, 0)
-            lanes[prompt.index] = lane + 1
+            lane = lanes.get(row.prompt, 0)
+            lanes[row.prompt] = lane + 1
             tokens = list(row.tokens)
-            copies.append(replace(row, lane=lane, tokens=tokens, draws=draws[prompt.index]))
+            copies.append(replace(row, lane=lane, tokens=tokens, draws=draws[row.prompt]))
         self.rows = copies
         if any(row.written for row in copies):
             self._buffer = self._buffer[torch.tensor(parents, device=self.device)]
@@ -215,7 +209,7 @@ class Rows:
 
     @property
     def prompt_index(self) -> Counts:
-        """The prompt each row continues."""
+        """The place of each row's prompt in its call."""
         return self._counts([row.prompt.index for row in self.records])
 
     @property
@@ -229,9 +223,12 @@ class Rows:
         return self._counts([row.prompt.max_new_tokens for row in self.records])
 
     @property
-    def eos_token_ids(self) -> Counts:
-        """The tokens that end a row, ascending; none, one or several."""
-        return self._board.eos_token_ids
+    def eos_token_ids(self) -> Int[Tensor, "rows ends"]:
+        """The tokens that end each row, ascending and right-padded with -1."""
+        ends = [row.prompt.eos_token_ids for row in self.records]
+        width = max(map(len, ends), default=0)
+        padded = [[*sorted(each), *[-1] * (width - len(each))] for each in ends]
+        return torch.tensor(padded, dtype=torch.int64, device=self.device).view(len(ends), width)
 
     @property
     def finish_reason(self) -> list[FinishReason | None]:
@@ -239,7 +236,7 @@ class Rows:
         return [row.finish_reason for row in self.records]
 
     def histories(self) -> list[list[int]]:
-        """Each row's tokens as a list; on an accelerator this waits for the device."""
+        """Each row's tokens as a list: these lists are the truth, and cost nothing to read."""
         return [row.tokens for row in self.records]
 
     def uniform(self, purpose: str | None = None) -> Uniforms:

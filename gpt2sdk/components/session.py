@@ -81,15 +81,12 @@ class Session(ABC):
         vocabulary: Text to tokens and back.
         num_return_sequences: How many completions each prompt is to give.
         rows: All rows, in order; a view that stays good.
-        started: When the call began, by `time.monotonic()`, in seconds; the same for all sessions
-            of a call.
     """
 
     model: CausalLM
     vocabulary: Vocabulary
     num_return_sequences: int
     rows: Rows
-    started: float
 
     @property
     @abstractmethod

@@ -11,8 +11,8 @@ from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
 from gpt2sdk.components.strategy import Strategy
 from gpt2sdk.errors import OptionError
 from gpt2sdk.generator.each import Each
+from gpt2sdk.generator.plan import Variants
 from gpt2sdk.plugins.contract import role_name, roles_of
-from gpt2sdk.session.plan import Link
 
 C = TypeVar("C", bound=Component)
 
@@ -28,10 +28,10 @@ class Place:
     """One component's place among those of a call.
 
     Attributes:
-        variants: As in `Link`; not all of them are `None`.
+        variants: As in `Variants`; not all of them are `None`.
         why: The options that turned it on, or its place in a list.
         listed: Its number in the user's lists; `None` where options turned it on.
-        purpose: As in `Link`; known once the order is.
+        purpose: As in `Variants`; known once the order is.
     """
 
     variants: tuple[Component | None, ...]
@@ -44,9 +44,9 @@ class Place:
         """One of the variants; all have one class."""
         return next(variant for variant in self.variants if variant is not None)
 
-    def link(self, role: type[C]) -> Link[C]:
-        """Return this place as a link of the plan."""
-        return Link(
+    def of_role(self, role: type[C]) -> Variants[C]:
+        """Return what has a role in this place."""
+        return Variants(
             self.purpose,
             tuple(variant if isinstance(variant, role) else None for variant in self.variants),
         )

@@ -10,9 +10,9 @@ from gpt2sdk.generator.chain import Place
 from gpt2sdk.generator.effective import column_of, options_of
 from gpt2sdk.generator.given import spelled
 from gpt2sdk.generator.options import Composition, compose
+from gpt2sdk.generator.plan import Plan
 from gpt2sdk.plugins.contract import role_name, roles_of
 from gpt2sdk.plugins.registry import Registry
-from gpt2sdk.session.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +71,15 @@ def explain(
 
 def _parts(composition: Composition, given: set[str], registry: Registry) -> Iterator[Part]:
     """Yield the parts in the order in which they act."""
-    plan, places = composition.plan, composition.places
+    lead, places = composition.plan.lead, composition.places
     chain = [place for place in places if isinstance(place.component, LogitsProcessor)]
-    yield _lead("strategy", plan.strategy, given, registry)
-    if plan.drafter is not None:
-        yield _lead("drafter", plan.drafter, given, registry)
+    yield _lead("strategy", lead.strategy, given, registry)
+    if lead.drafter is not None:
+        yield _lead("drafter", lead.drafter, given, registry)
     for place in chain:
         yield _chained(place, registry)
-    if plan.strategy.draws:
-        yield _lead("sampler", plan.sampler, given, registry)
+    if lead.strategy.draws:
+        yield _lead("sampler", lead.sampler, given, registry)
     for place in places[len(chain) :]:
         yield _chained(place, registry)
 

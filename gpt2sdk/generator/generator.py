@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Self, overload
 
@@ -37,6 +37,7 @@ from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.loading import Hub, LoadSettings, MaxMemory, Quantization, load
 from gpt2sdk.plugins.host import PluginHost
 from gpt2sdk.plugins.registry import Registry, default_registry
+from gpt2sdk.session.engine import Engine
 from gpt2sdk.streaming import TextDecoder
 
 
@@ -163,7 +164,12 @@ class Generator(ModelHolder):
         )
 
     def generate(
-        self, prompt: PromptInput, *, cancel: threading.Event | None = None, **options: object
+        self,
+        prompt: PromptInput,
+        *,
+        cancel: threading.Event | None = None,
+        engine: Engine | None = None,
+        **options: object,
     ) -> Result:
         """Continue prompts and return everything at once.
 
@@ -175,6 +181,7 @@ class Generator(ModelHolder):
                 tensors or arrays, `tokenizers.Encoding`s, or the batch that a tokenizer of
                 transformers returns, without whose padding they are then read.
             cancel: Set it, from any thread, to end the call early.
+            engine: What runs it, shared with other calls; one of its own by default.
             options: See `gpt2sdk options`, or the reference in the documentation.
 
         Raises:
@@ -182,12 +189,17 @@ class Generator(ModelHolder):
             ContextOverflowError: A prompt, or what it may grow by, exceeds the window.
             GenerationError: Something raised while generating; `.partial` has what was made.
         """
-        call = self._call(prompt, options, cancel or threading.Event(), streaming=False)
+        call = self._call(prompt, options, cancel or threading.Event(), engine, streaming=False)
         deque(call.deltas(), maxlen=0)
         return call.result()
 
     def stream(
-        self, prompt: PromptInput, *, cancel: threading.Event | None = None, **options: object
+        self,
+        prompt: PromptInput,
+        *,
+        cancel: threading.Event | None = None,
+        engine: Engine | None = None,
+        **options: object,
     ) -> Stream:
         """Continue prompts and yield deltas as their text becomes certain.
 
@@ -196,6 +208,7 @@ class Generator(ModelHolder):
         Args:
             prompt: As for `generate`.
             cancel: As for `generate`; `Stream.cancel()` does the same.
+            engine: As for `generate`.
             options: As for `generate`.
 
         Raises:
@@ -203,7 +216,25 @@ class Generator(ModelHolder):
             ContextOverflowError: Likewise.
         """
         cancel = cancel or threading.Event()
-        return Stream(self._call(prompt, options, cancel, streaming=True), cancel)
+        return Stream(self._call(prompt, options, cancel, engine, streaming=True), cancel)
+
+    def engine(self, *, batch_size: int = 32) -> Engine:
+        """Return an engine for many calls: rows of all of them share passes of the model.
+
+        Calls that are given it, from one thread or several, are run by whichever of them is being
+        read. Each call's result is what it would be alone.
+
+        Args:
+            batch_size: Rows at a time, of all calls together; prompts, for strategies that
+                compare rows. The option of this name does not count for calls with an engine.
+        """
+        return Engine(
+            self.model,
+            self.tokenizer,
+            self._decoder,
+            batch_size=batch_size,
+            started=partial(self.registry.host.notify, "gpt2sdk_generation_started"),
+        )
 
     def explain(self, **options: object) -> Explanation:
         """Say what a call with these options would run, in which order and why.
@@ -309,6 +340,7 @@ class Generator(ModelHolder):
         prompt: PromptInput,
         options: dict[str, object],
         cancel: threading.Event,
+        engine: Engine | None,
         *,
         streaming: bool,
     ) -> Call:
@@ -328,16 +360,12 @@ class Generator(ModelHolder):
         check_processors(prompts, plan)
         rooms = [prompt.max_new_tokens for prompt in prompts]
         room = rooms[0] if len(set(rooms)) == 1 else rooms
-        plan = replace(plan, effective={**plan.effective, "max_new_tokens": room})
         return Call(
-            self.model,
-            self.tokenizer,
-            self._decoder,
-            prompts,
-            plan,
-            self.registry.host,
-            streaming=streaming,
-            cancelled=cancel.is_set,
+            engine or self.engine(batch_size=plan.batch_size),
+            plan.requests(prompts, streaming=streaming, cancelled=cancel.is_set),
+            {**plan.effective, "max_new_tokens": room},
+            partial(self.registry.host.notify, "gpt2sdk_generation_finished"),
+            owns_engine=engine is None,
         )
 
 

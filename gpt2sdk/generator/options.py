@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from gpt2sdk.components.component import Component
+from gpt2sdk.components.component import Component, identity
 from gpt2sdk.components.drafter import Drafter
 from gpt2sdk.components.processor import LogitsProcessor
 from gpt2sdk.components.sampler import Sampler
@@ -16,11 +16,12 @@ from gpt2sdk.generator.chain import LISTS, Place, check_draws, check_no_twins, l
 from gpt2sdk.generator.choice import choose_drafter, choose_sampler, choose_strategy
 from gpt2sdk.generator.effective import effective
 from gpt2sdk.generator.given import Given, read
+from gpt2sdk.generator.plan import Plan, Variants
 from gpt2sdk.generator.settings import Settings
-from gpt2sdk.generator.variants import identity, is_on, make, make_variants, spread
+from gpt2sdk.generator.variants import is_on, make, make_variants, spread
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.rng import derive, fresh_seed
-from gpt2sdk.session.plan import Link, Plan
+from gpt2sdk.session.request import Lead
 
 C = TypeVar("C", bound=Component)
 
@@ -105,18 +106,20 @@ def compose(
         **{name: getattr(settings, name) for name in _COPIED},
     }
     plan = Plan(
-        strategy=leads.strategy,
-        sampler=leads.sampler,
+        Lead(
+            leads.strategy,
+            leads.sampler,
+            leads.drafter,
+            settings.num_return_sequences,
+            settings.overflow,
+        ),
         processors=_links(places, LogitsProcessor),
         criteria=_links(places, StoppingCriterion),
         text_criteria=_links(places, TextCriterion),
-        drafter=leads.drafter,
         eos_token_ids=end_tokens,
         max_new_tokens=limits,
         seeds=_for_prompts(row_seeds, prompts),
-        num_return_sequences=settings.num_return_sequences,
         batch_size=settings.batch_size,
-        overflow=settings.overflow,
         logprobs=settings.logprobs,
         effective=effective(recorded, leads.by_setting(), places, registry),
     )
@@ -206,6 +209,6 @@ def _one_or_all(column: Sequence[int | None]) -> object:
     return column[0] if len(column) == 1 else list(column)
 
 
-def _links(places: Iterable[Place], role: type[C]) -> tuple[Link[C], ...]:
-    """Return the places of components that have a role, as links."""
-    return tuple(place.link(role) for place in places if isinstance(place.component, role))
+def _links(places: Iterable[Place], role: type[C]) -> tuple[Variants[C], ...]:
+    """Return what stands in the places of components that have a role."""
+    return tuple(place.of_role(role) for place in places if isinstance(place.component, role))

@@ -6,9 +6,9 @@ from typing import Protocol, SupportsIndex
 from gpt2sdk.components.records import Prompt
 from gpt2sdk.components.session import Vocabulary
 from gpt2sdk.errors import ContextOverflowError, OptionError
+from gpt2sdk.generator.plan import Plan
 from gpt2sdk.generator.token_input import Ids, TokenInput, as_lists
 from gpt2sdk.session.branch import check_room
-from gpt2sdk.session.plan import Plan
 
 PromptInput = str | Sequence[str | SupportsIndex | Ids | Mapping[str, object]] | TokenInput
 """One text, one sequence of token ids, or a list of such: tensors, arrays, tokenizers' batches."""
@@ -102,7 +102,7 @@ def plan_prompts(encoded: Sequence[Encoded], plan: Plan, limit: int) -> list[Pro
     Raises:
         ContextOverflowError: A prompt, or what it may grow by, does not fit the window.
     """
-    slide = plan.overflow == "slide"
+    slide = plan.lead.overflow == "slide"
     prompts = []
     for index, (text, tokens) in enumerate(encoded):
         if not slide and len(tokens) > limit:
@@ -115,7 +115,7 @@ def plan_prompts(encoded: Sequence[Encoded], plan: Plan, limit: int) -> list[Pro
         fitting = DEFAULT_NEW_TOKENS if slide else limit + 1 - len(tokens)
         room = min(DEFAULT_NEW_TOKENS, fitting) if wanted is None else wanted
         seed = plan.seeds[index if len(plan.seeds) > 1 else 0]
-        prompt = Prompt(index, tokens, seed, room, text)
+        prompt = Prompt(index, tokens, seed, room, text, plan.eos_token_ids)
         check_room(prompt, len(tokens), limit, slide=slide)
         prompts.append(prompt)
     return prompts
@@ -128,7 +128,7 @@ def check_processors(prompts: Sequence[Prompt], plan: Plan) -> None:
         OptionError: What one of them was told makes no sense for a prompt.
     """
     for prompt in prompts:
-        for link in plan.processors:
-            processor = link.of(prompt.index)
-            if processor is not None:
-                processor.check(prompt, plan.eos_token_ids)
+        for variants in plan.processors:
+            link = variants.link(prompt.index)
+            if link is not None:
+                link.component.check(prompt)

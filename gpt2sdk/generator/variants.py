@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
-from gpt2sdk.components.component import Component, neutral
+from gpt2sdk.components.component import Component, identity, neutral
 from gpt2sdk.errors import OptionError, PluginContractError
 from gpt2sdk.generator.each import Each
 from gpt2sdk.generator.field import allows_none, is_plain_number
@@ -103,15 +103,6 @@ def is_on(component: Component) -> bool:
     """Whether a component's switch is not neutral; one without options is always on."""
     switch = component.switch()
     return switch is None or not component.is_neutral(getattr(component, switch))
-
-
-def identity(component: Component | None) -> object:
-    """Return what equal components share; one that cannot be hashed equals only itself."""
-    try:
-        hash(component)
-    except TypeError:
-        return id(component)
-    return component
 
 
 def _column(component: type[Component], option: str, value: object) -> Each | None:

@@ -139,8 +139,10 @@ class Feed:
         self._cache = cache
         self.groups = group(pasts, counts, cache.heads * cache.head_size)
         self._fed = len(ids)
-        self._even = len(self.groups) == 1 and self.groups[0].even and len(set(pasts)) == 1
-        self._past = pasts[0] if pasts else 0
+        first = self.groups[0] if self.groups else None
+        held = pasts[first.first : first.first + first.span] if first else ()
+        self._even = len(self.groups) == 1 and self.groups[0].even and len(set(held)) == 1
+        self._past = held[0] if held else 0
         self.tokens, self.positions, self._rows = self._place(ids, pasts, like.device)
         self.kept = _kept(counts, keep, like.device)
         self._copies: dict[tuple[int, torch.device, torch.dtype], Tensor] = {}

@@ -5,27 +5,19 @@ The session's own branch and every mirror are of this kind. A branch row's seque
 behind it; they count once the row really appends them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from traceback import clear_frames
 
 from jaxtyping import Float
 from torch import Tensor
 
-from gpt2sdk.components.causal_lm import CausalLM, Scores
+from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.records import Prompt
-from gpt2sdk.components.rows import Board
+from gpt2sdk.components.rows import Board, Row
 from gpt2sdk.errors import ContextOverflowError
-from gpt2sdk.session.scored import Scored, gather_hidden_states, gather_logits
+from gpt2sdk.session.request import Meter
+from gpt2sdk.session.slots import Errand, Scored, Slots, gather_hidden_states, gather_logits
 from gpt2sdk.shapes import Logits
-
-
-@dataclass(slots=True)
-class Meter:
-    """Counts what a session asks of its models, mirrors' included."""
-
-    model_calls: int = 0
-    tokens_fed: int = 0
 
 
 @dataclass(slots=True)
@@ -33,9 +25,10 @@ class BranchRow:
     """One row as its branch's model knows it.
 
     Attributes:
-        prompt_index: The prompt the row continues.
+        prompt: The prompt the row continues.
         prefix: The branch's prompt for this row; nothing where its owner does not act on it.
-        fed: The tokens its cache slot holds, proposals included.
+        slot: The cache slot it holds; `None` before it has read anything.
+        fed: The tokens that its slot holds for it, proposals included.
         valid: How many of them are a prefix of the sequence in view.
         base: Where in the sequence the view starts; not 0 once a full row has slid on.
         known: The scored position of the sequence's last token.
@@ -46,8 +39,9 @@ class BranchRow:
         wasted: Proposals that were fed in vain.
     """
 
-    prompt_index: int
+    prompt: Prompt
     prefix: Sequence[int]
+    slot: int | None = None
     fed: list[int] = field(default_factory=list)
     valid: int = 0
     base: int = 0
@@ -103,59 +97,114 @@ def check_room(prompt: Prompt, length: int, limit: int, *, slide: bool) -> None:
 
 
 class Branch:
-    """One model's view of all rows."""
+    """One model's view of all rows.
+
+    Attributes:
+        model: What scores tokens.
+        rows: The session's rows, as this model knows them.
+        layers: The layers whose hidden states are wanted at scored positions.
+        slots: Where what was fed is kept.
+        meter: Who counts what became of the drafts for a prompt; nobody, for mirrors.
+        wanted: Whether its logits were asked for in the last step, and may be in the next.
+    """
 
     def __init__(
         self,
-        model: CausalLM,
+        slots: Slots,
         board: Board,
         prefix: Callable[[Prompt], Sequence[int]],
-        meter: Meter,
-        scope: Callable[[int], bool],
+        acts_on: Callable[[Prompt], bool],
         *,
-        slide: bool = False,
+        slide: bool,
     ) -> None:
-        self.model = model
+        """Start without rows.
+
+        Args:
+            slots: The cache of its model.
+            board: The rows it follows.
+            prefix: The branch's prompt for a row's prompt.
+            acts_on: Whether it is wanted for a prompt.
+            slide: Whether full rows go on with their last half.
+        """
+        self.model: CausalLM = slots.model
+        self.slots = slots
         self.rows: list[BranchRow] = []
         self.layers: Sequence[int] = ()
-        self.drafted = 0
-        self.accepted = 0
+        self.meter: Callable[[Prompt], Meter] | None = None
+        self.wanted = True
+        self._asked = False
         self._board = board
         self._prefix = prefix
-        self._meter = meter
-        self._scope = scope
+        self._acts_on = acts_on
         self._slide = slide
-        self._cache = model.make_cache(0)
-        self._parents: list[int] = []
-        self._moved = False
-
-    def close(self) -> None:
-        """Free the cache, whoever still refers to the branch: it is left without slots."""
-        self.rows, self._parents = [], []
-        self._cache.fork([])
-
-    def admit(self, place: int, prompt: Prompt) -> None:
-        """Start a row; one whose sibling is here takes the prefix over from its slot."""
-        prefix = self._prefix(prompt) if self._scope(prompt.index) else ()
-        row, parent = BranchRow(prompt.index, prefix), -1
-        for other, kin in enumerate(self.rows):
-            same = bool(prefix) and kin.prompt_index == prompt.index
-            if same and kin.base == 0 and kin.valid >= len(prefix):
-                row.fed, row.valid, parent = list(kin.fed), len(prefix), self._parents[other]
-                break
-        if place == len(self.rows):
-            self.rows.append(row)
-            self._parents.append(parent)
-        else:
-            self.rows[place] = row
-            self._parents[place] = parent
-        self._moved = True
 
     def check_room(self, prompt: Prompt) -> None:
         """Make sure that a prompt's rows can grow as far as they may."""
-        if self._scope(prompt.index):
+        if self._acts_on(prompt):
             length = len(self._prefix(prompt))
             check_room(prompt, length, self.model.context_length, slide=self._slide)
+
+    def admit(self, place: int, row: Row) -> None:
+        """Start a row; one whose sibling is here takes the prefix over from its slot."""
+        prompt = row.prompt
+        fresh = BranchRow(prompt, self._prefix(prompt) if self._acts_on(prompt) else ())
+        for kin in self.rows:
+            if kin.prompt is prompt and kin.base == 0 and kin.valid >= len(fresh.prefix) > 0:
+                fresh.slot, fresh.fed = self.slots.share(kin.slot), list(kin.fed)
+                fresh.valid = len(fresh.prefix)
+                break
+        for former in self.rows[place : place + 1]:
+            self.slots.release(former.slot)
+        self.rows[place : place + 1] = [fresh]
+
+    def append(self, tokens: Sequence[int]) -> None:
+        """Follow rows that are about to append these tokens."""
+        for place, token in enumerate(tokens):
+            if token >= 0:
+                row = self.rows[place]
+                accepted = row.take(token, self.length(place))
+                if accepted and self.meter is not None:
+                    self.meter(row.prompt).accepted += 1
+
+    def fork(self, parents: Sequence[int]) -> None:
+        """Copy rows: copies share their slots until one of them is fed."""
+        former, self.rows = self.rows, []
+        heirs: set[int] = set()
+        for parent in parents:
+            row = former[parent]
+            copy = replace(row, fed=list(row.fed), ahead=list(row.ahead))
+            self.slots.share(row.slot)
+            if parent in heirs:
+                copy.earned = copy.accepted = copy.wasted = 0
+            heirs.add(parent)
+            self.rows.append(copy)
+        for row in former:
+            self.slots.release(row.slot)
+
+    def rewind(self, counts: Sequence[int]) -> None:
+        """Follow rows that are about to take tokens back. What was fed stays usable."""
+        for place, count in enumerate(counts):
+            if count:
+                row = self.rows[place]
+                row.forget()
+                row.valid = min(row.valid, self.length(place) - count)
+
+    def close(self) -> None:
+        """Let go of all that rows hold, and of the cache."""
+        self.fork(())
+        del self.slots
+
+    def ask(self) -> None:
+        """Take note that its logits are asked for."""
+        self._asked = True
+
+    def step(self) -> None:
+        """Take note that a step is over."""
+        self.wanted, self._asked = self._asked, False
+
+    def follows(self, place: int) -> bool:
+        """Whether it is wanted for a row."""
+        return bool(self.rows[place].prefix)
 
     def is_behind(self, place: int) -> bool:
         """Whether the end of a row's sequence was never scored."""
@@ -166,17 +215,8 @@ class Branch:
         rows = self.rows
         return gather_logits([known for place in places if (known := rows[place].known)])
 
-    def judge(self, place: int) -> tuple[Tensor, int] | None:
-        """The model's own logits for a row's next token: a tensor and a place in it."""
-        known = self.rows[place].known
-        return None if known is None else (known.scores.logits, known.at)
-
     def hidden_states(self, layer: int, index: Sequence[int]) -> Float[Tensor, "rows embed"]:
-        """The residual stream after `layer` blocks, at each row's last scored position.
-
-        Raises:
-            LookupError: It was not kept, or a row has no scored position.
-        """
+        """The residual stream after `layer` blocks, at each row's last scored position."""
         scored = [last for place in index if (last := self.rows[place].last)]
         if not self.layers or len(scored) < len(index):
             message = 'hidden states are not at hand: declare wants={"hidden_states"}'
@@ -188,84 +228,64 @@ class Branch:
         row = self.rows[place]
         return len(row.prefix) + self._board.rows[place].grown - row.base
 
-    def append(self, tokens: Sequence[int]) -> None:
-        """Follow the board's rows; to be called before the board appends."""
-        for place, token in enumerate(tokens):
-            if token >= 0:
-                self.accepted += self.rows[place].take(token, self.length(place))
-
-    def fork(self, parents: Sequence[int]) -> None:
-        """Copy rows; their cache slots move with the next model call."""
-        copies = []
-        heirs: set[int] = set()
-        for parent in parents:
-            row = self.rows[parent]
-            copy = replace(row, fed=list(row.fed), ahead=list(row.ahead))
-            if parent in heirs:
-                copy.earned = copy.accepted = copy.wasted = 0
-            heirs.add(parent)
-            copies.append(copy)
-        self.rows = copies
-        self._parents = [self._parents[parent] for parent in parents]
-        self._moved = True
-
-    def rewind(self, counts: Sequence[int]) -> None:
-        """Take tokens back; to be called after the board has. What was fed stays usable."""
-        for place, count in enumerate(counts):
-            if count:
-                row = self.rows[place]
-                row.forget()
-                row.valid = min(row.valid, self.length(place))
-
     def proposals(self, place: int) -> list[int]:
         """The drafted tokens that still stand behind a row's sequence."""
         row = self.rows[place]
         return row.fed[row.valid : row.valid + len(row.ahead)]
 
-    def feed(self, places: Sequence[int], proposals: Sequence[Sequence[int]]) -> None:
-        """Score these rows' last positions, and those of the tokens proposed behind them."""
-        leaders = self._leaders(places)
-        tokens: list[Sequence[int]] = [()] * len(self.rows)
-        keep = [0] * len(self.rows)
+    def errands(
+        self, places: Sequence[int], proposals: Sequence[Sequence[int]]
+    ) -> Iterator[tuple[int, Errand]]:
+        """What to feed these rows, with the tokens proposed behind them.
+
+        Of the rows of a prompt that have read nothing yet, only the first reads; the others follow.
+        """
+        leaders: set[Prompt] = set()
         for place, drafted in zip(places, proposals, strict=True):
-            if leaders.get(place, place) == place:
-                tokens[place], keep[place] = self._work(place, drafted)
-        self._move_slots()
-        self._cut_slots(keep)
-        scores = self._score(tokens, keep)
-        self._meter.model_calls += 1
-        at = 0
-        for place, count in enumerate(keep):
-            if count:
-                self._settle(place, tokens[place], [Scored(scores, at + i) for i in range(count)])
-                at += count
-        for place, leader in leaders.items():
-            if place != leader:
-                self._follow(place, leader)
+            row = self.rows[place]
+            if self._reads_along(place):
+                if row.prompt in leaders:
+                    continue
+                leaders.add(row.prompt)
+            tokens, keep = self._work(place, drafted)
+            if keep:
+                yield place, Errand(row.slot, row.valid, tokens, keep)
 
-    def _score(self, tokens: Sequence[Sequence[int]], keep: Sequence[int]) -> Scores:
-        """Run the model; what it was at work on is not kept by an error's traceback."""
-        try:
-            return self.model.score(self._cache, tokens, keep, self.layers)
-        except BaseException as error:
-            clear_frames(error.__traceback__.tb_next if error.__traceback__ else None)
-            raise
+    def settle(self, place: int, errand: Errand, slot: int, scored: list[Scored]) -> None:
+        """Take in what the model said."""
+        row = self.rows[place]
+        row.slot = slot
+        row.fed[row.valid :] = errand.tokens
+        row.valid = self.length(place)
+        if row.known is None:
+            row.known = row.last = scored.pop(0)
+        row.ahead = scored
+        if scored and self.meter is not None:
+            self.meter(row.prompt).drafted += len(scored)
 
-    def _leaders(self, places: Sequence[int]) -> dict[int, int]:
-        """Rows that have read nothing yet, each with the first of its prompt among them."""
-        first: dict[int, int] = {}
-        leaders = {}
+    def catch_up(self, places: Sequence[int]) -> None:
+        """Give rows that have read nothing what their prompt's first row has just read."""
+        leaders: dict[Prompt, BranchRow] = {}
         for place in places:
-            row = self._board.rows[place]
-            if self.rows[place].valid == 0 and row.grown == 0:
-                leaders[place] = first.setdefault(row.prompt.index, place)
-        return leaders
+            row = self.rows[place]
+            if self._board.rows[place].grown:
+                continue
+            leader = leaders.setdefault(row.prompt, row)
+            if row.valid == 0 and leader.valid:
+                self.slots.share(leader.slot)
+                fed = leader.fed[: leader.valid]
+                self.rows[place] = replace(
+                    leader, fed=fed, ahead=[], earned=0, accepted=0, wasted=0
+                )
+
+    def _reads_along(self, place: int) -> bool:
+        return self.rows[place].valid == 0 and self._board.rows[place].grown == 0
 
     def _work(self, place: int, drafted: Sequence[int]) -> tuple[Sequence[int], int]:
         """What to feed a row and how many positions to score; cuts `valid` back to the start."""
         row = self.rows[place]
         if row.known is not None and not drafted:
-            return [], 0
+            return (), 0
         length = self.length(place)
         if self._slide and length > self.model.context_length:
             row.base += length - self.model.context_length // 2
@@ -278,8 +298,6 @@ class Branch:
         drafted = drafted[: self.model.context_length - length]
         tail = self._tail(place, length - row.valid)
         row.earned += len(tail)
-        self._meter.tokens_fed += len(tail) + len(drafted)
-        self.drafted += len(drafted)
         return [*tail, *drafted], len(drafted) + (row.known is None)
 
     def _tail(self, place: int, count: int) -> list[int]:
@@ -289,38 +307,3 @@ class Branch:
             return row.tokens[len(row.tokens) - count :]
         prefix = self.rows[place].prefix
         return [*prefix[len(prefix) + row.grown - count :], *row.new_tokens]
-
-    def _settle(self, place: int, tokens: Sequence[int], scored: list[Scored]) -> None:
-        row = self.rows[place]
-        row.fed[row.valid :] = tokens
-        row.valid = self.length(place)
-        if row.known is None:
-            row.known = row.last = scored.pop(0)
-        row.ahead = scored
-
-    def _follow(self, place: int, leader: int) -> None:
-        """Give a row what its prompt's first row has just read."""
-        source = self.rows[leader]
-        length = source.valid
-        self.rows[place] = replace(
-            source, fed=source.fed[:length], ahead=[], earned=0, accepted=0, wasted=0
-        )
-        self._parents[place] = leader
-        self._moved = True
-
-    def _cut_slots(self, keep: Sequence[int]) -> None:
-        """Forget what the slots about to be fed hold beyond their rows' start."""
-        lengths = self._cache.lengths
-        cuts = [
-            row.valid if count else length
-            for row, count, length in zip(self.rows, keep, lengths, strict=True)
-        ]
-        if cuts != list(lengths):
-            self._cache.rewind(cuts)
-
-    def _move_slots(self) -> None:
-        """Bring the cache's slots where the rows are: one gather, however often they forked."""
-        if self._moved:
-            self._cache.fork(self._parents)
-            self._parents = list(range(len(self.rows)))
-            self._moved = False

@@ -1,8 +1,6 @@
-"""The session itself: the verbs, carried out on the rows and everything that follows them."""
+"""The session itself: the verbs, carried out on the rows and on everything that follows them."""
 
-import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TypeVar
 
 import torch
@@ -10,233 +8,189 @@ from torch import Tensor
 from typing_extensions import override
 
 from gpt2sdk.components.causal_lm import CausalLM
-from gpt2sdk.components.records import Delta, FinishReason, Prompt, Usage
-from gpt2sdk.components.rows import Board, Rows
+from gpt2sdk.components.records import Prompt
+from gpt2sdk.components.rows import Rows
 from gpt2sdk.components.session import Mirror, PerRow, PerRowTensor, Session, Step, Vocabulary
 from gpt2sdk.errors import OptionError, PluginContractError
-from gpt2sdk.race import NO_TOKEN
-from gpt2sdk.session.branch import Branch, Meter
-from gpt2sdk.session.cancelled import Cancelled
-from gpt2sdk.session.delivery import Delivery
-from gpt2sdk.session.drafting import Drafting
-from gpt2sdk.session.given import check_logits, check_rows, number_each, whole_numbers
-from gpt2sdk.session.logprobs import Logprobs
-from gpt2sdk.session.loss import Loss, lose
+from gpt2sdk.session.branch import Branch
+from gpt2sdk.session.checks import (
+    check_count,
+    check_logits,
+    check_parents,
+    check_rewind,
+    check_score,
+    check_scores,
+    check_tokens,
+    whole_numbers,
+)
+from gpt2sdk.session.course import Course
+from gpt2sdk.session.ending import settle
+from gpt2sdk.session.followers import Turn
 from gpt2sdk.session.memory import Column, TensorColumn
-from gpt2sdk.session.mirror import FollowingMirror
-from gpt2sdk.session.plan import Plan
-from gpt2sdk.session.queue import Queue
-from gpt2sdk.session.roster import Roster
-from gpt2sdk.session.team import Team
+from gpt2sdk.session.reader import Reader, Reading
+from gpt2sdk.session.request import Meter, Request
 from gpt2sdk.shapes import Counts, Logits, Tokens
-from gpt2sdk.streaming import TextDecoder, Transcript
+from gpt2sdk.streaming import TextDecoder
 
 Value = TypeVar("Value")
 
 
+class Cancelled(Exception):  # noqa: N818 - not an error: the caller asked for it
+    """Raised through the strategy once all requests of its session are over."""
+
+
+class FollowingMirror(Mirror):
+    """A branch that is read with its parent while it is in use, and else when it is asked."""
+
+    def __init__(
+        self, branch: Branch, parent: Branch, reader: Reader, meter: Callable[[Prompt], Meter]
+    ) -> None:
+        self._branch = branch
+        self._parent = parent
+        self._reader = reader
+        self._meter = meter
+
+    @override
+    def next_logits(self, rows: Rows) -> Logits:
+        self._branch.ask()
+        behind = [place for place in rows.index if self._branch.is_behind(place)]
+        if behind:
+            proposals = [self._parent.proposals(place) for place in behind]
+            self._reader.read([Reading(self._branch, behind, proposals, self._meter)])
+        return self._branch.logits(rows.index)
+
+
 class DecodingSession(Session):
-    """Rows of some prompts, driven by one strategy.
+    """Rows of some requests, driven by one strategy.
 
     Attributes:
-        steps: How many times tokens were appended.
+        course: What the engine does with it.
     """
 
-    def __init__(  # noqa: PLR0913 - made in one place, by a call
+    def __init__(
         self,
-        model: CausalLM,
+        reader: Reader,
         vocabulary: Vocabulary,
         decoder: TextDecoder,
-        prompts: Sequence[Prompt],
-        plan: Plan,
-        *,
-        all_prompts: Sequence[Prompt] | None = None,
-        streaming: bool = False,
-        started: float | None = None,
-        cancelled: Callable[[], bool] = lambda: False,
+        requests: Sequence[Request],
     ) -> None:
-        """Start every component of the plan and admit the first prompts.
+        """Start every component of the requests; rows begin when there is room for them.
 
         Args:
-            model: What scores tokens.
+            reader: What runs the models.
             vocabulary: Text to tokens and back.
             decoder: Tokens to text as they come.
-            prompts: All prompts; those that find no place wait for one.
-            plan: What to do.
-            all_prompts: Those of the whole call: mirrors are checked for all before any work.
-            streaming: Whether text is wanted as it becomes certain.
-            started: When the call began, by `time.monotonic()`; now by default.
-            cancelled: Asked before each model call whether to stop.
+            requests: At least one; all have the same lead.
 
         Raises:
             ContextOverflowError: A prompt and what it may grow by exceed the window.
         """
-        self.model = model
+        lead = requests[0].lead
+        self.model = reader.model
         self.vocabulary = vocabulary
-        self.num_return_sequences = plan.num_return_sequences
-        self.steps = 0
-        self.started = time.monotonic() if started is None else started
-        self._plan = plan
-        self._decoder = decoder
-        self._prompts = tuple(prompts)
-        self._all_prompts = self._prompts if all_prompts is None else all_prompts
-        self._streaming = streaming
-        self._cancelled = cancelled
-        self._independent = plan.strategy.rows_independent
-        self._hold = plan.strategy.hold()
+        self.num_return_sequences = lead.num_return_sequences
+        self._reader = reader
+        self._hold = lead.strategy.hold()
         self._waiting: set[int] = set()
-        self._processed: Logits | None = None
-        self._board = Board(model.device, sorted(plan.eos_token_ids))
-        self.rows = Rows(self._board)
-        self._lose = partial(lose, self._board, independent=self._independent)
-        self._meter = Meter()
-        self._delivery = Delivery(self._board, decoder, plan.num_return_sequences)
-        self._roster = Roster(self._board, self._delivery)
-        self._main = self._open(model, lambda prompt: prompt.tokens)
-        self._team = Team(plan, self, self._roster.memory)
-        self._prepare()
-        lanes = plan.num_return_sequences if self._independent else 1
-        self._queue = Queue(self._prompts, lanes, self._roster)
-        self._queue.fill(plan.batch_size if self._independent else len(self._prompts))
-
-    def _prepare(self) -> None:
-        """Make what only some calls need."""
-        if self._team.wants_hidden_states:
-            self._main.layers = range(self.model.layers + 1)
-            self._board.show_states(self._main)
-        self._drafting = None
-        if self._team.drafter is not None:
-            self._drafting = Drafting(self._team.drafter, self.rows, self._main)
-        if self._plan.logprobs:
-            self._delivery.logprobs = Logprobs(
-                None if self._plan.logprobs == "processed" else self._main.judge
-            )
-        if self._streaming or self._plan.text_criteria:
-            self._write_text()
-        self._roster.line_up()
+        self.course = Course(reader, decoder, lead)
+        self.rows = Rows(self.course.board)
+        self.course.start(self, requests)
 
     @property
     @override
     def running(self) -> bool:
-        return bool(self._queue) or any(row.finish_reason is None for row in self._board.rows)
+        return self.course.requests.waiting > 0 or self.course.live > 0
 
     @override
     def next_logits(self) -> Logits:
-        if not self._roster.branches:
-            raise PluginContractError("the session is over: its rows grow no more")
-        if self._cancelled():
+        self.course.ask()
+        if not self.course.requests:
             raise Cancelled
-        if self._independent and (self._queue or self._hold):
-            self._queue.refill()
-        rows = self._board.rows
-        live = [place for place, row in enumerate(rows) if row.finish_reason is None]
-        known = [place for place in live if self._main.rows[place].known is not None]
-        self._waiting.clear()
-        if len(known) < len(live):
-            if known and self._independent:
-                self._waiting.update(set(live).difference(known))
-                self._feed([])
-            else:
-                self._feed(live)
-                known = live
-        else:
-            self._feed([])
+        known, self._waiting = [], set()
+        for place, row in enumerate(self.course.board.rows):
+            if row.finish_reason is None:
+                if self.course.main.is_behind(place):
+                    self._waiting.add(place)
+                else:
+                    known.append(place)
         return self._spread(known)
 
     @override
     def process(self, logits: Logits) -> Logits:
-        check_rows(self._board, len(logits), "process")
-        out = self._processed = self._process(logits)
-        if self._delivery.logprobs is not None:
-            self._delivery.logprobs.note(out, range(len(logits)))
-        return out
-
-    def _process(self, logits: Logits) -> Logits:
-        active = self._active()
-        if not active:
-            return logits
-        if len(active) == len(logits):
-            out, failures = self._team.chain.process(logits, self.rows)
-        else:
-            index = torch.tensor(active, device=logits.device)
-            rows = Rows(self._board, active)
-            part, failures = self._team.chain.process(logits[index], rows)
-            out = logits.index_copy(0, index, part)
-        if failures:
-            lost = self._lose({active[at]: each for at, each in failures.items()})
-            out = out.index_fill(0, torch.tensor(lost, device=out.device), -torch.inf)
+        check_count(len(logits), len(self.rows), "process")
+        out = self.course.processed = self._process(logits)
+        if self.course.delivery.logprobs is not None:
+            self.course.delivery.logprobs.note(out)
         return out
 
     @override
     def choose(self, logits: Logits) -> Tokens:
-        check_rows(self._board, len(logits), "choose")
+        check_count(len(logits), len(self.rows), "choose")
         active = self._active()
-        if logits is not self._processed:
-            check_logits(self._board, logits, active, self._plan.strategy.name)
+        if logits is not self.course.processed:
+            check_logits(self.rows.records, logits, active, self.course.lead.strategy.name)
         if len(active) == len(logits):
-            tokens, failures = self._team.choose(logits, self.rows)
+            tokens, failures = self.course.chain.choose(logits, self.rows)
         else:
             tokens = torch.full((len(logits),), -1, dtype=torch.int64, device=logits.device)
             if not active:
                 return tokens
             index = torch.tensor(active, device=logits.device)
-            some = Rows(self._board, active)
-            tokens[index], failures = self._team.choose(logits[index], some)
+            some = Rows(self.course.board, active)
+            tokens[index], failures = self.course.chain.choose(logits[index], some)
         if failures:
-            self._lose({active[at]: each for at, each in failures.items()})
+            self.course.lose({active[at]: each for at, each in failures.items()})
         return tokens
 
     @override
     def append(self, tokens: Tokens | Sequence[int]) -> Step:
-        taken = number_each(self._board, tokens, "append")
-        for place, row in enumerate(self._board.rows):
+        taken = whole_numbers(tokens, "append")
+        check_count(len(taken), len(self.rows), "append")
+        for place, row in enumerate(self.course.board.rows):
             if row.finish_reason is not None or place in self._waiting:
                 taken[place] = -1
-        if NO_TOKEN in taken:
-            message = f"row {taken.index(NO_TOKEN)} had no token to draw: its logits were all -inf"
-            raise PluginContractError(f"{message}, or some were NaN or infinite")
-        if max(taken, default=-1) >= self.model.vocab_size or min(taken, default=0) < -1:
-            message = f"append was given {taken}, expected -1 to {self.model.vocab_size - 1}"
-            raise PluginContractError(message)
-        self._processed = None
-        self._roster.append(taken)
-        failures = self._team.ending.settle(self.rows, taken)
+        check_tokens(taken, self.model.vocab_size)
+        self.course.processed = None
+        self.course.followers.append(taken)
+        transcript = self.course.delivery.transcript
+        failures = settle(self.rows, taken, self.course.chain, transcript)
         if failures:
-            self._lose(failures)
-        self.steps += 1
-        return Step(self.steps - 1, tuple(taken), self.rows)
+            self.course.lose(failures)
+        self.course.steps += 1
+        return Step(self.course.steps - 1, tuple(taken), self.rows)
 
     @override
     def fork(self, parents: Sequence[int] | Counts) -> None:
         places = whole_numbers(parents, "fork")
-        count = len(self._board.rows)
-        if any(not 0 <= place < count for place in places):
-            message = f"fork was given {places}, expected places of rows, 0 to {count - 1}"
-            raise PluginContractError(message)
-        before = {row.prompt.index: row.prompt for row in self._board.rows}
-        kept = {self._board.rows[place].prompt.index for place in places}
-        for index, prompt in before.items():
-            if index not in kept:
-                self._delivery.drop(prompt, self._plan.strategy.name)
-        self._roster.fork(places)
-        waiting = [child for child, parent in enumerate(places) if parent in self._waiting]
-        self._waiting = set(waiting)
+        check_parents(places, len(self.rows))
+        rows = self.course.board.rows
+        kept = {rows[place].prompt for place in places}
+        for prompt in {row.prompt: None for row in rows if row.prompt not in kept}:
+            self.course.drop(prompt)
+        self.course.followers.fork(places)
+        self._waiting = {child for child, parent in enumerate(places) if parent in self._waiting}
 
     @override
     def rewind(self, counts: Sequence[int] | Counts) -> None:
-        backs = number_each(self._board, counts, "rewind")
-        self._roster.rewind(backs, self._hold)
+        backs = whole_numbers(counts, "rewind")
+        check_count(len(backs), len(self.rows), "rewind")
+        for place, (row, count) in enumerate(zip(self.course.board.rows, backs, strict=True)):
+            check_rewind(place, row, count, self._hold)
+        self.course.followers.rewind(backs)
 
     @override
     def submit(self, rows: Sequence[int], scores: Sequence[float]) -> None:
         if self._hold is not None:
-            name = self._plan.strategy.name
+            name = self.course.lead.strategy.name
             message = f"{name} submits rows whose text was certain: declare @strategy(hold=None)"
             raise PluginContractError(message, plugin=name)
-        if len(rows) != len(scores):
-            message = f"submit was given {len(rows)} rows and {len(scores)} scores"
-            raise PluginContractError(message, plugin=self._plan.strategy.name)
+        check_scores(rows, scores, self.course.lead.strategy.name)
         for place, score in zip(rows, scores, strict=True):
-            self._delivery.submit(place, float(score))
+            check_score(place, score, len(self.rows))
+            row = self.rows.records[place]
+            request = self.course.requests.of(row.prompt)
+            if request is not None and row.failure is None:
+                request.submit(self.course.delivery.completion(place, "strategy"), float(score))
 
     @override
     def mirror(
@@ -247,8 +201,10 @@ class DecodingSession(Session):
         if sizes[0] != sizes[1]:
             message = "the mirror's model has {} tokens, expected {}, as many as the session's"
             raise OptionError(message.format(*sizes), name="model")
-        branch = self._open(other, prompt)
-        return FollowingMirror(branch, self._main)
+        branch = self.course.open_branch(other, prompt)
+        for request in self.course.requests:
+            branch.check_room(request.prompt)
+        return FollowingMirror(branch, self.course.main, self._reader, self.course.meter)
 
     @override
     def per_row(
@@ -257,9 +213,8 @@ class DecodingSession(Session):
         accept: Callable[[Value, int, Tensor | None], Value],
         copy: Callable[[Value], Value] | None = None,
     ) -> PerRow[Value]:
-        column = Column(initial, accept, copy, self._roster.memory.scope)
-        self._roster.memory.keep(column)
-        self._roster.join(column)
+        column = Column(initial, accept, copy, self.course.followers.owner)
+        self.course.followers.join(column, Turn.COLUMN)
         return column
 
     @override
@@ -268,130 +223,44 @@ class DecodingSession(Session):
         initial: Callable[[Prompt], Tensor],
         accept: Callable[[Tensor, Tokens, Logits | None], Tensor],
     ) -> PerRowTensor:
-        column = TensorColumn(initial, accept, self._roster.memory.scope)
-        self._roster.memory.keep(column)
-        self._roster.join(column)
+        column = TensorColumn(initial, accept, self.course.followers.owner)
+        self.course.followers.join(column, Turn.COLUMN)
         return column
 
     @override
     def texts(self) -> list[str]:
-        return [row.text for row in self._write_text().rows]
+        return [row.text for row in self.course.write_text().rows]
 
-    def take_deltas(self) -> list[Delta]:
-        """What became certain since the last call; to be called between steps."""
-        if self._streaming and self._hold is not None:
-            for place, row in enumerate(self._board.rows):
-                if row.finish_reason is None or self._hold or not self._independent:
-                    self._delivery.show(place, self._hold)
-                else:
-                    self._delivery.hand_over(place, "strategy")
-        return self._delivery.take()
-
-    def finish(self, otherwise: FinishReason = "strategy") -> list[Delta]:
-        """Hand over what is left, unfinished rows with the given reason."""
-        if self._independent:
-            for place in range(len(self._board.rows)):
-                self._delivery.hand_over(place, otherwise)
+    def _process(self, logits: Logits) -> Logits:
+        active = self._active()
+        if not active:
+            return logits
+        if len(active) == len(logits):
+            out, failures = self.course.chain.process(logits, self.rows)
         else:
-            prompts = {row.prompt.index: row.prompt for row in self._board.rows}
-            for prompt in prompts.values():
-                self._delivery.close(prompt, otherwise)
-        self._queue.pass_over()
-        return self._delivery.take()
-
-    def close(self) -> None:
-        """Free the caches and the runs, whatever still refers to the session."""
-        if self._roster.branches:
-            self._drafting = None
-            self._team.close()
-            self._roster.close()
-
-    def check_enough(self) -> None:
-        """Make sure that the strategy made all that was wanted.
-
-        Raises:
-            PluginContractError: It returned while prompts waited for a place, or grew too few rows.
-        """
-        name = self._plan.strategy.name
-        if self._queue:
-            message = f"{name} returned while {len(self._queue)} rows had not begun: check running"
-            raise PluginContractError(message, plugin=name)
-        if not self._independent:
-            self._delivery.check_enough(name)
-
-    @property
-    def acting(self) -> str:
-        """The component that is at work, or was when something raised; empty for none."""
-        return self._team.acting
-
-    @property
-    def lost(self) -> Sequence[Loss]:
-        """The completions handed over that something was wrong with."""
-        return self._delivery.lost
-
-    def usage(self, seconds: float) -> Usage:
-        """What the session cost so far."""
-        prompt_tokens = sum(len(prompt.tokens) for prompt in self._prompts)
-        made, meter, main = self._delivery.new_tokens, self._meter, self._main
-        fed = meter.model_calls, meter.tokens_fed
-        return Usage(prompt_tokens, made, *fed, main.drafted, main.accepted, seconds)
-
-    def _open(self, model: CausalLM, prefix: Callable[[Prompt], Sequence[int]]) -> Branch:
-        """Make a branch, sure that every prompt fits its model's window."""
-        slide = self._plan.overflow == "slide"
-        scope = self._roster.memory.scope
-        branch = Branch(model, self._board, prefix, self._meter, scope, slide=slide)
-        for prompt in self._all_prompts:
-            branch.check_room(prompt)
-        self._roster.branches.append(branch)
-        self._roster.join(branch)
-        return branch
-
-    def _feed(self, live: list[int]) -> None:
-        """Run the model on the rows that need it, with what the drafter proposes."""
-        if self._main.layers:
-            live = live + [
-                place
-                for place, row in enumerate(self._board.rows)
-                if row.finish_reason is not None and self._main.is_behind(place)
-            ]
-        if not live:
-            return
-        proposals: list[list[int]] = [[] for _ in live]
-        if self._drafting is not None:
-            name = self._plan.drafter.name if self._plan.drafter is not None else ""
-            with self._team.at_work(name):
-                proposals = self._drafting.propose(live)
-        self._main.feed(live, proposals)
+            index = torch.tensor(active, device=logits.device)
+            some = Rows(self.course.board, active)
+            part, failures = self.course.chain.process(logits[index], some)
+            out = logits.index_copy(0, index, part)
+        if failures:
+            lost = self.course.lose({active[at]: each for at, each in failures.items()})
+            out = out.index_fill(0, torch.tensor(lost, device=out.device), -torch.inf)
+        return out
 
     def _spread(self, places: Sequence[int]) -> Logits:
         """Logits of these rows' next positions among zeros for the others."""
-        count = len(self._board.rows)
+        count = len(self.rows.records)
         if len(places) == count:
-            return self._main.logits(places)
+            return self.course.main.logits(places)
         out = torch.zeros(count, self.model.vocab_size, dtype=torch.float32, device=self.device)
         if places:
-            out[torch.tensor(places, device=self.device)] = self._main.logits(places)
+            out[torch.tensor(places, device=self.device)] = self.course.main.logits(places)
         return out
 
     def _active(self) -> list[int]:
         """The rows that are neither finished nor waiting."""
-        rows = self._board.rows
         return [
             place
-            for place, row in enumerate(rows)
+            for place, row in enumerate(self.rows.records)
             if row.finish_reason is None and place not in self._waiting
         ]
-
-    def _write_text(self) -> Transcript:
-        """Keep the rows' text from now on, what they have written included."""
-        if self._delivery.transcript is None:
-            transcript = Transcript(
-                self._decoder, self._plan.eos_token_ids, self._team.text_criteria
-            )
-            self._delivery.transcript = self._team.ending.transcript = transcript
-            for place, row in enumerate(self._board.rows):
-                transcript.admit(place, row.prompt)
-                transcript.catch_up(place, row.new_tokens)
-            self._roster.line_up()
-        return self._delivery.transcript

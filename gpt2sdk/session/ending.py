@@ -2,97 +2,98 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import cast
 
 from torch import Tensor
 
 from gpt2sdk.components.records import Failure, FinishReason
 from gpt2sdk.components.rows import Row, Rows
-from gpt2sdk.components.stopping import CriterionRun
+from gpt2sdk.components.stopping import CriterionRun, StoppingCriterion
 from gpt2sdk.errors import PluginContractError
-from gpt2sdk.pipeline import Started, one_by_one, raising
+from gpt2sdk.session.chain import Chain
+from gpt2sdk.session.checks import one_by_one, raising
 from gpt2sdk.streaming import Transcript
 
 
-class Ending:
-    """Ends rows by, in this order: end token, constraint, text, other criteria, length.
+def settle(
+    rows: Rows, tokens: Sequence[int], chain: Chain, transcript: Transcript | None
+) -> Mapping[int, Failure]:
+    """Give a finish reason to each row that its last token ended.
 
-    Attributes:
-        acting: The criterion that is at work, or was when something raised.
+    The first of these counts: end token, constraint, text, other criteria, length.
+
+    Args:
+        rows: All rows of a session.
+        tokens: What each of them took; -1 for nothing.
+        chain: Where the token criteria are.
         transcript: Where text criteria find their matches; `None` where there are none.
+
+    Returns:
+        The rows that a criterion raises for, by their places.
     """
+    found: dict[int, FinishReason] = {}
+    failures: dict[int, Failure] = {}
+    if chain.criteria:
+        _check(rows, tokens, chain, found, failures)
+    for place, (row, token) in enumerate(zip(rows.records, tokens, strict=True)):
+        if token >= 0:
+            written = None if transcript is None else transcript.rows[place].end
+            text_reason = None if written is None else written[1]
+            row.finish_reason = _reason(row, token, found.get(place), text_reason)
+    return failures
 
-    def __init__(
-        self, criteria: Sequence[tuple[Started[CriterionRun], str]], eos_token_ids: frozenset[int]
-    ) -> None:
-        self.acting = ""
-        self.transcript: Transcript | None = None
-        self._criteria = tuple(criteria)
-        self._eos_token_ids = eos_token_ids
 
-    def settle(self, rows: Rows, tokens: Sequence[int]) -> Mapping[int, Failure]:
-        """Give a finish reason to each row that its last token ended.
+def _check(
+    rows: Rows,
+    tokens: Sequence[int],
+    chain: Chain,
+    found: dict[int, FinishReason],
+    failures: dict[int, Failure],
+) -> None:
+    """Note the first reason of the token criteria for each row that grew."""
+    grown = [place for place, token in enumerate(tokens) if token >= 0]
+    for station in chain.criteria:
+        chain.acting = station.purpose
+        some = rows.select(grown).bound(station.purpose)
+        for started, index in station.groups(some):
+            part = some if index is None else some.select(index)
+            check = partial(_ended, started.run, station.purpose)
+            try:
+                ended = check(0, part)
+            except Exception as error:  # noqa: BLE001 - goes on if it is not a single row's
+                everywhere = chain.acts_everywhere(station.purpose)
+                made, raised = one_by_one(part, error, check, everywhere=everywhere)
+                ended = [any(made.get(at, [])) for at in range(len(part))]
+                for at, each in raised.items():
+                    failures[part.index[at]] = raising(station.purpose, each)
+            reason = cast("StoppingCriterion", started.component).reason
+            for place, over in zip(part.index, ended, strict=True):
+                if over:
+                    found.setdefault(place, reason)
+    chain.acting = ""
 
-        Returns:
-            The rows that a criterion raises for, by their places.
-        """
-        found: dict[int, FinishReason] = {}
-        failures: dict[int, Failure] = {}
-        if self._criteria:
-            self._check(rows, tokens, found, failures)
-        for place, (row, token) in enumerate(zip(rows.records, tokens, strict=True)):
-            if token >= 0:
-                row.finish_reason = self._reason(row, place, token, found.get(place))
-        return failures
 
-    def _check(
-        self,
-        rows: Rows,
-        tokens: Sequence[int],
-        found: dict[int, FinishReason],
-        failures: dict[int, Failure],
-    ) -> None:
-        """Note the first reason of the token criteria for each row that grew."""
-        grown = [place for place, token in enumerate(tokens) if token >= 0]
-        for started, reason in self._criteria:
-            self.acting = started.purpose
-            some = rows.select(grown).bound(started.purpose)
-            for run, index in started.groups(some):
-                part = some if index is None else some.select(index)
-                check = partial(self._ended, started.runs[run])
-                try:
-                    ended = check(0, part)
-                except Exception as error:  # noqa: BLE001 - goes on if it is not a single row's
-                    made, raised = one_by_one(part, error, check)
-                    ended = [any(made.get(at, [])) for at in range(len(part))]
-                    for at, each in raised.items():
-                        failures[part.index[at]] = raising(started.purpose, each)
-                for place, over in zip(part.index, ended, strict=True):
-                    if over:
-                        found.setdefault(place, reason)
-        self.acting = ""
+def _ended(run: CriterionRun, purpose: str, _place: int, rows: Rows) -> list[bool]:
+    """Which of these rows a criterion ends."""
+    mask = run.check(rows)
+    if not isinstance(mask, Tensor) or mask.shape != (len(rows),):
+        message = (
+            f"{purpose} returned {mask!r:.60}, expected a truth value for each of {len(rows)} rows"
+        )
+        raise PluginContractError(message, plugin=purpose)
+    ended: list[bool] = mask.tolist()
+    return ended
 
-    def _ended(self, run: CriterionRun, _place: int, rows: Rows) -> list[bool]:
-        mask = run.check(rows)
-        if not isinstance(mask, Tensor) or mask.shape != (len(rows),):
-            message = (
-                f"{self.acting} returned {mask!r:.60}, expected a truth value for "
-                f"each of {len(rows)} rows"
-            )
-            raise PluginContractError(message, plugin=self.acting)
-        ended: list[bool] = mask.tolist()
-        return ended
 
-    def _reason(
-        self, row: Row, place: int, token: int, found: FinishReason | None
-    ) -> FinishReason | None:
-        if token in self._eos_token_ids:
-            return "end_token"
-        if found is not None and found.startswith("constraint"):
-            return found
-        if self.transcript is not None:
-            end = self.transcript.rows[place].end
-            if end is not None:
-                return end[1]
-        if found is None and row.grown >= row.prompt.max_new_tokens:
-            return "length"
+def _reason(
+    row: Row, token: int, found: FinishReason | None, text_reason: FinishReason | None
+) -> FinishReason | None:
+    if token in row.prompt.eos_token_ids:
+        return "end_token"
+    if found is not None and found.startswith("constraint"):
         return found
+    if text_reason is not None:
+        return text_reason
+    if found is None and row.grown >= row.prompt.max_new_tokens:
+        return "length"
+    return found

@@ -1,28 +1,60 @@
 """Memory: values kept per row for the components that asked, following the rows' every move."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
 from gpt2sdk.components.records import Prompt
-from gpt2sdk.components.rows import Rows
+from gpt2sdk.components.rows import Row, Rows
 from gpt2sdk.components.session import PerRow, PerRowTensor
-from gpt2sdk.session.follower import Follower
-from gpt2sdk.session.scored import gather_rows
+from gpt2sdk.session.slots import gather_rows
 from gpt2sdk.shapes import Logits, Tokens
 
 Value = TypeVar("Value")
-Scope = Callable[[int], bool]
-"""Whether a column's owner acts on a prompt, by the prompt's index."""
 
 
-def everywhere(_prompt_index: int) -> bool:
-    """The scope of a run that acts on every prompt."""
-    return True
+class Follower(Protocol):
+    """State of the rows: everything that is kept per row obeys the same four verbs."""
+
+    def admit(self, place: int, row: Row) -> None:
+        """A fresh row takes `place`; the place behind the last one is a new one."""
+
+    def append(self, tokens: Sequence[int]) -> None:
+        """Each row takes a token; -1 where it takes none."""
+
+    def fork(self, parents: Sequence[int]) -> None:
+        """Rows become copies of `rows[parents]`."""
+
+    def rewind(self, counts: Sequence[int]) -> None:
+        """Each row's last tokens are taken back."""
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Owner:
+    """Whoever asked for memory: a component at work, or the strategy.
+
+    Attributes:
+        prompts: Those it acts on; `None` for all.
+        followers: What follows the rows for it: its columns and mirrors.
+        seen: What its columns know of the logits it is given.
+    """
+
+    prompts: set[Prompt] | None = None
+    followers: list[Follower] = field(default_factory=list)
+    seen: list["Seen"] = field(default_factory=list)
+
+    def acts_on(self, prompt: Prompt) -> bool:
+        """Whether its memory is wanted for a prompt's rows."""
+        return self.prompts is None or prompt in self.prompts
+
+    def note(self, logits: Tensor, index: Sequence[int]) -> None:
+        """Let its columns know what it was given for the rows at `index`."""
+        for seen in self.seen:
+            seen.note(logits, index)
 
 
 class Seen:
@@ -45,14 +77,15 @@ class Column(PerRow[Value], Generic[Value]):
         initial: Callable[[Prompt], Value],
         accept: Callable[[Value, int, Tensor | None], Value],
         copy: Callable[[Value], Value] | None,
-        scope: Scope,
+        owner: Owner,
     ) -> None:
         self.seen = Seen()
+        owner.seen.append(self.seen)
         self._initial = initial
         self._accept = accept
         self._copy = copy
-        self._scope = scope
-        self._prompts: list[int] = []
+        self._owner = owner
+        self._prompts: list[Prompt] = []
         self._values: list[Value] = []
         self._past: list[list[Value]] = []
 
@@ -60,18 +93,18 @@ class Column(PerRow[Value], Generic[Value]):
     def __getitem__(self, rows: Rows) -> list[Value]:
         return [self._values[place] for place in rows.index]
 
-    def admit(self, place: int, prompt: Prompt) -> None:
+    def admit(self, place: int, row: Row) -> None:
         """A fresh row gets its initial value."""
         end = place + 1
-        self._values[place:end] = [self._initial(prompt)]
+        self._values[place:end] = [self._initial(row.prompt)]
         self._past[place:end] = [[]]
-        self._prompts[place:end] = [prompt.index]
+        self._prompts[place:end] = [row.prompt]
         self.seen.rows[place:end] = [None]
 
     def append(self, tokens: Sequence[int]) -> None:
         """Advance the values of the rows that took a token."""
         for place, token in enumerate(tokens):
-            if token < 0 or not self._scope(self._prompts[place]):
+            if token < 0 or not self._owner.acts_on(self._prompts[place]):
                 continue
             value = self._values[place]
             self._past[place].append(value)
@@ -107,13 +140,14 @@ class TensorColumn(PerRowTensor):
         self,
         initial: Callable[[Prompt], Tensor],
         accept: Callable[[Tensor, Tokens, Logits | None], Tensor],
-        scope: Scope,
+        owner: Owner,
     ) -> None:
         self.seen = Seen()
+        owner.seen.append(self.seen)
         self._initial = initial
         self._accept = accept
-        self._scope = scope
-        self._prompts: list[int] = []
+        self._owner = owner
+        self._prompts: list[Prompt] = []
         self._now: list[tuple[Tensor, int]] = []
         self._past: list[list[tuple[Tensor, int]]] = []
 
@@ -121,12 +155,12 @@ class TensorColumn(PerRowTensor):
     def __getitem__(self, rows: Rows) -> Tensor:
         return gather_rows([self._now[place] for place in rows.index])
 
-    def admit(self, place: int, prompt: Prompt) -> None:
+    def admit(self, place: int, row: Row) -> None:
         """A fresh row gets its initial entry."""
         end = place + 1
-        self._now[place:end] = [(self._initial(prompt)[None], 0)]
+        self._now[place:end] = [(self._initial(row.prompt)[None], 0)]
         self._past[place:end] = [[]]
-        self._prompts[place:end] = [prompt.index]
+        self._prompts[place:end] = [row.prompt]
         self.seen.rows[place:end] = [None]
 
     def append(self, tokens: Sequence[int]) -> None:
@@ -134,7 +168,7 @@ class TensorColumn(PerRowTensor):
         index: list[int] = []
         blind: list[int] = []
         for place, token in enumerate(tokens):
-            if token >= 0 and self._scope(self._prompts[place]):
+            if token >= 0 and self._owner.acts_on(self._prompts[place]):
                 self._past[place].append(self._now[place])
                 (blind if self.seen.rows[place] is None else index).append(place)
         seen = [given for place in index if (given := self.seen.rows[place]) is not None]
@@ -168,42 +202,3 @@ class TensorColumn(PerRowTensor):
             if count and past:
                 self._now[place] = past[-min(count, len(past))]
                 del past[-count:]
-
-
-class Memory:
-    """All columns of a session, and which run each of them belongs to."""
-
-    def __init__(self) -> None:
-        self.columns: list[Follower] = []
-        self._owner: object = None
-        self._scope: Scope = everywhere
-        self._owned: dict[object, list[Seen]] = {}
-
-    @contextmanager
-    def owned_by(self, owner: object, scope: Scope) -> Iterator[None]:
-        """Give the columns made meanwhile to a run that is being started."""
-        self._owner, self._scope = owner, scope
-        try:
-            yield
-        finally:
-            self._owner, self._scope = None, everywhere
-
-    @property
-    def scope(self) -> Scope:
-        """The prompts that the run being started acts on."""
-        return self._scope
-
-    def close(self) -> None:
-        """Let go of the columns, whose functions may hold the session."""
-        self.columns, self._owned = [], {}
-
-    def keep(self, column: Column[Value] | TensorColumn) -> None:
-        """Take charge of a column; it belongs to the run that is being started, if one is."""
-        self.columns.append(column)
-        if self._owner is not None:
-            self._owned.setdefault(self._owner, []).append(column.seen)
-
-    def note(self, owner: object, logits: Tensor, index: Sequence[int]) -> None:
-        """Let the columns of a run know what it was given for the rows at `index`."""
-        for seen in self._owned.get(owner, ()):
-            seen.note(logits, index)

@@ -17,7 +17,8 @@ from gpt2sdk.components.strategy import Strategy
 from gpt2sdk.defaults import Greedy
 from gpt2sdk.errors import PluginContractError
 from gpt2sdk.session.decoding import DecodingSession
-from gpt2sdk.session.plan import Link, Plan
+from gpt2sdk.session.reader import Reader
+from gpt2sdk.session.request import Lead, Link, Request
 from gpt2sdk.shapes import Logits, Mask, Tokens
 from gpt2sdk.testing.board import make_rows
 from gpt2sdk.testing.letters import Letters
@@ -56,24 +57,31 @@ def open_session(
         device: Where its tensors are.
     """
     acting = () if component is None else (component,)
-    plan = Plan(
-        strategy=ByHand(),
-        sampler=component if isinstance(component, Sampler) else Greedy(),
-        processors=tuple(
-            Link(each.name, (each,)) for each in acting if isinstance(each, LogitsProcessor)
-        ),
-        criteria=tuple(
-            Link(each.name, (each,)) for each in acting if isinstance(each, StoppingCriterion)
-        ),
-        eos_token_ids=frozenset(eos_token_ids),
-    )
-    numbered = [
-        Prompt(place, prompt.tokens, prompt.seed, prompt.max_new_tokens)
+    sampler = component if isinstance(component, Sampler) else Greedy()
+    requests = [
+        Request(
+            Prompt(
+                place,
+                prompt.tokens,
+                prompt.seed,
+                prompt.max_new_tokens,
+                eos_token_ids=frozenset(eos_token_ids),
+            ),
+            Lead(ByHand(), sampler),
+            processors=tuple(
+                Link(each.name, each) for each in acting if isinstance(each, LogitsProcessor)
+            ),
+            criteria=tuple(
+                Link(each.name, each) for each in acting if isinstance(each, StoppingCriterion)
+            ),
+        )
         for place, prompt in enumerate(prompts)
     ]
     model = TableModel(vocab_size, context_length=4096, device=device)
     letters = Letters()
-    return DecodingSession(model, letters, letters, numbered, plan)
+    session = DecodingSession(Reader(model), letters, letters, requests)
+    session.course.refill(len(requests))
+    return session
 
 
 def grow(session: Session, tokens: Sequence[Sequence[int]]) -> None:
@@ -150,7 +158,7 @@ def _session(component: Component, logits: Logits, rows: Rows | None) -> Decodin
         [row.prompt for row in rows.records],
         component,
         vocab_size=logits.shape[1],
-        eos_token_ids=rows.eos_token_ids.tolist(),
+        eos_token_ids=sorted({token for row in rows.records for token in row.prompt.eos_token_ids}),
     )
     _retrace(session, rows)
     return session

@@ -167,7 +167,8 @@ def test_a_failure_shows_what_was_made_first(invoke, model, rules):
 
     whole = invoke("generate", model, "Once", "--max-new-tokens", "3", "--seed", "3")
     assert (1, whole.stdout) == (ran.exit_code, ran.stdout)
-    assert ran.stderr.endswith("error: step 3: fail raised ArithmeticError: no more of this\n")
+    expected = "error: prompt 0, step 3: fail raised ArithmeticError: no more of this\n"
+    assert ran.stderr.endswith(expected)
 
 
 def test_a_failure_is_a_part_of_the_json(invoke, model, rules):

@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt2sdk import PluginContractError, Prompt
-from gpt2sdk.components.rows import Board, Rows
+from gpt2sdk.components.rows import Board, Row, Rows
 from gpt2sdk.race import halves, race
 from gpt2sdk.rng import key, purpose_key
 from gpt2sdk.testing import make_rows
 
 
 def board(*histories):
-    made = Board(eos_token_ids=[9])
+    made = Board()
     for place, history in enumerate(histories):
-        made.admit(place, Prompt(place, tuple(history)), 0)
+        made.admit(place, Row(Prompt(place, tuple(history)), 0, list(history)))
     return made
 
 
@@ -160,7 +160,7 @@ def test_a_race_needs_a_line_of_logits_for_each_row():
 
 
 def test_a_race_waits_for_no_device():
-    board = Board("meta")
-    board.admit(0, Prompt(0, (5,), 0, 9), 0)
+    on_meta = Board("meta")
+    on_meta.admit(0, Row(Prompt(0, (5,), 0, 9), 0, [5]))
 
-    assert "meta" == Rows(board).race(torch.zeros(1, 50_257, device="meta")).device.type
+    assert "meta" == Rows(on_meta).race(torch.zeros(1, 50_257, device="meta")).device.type

@@ -6,10 +6,11 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from gpt2sdk import OptionError, Session, Step, Strategy, strategy
+from gpt2sdk import OptionError, Prompt, Session, Step, Strategy, strategy
 from gpt2sdk.defaults import Greedy
 from gpt2sdk.session.decoding import DecodingSession
-from gpt2sdk.session.plan import Plan
+from gpt2sdk.session.reader import Reader
+from gpt2sdk.session.request import Lead, Request
 from gpt2sdk.testing import Letters, TableModel
 
 
@@ -47,7 +48,8 @@ def test_hold_may_depend_on_the_options():
 
 def test_it_stays_callable_and_its_options_are_checked():
     letters, model = Letters(), TableModel()
-    session = DecodingSession(model, letters, letters, [], Plan(wide.component(), Greedy()))
+    request = Request(Prompt(0, (1,)), Lead(wide.component(), Greedy()))
+    session = DecodingSession(Reader(model), letters, letters, [request])
 
     assert list(wide(session, width=2)) == [2]
     assert list(wide.component(width=5).decode(session)) == [5]

@@ -62,4 +62,4 @@ def refusal(plan):
 @pytest.fixture(scope="session")
 def chain():
     """Return what lists the processors of a plan by purpose."""
-    return lambda plan: {link.purpose: link.variants for link in plan.processors}
+    return lambda plan: {link.purpose: link.components for link in plan.processors}

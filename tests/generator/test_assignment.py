@@ -66,7 +66,7 @@ COMPONENTS = (Heat, Dry, Tuned, Odd, wide, careful)
 def test_components_that_are_named_are_searched_first(plan, chain):
     both = plan(strategy="wide", base=3.0)
 
-    assert 3.0 == both.strategy.base
+    assert 3.0 == both.lead.strategy.base
     assert {} == chain(both)
     assert {"dry": (Dry(dry=1.0, base=3.0),)} == chain(plan(dry=1.0, base=3.0))
 
@@ -74,7 +74,7 @@ def test_components_that_are_named_are_searched_first(plan, chain):
 def test_dotted_names_always_say_which(plan, chain, registry):
     both = plan(strategy="wide", wide__base=3.0, dry__dry=1.0, dry__base=2.0)
 
-    assert 3.0 == both.strategy.base
+    assert 3.0 == both.lead.strategy.base
     assert {"dry": (Dry(dry=1.0, base=2.0),)} == chain(both)
     assert chain(both) == chain(
         resolve({"strategy": "wide", "acme:dry.dry": 1.0, "acme:dry.base": 2.0}, registry=registry)
@@ -86,7 +86,7 @@ def test_an_option_of_two_named_components_needs_its_dotted_name(plan, refusal):
     assert message + "careful.width or tuned.width" == refusal(
         strategy="careful", sampler="tuned", width=3
     )
-    assert 3 == plan(strategy="careful", sampler="tuned", careful__width=3).strategy.width
+    assert 3 == plan(strategy="careful", sampler="tuned", careful__width=3).lead.strategy.width
 
 
 class Rival(LogitsProcessor):
@@ -103,7 +103,7 @@ def test_an_option_of_two_processors_is_an_error_that_names_both_sides(plan, ref
     assert "the logits processor dry of acme" in message
     assert "the logits processor rival of rivals" in message
     assert "write dry.base or rival.base" in message
-    assert 2.0 == plan(registry=registry, dry=1.0, dry__base=2.0).processors[0].variants[0].base
+    assert 2.0 == plan(registry=registry, dry=1.0, dry__base=2.0).processors[0].components[0].base
 
 
 Least = Annotated[int, Shared(), Field(ge=1)]
@@ -161,13 +161,13 @@ def sharing(plugin):
 def test_a_shared_option_goes_to_all_that_the_call_turns_on(sharing, options, expected):
     found = resolve(options, registry=sharing).processors
 
-    assert expected == [variant for link in found for variant in link.variants]
+    assert expected == [variant for link in found for variant in link.components]
 
 
 def test_a_shared_option_may_differ_from_prompt_to_prompt(sharing):
     found = resolve({"cut": 0.5, "least": [2, 3]}, registry=sharing, prompts=2).processors
 
-    assert [(Cut(cut=0.5, least=2), Cut(cut=0.5, least=3))] == [link.variants for link in found]
+    assert [(Cut(cut=0.5, least=2), Cut(cut=0.5, least=3))] == [link.components for link in found]
 
 
 def test_what_is_in_force_of_a_shared_option_can_be_given_again(sharing):
@@ -206,7 +206,7 @@ def test_two_processors_of_one_name_are_told_apart_by_their_distribution(refusal
     message = refusal(PluginConflictError, registry=registry, dry__dry=1.0)
 
     assert "write acme:dry.dry or rivals:dry.dry" in message
-    chosen = resolve({"rivals:dry.dry": 1.0}, registry=registry).processors[0].variants[0]
+    chosen = resolve({"rivals:dry.dry": 1.0}, registry=registry).processors[0].components[0]
     assert isinstance(chosen, Dry)
 
 

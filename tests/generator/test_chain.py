@@ -145,7 +145,7 @@ def stop_never(input_ids, scores):
 def test_callables_are_wrapped(plan):
     result = plan(processors=[ban_nothing], stopping=[stop_never, Words(words=3), Ends(ends=["x"])])
 
-    assert [CallableProcessor(function=ban_nothing)] == [p.of(0) for p in result.processors]
+    assert [CallableProcessor(function=ban_nothing)] == [p.components[0] for p in result.processors]
     assert ["stop_never", "words"] == [c.purpose for c in result.criteria]
     assert ["ends"] == [c.purpose for c in result.text_criteria]
 
@@ -186,16 +186,16 @@ def test_a_component_of_several_roles_has_one_place_in_each(plan):
     drafting = plan(drafter="grammar", grammar="g")
 
     for result in (by_option, listed, drafting):
-        assert [("grammar", grammar)] == [(p.purpose, p.of(0)) for p in result.processors]
-        assert [("grammar", grammar)] == [(c.purpose, c.of(0)) for c in result.criteria]
-        assert result.processors[0].of(0) is result.criteria[0].of(0)
-    assert drafting.drafter is drafting.processors[0].of(0)
+        assert [("grammar", grammar)] == [(p.purpose, p.components[0]) for p in result.processors]
+        assert [("grammar", grammar)] == [(c.purpose, c.components[0]) for c in result.criteria]
+        assert result.processors[0].components[0] is result.criteria[0].components[0]
+    assert drafting.lead.drafter is drafting.processors[0].components[0]
 
 
 def test_a_drafter_that_is_off_as_a_processor_is_not_in_the_chain(plan):
     drafting = plan(drafter="grammar")
 
-    assert (Grammar(), ()) == (drafting.drafter, drafting.processors)
+    assert (Grammar(), ()) == (drafting.lead.drafter, drafting.processors)
 
 
 @pytest.mark.parametrize("name", ["greedy", "wide"])
@@ -218,4 +218,4 @@ def test_neutral_values_and_other_stages_are_fine_without_a_draw(plan, chain):
     result = plan(strategy="greedy", heat=1.0, cut=0, ban=[1], processors=[ban_nothing])
 
     assert ["ban", "ban_nothing"] == list(chain(result))
-    assert greedy.component() == result.strategy
+    assert greedy.component() == result.lead.strategy

@@ -50,15 +50,15 @@ def with_options(session, *, width: int = 3):
 
 @pytest.mark.parametrize("value", ["wide", wide, wide.component(width=4)])
 def test_strategies_are_named_or_handed_in(plan, value):
-    assert wide.component(width=4) == plan(strategy=value).strategy
+    assert wide.component(width=4) == plan(strategy=value).lead.strategy
 
 
 def test_a_bare_function_is_a_strategy_whose_rows_may_depend_on_each_other(plan):
-    grown = plan(strategy=function).strategy
+    grown = plan(strategy=function).lead.strategy
 
     assert ("function", False, True) == (grown.name, grown.rows_independent, grown.draws)
     assert grown.hold() is None
-    assert 9 == plan(strategy=with_options, width=9).strategy.width
+    assert 9 == plan(strategy=with_options, width=9).lead.strategy.width
 
 
 def unannotated(session, width):
@@ -91,23 +91,23 @@ def test_what_is_no_strategy(refusal, value, message):
 
 
 def test_samplers_are_named_or_handed_in(plan, refusal):
-    assert Tuned(tau=2.0) == plan(sampler="tuned", tau=2.0).sampler
-    assert Tuned() == plan(sampler=Tuned()).sampler
+    assert Tuned(tau=2.0) == plan(sampler="tuned", tau=2.0).lead.sampler
+    assert Tuned() == plan(sampler=Tuned()).lead.sampler
     assert "there is no sampler 'tund'" in refusal(sampler="tund")
     assert "sampler expects a name or a Sampler, got the class Tuned" in refusal(sampler=Tuned)
 
 
 def test_a_strategy_that_does_not_draw_has_the_greedy_sampler_and_no_other(plan, refusal):
-    assert Greedy() == plan(strategy="greedy").sampler
-    assert Greedy() == plan(strategy="wide").sampler
+    assert Greedy() == plan(strategy="greedy").lead.sampler
+    assert Greedy() == plan(strategy="wide").lead.sampler
     message = "sampler has no effect with the strategy greedy, which does not draw: leave it out"
     assert message == refusal(strategy="greedy", sampler="greedy")
 
 
 @pytest.mark.parametrize("name", ["lookup", "acme:lookup"])
 def test_drafters_are_named_or_handed_in(plan, refusal, name):
-    assert Lookup(ngram=2) == plan(drafter=name, ngram=2).drafter
-    assert Lookup() == plan(drafter=Lookup()).drafter
+    assert Lookup(ngram=2) == plan(drafter=name, ngram=2).lead.drafter
+    assert Lookup() == plan(drafter=Lookup()).lead.drafter
     assert "there is no drafter 'lookpu'" in refusal(drafter="lookpu")
 
 
@@ -131,7 +131,7 @@ def test_options_of_named_components_are_the_same_for_all_prompts(refusal):
 
 
 def test_a_window_slides_only_where_no_token_is_taken_back(plan, refusal):
-    assert "slide" == plan(overflow="slide", strategy="greedy").overflow
+    assert "slide" == plan(overflow="slide", strategy="greedy").lead.overflow
     for name in ("careful", "wide"):
         message = f'overflow="slide" needs a strategy that takes no tokens back, {name} may'
         assert message == refusal(overflow="slide", strategy=name)

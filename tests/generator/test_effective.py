@@ -127,7 +127,7 @@ def test_a_sampler_that_does_not_act_is_not_recorded(plan, registry):
 
     assert "sampler" not in recorded
     assert recorded.pop("versions")
-    assert greedy.component() == resolve(recorded, registry=registry).strategy
+    assert greedy.component() == resolve(recorded, registry=registry).lead.strategy
 
 
 def test_unclear_names_are_recorded_with_a_dot(plan):

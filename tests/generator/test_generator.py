@@ -22,7 +22,7 @@ from gpt2sdk import (
     strategy,
 )
 from gpt2sdk.plugins.registry import Registry
-from gpt2sdk.session.given import whole_numbers
+from gpt2sdk.session.checks import whole_numbers
 from gpt2sdk.testing import Letters, TableModel
 
 END = 27

@@ -30,21 +30,21 @@ COMPONENTS = (Heat, Ban)
 def test_defaults(plan):
     empty = plan()
 
-    assert sample.component() == empty.strategy
-    assert Multinomial() == empty.sampler
+    assert sample.component() == empty.lead.strategy
+    assert Multinomial() == empty.lead.sampler
     assert ((), (), (), None) == (
         empty.processors,
         empty.criteria,
         empty.text_criteria,
-        empty.drafter,
+        empty.lead.drafter,
     )
     assert (frozenset({50256}), (None,), 1, 32) == (
         empty.eos_token_ids,
         empty.max_new_tokens,
-        empty.num_return_sequences,
+        empty.lead.num_return_sequences,
         empty.batch_size,
     )
-    assert ("error", False) == (empty.overflow, empty.logprobs)
+    assert ("error", False) == (empty.lead.overflow, empty.logprobs)
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_settings_are_passed_on(plan):
     )
 
     assert (3, 4, "slide", "processed", (7,)) == (
-        result.num_return_sequences,
+        result.lead.num_return_sequences,
         result.batch_size,
-        result.overflow,
+        result.lead.overflow,
         result.logprobs,
         result.seeds,
     )

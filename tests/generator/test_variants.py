@@ -83,8 +83,10 @@ def test_options_beside_a_neutral_switch_are_checked_and_unused(plan, refusal):
 def test_criteria_are_turned_on_alike(plan):
     both = plan(words=5, ends=["."])
 
-    assert [("words", (Words(words=5),))] == [(c.purpose, c.variants) for c in both.criteria]
-    assert [("ends", (Ends(ends=(".",)),))] == [(c.purpose, c.variants) for c in both.text_criteria]
+    assert [("words", (Words(words=5),))] == [(c.purpose, c.components) for c in both.criteria]
+    assert [("ends", (Ends(ends=(".",)),))] == [
+        (c.purpose, c.components) for c in both.text_criteria
+    ]
     assert () == plan(words=None, ends=[]).criteria
 
 
@@ -124,7 +126,7 @@ def test_components_that_cannot_be_hashed_share_nothing_and_work(plan, plugin):
     same = bytearray(b"x")
     result = plan(2, registry=registry, unhashable=each([same, same]))
 
-    assert 2 == len(result.processors[0].variants)
+    assert 2 == len(result.processors[0].components)
     listed = Unhashable(unhashable=same)
     assert 2 == len(plan(processors=[listed, listed]).processors)
 
@@ -151,6 +153,6 @@ def test_a_prompt_has_alone_what_it_has_among_others(plan, values):
     together = plan(len(values), heat=values)
 
     for prompt, value in enumerate(values):
-        alone = [link.of(0) for link in plan(1, heat=value).processors]
-        found = [link.of(prompt) for link in together.processors]
+        alone = [link.link(0) for link in plan(1, heat=value).processors]
+        found = [link.link(prompt) for link in together.processors]
         assert alone == [component for component in found if component is not None]

@@ -94,7 +94,7 @@ def test_a_config_beside_the_file_wins(tmp_path):
 def test_texts_end_with_the_end_token_of_gpt2s_vocabulary(tmp_path):
     from gpt2sdk.gpt2.nanogpt import nanogpt_config
 
-    assert (50256,) == nanogpt_config(ARGS | {"vocab_size": 50304}, tmp_path).eos_token_ids
+    assert (50256,) == nanogpt_config(ARGS | {"vocab_size": 50304}, tmp_path).written_end_tokens
     assert None is nanogpt_config(ARGS | {"vocab_size": 65}, tmp_path).eos_token_id
 
 

@@ -294,7 +294,7 @@ def test_the_whole_chain_equals_transformers(kind):
     expected = theirs(their_chain, logits)
     found = logits
     for link in plan.processors:
-        found = process(link.variants[0], found, rows())
+        found = process(link.components[0], found, rows())
 
     assert list(OPTIONS) == [link.purpose for link in plan.processors]
     assert_same_up_to_ties(expected, found, found)

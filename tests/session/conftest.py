@@ -16,16 +16,19 @@ from gpt2sdk import (
     LogitsProcessor,
     PerRow,
     PerRowTensor,
+    PluginContractError,
     Prompt,
     Usage,
     hookimpl,
     sample,
 )
 from gpt2sdk.defaults import Multinomial
+from gpt2sdk.generator.plan import Plan, Variants
 from gpt2sdk.plugins.registry import Registry
-from gpt2sdk.session.cancelled import Cancelled
 from gpt2sdk.session.decoding import DecodingSession
-from gpt2sdk.session.plan import Link, Plan
+from gpt2sdk.session.engine import Engine
+from gpt2sdk.session.reader import Reader
+from gpt2sdk.session.request import Lead
 from gpt2sdk.testing import Letters, TableModel, tiny_gpt2, tiny_tokenizer
 from gpt2sdk_stopping.stop import Stop
 
@@ -57,64 +60,75 @@ def _table_model(**options):
     return TableModel(END + 1, **{"order": 3, "bias": {END: -3.0}, **options})
 
 
-def _links(components):
+def _variants(components):
     """Name components as calls do; a list among them has one for each prompt."""
-    links: list[Link] = []
+    chain: list[Variants] = []
     for each in components:
         variants = tuple(each) if isinstance(each, list) else (each,)
         name = next(variant.name for variant in variants if variant is not None)
-        number = sum(link.purpose.partition("#")[0] == name for link in links)
-        links.append(Link(f"{name}#{number}" if number else name, variants))
-    return tuple(links)
+        number = sum(link.purpose.partition("#")[0] == name for link in chain)
+        chain.append(Variants(f"{name}#{number}" if number else name, variants))
+    return tuple(chain)
 
 
-def _open_session(
+def _requests(
     prompts,
     strategy=sample,
     *,
-    model=None,
     vocabulary=None,
     seeds=None,
     max_new_tokens=30,
     chain=(),
     stop=(),
     sampler=None,
+    drafter=None,
+    num_return_sequences=1,
+    overflow="error",
+    eos_token_ids=frozenset([END]),
     streaming=False,
     cancelled=lambda: False,
     **plan,
 ):
-    """Open a session. A prompt is a text or token ids, and its seed is its place."""
-    model = model or _table_model()
+    """Make the requests of a call. A prompt is a text or token ids, and its seed is its place."""
     vocabulary = vocabulary or Letters(ALPHABET)
     records = []
     for place, each in enumerate(prompts):
         tokens = vocabulary.encode(each) if isinstance(each, str) else each
         room = max_new_tokens if isinstance(max_new_tokens, int) else max_new_tokens[place]
-        records.append(Prompt(place, tuple(tokens), place if seeds is None else seeds[place], room))
-    whole = Plan(
-        strategy=strategy.component() if hasattr(strategy, "component") else strategy,
-        sampler=sampler or Multinomial(),
-        processors=_links(chain),
-        text_criteria=_links([Stop(stop=stop)] if stop else []),
-        **{"eos_token_ids": frozenset([END]), **plan},
-    )
-    return DecodingSession(
-        model, vocabulary, vocabulary, records, whole, streaming=streaming, cancelled=cancelled
-    )
-
-
-def _run(prompts, strategy=sample, **options):
-    """Run a call to its end as the generator does; its deltas must add up to its completions."""
+        seed = place if seeds is None else seeds[place]
+        records.append(Prompt(place, tuple(tokens), seed, room, eos_token_ids=eos_token_ids))
     strategy = strategy.component() if hasattr(strategy, "component") else strategy
-    session = _open_session(prompts, strategy, **options)
-    deltas: list[Delta] = []
-    end = "strategy"
-    try:
-        for _ in strategy.decode(session):
-            deltas += session.take_deltas()
-    except Cancelled:
-        end = "cancelled"
-    deltas += session.finish(end)
+    whole = Plan(
+        Lead(strategy, sampler or Multinomial(), drafter, num_return_sequences, overflow),
+        processors=_variants(chain),
+        text_criteria=_variants([Stop(stop=stop)] if stop else []),
+        **plan,
+    )
+    return whole.requests(records, streaming=streaming, cancelled=cancelled)
+
+
+def _open_session(prompts, strategy=sample, *, model=None, vocabulary=None, batch_size=32, **plan):
+    """Open a session whose first rows have begun, for calling its verbs."""
+    vocabulary = vocabulary or Letters(ALPHABET)
+    requests = _requests(prompts, strategy, vocabulary=vocabulary, **plan)
+    session = DecodingSession(Reader(model or _table_model()), vocabulary, vocabulary, requests)
+    session.course.refill(batch_size)
+    return session
+
+
+def _run(prompts, strategy=sample, *, model=None, vocabulary=None, batch_size=32, **plan):
+    """Run a call to its end as the generator does; its deltas must add up to its completions."""
+    vocabulary = vocabulary or Letters(ALPHABET)
+    requests = _requests(prompts, strategy, vocabulary=vocabulary, **plan)
+    engine = Engine(model or _table_model(), vocabulary, vocabulary, batch_size=batch_size)
+    engine.submit(requests)
+    while engine.step():
+        pass
+    for request in requests:
+        if request.loss is not None:
+            failure = request.loss.failure
+            raise failure.cause or PluginContractError(failure.what)
+    deltas = list(requests[0].outbox)
     completions, joined = {}, {}
     for delta in deltas:
         place = delta.prompt_index, delta.sample_index
@@ -124,7 +138,7 @@ def _run(prompts, strategy=sample, **options):
         if delta.completion is not None:
             completions[place] = delta.completion
     assert {place: (each.text, each.tokens) for place, each in completions.items()} == joined
-    return Outcome(completions, deltas, session.usage(0.0))
+    return Outcome(completions, deltas, requests[0].meter.usage(0.0))
 
 
 @pytest.fixture(scope="session")
@@ -137,6 +151,20 @@ def table_model():
 def open_session():
     """Return what opens a session, for tests that call the verbs themselves."""
     return _open_session
+
+
+def _finish(session):
+    """End a session's requests, and return what it has sent."""
+    outbox = next(iter(session.course.requests)).outbox
+    for request in session.course.requests:
+        session.course.end(request, "strategy")
+    return list(outbox)
+
+
+@pytest.fixture(scope="session")
+def finish():
+    """Return what ends a session and returns its deltas."""
+    return _finish
 
 
 @pytest.fixture(scope="session")

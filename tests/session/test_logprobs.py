@@ -57,7 +57,7 @@ def test_logprobs_are_those_of_each_token_where_it_was_taken(
         assert pytest.approx(expected, abs=1e-4) == list(completion.logprobs)
 
 
-def test_logprobs_follow_a_fork_and_a_rewind(open_session, table_model):
+def test_logprobs_follow_a_fork_and_a_rewind(finish, open_session, table_model):
     session = open_session(["a"], by_hand, logprobs=True, num_return_sequences=2)
     first = session.next_logits().log_softmax(-1)[0]
     session.fork([0, 0])
@@ -70,12 +70,12 @@ def test_logprobs_follow_a_fork_and_a_rewind(open_session, table_model):
     session.rewind([1, 0])
 
     expected = [first[C], second[1, A], first[C], second[1, B]]
-    made = [value for delta in session.finish() for value in delta.completion.logprobs]
+    made = [value for delta in finish(session) for value in delta.completion.logprobs]
     assert torch.allclose(torch.stack(expected), torch.tensor(made))
 
 
-def test_a_token_that_nothing_was_asked_for_has_no_logprob(open_session):
+def test_a_token_that_nothing_was_asked_for_has_no_logprob(finish, open_session):
     session = open_session(["a"], by_hand, logprobs=True)
     session.append([B])
 
-    assert math.isnan(session.finish()[0].completion.logprobs[0])
+    assert math.isnan(finish(session)[0].completion.logprobs[0])

@@ -93,5 +93,5 @@ def test_a_mirror_scores_its_rows_proposals_along(run, table_model):
         )
         calls.append(outcome.usage.model_calls)
 
-    assert 180 == calls[0]
+    assert 90 == calls[0]  # the mirror is read in the same passes
     assert 1.7 * calls[1] < calls[0]

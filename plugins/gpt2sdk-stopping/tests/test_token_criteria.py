@@ -62,7 +62,8 @@ def test_rows_end_once_the_time_is_up(monkeypatch):
 
 
 def test_a_call_is_over_in_time_and_keeps_its_text(generator):
-    result = generator.generate(["Once"] * 3, max_new_tokens=100, max_time=1e-9, batch_size=1)
+    options = {"max_new_tokens": 100, "eos_token_id": None, "batch_size": 1}
+    result = generator.generate(["Once"] * 3, max_time=1e-9, **options)
 
     assert ["max_time"] * 3 == [each.finish_reason for each in result.completions]
     assert [1] * 3 == [len(each.tokens) for each in result.completions]

@@ -88,5 +88,6 @@ class _Run:
     def process(self, logits: Logits, rows: Rows) -> Logits:
         before = last_tokens(rows, self.beginnings.shape[1])[:, None]
         due = ((before == self.beginnings) | (self.beginnings == _ANY)).all(-1)
-        due &= ~(self.alone & torch.isin(self.ends, rows.eos_token_ids))
+        ending = (self.ends[:, None] == rows.eos_token_ids[:, None]).any(-1)
+        due &= ~(self.alone & ending)
         return rule_out(logits, self.ends.expand(len(due), -1), due)

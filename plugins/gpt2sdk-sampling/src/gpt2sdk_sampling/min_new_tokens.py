@@ -30,8 +30,8 @@ class MinNewTokens(LogitsProcessor):
     ] = 0
 
     @override
-    def check(self, prompt: Prompt, eos_token_ids: frozenset[int]) -> None:
-        if not eos_token_ids:
+    def check(self, prompt: Prompt) -> None:
+        if not prompt.eos_token_ids:
             raise OptionError(
                 "min_new_tokens holds end tokens back, and there are none: expected eos_token_id, "
                 "or a model that has end tokens",
@@ -50,7 +50,7 @@ class MinNewTokens(LogitsProcessor):
     @override
     def process(self, logits: Logits, rows: Rows) -> Logits:
         short = rows.lengths - rows.prompt_lengths < self.min_new_tokens
-        ends = rows.eos_token_ids.expand(len(rows), -1)
-        # A config may name an end token that the model does not have.
-        exist = ends < logits.shape[1]
+        ends = rows.eos_token_ids
+        # Rows have different numbers of end tokens, and a config may name one that is none.
+        exist = (ends >= 0) & (ends < logits.shape[1])
         return rule_out(logits, ends.where(exist, 0), short[:, None] & exist)

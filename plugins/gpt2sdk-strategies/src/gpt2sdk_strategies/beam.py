@@ -60,7 +60,7 @@ def beam(
             expected=f"1 to {num_beams}",
         )
     prompts = len(session.rows)
-    candidates = max(2, 1 + len(session.rows.eos_token_ids)) * num_beams
+    candidates = max(2, 1 + session.rows.eos_token_ids.shape[1]) * num_beams
     running = torch.zeros(prompts, 1, device=session.device)
     best = torch.full((prompts, num_beams), -torch.inf, device=session.device)
     length = 0

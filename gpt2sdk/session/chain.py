@@ -1,0 +1,324 @@
+"""The chain: components of all requests of a session, started, and found for the rows they act on.
+
+Requests differ in their components, and come and go. Those that have equal ones share a run of it,
+so that a processor is called once for all their rows.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
+
+import torch
+
+from gpt2sdk.components.component import Component, identity
+from gpt2sdk.components.drafter import DrafterRun
+from gpt2sdk.components.processor import LogitsProcessor, ProcessorRun
+from gpt2sdk.components.records import Failure, FinishReason, Prompt
+from gpt2sdk.components.rows import Rows
+from gpt2sdk.components.sampler import SamplerRun
+from gpt2sdk.components.session import Session
+from gpt2sdk.components.stopping import (
+    CriterionRun,
+    StoppingCriterion,
+    TextCriterion,
+    TextCriterionRun,
+)
+from gpt2sdk.errors import PluginContractError
+from gpt2sdk.session.checks import NOTHING_LEFT, find_fault, formed, one_by_one, raising
+from gpt2sdk.session.memory import Follower, Owner
+from gpt2sdk.session.request import Lead, Link, Request
+from gpt2sdk.shapes import Logits, Tokens
+
+Run = TypeVar("Run")
+
+
+@dataclass(eq=False, slots=True)
+class Started(Generic[Run]):
+    """A component at work.
+
+    Attributes:
+        component: Its value.
+        run: What its start returned.
+        owner: What it remembers, and for which prompts.
+    """
+
+    component: Component
+    run: Run
+    owner: Owner
+
+
+@dataclass(eq=False, slots=True)
+class Station(Generic[Run]):
+    """One station of the chain, with what acts there on each prompt's rows.
+
+    Attributes:
+        purpose: What the components there are called.
+        kind: Their class.
+        acting: What acts, by prompt.
+    """
+
+    purpose: str
+    kind: type[Component]
+    acting: dict[Prompt, Started[Run]] = field(default_factory=dict)
+
+    def groups(self, rows: Rows) -> list[tuple[Started[Run], list[int] | None]]:
+        """Each run with the places of its rows among `rows`; `None` for all of them."""
+        groups: dict[Started[Run], list[int]] = {}
+        for place, row in enumerate(rows.records):
+            started = self.acting.get(row.prompt)
+            if started is not None:
+                groups.setdefault(started, []).append(place)
+        return [
+            (started, None if len(index) == len(rows) else index)
+            for started, index in groups.items()
+        ]
+
+
+class Stations(Generic[Run]):
+    """The stations of one role, in an order that is every request's own.
+
+    One request has `temperature, top_p` and the next `top_k, top_p`: then the stations are
+    `top_k, temperature, top_p`.
+    """
+
+    def __init__(self) -> None:
+        self._stations: list[Station[Run]] = []
+
+    def __iter__(self) -> Iterator[Station[Run]]:
+        return iter(self._stations)
+
+    def __bool__(self) -> bool:
+        return bool(self._stations)
+
+    def admit(self, prompt: Prompt, runs: Iterable[tuple[str, Started[Run]]]) -> None:
+        """Give a prompt its runs, each with its purpose."""
+        at = 0
+        for purpose, started in runs:
+            at = self._find(purpose, type(started.component), at)
+            self._stations[at].acting[prompt] = started
+            at += 1
+
+    def release(self, prompt: Prompt) -> None:
+        """Forget a prompt, and the stations where nothing acts any more."""
+        for station in self._stations:
+            station.acting.pop(prompt, None)
+        self._stations = [station for station in self._stations if station.acting]
+
+    def _find(self, purpose: str, kind: type[Component], start: int) -> int:
+        """The first fitting station from `start` on; a new one there, if there is none."""
+        for at in range(start, len(self._stations)):
+            if (self._stations[at].purpose, self._stations[at].kind) == (purpose, kind):
+                return at
+        self._stations.insert(start, Station(purpose, kind))
+        return start
+
+
+class Chain:
+    """What acts on the rows of a session.
+
+    Attributes:
+        processors: Where processors act.
+        criteria: Where token criteria act.
+        texts: Where text criteria act.
+        sampler: What picks tokens.
+        drafter: What proposes them; `None` for nothing.
+        acting: The component that is at work, or was when something raised; empty for none.
+    """
+
+    def __init__(
+        self,
+        lead: Lead,
+        session: Session,
+        begin: Callable[[Owner], AbstractContextManager[None]],
+    ) -> None:
+        """Start what all requests have in common.
+
+        Args:
+            lead: That.
+            session: What components are started with.
+            begin: Entered around each start: what is asked of the session then has this owner.
+        """
+        self.processors: Stations[ProcessorRun] = Stations()
+        self.criteria: Stations[CriterionRun] = Stations()
+        self.texts: Stations[TextCriterionRun] = Stations()
+        self.acting = ""
+        self._session = session
+        self._begin = begin
+        self._started: dict[object, Started[object]] = {}
+        self._prompts: set[Prompt] = set()
+        sampler, drafter = lead.sampler, lead.drafter
+        self.sampler: Started[SamplerRun] = self._start(sampler.name, sampler, sampler.start)
+        self.sampler.owner.prompts = None
+        self.drafter: Started[DrafterRun] | None = None
+        if drafter is not None:
+            self.drafter = self._start(drafter.name, drafter, drafter.start)
+            self.drafter.owner.prompts = None
+
+    def admit(self, request: Request) -> None:
+        """Start the components of a request, as far as no other one has their equals."""
+        prompt = request.prompt
+        self._prompts.add(prompt)
+        self.processors.admit(prompt, [self._run(each, prompt) for each in request.processors])
+        self.criteria.admit(prompt, [self._run(each, prompt) for each in request.criteria])
+        self.texts.admit(prompt, [self._run(each, prompt) for each in request.text_criteria])
+
+    def release(self, prompt: Prompt) -> list[Follower]:
+        """Let go of what acted on a prompt; returns what need not follow the rows any more."""
+        self._prompts.discard(prompt)
+        self.processors.release(prompt)
+        self.criteria.release(prompt)
+        self.texts.release(prompt)
+        idle: list[Follower] = []
+        for key, started in list(self._started.items()):
+            prompts = started.owner.prompts
+            if prompts is not None:
+                prompts.discard(prompt)
+                if not prompts:
+                    idle += self._started.pop(key).owner.followers
+        return idle
+
+    def process(self, logits: Logits, rows: Rows) -> tuple[Logits, Mapping[int, Failure]]:
+        """Run the processors and check, once and at the end, what comes out.
+
+        Returns:
+            The logits, and the rows that failed, by their places: those left without a token, with
+            NaN or infinity, and those that a processor raises for. Their logits mean nothing.
+
+        Raises:
+            PluginContractError: A processor returned a wrong shape or type.
+            Exception: A processor raised for all rows; see `one_by_one`.
+        """
+        try:
+            return self._checked(logits, rows)
+        except Exception as error:  # noqa: BLE001 - goes on where it is not a single row's
+            acting = self.acting
+            made, raised = one_by_one(
+                rows,
+                error,
+                lambda place, row: self._checked(logits[place : place + 1], row),
+                everywhere=self.acts_everywhere(acting),
+            )
+        failures = {place: raising(acting, each) for place, each in raised.items()}
+        out = logits.clone()
+        for place, (alone, found) in made.items():
+            out[place] = alone[0]
+            failures.update((place, each) for each in found.values())
+        self.acting = ""
+        return out, failures
+
+    def choose(self, logits: Logits, rows: Rows) -> tuple[Tokens, Mapping[int, Failure]]:
+        """Let the sampler pick a token for each of these rows.
+
+        Returns:
+            The tokens, -1 for rows that the sampler raises for, and these rows' failures by place.
+
+        Raises:
+            PluginContractError: It returned something else than a token for each row.
+            Exception: It raised for all rows; see `one_by_one`.
+        """
+        self.acting = self.sampler.component.name
+        failures: Mapping[int, Failure] = {}
+        try:
+            tokens = self._choose(logits, rows)
+        except Exception as error:  # noqa: BLE001 - goes on where it is not a single row's
+            made, raised = one_by_one(
+                rows, error, lambda place, row: self._choose(logits[place : place + 1], row)
+            )
+            failures = {place: raising(self.acting, each) for place, each in raised.items()}
+            tokens = torch.full((len(rows),), -1, dtype=torch.int64, device=logits.device)
+            for place, token in made.items():
+                tokens[place] = token[0]
+        self.acting = ""
+        return tokens, failures
+
+    def text_criteria(self, prompt: Prompt) -> list[tuple[TextCriterionRun, FinishReason]]:
+        """The text criteria that act on a prompt, with their reasons."""
+        found = (station.acting.get(prompt) for station in self.texts)
+        return [
+            (started.run, started.component.reason)
+            for started in found
+            if started is not None and isinstance(started.component, TextCriterion)
+        ]
+
+    def acts_everywhere(self, purpose: str) -> bool:
+        """Whether a component acts on every request there is."""
+        return any(
+            station.purpose == purpose and len(station.acting) == len(self._prompts)
+            for stations in (self.processors, self.criteria)
+            for station in stations
+        )
+
+    def _checked(self, logits: Logits, rows: Rows) -> tuple[Logits, Mapping[int, Failure]]:
+        out = logits
+        for station in self.processors:
+            out = self._process(station, out, rows)
+        self.acting = ""
+        finite = torch.isfinite(out.amax(-1))
+        if bool(finite.all()):
+            return out, {}
+        failed = [place for place, fine in enumerate(finite.tolist()) if not fine]
+        return out, {
+            place: self._fault(logits[place : place + 1], rows.select([place])) for place in failed
+        }
+
+    def _process(self, station: Station[ProcessorRun], logits: Logits, rows: Rows) -> Logits:
+        self.acting = station.purpose
+        rows = rows.bound(station.purpose)
+        out = logits
+        for started, index in station.groups(rows):
+            if index is None:
+                started.owner.note(logits, rows.index)
+                return formed(started.run.process(logits, rows), logits, station.purpose)
+            some, chosen = rows.select(index), torch.tensor(index, device=logits.device)
+            part = logits[chosen]
+            started.owner.note(part, some.index)
+            if out is logits:
+                out = logits.clone()
+            out[chosen] = formed(started.run.process(part, some), part, station.purpose)
+        return out
+
+    def _choose(self, logits: Logits, rows: Rows) -> Tokens:
+        name = self.sampler.component.name
+        self.sampler.owner.note(logits, rows.index)
+        tokens: object = self.sampler.run.choose(logits, rows.bound(name))
+        if isinstance(tokens, torch.Tensor) and tokens.shape == logits.shape[:1]:
+            return tokens
+        got = f"shape {tuple(tokens.shape)}" if isinstance(tokens, torch.Tensor) else repr(tokens)
+        message = f"{name} chose {got}, expected one token for each of {len(rows)}"
+        raise PluginContractError(message, plugin=name)
+
+    def _fault(self, logits: Logits, row: Rows) -> Failure:
+        """Replay the chain link by link on a row, and find the first that left it no number."""
+        fault = find_fault(logits)
+        if fault is not None:
+            return Failure("", f"the model left it {fault}", dead=fault == NOTHING_LEFT)
+        for station in self.processors:
+            logits = self._process(station, logits, row)
+            fault = find_fault(logits)
+            if fault is not None:
+                break
+        name, self.acting = self.acting, ""
+        fault = fault or NOTHING_LEFT
+        return Failure(name, f"{name} left it {fault}", dead=fault == NOTHING_LEFT)
+
+    def _run(
+        self,
+        link: Link[LogitsProcessor] | Link[StoppingCriterion] | Link[TextCriterion],
+        prompt: Prompt,
+    ) -> tuple[str, Started[Any]]:
+        started: Started[Any] = self._start(link.purpose, link.component, link.component.start)
+        if started.owner.prompts is not None:
+            started.owner.prompts.add(prompt)
+        return link.purpose, started
+
+    def _start(
+        self, purpose: str, component: Component, start: Callable[[Session], Run]
+    ) -> Started[Run]:
+        """A component of several roles is started once, and so is one of several requests."""
+        key = purpose, identity(component)
+        if key not in self._started:
+            owner = Owner(prompts=set())
+            with self._begin(owner):
+                self._started[key] = Started(component, start(self._session), owner)
+        return cast("Started[Run]", self._started[key])

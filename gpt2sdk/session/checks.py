@@ -1,0 +1,209 @@
+"""Checks: of what strategies hand to the verbs, and of what components hand back, row by row."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from gpt2sdk.components.records import Failure
+from gpt2sdk.components.rows import Row, Rows
+from gpt2sdk.errors import (
+    ContextOverflowError,
+    GPT2SDKError,
+    OptionError,
+    PluginContractError,
+    TokenizerError,
+)
+from gpt2sdk.race import NO_TOKEN
+from gpt2sdk.shapes import Logits
+
+Made = TypeVar("Made")
+
+BAD_INPUT = (OptionError, TokenizerError, ContextOverflowError)
+"""Errors that say that the call is wrong, not a row."""
+
+NOTHING_LEFT = "no token to choose from"
+
+
+def formed(after: object, before: Logits, processor: str) -> Logits:
+    """Check the form of what a processor returned.
+
+    Raises:
+        PluginContractError: It is no floating point tensor of the same shape.
+    """
+    if not isinstance(after, torch.Tensor):
+        wrong = f"{type(after).__name__}, expected a tensor"
+    elif not after.is_floating_point():
+        wrong = f"{after.dtype}, expected a floating point type"
+    elif after.shape != before.shape:
+        wrong = f"shape {tuple(after.shape)}, expected {tuple(before.shape)}"
+    else:
+        return after
+    raise PluginContractError(f"{processor} returned {wrong}", plugin=processor)
+
+
+def find_fault(logits: Logits) -> str | None:
+    """Say what is wrong with a row's logits; nothing, if a token can be chosen."""
+    peak = float(logits.amax())
+    if math.isfinite(peak):
+        return None
+    return "NaN" if math.isnan(peak) else "infinity" if peak > 0 else NOTHING_LEFT
+
+
+def one_by_one(
+    rows: Rows,
+    error: Exception,
+    act: Callable[[int, Rows], Made],
+    *,
+    everywhere: bool = True,
+) -> tuple[dict[int, Made], dict[int, Exception]]:
+    """Find out for which rows a component raises: it has no side effects, so it is tried on each.
+
+    Args:
+        rows: The rows it raised for.
+        error: What it raised.
+        act: Lets it act on one row, given the row's place among them.
+        everywhere: Whether it acts on every request of the session, those that wait included.
+
+    Returns:
+        What it made of rows, and what it raised for others, by their places.
+
+    Raises:
+        Exception: The error itself where it acts everywhere, and it is nothing of single rows: it
+            says that the call is wrong, is raised for every row of several prompts, or for no row
+            alone.
+    """
+    if everywhere and isinstance(error, BAD_INPUT):
+        raise error
+    if len(rows) == 1:
+        return {}, {0: error}
+    made: dict[int, Made] = {}
+    raised: dict[int, Exception] = {}
+    for place in range(len(rows)):
+        try:
+            made[place] = act(place, rows.select([place]))
+        except Exception as each:  # noqa: BLE001 - becomes the row's failure
+            raised[place] = each
+    prompts = {row.prompt for row in rows.records}
+    if not raised or (everywhere and not made and len(prompts) > 1):
+        raise error
+    return made, raised
+
+
+def raising(name: str, error: Exception) -> Failure:
+    """Say of a row that a component raised for it."""
+    raised = f"{name} raised {type(error).__name__}: {error}"
+    return Failure(name, str(error) if isinstance(error, GPT2SDKError) else raised, error)
+
+
+def whole_numbers(numbers: Tensor | Sequence[int], verb: str) -> list[int]:
+    """What a verb was given, as a list.
+
+    Raises:
+        PluginContractError: It is not a list of whole numbers, nor a tensor of one axis.
+    """
+    listed = numbers.tolist() if isinstance(numbers, Tensor) else list(numbers)
+    if not isinstance(listed, list) or not all(isinstance(each, int) for each in listed):
+        message = f"{verb} was given {numbers!r:.80}, expected whole numbers along one axis"
+        raise PluginContractError(message)
+    return listed
+
+
+def check_count(count: int, rows: int, verb: str) -> None:
+    """Make sure that there is one of something for each row.
+
+    Raises:
+        PluginContractError: There are more or less.
+    """
+    if count != rows:
+        message = f"{verb} was given {count} rows, expected {rows}"
+        raise PluginContractError(message)
+
+
+def check_tokens(tokens: Sequence[int], vocab_size: int) -> None:
+    """Make sure that these are tokens, or -1.
+
+    Raises:
+        PluginContractError: One is not.
+    """
+    if NO_TOKEN in tokens:
+        message = f"row {tokens.index(NO_TOKEN)} had no token to draw: its logits were all -inf"
+        raise PluginContractError(f"{message}, or some were NaN or infinite")
+    if max(tokens, default=-1) >= vocab_size or min(tokens, default=0) < -1:
+        message = f"append was given {tokens}, expected -1 to {vocab_size - 1}"
+        raise PluginContractError(message)
+
+
+def check_parents(parents: Sequence[int], rows: int) -> None:
+    """Make sure that these are places of rows.
+
+    Raises:
+        PluginContractError: One is not.
+    """
+    if any(not 0 <= place < rows for place in parents):
+        message = f"fork was given {parents}, expected places of rows, 0 to {rows - 1}"
+        raise PluginContractError(message)
+
+
+def check_rewind(place: int, row: Row, count: int, hold: int | None) -> None:
+    """Make sure that a row may take so many tokens back.
+
+    Raises:
+        PluginContractError: They reach into the prompt, or behind text that was certain.
+    """
+    if not 0 <= count <= row.grown:
+        message = f"row {place} has {row.grown} new tokens, {count} cannot be taken back"
+        raise PluginContractError(message)
+    if not count or hold is None:
+        return
+    certain = row.peak - hold
+    if row.grown - count < certain or row.handed:
+        message = (
+            f"row {place} takes back {count} tokens, but its text was certain up to token "
+            f"{certain}: declare @strategy(hold={row.peak - row.grown + count}) or more"
+        )
+        raise PluginContractError(message)
+
+
+def check_logits(rows: Sequence[Row], logits: Logits, places: Sequence[int], strategy: str) -> None:
+    """Make sure that a token can be chosen for each of these rows.
+
+    Raises:
+        PluginContractError: The strategy gave `choose` NaN, infinity, or nothing but -inf.
+    """
+    finite = torch.isfinite(logits.amax(-1)).tolist()
+    for place in places:
+        if not finite[place]:
+            prompt, fault = rows[place].prompt.index, find_fault(logits[place : place + 1])
+            message = (
+                f"{strategy} gave choose a row of prompt {prompt} with {fault}: give it what "
+                "session.process returned, or finite logits"
+            )
+            raise PluginContractError(message, plugin=strategy)
+
+
+def check_scores(rows: Sequence[int], scores: Sequence[float], strategy: str) -> None:
+    """Make sure that there is a score for each row.
+
+    Raises:
+        PluginContractError: There are more or less.
+    """
+    if len(rows) != len(scores):
+        message = f"submit was given {len(rows)} rows and {len(scores)} scores"
+        raise PluginContractError(message, plugin=strategy)
+
+
+def check_score(place: int, score: float, rows: int) -> None:
+    """Make sure that a row can be submitted with a score.
+
+    Raises:
+        PluginContractError: There is no such row, or the score is no finite number.
+    """
+    if not 0 <= place < rows or not math.isfinite(score):
+        message = (
+            f"submit was given row {place} with score {score}, expected rows 0 to {rows - 1} and "
+            "finite scores"
+        )
+        raise PluginContractError(message)

@@ -1,0 +1,333 @@
+"""A course: how the requests of one session begin, are read for, delivered and end."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from gpt2sdk.components.causal_lm import CausalLM
+from gpt2sdk.components.records import Failure, FinishReason, Prompt
+from gpt2sdk.components.rows import Board, Rows
+from gpt2sdk.components.session import Session
+from gpt2sdk.errors import PluginContractError
+from gpt2sdk.session.branch import Branch
+from gpt2sdk.session.chain import Chain
+from gpt2sdk.session.checks import raising
+from gpt2sdk.session.delivery import Delivery
+from gpt2sdk.session.drafting import Drafting
+from gpt2sdk.session.followers import Followers, Turn
+from gpt2sdk.session.logprobs import Line, Logprobs
+from gpt2sdk.session.reader import Reader, Reading
+from gpt2sdk.session.request import Lead, Loss, Meter, Request, Requests
+from gpt2sdk.shapes import Logits
+from gpt2sdk.streaming import TextDecoder, Transcript
+
+
+class Course:
+    """Requests that one strategy serves, and the organs of the session in which it does.
+
+    Attributes:
+        lead: What all its requests have in common.
+        requests: Those that are not over.
+        board: The rows.
+        followers: All that follows them.
+        main: What the session's own model knows of them.
+        chain: What acts on them.
+        delivery: What of them is on its way to the requests.
+        steps: How many times tokens were appended.
+        processed: What the chain made last, until tokens are appended.
+        over: Whether nothing more will come of it.
+    """
+
+    def __init__(self, reader: Reader, decoder: TextDecoder, lead: Lead) -> None:
+        """Start without rows.
+
+        Args:
+            reader: What runs the models.
+            decoder: Tokens to text as they come.
+            lead: What all requests have in common.
+        """
+        self.lead = lead
+        self.requests = Requests()
+        self.over = False
+        self.processed: Logits | None = None
+        self.steps = 0
+        self.board = Board(reader.model.device)
+        self.followers = Followers(self.board)
+        self.delivery = Delivery(self.board, decoder)
+        self._reader = reader
+        self._decoder = decoder
+        self._independent = lead.strategy.rows_independent
+        self._hold = lead.strategy.hold()
+        self.main = self.open_branch(reader.model, lambda prompt: prompt.tokens)
+        self.main.meter = self.meter
+        self.board.show_states(self.main)
+        self._drafting: Drafting | None = None
+        if "hidden_states" in lead.strategy.wants:
+            self._keep_hidden_states()
+
+    def start(self, session: Session, requests: Sequence[Request]) -> None:
+        """Start the components of the session and of its first requests.
+
+        Raises:
+            ContextOverflowError: A prompt and what it may grow by exceed the window.
+        """
+        self.chain = Chain(self.lead, session, self.followers.owned_by)
+        if self.chain.drafter is not None:
+            self._drafting = Drafting(self.chain.drafter.run, Rows(self.board), self.main)
+        for request in requests:
+            self.enqueue(request)
+
+    @property
+    def live(self) -> int:
+        """How many rows are unfinished."""
+        return sum(row.finish_reason is None for row in self.board.rows)
+
+    @property
+    def acting(self) -> str:
+        """The component that is at work, or was when something raised; the strategy for none."""
+        return self.chain.acting or self.lead.strategy.name
+
+    def enqueue(self, request: Request) -> None:
+        """Let a request wait for room, its components started and its prompts checked.
+
+        Raises:
+            ContextOverflowError: Its prompt, or a mirror's, and what it may grow by exceed the
+                window.
+        """
+        prompt = request.prompt
+        self.requests.add(request)
+        try:
+            self.chain.admit(request)
+            for branch in self.followers.branches:
+                branch.check_room(prompt)
+        except Exception:
+            self.forget(request)
+            raise
+        if any("hidden_states" in each.component.wants for each in request.processors):
+            self._keep_hidden_states()
+        if request.logprobs and self.delivery.logprobs is None:
+            self.delivery.logprobs = Logprobs(self._judging, self._raw)
+            self.followers.join(self.delivery.logprobs, Turn.LOGPROBS)
+        if request.streaming or request.text_criteria:
+            self.write_text()
+        request.meter.prompt_tokens += len(prompt.tokens)
+        self.requests.wait(request)
+
+    def refill(self, room: int | None = None) -> None:
+        """Hand finished rows over, and let waiting ones begin; to be called between steps.
+
+        They take finished rows' places, or new ones behind the last.
+
+        Args:
+            room: How many may begin; by default as many as have finished.
+        """
+        free = []
+        for place, row in enumerate(self.board.rows):
+            if row.finish_reason is not None and self._independent:
+                self._hand_over(place)
+                free.append(place)
+        count = len(self.board.rows)
+        room = len(free) if room is None else room
+        for place in [*free, *range(count, count + room)][:room]:
+            while (first := self.requests.first()) is not None and first.cancelled():
+                self.end(first, "cancelled")
+            if first is None:
+                return
+            self.followers.admit(place, self.requests.begin())
+
+    def end_cancelled(self) -> None:
+        """End the requests that were cancelled; those that wait, when their turn comes."""
+        for prompt in {row.prompt for row in self.board.rows if not row.handed}:
+            request = self.requests.of(prompt)
+            if request is not None and request.cancelled():
+                self.end(request, "cancelled")
+
+    def due(self) -> list[int]:
+        """What `unread` says; nothing for a strategy that asked for no logits in its last step."""
+        return self.unread() if self.main.wanted else []
+
+    def ask(self) -> None:
+        """Make sure that every row that goes on has been read, or waits for those that have."""
+        if self.over:
+            raise PluginContractError("the session is over: its rows grow no more")
+        self.main.ask()
+        self.end_cancelled()
+        self.refill()
+        due = self.unread()
+        if due:
+            self._reader.read(self.readings(due))
+
+    def readings(self, places: Sequence[int]) -> list[Reading]:
+        """What is to be read for these rows: their own sequences, and those of mirrors in use."""
+        proposals: list[list[int]] = [[] for _ in places]
+        if self._drafting is not None and self.lead.drafter is not None:
+            self.chain.acting = self.lead.drafter.name
+            proposals = self._drafting.propose(places)
+            self.chain.acting = ""
+        readings = []
+        for branch in self.followers.branches:
+            if branch is self.main or branch.wanted:
+                mine = [at for at, place in enumerate(places) if branch.follows(place)]
+                rows, drafts = [places[at] for at in mine], [proposals[at] for at in mine]
+                readings.append(Reading(branch, rows, drafts, self.meter))
+        return readings
+
+    def deliver(self) -> None:
+        """Send what became certain; to be called after each step."""
+        for branch in self.followers.branches:
+            branch.step()
+        if self._hold is None:
+            return
+        for place, row in enumerate(self.board.rows):
+            if row.finish_reason is not None and self._independent and not self._hold:
+                self._hand_over(place)
+            elif (request := self.requests.of(row.prompt)) is not None:
+                self.delivery.show(place, request, self._hold)
+
+    def finish(self) -> None:
+        """Send what is left once the strategy is done.
+
+        Raises:
+            PluginContractError: It returned while requests waited for a place, or grew too few
+                rows.
+        """
+        name, wanted = self.lead.strategy.name, self.lead.num_return_sequences
+        if self.requests.waiting:
+            message = f"{name} returned while {self.requests.waiting} rows had not begun: "
+            raise PluginContractError(message + "check running", plugin=name)
+        counts = Counter(row.prompt for row in self.board.rows)
+        lost = {row.prompt for row in self.board.rows if row.failure is not None}
+        for request in self.requests:
+            count, index = counts[request.prompt], request.prompt.index
+            if self._independent or request.submitted or count == wanted or request.prompt in lost:
+                continue
+            message = (
+                f"{name} grew {count} of {wanted} completions of prompt {index}: it has to fork "
+                "the row itself, or to be rows_independent"
+            )
+            if count > wanted:
+                message = (
+                    f"{name} ends with {count} rows of prompt {index}, of which {wanted} "
+                    "completions are wanted: it has to submit the best, or to fork down to them"
+                )
+            raise PluginContractError(message, plugin=name)
+        for request in self.requests:
+            self.end(request, "strategy")
+
+    def end(
+        self, request: Request, otherwise: FinishReason, error: Exception | None = None
+    ) -> None:
+        """Send what there is of a request, and be done with it.
+
+        Args:
+            request: Its rows stay, finished.
+            otherwise: The reason of rows that had none yet.
+            error: What it failed of.
+        """
+        if error is not None and request.loss is None:
+            request.loss = Loss(raising(self.acting, error), self.steps, alone=False)
+        self.delivery.close(request, otherwise, self.requests.drop(request))
+        self.forget(request)
+
+    def lose(self, failures: Mapping[int, Failure]) -> list[int]:
+        """End rows that cannot go on, and those they take along.
+
+        Of rows that depend on one another all of a prompt are lost with one, but not with a
+        hypothesis that merely has no token to go on with.
+
+        Args:
+            failures: What is wrong with some rows, by place.
+
+        Returns:
+            The places of all rows that are lost.
+        """
+        lost, rows = dict(failures), self.board.rows
+        if not self._independent:
+            wrong = {
+                rows[place].prompt: failure
+                for place, failure in failures.items()
+                if not failure.dead
+            }
+            for place, row in enumerate(rows):
+                if row.prompt in wrong:
+                    lost[place] = wrong[row.prompt]
+        for place, failure in lost.items():
+            rows[place].fail(failure)
+        return list(lost)
+
+    def drop(self, prompt: Prompt) -> None:
+        """Send the completions of a prompt whose rows are about to be dropped.
+
+        Raises:
+            PluginContractError: None was handed in, and nothing was wrong with the rows.
+        """
+        request = self.requests.of(prompt)
+        if request is None:
+            return
+        lost = all(row.failure is not None for row in self.board.rows if row.prompt is prompt)
+        if not request.submitted and not lost:
+            name = self.lead.strategy.name
+            message = f"{name} dropped prompt {prompt.index} without submitting a completion of it"
+            raise PluginContractError(message, plugin=name)
+        self.end(request, "strategy")
+
+    def close(self) -> None:
+        """Let go of everything that takes memory, whoever still holds the session."""
+        self.over, self.processed = True, None
+        self.followers.close()
+
+    def _hand_over(self, place: int) -> None:
+        """Send a finished row's completion."""
+        request = self.requests.of(self.board.rows[place].prompt)
+        if request is not None:
+            self.delivery.hand_over(place, request, "strategy")
+            if request.over:
+                self.forget(request)
+
+    def forget(self, request: Request) -> None:
+        """Let go of a request that is over, and of what acted on it alone."""
+        self.requests.drop(request)
+        self.followers.leave(self.chain.release(request.prompt))
+
+    def open_branch(self, model: CausalLM, prefix: Callable[[Prompt], Sequence[int]]) -> Branch:
+        """Let a model follow the rows, for whoever is being started."""
+        slots, acts_on = self._reader.slots(model), self.followers.owner.acts_on
+        slide = self.lead.overflow == "slide"
+        branch = Branch(slots, self.board, prefix, acts_on, slide=slide)
+        self.followers.join(branch, Turn.BRANCH)
+        return branch
+
+    def unread(self) -> list[int]:
+        """The rows to be read before the strategy's next step; none while some have been."""
+        rows = self.board.rows
+        live = [place for place, row in enumerate(rows) if row.finish_reason is None]
+        unread = [place for place in live if self.main.is_behind(place)]
+        due = live if unread and (len(unread) == len(live) or not self._independent) else []
+        if self.main.layers:
+            over = (place for place, row in enumerate(rows) if row.finish_reason is not None)
+            due = [*due, *(place for place in over if self.main.is_behind(place))]
+        return due
+
+    def _keep_hidden_states(self) -> None:
+        self.main.layers = range(self.main.model.layers + 1)
+
+    def meter(self, prompt: Prompt) -> Meter:
+        """Who counts the cost for a prompt."""
+        request = self.requests.of(prompt)
+        return Meter() if request is None else request.meter
+
+    def _raw(self, place: int) -> Line | None:
+        """The model's own logits for a row's next token."""
+        known = self.main.rows[place].known
+        return None if known is None else (known.scores.logits, known.at)
+
+    def _judging(self, prompt: Prompt) -> bool | Literal["processed"]:
+        request = self.requests.of(prompt)
+        return False if request is None else request.logprobs
+
+    def write_text(self) -> Transcript:
+        """Keep the rows' text from now on, what they have written included."""
+        if self.delivery.transcript is None:
+            self.delivery.transcript = Transcript(self._decoder, self.chain.text_criteria)
+            self.followers.join(self.delivery.transcript, Turn.TEXT)
+        return self.delivery.transcript

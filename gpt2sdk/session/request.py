@@ -1,0 +1,235 @@
+"""A request: one prompt on its way through a session, with all that acts on it and comes of it."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Generic, Literal, TypeVar
+
+from gpt2sdk.components.component import Component, identity
+from gpt2sdk.components.drafter import Drafter
+from gpt2sdk.components.processor import LogitsProcessor
+from gpt2sdk.components.records import Completion, Delta, Failure, Prompt, Usage
+from gpt2sdk.components.rows import Row
+from gpt2sdk.components.sampler import Sampler
+from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
+from gpt2sdk.components.strategy import Strategy
+from gpt2sdk.errors import PluginContractError
+
+C_co = TypeVar("C_co", bound=Component, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Link(Generic[C_co]):
+    """A component in the chain of a request.
+
+    Attributes:
+        purpose: Its name, `name#1` for its second occurrence, and so on; it keys the component's
+            random numbers and names it in errors.
+        component: What acts.
+    """
+
+    purpose: str
+    component: C_co
+
+
+@dataclass(slots=True)
+class Meter:
+    """Counts what requests cost; those of one call share one."""
+
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    model_calls: int = 0
+    tokens_fed: int = 0
+    drafted: int = 0
+    accepted: int = 0
+
+    def usage(self, seconds: float) -> Usage:
+        """What it has counted, in so many seconds."""
+        return Usage(
+            self.prompt_tokens,
+            self.new_tokens,
+            self.model_calls,
+            self.tokens_fed,
+            self.drafted,
+            self.accepted,
+            seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """What requests must have in common to be rows of one session."""
+
+    strategy: Strategy
+    sampler: Sampler
+    drafter: Drafter | None = None
+    num_return_sequences: int = 1
+    overflow: Literal["error", "slide"] = "error"
+
+    @property
+    def identity(self) -> object:
+        """What equal leads share."""
+        components = self.strategy, self.sampler, self.drafter
+        return *map(identity, components), self.num_return_sequences, self.overflow
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """That something was wrong with a completion.
+
+    Attributes:
+        failure: What it was.
+        step: How many tokens the row had, or how many steps the session had made.
+        alone: Whether it was wrong with this request alone, not with its whole session.
+    """
+
+    failure: Failure
+    step: int
+    alone: bool = True
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class Request:
+    """A prompt, what acts on its rows, and what became of them so far.
+
+    Attributes:
+        prompt: What is continued, and how far.
+        lead: What makes its rows grow.
+        processors: Its chain, in the order it runs.
+        criteria: Its token criteria, in the order their reasons count.
+        text_criteria: Its text criteria, likewise.
+        logprobs: Log-probabilities to record: none, raw ones, or those the sampler saw.
+        streaming: Whether its text is wanted as it becomes certain.
+        cancelled: Asked before each model call whether it is to end.
+        outbox: Where its deltas go; those of one call share one.
+        meter: What counts its cost; those of one call share one.
+        loss: What was wrong with it; `None` for nothing.
+        over: Whether all its completions were sent.
+    """
+
+    prompt: Prompt
+    lead: Lead
+    processors: tuple[Link[LogitsProcessor], ...] = ()
+    criteria: tuple[Link[StoppingCriterion], ...] = ()
+    text_criteria: tuple[Link[TextCriterion], ...] = ()
+    logprobs: bool | Literal["processed"] = False
+    streaming: bool = False
+    cancelled: Callable[[], bool] = lambda: False
+    outbox: deque[Delta] = field(default_factory=deque)
+    meter: Meter = field(default_factory=Meter)
+    loss: Loss | None = None
+    over: bool = False
+    _submitted: list[Completion] = field(default_factory=list)
+    # What was sent ahead of each completion, by lane: its text, and how many tokens.
+    _told: dict[int, tuple[str, int]] = field(default_factory=dict)
+    _sent: int = 0
+
+    def submit(self, completion: Completion, score: float) -> None:
+        """Take a completion in if it is among the best by score; on ties the earlier one stays."""
+        self._submitted.append(replace(completion, score=score))
+        self._submitted.sort(key=lambda each: -(each.score or 0.0))
+        del self._submitted[self.lead.num_return_sequences :]
+
+    def tell(self, lane: int, text: str, tokens: Sequence[int]) -> None:
+        """Send what became certain of a row that goes on: its text and tokens so far."""
+        told = self._told.get(lane, ("", 0))[0]
+        if len(text) < len(told) and told.startswith(text):
+            text = told
+        self._send_rest(lane, text, tuple(tokens))
+
+    def finish(self, completion: Completion) -> None:
+        """Send the completion of one row, and what its deltas still lack."""
+        self._finish(completion)
+        self.over = self._sent >= self.lead.num_return_sequences
+
+    def close(self, rows: Iterable[Completion]) -> None:
+        """Send all completions at once: what was submitted, best first, or else these.
+
+        Where something was wrong, what was submitted does not count.
+        """
+        chosen = rows if self.loss is not None else self._submitted or rows
+        for index, completion in enumerate(islice(chosen, self.lead.num_return_sequences)):
+            self._finish(replace(completion, sample_index=index))
+        self.over = True
+
+    @property
+    def submitted(self) -> int:
+        """How many completions were submitted and kept."""
+        return len(self._submitted)
+
+    def _finish(self, completion: Completion) -> None:
+        self._sent += 1
+        self.meter.new_tokens += len(completion.tokens)
+        lane = completion.sample_index
+        self._send_rest(lane, completion.text, completion.tokens, completion)
+
+    def _send_rest(
+        self, lane: int, text: str, tokens: tuple[int, ...], completion: Completion | None = None
+    ) -> None:
+        """Send what a row's whole text and tokens have beyond what was sent of them."""
+        told, count = self._told.pop(lane, ("", 0))
+        if not text.startswith(told):
+            message = (
+                f"the text {told!r} was certain, and now is {text!r}: a strategy that chooses "
+                "among rows after a step has to declare @strategy(hold=None)"
+            )
+            raise PluginContractError(message)
+        rest = text[len(told) :], tokens[count:]
+        if completion is None:
+            self._told[lane] = text, max(count, len(tokens))
+        if any(rest) or completion is not None:
+            reason = None if completion is None else completion.finish_reason
+            self.outbox.append(Delta(*rest, self.prompt.index, lane, reason, completion))
+
+
+class Requests:
+    """The requests of a session that are not over, and which of their rows wait to begin."""
+
+    def __init__(self) -> None:
+        self._by_prompt: dict[Prompt, Request] = {}
+        self._queue: deque[tuple[Request, int]] = deque()
+
+    def __iter__(self) -> Iterator[Request]:
+        return iter(tuple(self._by_prompt.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_prompt)
+
+    @property
+    def waiting(self) -> int:
+        """How many rows have not begun."""
+        return len(self._queue)
+
+    def of(self, prompt: Prompt) -> Request | None:
+        """The request of a prompt; `None` once it is over."""
+        return self._by_prompt.get(prompt)
+
+    def add(self, request: Request) -> None:
+        """Take a request in; its rows do not wait yet."""
+        self._by_prompt[request.prompt] = request
+
+    def wait(self, request: Request) -> None:
+        """Let the rows of a request wait for a place: all its lanes, or the first."""
+        lead = request.lead
+        lanes = lead.num_return_sequences if lead.strategy.rows_independent else 1
+        self._queue.extend((request, lane) for lane in range(lanes))
+
+    def first(self) -> Request | None:
+        """Whose row is the next to begin."""
+        return self._queue[0][0] if self._queue else None
+
+    def begin(self) -> Row:
+        """The next row."""
+        request, lane = self._queue.popleft()
+        return Row(request.prompt, lane, list(request.prompt.tokens))
+
+    def drop(self, request: Request) -> list[int]:
+        """Forget a request; returns the lanes of the completions that had not begun."""
+        self._by_prompt.pop(request.prompt, None)
+        unborn = [lane for waiting, lane in self._queue if waiting is request]
+        if unborn:
+            self._queue = deque(each for each in self._queue if each[0] is not request)
+        lead = request.lead
+        together = unborn and not lead.strategy.rows_independent
+        return list(range(lead.num_return_sequences)) if together else unborn
