@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from gpt2sdk.generator.each import each
     from gpt2sdk.generator.generator import Generator
     from gpt2sdk.hookspecs import hookimpl
+    from gpt2sdk.mention import argument
     from gpt2sdk.shapes import Counts, History, Logits, Mask, Tokens, Uniforms
 
 _HOMES = {
@@ -117,6 +118,7 @@ _HOMES = {
     "gpt2sdk.generator.each": ("each",),
     "gpt2sdk.generator.generator": ("Generator",),
     "gpt2sdk.hookspecs": ("hookimpl",),
+    "gpt2sdk.mention": ("argument",),
     "gpt2sdk.shapes": ("Counts", "History", "Logits", "Mask", "Tokens", "Uniforms"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -190,6 +192,7 @@ __all__ = [
     "Vocabulary",
     "Written",
     "__version__",
+    "argument",
     "each",
     "greedy",
     "hookimpl",

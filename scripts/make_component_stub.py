@@ -11,6 +11,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+from gpt2sdk.cli.plugin_commands import home_of, plugin_commands
 from gpt2sdk.plugins.origin import Status
 from gpt2sdk.plugins.registry import Offer, Registry
 
@@ -19,14 +20,26 @@ CORE = "gpt2sdk"
 STANDARD = (CORE, "gpt2sdk-sampling", "gpt2sdk-stopping", "gpt2sdk-strategies")
 
 
-def first_party() -> tuple[Offer, ...]:
+def first_party() -> Registry:
     """Return what the distributions of this repository offer, all of which must work."""
     ours = {CORE, *(folder.parent.name for folder in ROOT.glob("plugins/*/pyproject.toml"))}
     registry = Registry(allowed=ours)
     for record in registry.plugins():
         if record.origin.distribution in ours and record.status is not Status.ACTIVE:
             sys.exit(f"{record.origin}: {record.reason}")
-    return tuple(offer for offer in registry.offers() if offer.origin.distribution in ours)
+    return registry
+
+
+def commands(registry: Registry) -> dict[str, str]:
+    """Return the distribution of each command."""
+    packages = {
+        record.origin.target.partition(".")[0]: record.origin.distribution
+        for record in registry.plugins()
+    }
+    return {
+        name: packages[home_of(command).partition(".")[0]]
+        for name, command in plugin_commands(registry.host).items()
+    }
 
 
 def stub(offers: tuple[Offer, ...]) -> str:
@@ -48,8 +61,8 @@ def stub(offers: tuple[Offer, ...]) -> str:
     )
 
 
-def known(offers: tuple[Offer, ...]) -> str:
-    """Return the table: names, classes and options of each distribution but the core."""
+def known(offers: tuple[Offer, ...], commands: dict[str, str]) -> str:
+    """Return the tables: what each distribution but the core has, and where commands are."""
     names: dict[str, set[str]] = {}
     for offer in offers:
         if offer.origin.distribution != CORE:
@@ -61,13 +74,17 @@ def known(offers: tuple[Offer, ...]) -> str:
     ]
     return "\n".join(
         [
-            '"""Names of first-party components, their classes and options, by distribution.',
+            '"""First-party components, classes and options by distribution, and commands.',
             "",
             "Written by scripts/make_component_stub.py.",
             '"""',
             "",
             "KNOWN = {",
             *tables,
+            "}",
+            "",
+            "COMMANDS = {",
+            *(f'    "{name}": "{home}",' for name, home in sorted(commands.items())),
             "}",
             "",
         ]
@@ -82,10 +99,11 @@ def _wrapped(words: list[str]) -> str:
 
 def generated() -> dict[Path, str]:
     """Return the text of each generated file."""
-    offers = first_party()
+    registry = first_party()
+    offers = registry.offers()
     return {
         ROOT / "gpt2sdk" / "components" / "__init__.pyi": stub(offers),
-        ROOT / "gpt2sdk" / "plugins" / "known.py": known(offers),
+        ROOT / "gpt2sdk" / "plugins" / "known.py": known(offers, commands(registry)),
     }
 
 

@@ -27,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Plugins may add commands: `gpt2sdk plugins` lists them.",
+    epilog="Some commands are of plugins: `gpt2sdk plugins` says whose they are.",
 )
 
 

@@ -10,9 +10,11 @@ from typer.core import TyperGroup
 from typing_extensions import override
 
 from gpt2sdk.cli.exit_codes import FAILED, INTERRUPTED, UNREAD, WRONG_USE
+from gpt2sdk.cli.flags import flag
 from gpt2sdk.cli.logs import shown_as_warnings
 from gpt2sdk.cli.terminal import fail, remark, secure_streams
 from gpt2sdk.errors import GenerationError, GPT2SDKError
+from gpt2sdk.mention import spelled_as
 
 # The base of what the parser raises; typer has no public name for it.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -21,8 +23,8 @@ _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 class Commands(TyperGroup):
     """Runs one command; what goes wrong is one line on standard error and an exit code.
 
-    Plugins are asked for commands only when one is called that is not built in, so that no
-    plugin slows the others down.
+    Plugins are asked for commands where all are listed, or one is called that is not built in, so
+    that no plugin slows the others down.
     """
 
     @override
@@ -37,7 +39,8 @@ class Commands(TyperGroup):
     ) -> Any:
         secure_streams()
         try:
-            code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            with shown_as_warnings():
+                code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
             sys.stdout.flush()
         except _UsageError as error:
             code = _explain_usage(error)
@@ -50,7 +53,7 @@ class Commands(TyperGroup):
     @override
     def invoke(self, ctx: Any) -> Any:
         try:
-            with shown_as_warnings():
+            with spelled_as(flag):
                 return super().invoke(ctx)
         except (_UsageError, typer.Exit):
             raise
@@ -65,14 +68,33 @@ class Commands(TyperGroup):
             raise typer.Exit(_explain(error)) from None
 
     @override
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        built_in = super().get_command(ctx, cmd_name)
-        if built_in is not None or ctx.resilient_parsing:
-            return built_in
-        from gpt2sdk.cli.plugin_commands import plugin_commands
-        from gpt2sdk.plugins.host import default_host
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(dict.fromkeys([*super().list_commands(ctx), *_added(ctx)]))
 
-        return plugin_commands(default_host()).get(cmd_name)
+    @override
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return super().get_command(ctx, cmd_name) or _added(ctx).get(cmd_name)
+
+    @override
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        from gpt2sdk.plugins.host import default_host
+        from gpt2sdk.plugins.unused import command_remedy
+
+        known = self.get_command(ctx, args[0]) is not None or ctx.resilient_parsing
+        if not known and (hint := command_remedy(args[0], default_host().records())):
+            raise _UsageError(f"There is no command {args[0]!r}: {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _added(ctx: typer.Context) -> dict[str, Any]:
+    """Return the commands of plugins, by name."""
+    from gpt2sdk.cli.plugin_commands import plugin_commands
+    from gpt2sdk.plugins.host import default_host
+
+    added: dict[str, Any] = ctx.meta.setdefault("gpt2sdk.commands", {})
+    if not added:
+        added.update(plugin_commands(default_host()))
+    return added
 
 
 def _explain(error: Exception) -> int:

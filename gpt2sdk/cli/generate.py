@@ -5,22 +5,11 @@ from typing import Annotated
 
 import typer
 
-from gpt2sdk.cli.parameters import (
-    Adapter,
-    AsJson,
-    Device,
-    Dtype,
-    Memory,
-    Model,
-    Offline,
-    Options,
-    PlacementName,
-    PluginFiles,
-    Quantization,
-    Revision,
-)
+from gpt2sdk.cli.load_flags import LoadFlags, with_load_flags
+from gpt2sdk.cli.parameters import AsJson, Model, Options
 
 
+@with_load_flags
 def generate(  # noqa: PLR0913 - each is a flag
     model: Model,
     prompt: Annotated[
@@ -70,36 +59,28 @@ def generate(  # noqa: PLR0913 - each is a flag
         ),
     ] = None,
     option: Options = None,
-    plugin: PluginFiles = None,
     as_json: AsJson = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print the text and errors only.")
     ] = False,
-    dtype: Dtype = "auto",
-    device: Device = "auto",
-    quantization: Quantization = None,
-    placement: PlacementName = None,
-    memory: Memory = None,
-    adapter: Adapter = None,
-    revision: Revision = None,
-    offline: Offline = False,
+    flags: LoadFlags,
 ) -> None:
     """Continue a prompt, and print the text while it is made.
 
     Several completions (--lines, -n) are printed one after another.
     """
     from gpt2sdk.cli.given_options import read_options
-    from gpt2sdk.cli.load_options import read_memory, read_placement
+    from gpt2sdk.cli.load_options import read_load_options
+    from gpt2sdk.cli.loaded_generator import load_generator
     from gpt2sdk.cli.plugin_files import read_plugins, registry_with
     from gpt2sdk.cli.prompts import read_prompts
     from gpt2sdk.cli.running import Job, print_json, print_text
     from gpt2sdk.cli.terminal import remark
-    from gpt2sdk.generator.generator import Generator
     from gpt2sdk.generator.options import resolve
 
-    plugins = read_plugins(plugin)
+    plugins = read_plugins(flags.plugin)
     registry = registry_with(plugins)
-    flags = {
+    named = {
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
         "top_k": top_k,
@@ -108,22 +89,12 @@ def generate(  # noqa: PLR0913 - each is a flag
         "strategy": strategy,
         "num_return_sequences": num_return_sequences,
     }
-    options = read_options(option, flags, registry)
+    how = read_load_options(flags, option, registry, of_calls=True)
+    options = read_options(how.rest, named, registry)
     prompts = read_prompts(prompt, file, lines=lines)
     # What is wrong with the options is said before a model is loaded.
     plan = resolve(options, registry=registry, prompts=len(prompts))
-    generator = Generator.from_pretrained(
-        model,
-        dtype=dtype,
-        device=device,
-        quantization=quantization,
-        placement=read_placement(placement),
-        max_memory=read_memory(memory),
-        adapter=adapter,
-        revision=revision,
-        local_files_only=offline,
-        plugins=plugins,
-    )
+    generator = load_generator(model, flags, how.settings, plugins)
     if not quiet:
         for note in generator.notes:
             remark(f"note: {note}")

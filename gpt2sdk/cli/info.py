@@ -4,22 +4,12 @@ from typing import Annotated
 
 import typer
 
-from gpt2sdk.cli.parameters import (
-    AsJson,
-    Device,
-    Dtype,
-    Memory,
-    Model,
-    Offline,
-    PlacementName,
-    PluginFiles,
-    Quantization,
-    QuantizerOptions,
-    Revision,
-)
+from gpt2sdk.cli.load_flags import LoadFlags, with_load_flags
+from gpt2sdk.cli.parameters import AsJson, LoaderOptions, Model
 
 
-def info(  # noqa: PLR0913 - each is a flag
+@with_load_flags
+def info(
     model: Model,
     *,
     shapes: Annotated[
@@ -27,18 +17,11 @@ def info(  # noqa: PLR0913 - each is a flag
     ] = False,
     plan: Annotated[
         bool,
-        typer.Option("--plan", help="Say what loading would take; so do the flags that follow."),
+        typer.Option("--plan", help="Say what loading would take; so do flags about it."),
     ] = False,
-    dtype: Dtype = "auto",
-    device: Device = "auto",
-    quantization: Quantization = None,
-    option: QuantizerOptions = None,
-    placement: PlacementName = None,
-    memory: Memory = None,
-    plugin: PluginFiles = None,
+    option: LoaderOptions = None,
     as_json: AsJson = False,
-    revision: Revision = None,
-    offline: Offline = False,
+    flags: LoadFlags,
 ) -> None:
     """Say what a model is, and what it takes of memory.
 
@@ -47,23 +30,17 @@ def info(  # noqa: PLR0913 - each is a flag
     """
     from dataclasses import asdict
 
-    from gpt2sdk.cli.load_options import read_memory, read_placement, read_quantizer
+    from gpt2sdk.cli.load_options import read_load_options
     from gpt2sdk.cli.load_table import show_plan
     from gpt2sdk.cli.model_card import describe, show_card
     from gpt2sdk.cli.plugin_files import read_plugins, registry_with
     from gpt2sdk.cli.shape_walk import show_walk, walk
     from gpt2sdk.cli.terminal import show_json
-    from gpt2sdk.loading import Hub, LoadSettings, open_model, plan_load
+    from gpt2sdk.loading import LoadSettings, open_model, plan_load
 
-    registry = registry_with(read_plugins(plugin))
-    hub = Hub(revision=revision, local_files_only=offline)
-    settings = LoadSettings(
-        dtype,
-        device,
-        read_quantizer(quantization, option, registry),
-        read_placement(placement),
-        read_memory(memory),
-    )
+    registry = registry_with(read_plugins(flags.plugin))
+    hub = flags.hub()
+    settings = read_load_options(flags, option, registry).settings
     opened = open_model(model, registry=registry, hub=hub)
     card = describe(opened)
     wanted = plan or settings != LoadSettings()

@@ -18,7 +18,8 @@ Options = Annotated[
         "--option",
         "-o",
         metavar="NAME=VALUE",
-        help="Any option of a call; again for more. `gpt2sdk options` lists them.",
+        help="Any option of a call, of the quantizer or of the placement; again for more. "
+        "`gpt2sdk options` lists them.",
     ),
 ]
 PluginFiles = Annotated[
@@ -63,6 +64,15 @@ Adapter = Annotated[
         "--adapter",
         metavar="FOLDER",
         help="Put an adapter into the model: LoRA in PEFT's format, with gpt2sdk-train.",
+    ),
+]
+LoaderOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        "-o",
+        metavar="NAME=VALUE",
+        help="A setting of the quantizer or placement, such as cache_tokens=4096; again for more.",
     ),
 ]
 QuantizerOptions = Annotated[

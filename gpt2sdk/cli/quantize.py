@@ -45,14 +45,10 @@ def quantize(  # noqa: PLR0913 - each is a flag
     from gpt2sdk.cli.plugin_files import read_plugins, registry_with
     from gpt2sdk.cli.progress import byte_progress
     from gpt2sdk.cli.terminal import remark, show_json
-    from gpt2sdk.errors import OptionError
     from gpt2sdk.loading import Hub, quantize_checkpoint, size_text
 
     registry = registry_with(read_plugins(plugin))
     quantizer = read_quantizer(quantization, option, registry)
-    if quantizer is None or quantizer == "auto":
-        message = "--quantization auto: expected a quantizer's name, such as int8"
-        raise OptionError(message, name="quantization", value=quantization)
     with byte_progress("quantizing", shown=not quiet) as advance:
         plan = quantize_checkpoint(
             model,

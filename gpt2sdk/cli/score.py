@@ -5,21 +5,11 @@ from typing import Annotated
 
 import typer
 
-from gpt2sdk.cli.parameters import (
-    Adapter,
-    AsJson,
-    Device,
-    Dtype,
-    Memory,
-    Model,
-    Offline,
-    PlacementName,
-    PluginFiles,
-    Quantization,
-    Revision,
-)
+from gpt2sdk.cli.load_flags import LoadFlags, with_load_flags
+from gpt2sdk.cli.parameters import AsJson, LoaderOptions, Model
 
 
+@with_load_flags
 def score(  # noqa: PLR0913 - each is a flag
     model: Model,
     text: Annotated[
@@ -49,40 +39,24 @@ def score(  # noqa: PLR0913 - each is a flag
     tokens: Annotated[
         bool, typer.Option("--tokens", help="Show each token with its log-probability.")
     ] = False,
-    plugin: PluginFiles = None,
     as_json: AsJson = False,
-    dtype: Dtype = "auto",
-    device: Device = "auto",
-    quantization: Quantization = None,
-    placement: PlacementName = None,
-    memory: Memory = None,
-    adapter: Adapter = None,
-    revision: Revision = None,
-    offline: Offline = False,
+    option: LoaderOptions = None,
+    flags: LoadFlags,
 ) -> None:
     """Say how likely texts are: bits per byte and perplexity.
 
     Less is likelier. A text longer than the window is read in windows that overlap.
     """
-    from gpt2sdk.cli.load_options import read_memory, read_placement
-    from gpt2sdk.cli.plugin_files import read_plugins
+    from gpt2sdk.cli.load_options import read_load_options
+    from gpt2sdk.cli.loaded_generator import load_generator
+    from gpt2sdk.cli.plugin_files import read_plugins, registry_with
     from gpt2sdk.cli.score_report import as_read, read_texts, report, show_report
     from gpt2sdk.cli.terminal import remark, show_json
-    from gpt2sdk.generator.generator import Generator
 
     texts = read_texts(text, file or [], documents=documents)
-    generator = Generator.from_pretrained(
-        model,
-        dtype=dtype,
-        device=device,
-        quantization=quantization,
-        placement=read_placement(placement),
-        max_memory=read_memory(memory),
-        adapter=adapter,
-        revision=revision,
-        local_files_only=offline,
-        plugins=read_plugins(plugin),
-    )
+    plugins = read_plugins(flags.plugin)
+    how = read_load_options(flags, option, registry_with(plugins))
+    generator = load_generator(model, flags, how.settings, plugins)
     scores = generator.score(
         as_read(texts, generator.model, generator.tokenizer),
         window=window,

@@ -19,6 +19,8 @@ from gpt2sdk.errors import (
     PluginContractError,
     listing,
 )
+from gpt2sdk.loading.habits import check_habit
+from gpt2sdk.loading.precision import is_here
 from gpt2sdk.loading.settings import Quantization, QuantizationConfig
 from gpt2sdk.plugins.registry import Offer, Registry
 
@@ -76,6 +78,8 @@ def find_quantizer(quantization: Quantization, registry: Registry) -> Quantizer:
         return _configured(quantization.to_dict(), registry)
     if not isinstance(quantization, str):
         raise _unfit("quantization", quantization, "a quantizer, the name of one or a config")
+    if not registry.named(quantization, Quantizer):
+        check_habit(quantization, registry)
     kind = registry.find(Quantizer, quantization)  # type: ignore[type-abstract]
     return kind()
 
@@ -140,9 +144,13 @@ def ladder(registry: Registry, device: torch.device) -> Iterator[tuple[Quantizer
 def probe(quantizer: Quantizer, device: torch.device) -> str:
     """Ask how a quantizer computes on a device; whatever it does wrong carries its name.
 
+    One that is not here cannot be asked.
+
     Raises:
         PlacementError: If it does not work there.
     """
+    if not is_here(device):
+        return f"not known: {device} is not here"
     try:
         return quantizer.probe(device)
     except GPT2SDKError:

@@ -10,6 +10,7 @@ from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.loading.building import build
 from gpt2sdk.loading.location import Hub, Provenance
+from gpt2sdk.loading.memory import check_presence, planned_device
 from gpt2sdk.loading.opening import open_model
 from gpt2sdk.loading.plan import LoadPlan
 from gpt2sdk.loading.planning import plan_opened
@@ -67,10 +68,11 @@ def load(
     settings = settings or LoadSettings()
     registry = registry or default_registry()
     device = parse_device(settings.device)
+    check_presence(settings.max_memory)
     parse_dtype(settings.dtype)
     opened = open_model(name, registry=registry, hub=hub, device=device)
     tokenizer = opened.tokenizer()
-    plan = plan_opened(opened, settings, registry)
+    plan = plan_opened(opened, settings, registry, device)
     with tight_memory():
         model = build(opened.checkpoint, plan)
     return Loaded(model, tokenizer, model.config, opened.source, plan, plan.quantizer, plan.notes)
@@ -85,7 +87,9 @@ def plan_load(
 ) -> LoadPlan:
     """Say what `load` would do: formats, bytes and places. Nothing is allocated for weights.
 
-    The arguments are those of `load`, and so are the errors, but a tokenizer is not looked for.
+    The arguments are those of `load`, and so are the errors, but a tokenizer is not looked for,
+    and devices need not be here: where `max_memory` names GPUs and there is none, the plan is for
+    a machine that has them.
 
     Raises:
         CheckpointError: If the model is not found, or its files don't fit together.
@@ -94,6 +98,6 @@ def plan_load(
     """
     settings = settings or LoadSettings()
     registry = registry or default_registry()
-    device = parse_device(settings.device)
+    device = planned_device(settings.device, settings.max_memory)
     opened = open_model(name, registry=registry, hub=hub, device=device)
-    return plan_opened(opened, settings, registry)
+    return plan_opened(opened, settings, registry, device)

@@ -20,6 +20,7 @@ from gpt2sdk.components.weights import ModelSource
 from gpt2sdk.config import CONFIG_FILE, GENERATION_CONFIG_FILE
 from gpt2sdk.errors import CheckpointError, PluginConflictError, PluginContractError, listing
 from gpt2sdk.gpt2.tokenizer_files import CHAT_TEMPLATES, TOKENIZER_FILES
+from gpt2sdk.mention import argument
 
 _SMALL_FILES = (
     CONFIG_FILE,
@@ -186,11 +187,11 @@ def _hub_error(name: str, hub: Hub, error: Exception, tried: str) -> CheckpointE
     """Say in one line what was tried and what to do."""
     at = f" at revision {hub.revision}" if hub.revision else ""
     if isinstance(error, GatedRepoError):
-        reason = "the hub shows it only to those who were granted access: pass token="
+        reason = "the hub shows it only to those who were granted access: give " + argument("token")
     elif isinstance(error, RevisionNotFoundError):
         reason = f"the hub's repository has no revision {hub.revision}"
     elif isinstance(error, RepositoryNotFoundError):
-        reason = f"{tried}, and no such model on the hub (a private one needs token=)"
+        reason = f"{tried}, and no such model on the hub (a private one needs {argument('token')})"
     elif isinstance(error, HFValidationError):
         reason = f"{tried}, and it is no hub id"
     elif isinstance(error, LocalEntryNotFoundError | OfflineModeIsEnabled):

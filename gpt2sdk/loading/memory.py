@@ -9,12 +9,17 @@ from pathlib import Path
 import torch
 
 from gpt2sdk.errors import OptionError
+from gpt2sdk.loading.precision import is_here, parse_device
 from gpt2sdk.loading.settings import MaxMemory
+from gpt2sdk.mention import argument
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) *([KMGT])(i?)B", re.IGNORECASE | re.ASCII)
-_EXPECTED = 'bytes as a number, or text such as "2GB" (10^9 bytes each) or "2GiB" (2^30)'
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) *([KMGT]?)(i?)B", re.IGNORECASE | re.ASCII)
+_ALMOST = re.compile(r"(\d+(?:\.\d+)?) *([KMGT]?)(i?)(b|bytes?)?", re.IGNORECASE | re.ASCII)
+_EXPECTED = 'a size with its unit, such as "2GB" (10^9 bytes each) or "2GiB" (2^30)'
+# A smaller number without a unit is hardly one of bytes.
+_FEW = 10**5
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -22,8 +27,8 @@ _CGROUP = Path("/sys/fs/cgroup")
 def parse_size(size: int | str) -> int:
     """Read a number of bytes.
 
-    >>> parse_size("2GB"), parse_size("1.5 GiB"), parse_size(4096)
-    (2000000000, 1610612736, 4096)
+    >>> parse_size("2GB"), parse_size("1.5 GiB"), parse_size("4096B"), parse_size(4096)
+    (2000000000, 1610612736, 4096, 4096)
 
     Raises:
         OptionError: If it has no unit, is a share, counts bits, or is not positive.
@@ -33,7 +38,7 @@ def parse_size(size: int | str) -> int:
     elif isinstance(size, str):
         nbytes = _parse_text(size.strip())
     else:
-        raise _bad(size, _EXPECTED)
+        raise _bad(size, f"bytes as a number, or {_EXPECTED}")
     if nbytes < 1:
         raise _bad(size, "1 byte or more")
     return nbytes
@@ -82,7 +87,7 @@ def memory_budget(
     if not placed:
         return {main: asked[main] if main in asked else free_memory(device)}
     if max_memory is None and device == torch.device("cuda"):
-        first = [f"cuda:{place}" for place in range(torch.cuda.device_count())]
+        first = [f"cuda:{place}" for place in range(torch.cuda.device_count() or 1)]
     else:
         first = [] if named and main not in asked else [main]
     names = [name for name in dict.fromkeys([*first, *asked]) if name != "cpu"]
@@ -115,14 +120,55 @@ def check_devices(
     else:
         others, named = [name for name in gpus if name != main], main in names
     if others:
-        hint = "a placement" if device.type != "cpu" else f"device={others[0]!r}"
+        on_gpu = device.type != "cpu"
+        hint = argument("placement", "auto") if on_gpu else argument("device", others[0])
         raise _bad(dict(max_memory), f"{main} only, where the model runs; {hint} would use others")
     if not named:
         raise _bad(dict(max_memory), f"a size for {main} among them, where the model runs")
 
 
+def planned_device(
+    device: torch.device | str, max_memory: MaxMemory | int | str | None
+) -> torch.device:
+    """Return where a model would run, perhaps on another machine.
+
+    Args:
+        device: What was asked for; "auto" is a GPU if there is one, or `max_memory` names one.
+        max_memory: What each device may hold.
+
+    Raises:
+        OptionError: If a device or size makes no sense.
+    """
+    names = _parse_all(max_memory) if isinstance(max_memory, Mapping) else ()
+    if device == "auto" and any(name.startswith("cuda") for name in names):
+        return torch.device("cuda")
+    return parse_device(device, elsewhere=True)
+
+
+def check_presence(max_memory: MaxMemory | int | str | None) -> None:
+    """Make sure that a mapping names devices that are here.
+
+    Raises:
+        OptionError: If it names others.
+    """
+    if not isinstance(max_memory, Mapping):
+        return
+    absent = [name for name in _parse_all(max_memory) if not is_here(torch.device(name))]
+    if absent:
+        expected = f"devices of this machine, where {' and '.join(absent)} cannot be used"
+        raise _bad(dict(max_memory), f"{expected} (gpt2sdk info plans for others, too)")
+
+
 def free_memory(device: torch.device) -> int:
-    """Return the bytes that are free on a device; what is not known is without limit."""
+    """Return the bytes that are free on a device; what is not known is without limit.
+
+    Raises:
+        OptionError: If the device is not here.
+    """
+    if not is_here(device):
+        name = device_name(device)
+        message = f"{argument('max_memory')}: expected a size for {name}, which is not here"
+        raise OptionError(message, name="max_memory", expected=f"a size for {name}")
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     found = [free for free in (_free_in_system(), _free_in_group()) if free is not None]
@@ -133,13 +179,25 @@ def _parse_text(size: str) -> int:
     if size.endswith("%"):
         raise _bad(size, f"{_EXPECTED}; shares of a device are not offered")
     match = _SIZE.fullmatch(size)
-    if match is None:
-        raise _bad(size, _EXPECTED)
-    if size.endswith("b"):
-        raise _bad(size, f"bytes, with a capital B: {size[:-1]}B (a small b stands for bits)")
+    if match is None or size.endswith("b"):
+        raise _bad(size, f"{_EXPECTED}{_meant(size)}")
     number, prefix, binary = match.groups()
     unit = (_BINARY_UNITS if binary else _UNITS)[prefix.upper()]
     return int(float(number) * unit)
+
+
+def _meant(size: str) -> str:
+    """Guess what a size was meant to be.
+
+    >>> _meant("2gb"), _meant("8"), _meant("4000000"), _meant("much")
+    ('. Did you mean 2GB?', '. Did you mean 8GB?', '. Did you mean 4000000B?', '')
+    """
+    match = _ALMOST.fullmatch(size)
+    if match is None:
+        return ""
+    number, prefix, binary, said = match.groups()
+    unit = prefix.upper() or ("G" if not said and float(number) < _FEW else "")
+    return f". Did you mean {number}{unit}{binary.lower()}B?"
 
 
 def _parse_all(max_memory: MaxMemory) -> dict[str, int]:
@@ -170,7 +228,8 @@ def _parse_device(key: object) -> str:
         device = None
     if device is None or device.type == "meta":
         raise OptionError(
-            f"max_memory: {key!r} is no device: expected cpu, cuda:0 or the number of a GPU",
+            f"{argument('max_memory')}: {key!r} is no device: expected cpu, cuda:0 or the number "
+            "of a GPU",
             name="max_memory",
             value=key,
             expected="cpu, cuda:0 or the number of a GPU",
@@ -203,7 +262,7 @@ def _free_in_group() -> int | None:
 
 def _bad(size: object, expected: str) -> OptionError:
     return OptionError(
-        f"max_memory={size!r}: expected {expected}",
+        f"{argument('max_memory', size)}: expected {expected}",
         name="max_memory",
         value=size,
         expected=expected,

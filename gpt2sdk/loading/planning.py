@@ -15,9 +15,10 @@ from gpt2sdk.loading.memory import check_devices, memory_budget, size_text
 from gpt2sdk.loading.notes import kernels_of, notes_of
 from gpt2sdk.loading.opening import OpenedModel
 from gpt2sdk.loading.plan import DevicePlan, LoadPlan, PartPlan
-from gpt2sdk.loading.precision import auto_dtype, parse_device, parse_dtype
+from gpt2sdk.loading.precision import auto_dtype, is_here, parse_dtype
 from gpt2sdk.loading.settings import LoadSettings, MaxMemory
 from gpt2sdk.loading.sizing import Sizing, as_part
+from gpt2sdk.mention import argument
 from gpt2sdk.plugins.registry import Registry
 
 
@@ -111,9 +112,9 @@ class Planner:
         same = type(found) is type(stored) if isinstance(asked, str) else found == stored
         if not same:
             raise OptionError(
-                f"quantization={found.name}: the weights of {self.opened.source.name} are "
-                f"quantized already, as {stored!r}: leave quantization out, or load the model "
-                "that they were made from",
+                f"{argument('quantization', found.name)}: the weights of "
+                f"{self.opened.source.name} are quantized already, as {stored!r}: leave it "
+                "out, or load the model that they were made from",
                 name="quantization",
                 value=asked,
                 expected=stored.name,
@@ -128,7 +129,7 @@ class Planner:
             plan = self.attempt(recipe)
             if isinstance(plan, LoadPlan):
                 passed = f"; too large: {'; '.join(tried)}" if tried else ""
-                note = f"quantization=auto chose {recipe.text}{passed}"
+                note = f"{argument('quantization', 'auto')} chose {recipe.text}{passed}"
                 return replace(plan, notes=(*plan.notes, note))
             tried.append(f"{recipe.text} ({plan})")
             problems.append(plan)
@@ -187,8 +188,8 @@ class Planner:
     def _remedy(self) -> str:
         """Say what would fit instead, or what else can be done."""
         return self._fitting() or (
-            "allow more memory with max_memory=, or distribute it with placement= "
-            "(gpt2sdk-accelerate has cpu-offload and disk-offload)"
+            f"allow more memory with {argument('max_memory')}, or distribute it with "
+            f"{argument('placement')} (gpt2sdk-accelerate has cpu-offload and disk-offload)"
         )
 
     def _fitting(self) -> str:
@@ -249,17 +250,30 @@ def plan_recipe(
     )
 
 
-def plan_opened(opened: OpenedModel, settings: LoadSettings, registry: Registry) -> LoadPlan:
+def plan_opened(
+    opened: OpenedModel, settings: LoadSettings, registry: Registry, device: torch.device
+) -> LoadPlan:
     """Decide how an opened model is loaded.
+
+    Args:
+        opened: The model.
+        settings: What was asked for.
+        registry: Where quantizers and placements are looked for.
+        device: Where it runs; it need not be here.
 
     Raises:
         OptionError: If a setting makes no sense.
         PlacementError: If the model does not fit; the message says what would.
     """
-    device = parse_device(settings.device)
     placed = settings.placement is not None or settings.quantization == "auto"
     check_devices(settings.max_memory, device, placed=placed)
-    return Planner(opened, settings, registry, device).plan()
+    plan = Planner(opened, settings, registry, device).plan()
+    names = [name for name in plan.devices if name != "disk"]
+    absent = [name for name in names if not is_here(torch.device(name))]
+    if not absent:
+        return plan
+    note = f"{' and '.join(absent)} cannot be used here: this is a plan for another machine"
+    return replace(plan, notes=(*plan.notes, note))
 
 
 def _places(placement: Placement, parts: Sequence[Part], budget: dict[str, int]) -> PlacementPlan:
@@ -306,10 +320,10 @@ def _advice(recipe: Recipe, *, restored: bool) -> str:
     >>> _advice(Recipe(torch.bfloat16, None, None), restored=False)
     "dtype='bfloat16'"
     """
-    words = [f"dtype={str(recipe.dtype).removeprefix('torch.')!r}"]
+    words = [argument("dtype", str(recipe.dtype).removeprefix("torch."))]
     if recipe.quantizer is not None and not restored:
         beside = words if recipe.dtype == torch.bfloat16 else []
-        words = [f"quantization={recipe.quantizer.name!r}", *beside]
+        words = [argument("quantization", recipe.quantizer.name), *beside]
     if recipe.placement is not None:
-        words.append(f"placement={recipe.placement.name!r}")
+        words.append(argument("placement", recipe.placement.name))
     return " with ".join(words)

@@ -1,4 +1,4 @@
-"""Names of first-party components, their classes and options, by distribution.
+"""First-party components, classes and options by distribution, and commands.
 
 Written by scripts/make_component_stub.py.
 """
@@ -36,4 +36,10 @@ KNOWN = {
         PromptLookup backtrack banned_phrases beam early_stopping ignore_case length_penalty
         max_matching_ngram_size min_matching_ngram_size num_beams prompt_lookup
     """,
+}
+
+COMMANDS = {
+    "measure": "gpt2sdk-evaluation",
+    "merge": "gpt2sdk-train",
+    "train": "gpt2sdk-train",
 }

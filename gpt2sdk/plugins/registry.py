@@ -14,7 +14,8 @@ from gpt2sdk.plugins.contract import component_classes, role_name, roles_of
 from gpt2sdk.plugins.discovery import normalized
 from gpt2sdk.plugins.host import PluginHost, default_host
 from gpt2sdk.plugins.known import KNOWN
-from gpt2sdk.plugins.origin import Origin, PluginRecord, Status
+from gpt2sdk.plugins.origin import Origin, PluginRecord
+from gpt2sdk.plugins.unused import unused
 from gpt2sdk.spelling import likely
 
 C = TypeVar("C", bound=Component)
@@ -168,15 +169,7 @@ class Registry:
 
     def _unused(self) -> dict[str, str]:
         """Return the known distributions that are not in use, and what to do about each."""
-        records = {record.origin.distribution: record for record in self.host.records()}
-        unused = {}
-        for distribution in KNOWN:
-            record = records.get(distribution)
-            if record is None:
-                unused[distribution] = f": pip install {distribution}"
-            elif record.status is not Status.ACTIVE:
-                unused[distribution] = f", which is left out: {record.reason}"
-        return unused
+        return unused(self.host.records())
 
     def _unknown(self, role: type[Component], name: str) -> OptionError:
         names = sorted({offer.name for offer in self.offers(role)})

@@ -52,7 +52,7 @@ def test_a_quantizer_is_given_its_settings(invoke, model, tmp_path):
     ("given", "said"),
     [
         (["--quantization", "int5"], "no quantizer 'int5'"),
-        (["--quantization", "int8", "-o", "speed=2"], "speed is no setting of int8"),
+        (["--quantization", "int8", "-o", "speed=2"], "speed is no setting of loading: int8 has"),
         (["--quantization", "int8", "-o", "speed"], "expected name=value"),
         (["--quantization", "auto"], "expected a quantizer's name"),
     ],

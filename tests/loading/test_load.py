@@ -168,13 +168,15 @@ def test_the_device_is_the_gpu_if_there_is_one(folder):
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", "", "cpu:x"])
 def test_a_device_that_is_not_there_is_an_error(folder, device):
-    with pytest.raises(OptionError, match=f"^device={device}: expected one of auto, cpu"):
+    with pytest.raises(OptionError, match=f"^device={device!r}: expected one of auto, cpu"):
         load(folder, device=device)
 
 
 @pytest.mark.parametrize("dtype", ["int8", torch.int8, "half", "float"])
 def test_a_type_that_is_none_is_an_error(folder, dtype):
-    with pytest.raises(OptionError, match=r"^dtype=\w+: expected auto, float64, float32, float16"):
+    with pytest.raises(
+        OptionError, match=r"^dtype='\w+': expected auto, float64, float32, float16"
+    ):
         load(folder, dtype=dtype)
 
 
@@ -563,7 +565,7 @@ def test_no_token_is_sent_unless_one_is_given(hub, tmp_path):
             "no folder owner/none, and no such model on the hub .a private one need",
         ),
         ("private/tiny", {"token": "wrong"}, "and no such model on the hub .a private one needs"),
-        ("gated/tiny", {}, "shows it only to those who were granted access: pass token="),
+        ("gated/tiny", {}, "shows it only to those who were granted access: give token="),
         ("owner/tiny", {"revision": "v9"}, "the hub's repository has no revision v9"),
         ("owner/empty", {}, "expected config.json with model.safetensors .* found README.md$"),
         ("failing/tiny", {}, "it is not in the cache, and the hub cannot be reached"),

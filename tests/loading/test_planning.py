@@ -197,7 +197,7 @@ def test_auto_keeps_what_is_stored_while_it_fits(fakes, tiny):
     plan = fakes.plan(tiny, quantization="auto")
 
     assert (None, torch.float32) == (plan.quantizer, plan.dtype)
-    assert "quantization=auto chose float32" == plan.notes[-1]
+    assert "quantization='auto' chose float32" == plan.notes[-1]
 
 
 def test_auto_goes_down_the_ladder_by_quality(fakes, tiny):
@@ -217,7 +217,7 @@ def test_auto_goes_down_the_ladder_by_quality(fakes, tiny):
 
     assert peaks["byte"] < peaks["bfloat16"] < peaks["float32"]
     assert dict.fromkeys(peaks) | {name: name for name in peaks} == chosen
-    assert "quantization=auto chose float32 with byte; too large: float32 (" in plan.notes[-1]
+    assert "quantization='auto' chose float32 with byte; too large: float32 (" in plan.notes[-1]
 
 
 def test_auto_keeps_the_type_that_was_asked_for(fakes, tiny):

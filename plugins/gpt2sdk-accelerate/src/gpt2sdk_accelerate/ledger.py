@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
-from gpt2sdk import Part, Place, PlacementError, PlacementPlan
+from gpt2sdk import Part, Place, PlacementError, PlacementPlan, argument
 
 CPU = torch.device("cpu")
 # Buffers on a device through which parts pass: one computes while the next one arrives.
@@ -123,8 +123,8 @@ def finished(
 def remedies(tokens: int) -> str:
     """What someone can do whose model does not fit."""
     return (
-        f"quantize it, raise max_memory, or lower cache_tokens ({tokens}), the room for keys and "
-        "values"
+        f"quantize it, raise {argument('max_memory')}, or lower cache_tokens ({tokens}), the room "
+        "for keys and values"
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch._ops import _OpNamespace
 
-from gpt2sdk import PlacementError
+from gpt2sdk import PlacementError, argument
 from gpt2sdk_bitsandbytes.scheme import STATISTICS_BLOCK, Kind, Numbers, Scheme
 
 _CPU_LOG = "bitsandbytes.backends.cpu.ops"
@@ -68,7 +68,8 @@ def require(device: torch.device, capability: tuple[int, int], what: str) -> Non
     if device.type != "cuda":
         return
     if not torch.cuda.is_available():
-        raise PlacementError(f"{what}: there is no CUDA device; device='cpu' works too")
+        other = argument("device", "cpu")
+        raise PlacementError(f"{what}: there is no CUDA device; {other} works too")
     if torch.version.cuda and torch.cuda.get_device_capability(device) < capability:
         needed, found = capability, torch.cuda.get_device_capability(device)
         raise PlacementError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from gpt2sdk import OptionError, Quantized, TokenizerError
+from gpt2sdk import OptionError, Quantized, TokenizerError, argument
 from gpt2sdk.gpt2 import GPT2, Tokenizer
 from gpt2sdk_train.adapters import Adapters
 from gpt2sdk_train.documents import check_documents
@@ -71,7 +71,9 @@ def check_model(model: GPT2, tokenizer: Tokenizer, parameters: Mapping[str, nn.P
     types = {str(parameter.dtype).removeprefix("torch.") for parameter in parameters.values()}
     for wrong in sorted(types - {"float32"}):
         raise _bad(
-            "dtype", wrong, "float32 weights: load with dtype='float32', or call model.float()"
+            "dtype",
+            wrong,
+            f"float32 weights: load with {argument('dtype', 'float32')}, or call model.float()",
         )
 
 
