@@ -1,6 +1,6 @@
 """Decides how a model is loaded: nothing is allocated, only headers are read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -11,7 +11,8 @@ from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.errors import GPT2SDKError, OptionError, PlacementError, listing
 from gpt2sdk.gpt2.linear import has_kernels
 from gpt2sdk.loading.choice import failure, find_placement, find_quantizer, ladder, probe
-from gpt2sdk.loading.memory import check_devices, memory_budget, size_text
+from gpt2sdk.loading.least import least, size_to_ask
+from gpt2sdk.loading.memory import check_devices, device_name, memory_budget, size_text
 from gpt2sdk.loading.notes import kernels_of, notes_of
 from gpt2sdk.loading.opening import OpenedModel
 from gpt2sdk.loading.plan import DevicePlan, LoadPlan, PartPlan
@@ -78,8 +79,8 @@ class Planner:
         try:
             plan = self.follow(asked)
         except PlacementError as error:
-            if error.out_of_memory and (remedy := self._fitting()):
-                raise PlacementError(f"{error}; {remedy}", out_of_memory=True) from error
+            if error.out_of_memory:
+                raise PlacementError(f"{error}; {self._remedy()}", out_of_memory=True) from error
             raise
         if plan.shortfall:
             message = f"{plan.name} does not fit: {plan.shortfall}; {self._remedy()}"
@@ -135,12 +136,8 @@ class Planner:
             problems.append(plan)
         if not any(problem.out_of_memory for problem in problems):
             raise problems[0]
-        raise PlacementError(
-            f"{self.opened.source.name} fits in none of the ways that were tried: "
-            f"{'; '.join(tried)}. Allow more memory, or install a plugin with quantizers or "
-            "placements (gpt2sdk-quantization, gpt2sdk-accelerate)",
-            out_of_memory=True,
-        )
+        message = f"{self.opened.source.name} does not fit in any of {len(tried)} ways"
+        raise PlacementError(f"{message}; {self.least()}", out_of_memory=True)
 
     def candidates(self) -> Iterator[Recipe]:
         """Yield recipes in order of quality: first on one device, then with a placement.
@@ -186,18 +183,70 @@ class Planner:
         return PlacementError(most, out_of_memory=True)
 
     def _remedy(self) -> str:
-        """Say what would fit instead, or what else can be done."""
-        return self._fitting() or (
-            f"allow more memory with {argument('max_memory')}, or distribute it with "
-            f"{argument('placement')} (gpt2sdk-accelerate has cpu-offload and disk-offload)"
-        )
+        """Say what would fit instead, or how much memory would do."""
+        return self._fitting() or replace(self, settings=self._any_type()).least()
+
+    def least(self) -> str:
+        """Say which candidate needs the least memory of the main device, and how much."""
+        best: tuple[Recipe, int] | None = None
+        # The shortest come last; whoever needs more than those is passed by at once.
+        for recipe in reversed(list(self.candidates())):
+            need = self._need(recipe, best and best[1])
+            if need is not None and (best is None or need <= best[1]):
+                best = recipe, need
+        if best is None:
+            return f"allow other devices more memory with {argument('max_memory')}"
+        recipe, need = best
+        how = _advice(recipe, restored=self.opened.quantizer is not None)
+        size = argument("max_memory", self._memory(size_to_ask(need)))
+        return f"the least that would do is {size} with {how}{self._further()}"
+
+    def _further(self) -> str:
+        """Say which plugins could do with less."""
+        hints = ""
+        if self.opened.quantizer is None and not self.registry.offers(Quantizer):
+            hints += f"; {argument('quantization')} needs less, with gpt2sdk-quantization"
+        if not self.registry.named("auto", Placement):
+            hints += f"; {argument('placement', 'auto')} needs less, with gpt2sdk-accelerate"
+        return hints
+
+    def _need(self, recipe: Recipe, below: int | None) -> int | None:
+        """Return how much memory of the main device a recipe needs; `None` for more than `below`.
+
+        What others need is not asked: they keep what they were given.
+        """
+        if recipe.placement is None or below is None:
+            try:
+                alone = self.follow(replace(recipe, placement=None))
+            except PlacementError:
+                return None
+            below = max(each.peak for each in alone.devices.values())
+        if recipe.placement is None:
+            return below
+
+        def fits(nbytes: int) -> bool:
+            settings = replace(self.settings, max_memory=self._memory(nbytes))
+            return isinstance(replace(self, settings=settings).attempt(recipe), LoadPlan)
+
+        return least(fits, below)
+
+    def _memory(self, size: int | str) -> MaxMemory | int | str:
+        """Return what devices may hold if the main one may hold so much."""
+        asked = self.settings.max_memory
+        if not isinstance(asked, Mapping):
+            return size
+        main = device_name(self.device)
+        return {key: size if _is_named(main, key) else given for key, given in asked.items()}
+
+    def _any_type(self) -> LoadSettings:
+        return replace(self.settings, dtype="auto")
 
     def _fitting(self) -> str:
         """Say what would fit instead; empty if nothing that is installed does."""
         asked = self._asked()
         placements = dict.fromkeys([self.settings.placement is not None, False])
         for placed in placements:
-            settings = replace(self.settings, dtype="auto")
+            settings = self._any_type()
             smaller = replace(
                 self, settings=settings if placed else replace(settings, placement=None)
             )
@@ -221,7 +270,7 @@ def plan_recipe(
         PlacementError: If its quantizer does not work here, or its placement finds no room.
     """
     checkpoint = opened.checkpoint
-    sizing = Sizing(checkpoint, recipe.quantizer, recipe.dtype)
+    sizing = Sizing.of(checkpoint, recipe.quantizer, recipe.dtype)
     budget = memory_budget(max_memory, device, placed=recipe.placement is not None)
     main, tokens = torch.device(next(iter(budget))), checkpoint.config.n_positions
     parts, places = sizing.parts(main), None
@@ -312,6 +361,15 @@ def _devices(
             budget=budget.get(name),
         )
     return devices
+
+
+def _is_named(device: str, key: object) -> bool:
+    """Whether a key of a mapping means a device; a number is a GPU's.
+
+    >>> _is_named("cuda:0", 0), _is_named("cuda:0", "cuda"), _is_named("cpu", "cuda:0")
+    (True, True, False)
+    """
+    return device_name(torch.device(f"cuda:{key}" if isinstance(key, int) else str(key))) == device
 
 
 def _advice(recipe: Recipe, *, restored: bool) -> str:

@@ -1,8 +1,9 @@
 """What a model's parts take in one format or another: bytes from shapes, nothing else."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 
@@ -30,16 +31,26 @@ class Sizing:
         checkpoint: The weights.
         quantizer: What holds matrices in fewer bits; `None` for nothing.
         dtype: The type of what is not quantized.
+        names: The names of each part's parameters.
+        matrices: The matrices, by parameter.
     """
 
     checkpoint: Checkpoint
     quantizer: Quantizer | None
     dtype: torch.dtype
+    names: Mapping[str, Sequence[str]]
+    matrices: Mapping[str, Matrix]
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, quantizer: Quantizer | None, dtype: torch.dtype) -> Self:
+        """Prepare to measure a checkpoint; what parts it has is asked once."""
+        names, matrices = parameters_by_part(checkpoint.config), checkpoint_matrices(checkpoint)
+        return cls(checkpoint, quantizer, dtype, names, matrices)
 
     def parts(self, device: torch.device, kept: Kept = "device") -> tuple[PartPlan, ...]:
         """Measure all parts for one device."""
         place = Place(device, kept)
-        return tuple(self.part(name, place) for name in parameters_by_part(self.checkpoint.config))
+        return tuple(self.part(name, place) for name in self.names)
 
     def placed(self, places: Mapping[str, Place]) -> tuple[PartPlan, ...]:
         """Measure each part for its place."""
@@ -47,8 +58,7 @@ class Sizing:
 
     def part(self, name: str, place: Place) -> PartPlan:
         """Measure one part for its place."""
-        names = parameters_by_part(self.checkpoint.config)[name]
-        matrices = checkpoint_matrices(self.checkpoint)
+        names, matrices = self.names[name], self.matrices
         planned = tuple(self._matrix(matrices[each], place) for each in names if each in matrices)
         others = [each for each in names if each not in matrices]
         plain = sum(math.prod(self.checkpoint.shapes[each]) for each in others)

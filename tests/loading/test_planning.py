@@ -1,6 +1,7 @@
 """A plan says what loading does before anything is allocated, and loading does just that."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,7 @@ from gpt2sdk import (
     PluginContractError,
     hookimpl,
 )
-from gpt2sdk.loading import open_model, size_text
+from gpt2sdk.loading import open_model, parse_size, size_text
 from gpt2sdk.loading.planning import Recipe, plan_recipe
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.testing import tiny_gpt2
@@ -168,11 +169,34 @@ def test_nothing_is_allocated_before_it_fits(fakes, tiny, monkeypatch):
     fails(lambda: fakes.load(tiny, max_memory="1KB"))
 
 
-def test_where_nothing_fits_placements_are_named(fakes, tiny):
+def test_where_nothing_fits_the_least_that_would_is_named(fakes, tiny):
     message = fails(lambda: fakes.plan(tiny, max_memory="1KB"))
 
-    assert "placement=" in message
-    assert "max_memory=" in message
+    how = "quantization='byte' with dtype='bfloat16'"
+    assert f"; the least that would do is max_memory='186.2KB' with {how}; " in message
+    assert message.endswith("; placement='auto' needs less, with gpt2sdk-accelerate")
+    settings = {"quantization": "byte", "dtype": "bfloat16"}
+    assert fakes.plan(tiny, max_memory="186.2KB", **settings)
+    assert " would fit (" in fails(lambda: fakes.plan(tiny, max_memory="200KB"))
+
+
+def test_the_least_memory_of_a_placement_is_found(fakes, tiny):
+    registry = fakes.registry_of(fakes.Byte, fakes.Auto)
+    message = fails(lambda: fakes.plan(tiny, registry=registry, max_memory="1KB"))
+
+    found = re.search(r"the least that would do is max_memory='([^']+)' with (.*)", message)
+    size, how = found.groups()
+    assert "placement='auto'" in how
+    settings = {"placement": "auto", "quantization": "byte", "dtype": "bfloat16"}
+    assert fakes.plan(tiny, registry=registry, max_memory=size, **settings)
+    less = int(parse_size(size) * 0.9)
+    fails(lambda: fakes.plan(tiny, registry=registry, max_memory=less, **settings))
+
+
+def test_what_is_said_of_memory_that_does_not_suffice_is_short(fakes, tiny):
+    message = fails(lambda: fakes.plan(tiny, quantization="auto", max_memory="1KB"))
+
+    assert len(message) < 400
 
 
 def test_a_placement_is_offered_where_one_is_installed(fakes, tiny):
@@ -258,7 +282,9 @@ def test_auto_keeps_the_best_quality_that_fits_with_a_placement(fakes, tiny):
 @pytest.mark.parametrize("fast", [True, False])
 def test_auto_shortens_the_rest_before_the_next_quantizer(fakes, tiny, monkeypatch, fast):
     monkeypatch.setattr("gpt2sdk.loading.planning.has_kernels", lambda dtype: fast)
-    message = fails(lambda: fakes.plan(tiny, quantization="auto", max_memory="1KB"))
+    last = fakes.plan(tiny, "bfloat16" if fast else "float32", quantization="byte")
+    plan = fakes.plan(tiny, quantization="auto", max_memory=last.peak_nbytes)
+    (message,) = [note for note in plan.notes if "too large" in note]
 
     assert fast == ("bfloat16 with half (" in message)
     if fast:
@@ -366,11 +392,11 @@ def test_a_model_on_the_cpu_has_no_budget_elsewhere(fakes, tiny, memory, placeme
     assert "expected cpu only, where the model runs; device='cuda:0' would use others" in message
 
 
-def test_auto_that_finds_nothing_says_what_was_tried(fakes, tiny):
+def test_auto_that_finds_nothing_says_how_much_was_tried(fakes, tiny):
     message = fails(lambda: fakes.plan(tiny, quantization="auto", max_memory="1KB"))
 
-    for tried in ("float32 (", "bfloat16 (", "float32 with half (", "float32 with byte ("):
-        assert tried in message
+    assert f"{tiny} does not fit in any of " in message
+    assert "the least that would do is max_memory='186.2KB' with quantization='byte'" in message
 
 
 # --------------------------------------------------------------------------------------- names
