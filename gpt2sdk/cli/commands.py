@@ -69,29 +69,33 @@ class Commands(TyperGroup):
 
     @override
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(dict.fromkeys([*super().list_commands(ctx), *_added(ctx)]))
+        return list(dict.fromkeys([*super().list_commands(ctx), *_added(ctx.meta)]))
 
     @override
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return super().get_command(ctx, cmd_name) or _added(ctx).get(cmd_name)
+        return super().get_command(ctx, cmd_name) or _added(ctx.meta).get(cmd_name)
 
     @override
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        from gpt2sdk.plugins.host import default_host
-        from gpt2sdk.plugins.unused import command_remedy
-
-        known = self.get_command(ctx, args[0]) is not None or ctx.resilient_parsing
-        if not known and (hint := command_remedy(args[0], default_host().records())):
+        if self.get_command(ctx, args[0]) is None and (hint := _remedy(args[0])):
             raise _UsageError(f"There is no command {args[0]!r}: {hint}", ctx)
         return super().resolve_command(ctx, args)
 
 
-def _added(ctx: typer.Context) -> dict[str, Any]:
-    """Return the commands of plugins, by name."""
+def _remedy(command: str) -> str:
+    """Say how to get a command that a known plugin adds."""
+    from gpt2sdk.plugins.host import default_host
+    from gpt2sdk.plugins.unused import command_remedy
+
+    return command_remedy(command, default_host().records())
+
+
+def _added(meta: dict[str, Any]) -> dict[str, Any]:
+    """Return the commands of plugins, by name; a context's `meta` keeps them."""
     from gpt2sdk.cli.plugin_commands import plugin_commands
     from gpt2sdk.plugins.host import default_host
 
-    added: dict[str, Any] = ctx.meta.setdefault("gpt2sdk.commands", {})
+    added: dict[str, Any] = meta.setdefault("gpt2sdk.commands", {})
     if not added:
         added.update(plugin_commands(default_host()))
     return added

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from gpt2sdk.plugins.unused import command_remedy
+
 COMMANDS = '''
 import typer
 
@@ -102,6 +104,42 @@ def test_plugins_add_commands(invoke, installed):
     assert "HELLO\n" == invoke("shout", "hello").stdout
     assert "1 2 3\n" == invoke("count", "up").stdout
     assert "Say a word loudly." in invoke("shout", "--help").stdout
+
+
+def test_help_lists_the_commands_of_plugins_behind_the_built_in_ones(invoke, installed):
+    installed("loud", COMMANDS)
+
+    printed = invoke("--help").stdout
+
+    assert "\n  shout     Say a word loudly.\n" in printed
+    assert 1 == printed.count("\n  generate ")
+    assert printed.index("\n  score ") < printed.index("\n  shout ")
+
+
+def test_help_warns_of_a_broken_plugin_and_lists_the_others(invoke, installed):
+    installed("broken-acme", "import acme_core", "2.0")
+    installed("loud", COMMANDS)
+
+    ran = invoke("--help")
+
+    assert 0 == ran.exit_code
+    assert "\n  shout " in ran.stdout
+    assert "warning: the plugin broken-acme 2.0 is left out: " in ran.stderr
+
+
+@pytest.mark.parametrize("command", ["train", "merge", "measure"])
+def test_a_command_of_a_plugin_that_is_not_used_says_where_it_is(invoke, command):
+    home = "gpt2sdk-evaluation" if command == "measure" else "gpt2sdk-train"
+
+    ran = invoke(command, "--some", "argument")
+
+    assert 2 == ran.exit_code
+    assert ran.stderr.startswith(f"error: There is no command {command!r}: it is in {home}")
+
+
+def test_a_command_of_a_plugin_that_is_not_installed_says_how_to_get_it():
+    assert "it is in gpt2sdk-train: pip install gpt2sdk-train" == command_remedy("train", [])
+    assert "" == command_remedy("generate", [])
 
 
 def test_the_list_has_the_commands_of_a_plugin(invoke, installed):
