@@ -25,6 +25,7 @@ from typing_extensions import override
 from gpt2sdk.architecture import other_networks
 from gpt2sdk.downloads import failed_download
 from gpt2sdk.errors import CheckpointError, OptionError
+from gpt2sdk.mention import argument
 
 CONFIG_FILE = "config.json"
 GENERATION_CONFIG_FILE = "generation_config.json"
@@ -259,8 +260,8 @@ class GPT2Config(BaseModel):
             base = read_json(path.parent / _ADAPTER_CONFIG).get("base_model_name_or_path")
             raise CheckpointError(
                 f"{folder}: expected a model, found an adapter of {base or 'one'}: load that with "
-                f"--adapter {folder}, or merge both: gpt2sdk merge {base or 'MODEL'} {folder} "
-                "NEW_FOLDER (with the plugin gpt2sdk-train)",
+                f"{argument('adapter', str(folder))}, or merge both: gpt2sdk merge "
+                f"{base or 'MODEL'} {folder} NEW_FOLDER (with the plugin gpt2sdk-train)",
                 path=folder,
             )
         if not path.is_file():

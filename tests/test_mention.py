@@ -13,8 +13,9 @@ def test_python_is_spoken_by_default():
 
 
 def test_another_language_is_spoken_until_its_context_ends():
-    with pytest.raises(ArithmeticError), spelled_as(flag):
+    with spelled_as(flag):
         assert "--placement auto" == argument("placement", "auto")
+    with pytest.raises(ArithmeticError), spelled_as(flag):
         raise ArithmeticError
 
     assert "placement='auto'" == argument("placement", "auto")
