@@ -1,5 +1,6 @@
 """The group of all commands: turns errors into exit codes, and asks plugins for theirs."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from gpt2sdk.cli.terminal import fail, remark, secure_streams
 from gpt2sdk.errors import GenerationError, GPT2SDKError
 from gpt2sdk.mention import spelled_as
 
+# What a full or broken disk says of a file that is open.
+_OUTPUT_LOST = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 # The base of what the parser raises; typer has no public name for it.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
@@ -46,6 +49,10 @@ class Commands(TyperGroup):
             code = _explain_usage(error)
         except BrokenPipeError:
             code = _stop_printing()
+        except OSError as error:
+            # Help, or the last of a result, could not be printed.
+            code = _explain(error)
+            _stop_printing()
         if standalone_mode:
             sys.exit(code or 0)
         return code
@@ -110,10 +117,19 @@ def _explain(error: Exception) -> int:
         fail(str(error))
         return WRONG_USE
     if isinstance(error, OSError):
-        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        fail(_explain_system(error))
         return WRONG_USE
     fail(f"{type(error).__name__}: {error} (gpt2sdk --debug shows where)")
     return FAILED
+
+
+def _explain_system(error: OSError) -> str:
+    """Say which file is the matter; of none, it is where the output goes."""
+    if error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if error.errno in _OUTPUT_LOST:
+        return f"the output cannot be written as a whole: {error.strerror}"
+    return str(error)
 
 
 def _explain_usage(error: Exception) -> int:

@@ -6,9 +6,11 @@ import pty
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+FULL = Path("/dev/full")
 ENDLESS = ("-o", "overflow=slide", "--max-new-tokens", "1000000", "--seed", "3")
 LOADED = (
     "import runpy, sys\n"
@@ -69,6 +71,37 @@ def test_a_reader_that_goes_away_ends_it_quietly(start, model):
 
     assert running.stderr.read() == b""
     assert running.wait(timeout=60) == 141
+
+
+@pytest.mark.skipif(not FULL.exists(), reason=f"there is no {FULL}")
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["options"]])
+def test_a_full_disk_is_one_line_and_no_traceback(environment, arguments):
+    with FULL.open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "gpt2sdk", *arguments],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            env=environment,
+        )
+
+    expected = b"error: the output cannot be written as a whole: No space left on device\n"
+    assert (2, expected) == (ran.returncode, ran.stderr)
+
+
+def test_interrupting_before_a_command_began_is_no_traceback(environment):
+    interrupted = "import sys, gpt2sdk.cli\nsys.modules['gpt2sdk.cli.app'] = Late()\n"
+    late = "class Late:\n    def __getattr__(self, name): raise KeyboardInterrupt\n"
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{late}{interrupted}gpt2sdk.cli.main()"],
+        check=False,
+        capture_output=True,
+        timeout=60,
+        env=environment,
+    )
+
+    assert (130, b"cancelled\n") == (ran.returncode, ran.stderr)
 
 
 def test_a_terminal_shows_the_prompt_before_the_text(model, environment, generator):
