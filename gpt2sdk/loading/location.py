@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
@@ -94,7 +95,9 @@ def locate(
     if path.exists():
         return Provenance(str(name), "folder", path)
     known = sorted(known for source in sources for known in source.names())
-    tried = f"no model source has it (they have: {listing(known) or 'none'}), no folder {path}"
+    near = get_close_matches(str(name), known, n=1, cutoff=0.8)
+    has = f"did you mean {near[0]}?" if near else f"they have: {listing(known) or 'none'}"
+    tried = f"no model source has it ({has}), no folder {path}"
     if isinstance(name, Path) or not _may_be_hub_id(name):
         raise CheckpointError(f"{name}: not found: {tried}, and it is no hub id", path=path)
     folder = _fetch(name, hub or Hub(), tried)

@@ -33,15 +33,7 @@ def parse_size(size: int | str) -> int:
     Raises:
         OptionError: If it has no unit, is a share, counts bits, or is not positive.
     """
-    if isinstance(size, int) and not isinstance(size, bool):
-        nbytes = size
-    elif isinstance(size, str):
-        nbytes = _parse_text(size.strip())
-    else:
-        raise _bad(size, f"bytes as a number, or {_EXPECTED}")
-    if nbytes < 1:
-        raise _bad(size, "1 byte or more")
-    return nbytes
+    return _parse(size, size)
 
 
 def size_text(nbytes: int) -> str:
@@ -175,12 +167,25 @@ def free_memory(device: torch.device) -> int:
     return min(found, default=sys.maxsize)
 
 
-def _parse_text(size: str) -> int:
+def _parse(size: int | str, given: object) -> int:
+    """Read a size that was given by itself, or in a mapping."""
+    if isinstance(size, int) and not isinstance(size, bool):
+        nbytes = size
+    elif isinstance(size, str):
+        nbytes = _parse_text(size.strip(), given)
+    else:
+        raise _bad(given, f"bytes as a number, or {_EXPECTED}")
+    if nbytes < 1:
+        raise _bad(given, "1 byte or more")
+    return nbytes
+
+
+def _parse_text(size: str, given: object) -> int:
     if size.endswith("%"):
-        raise _bad(size, f"{_EXPECTED}; shares of a device are not offered")
+        raise _bad(given, f"{_EXPECTED}; shares of a device are not offered")
     match = _SIZE.fullmatch(size)
     if match is None or size.endswith("b"):
-        raise _bad(size, f"{_EXPECTED}{_meant(size)}")
+        raise _bad(given, f"{_EXPECTED}{_meant(size)}")
     number, prefix, binary = match.groups()
     unit = (_BINARY_UNITS if binary else _UNITS)[prefix.upper()]
     return int(float(number) * unit)
@@ -211,7 +216,7 @@ def _parse_all(max_memory: MaxMemory) -> dict[str, int]:
         name = _parse_device(key)
         if name in asked:
             raise _bad(dict(max_memory), f"one size for {name}, which is named twice")
-        asked[name] = parse_size(size)
+        asked[name] = _parse(size, {key: size})
     return asked
 
 

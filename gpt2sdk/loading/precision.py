@@ -71,8 +71,9 @@ def parse_device(device: torch.device | str, *, elsewhere: bool = False) -> torc
     if parsed is not None and parsed.type != "meta" and (elsewhere or is_here(parsed)):
         return parsed
     expected = ", ".join(["auto", "cpu", *(f"cuda:{place}" for place in range(gpus))])
+    name = str(device)
     raise OptionError(
-        f"{argument('device', str(device))}: expected one of {expected}{_why_not(parsed)}",
+        f"{argument('device', name)}: expected one of {expected}{_why_not(parsed, name)}",
         name="device",
         value=device,
         expected=expected,
@@ -120,8 +121,10 @@ def _hint(name: str) -> str:
     return ""
 
 
-def _why_not(device: torch.device | None) -> str:
+def _why_not(device: torch.device | None, name: str) -> str:
     """Say what a device that is not here would need."""
+    if name.lower() in ("gpu", "nvidia", "rocm", "hip"):
+        return "; a GPU is called cuda"
     if device is None or device.type in ("cpu", "meta"):
         return ""
     if device.type == "mps":

@@ -111,9 +111,10 @@ def test_a_setting_that_nothing_has_is_refused(invoke, model):
     ("given", "message"),
     [
         (["--memory", "2gb"], "--memory 2gb: expected a size with its unit, "),
-        (["--memory", "cpu=5"], "--memory 5: expected a size with its unit, "),
+        (["--memory", "cpu=5"], "--memory cpu=5: expected a size with its unit, "),
         (["--dtype", "fp16"], "--dtype fp16: expected auto, float64, float32, float16, bfloat16. "),
         (["--dtype", "int8"], "--dtype int8: expected auto, "),
+        (["--device", "gpu"], "--device gpu: expected one of auto, cpu; a GPU is called cuda"),
         (["--device", "mps:3"], "--device mps:3: expected one of auto, cpu"),
         (["--quantization", "8bit"], "there is no quantizer '8bit': did you mean int8?"),
         (

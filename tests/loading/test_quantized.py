@@ -362,4 +362,4 @@ def test_the_same_quantization_may_be_asked_for_and_no_other(fakes, quantized):
     for asked in ("half", fakes.Byte(skip=("c_fc.weight",))):
         message = fails(lambda asked=asked: fakes.load(quantized, quantization=asked), OptionError)
         assert "are quantized already, as Byte(" in message
-        assert "leave quantization out" in message
+        assert "leave it out" in message
