@@ -20,14 +20,19 @@ CORE = "gpt2sdk"
 STANDARD = (CORE, "gpt2sdk-sampling", "gpt2sdk-stopping", "gpt2sdk-strategies")
 
 
-def first_party() -> Registry:
-    """Return what the distributions of this repository offer, all of which must work."""
+def own_registry() -> Registry:
+    """Return the registry of this repository's distributions, all of which must work."""
     ours = {CORE, *(folder.parent.name for folder in ROOT.glob("plugins/*/pyproject.toml"))}
     registry = Registry(allowed=ours)
     for record in registry.plugins():
         if record.origin.distribution in ours and record.status is not Status.ACTIVE:
             sys.exit(f"{record.origin}: {record.reason}")
     return registry
+
+
+def first_party() -> tuple[Offer, ...]:
+    """Return what the distributions of this repository offer."""
+    return own_registry().offers()
 
 
 def commands(registry: Registry) -> dict[str, str]:
@@ -99,11 +104,10 @@ def _wrapped(words: list[str]) -> str:
 
 def generated() -> dict[Path, str]:
     """Return the text of each generated file."""
-    registry = first_party()
-    offers = registry.offers()
+    offers = first_party()
     return {
         ROOT / "gpt2sdk" / "components" / "__init__.pyi": stub(offers),
-        ROOT / "gpt2sdk" / "plugins" / "known.py": known(offers, commands(registry)),
+        ROOT / "gpt2sdk" / "plugins" / "known.py": known(offers, commands(own_registry())),
     }
 
 

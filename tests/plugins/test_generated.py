@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gpt2sdk.plugins.known import KNOWN
+from gpt2sdk.plugins.known import COMMANDS, KNOWN
 from gpt2sdk.plugins.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,9 +31,16 @@ def test_a_new_component_makes_them_stale(script):
     offers = script.first_party()
 
     assert script.stub(offers) != script.stub(offers[:-1] + offers[:1])
-    assert script.known(offers) != script.known(
-        [offer for offer in offers if offer.origin.distribution != "gpt2sdk-sampling"]
+    assert script.known(offers, {}) != script.known(
+        [offer for offer in offers if offer.origin.distribution != "gpt2sdk-sampling"], {}
     )
+
+
+def test_a_new_command_makes_them_stale(script):
+    found = script.commands(script.own_registry())
+
+    assert found == COMMANDS
+    assert script.known((), found) != script.known((), {**found, "new": "gpt2sdk-train"})
 
 
 def test_every_known_name_says_what_to_install():
