@@ -11,6 +11,11 @@ from gpt2sdk.session.engine import Engine
 from gpt2sdk.session.request import Request
 
 
+def _at_once() -> bool:
+    """Whoever asks is cancelled: a stream that was dropped half-way wants no more."""
+    return True
+
+
 class Observer(Protocol):
     """Whoever is told of results."""
 
@@ -78,6 +83,8 @@ class Call:
             self._ended = time.perf_counter()
             if self._owns_engine:
                 self._engine.close()
+            for request in self._requests:
+                request.cancelled = _at_once
             self._completions += [each.completion for each in self._outbox if each.completion]
             self._outbox.clear()
             self._finished(self.result())

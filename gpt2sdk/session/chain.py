@@ -146,7 +146,7 @@ class Chain:
         self._session = session
         self._begin = begin
         self._started: dict[object, Started[object]] = {}
-        self._prompts: set[Prompt] = set()
+        self._keys: dict[Prompt, set[object]] = {}
         sampler, drafter = lead.sampler, lead.drafter
         self.sampler: Started[SamplerRun] = self._start(sampler.name, sampler, sampler.start)
         self.sampler.owner.prompts = None
@@ -158,20 +158,19 @@ class Chain:
     def admit(self, request: Request) -> None:
         """Start the components of a request, as far as no other one has their equals."""
         prompt = request.prompt
-        self._prompts.add(prompt)
+        self._keys[prompt] = set()
         self.processors.admit(prompt, [self._run(each, prompt) for each in request.processors])
         self.criteria.admit(prompt, [self._run(each, prompt) for each in request.criteria])
         self.texts.admit(prompt, [self._run(each, prompt) for each in request.text_criteria])
 
     def release(self, prompt: Prompt) -> list[Follower]:
         """Let go of what acted on a prompt; returns what need not follow the rows any more."""
-        self._prompts.discard(prompt)
         self.processors.release(prompt)
         self.criteria.release(prompt)
         self.texts.release(prompt)
         idle: list[Follower] = []
-        for key, started in list(self._started.items()):
-            prompts = started.owner.prompts
+        for key in self._keys.pop(prompt, ()):
+            prompts = self._started[key].owner.prompts
             if prompts is not None:
                 prompts.discard(prompt)
                 if not prompts:
@@ -244,7 +243,7 @@ class Chain:
     def acts_everywhere(self, purpose: str) -> bool:
         """Whether a component acts on every request there is."""
         return any(
-            station.purpose == purpose and len(station.acting) == len(self._prompts)
+            station.purpose == purpose and len(station.acting) == len(self._keys)
             for stations in (self.processors, self.criteria)
             for station in stations
         )
@@ -310,6 +309,7 @@ class Chain:
         started: Started[Any] = self._start(link.purpose, link.component, link.component.start)
         if started.owner.prompts is not None:
             started.owner.prompts.add(prompt)
+            self._keys[prompt].add((link.purpose, identity(link.component)))
         return link.purpose, started
 
     def _start(

@@ -83,6 +83,16 @@ class Course:
         return sum(row.finish_reason is None for row in self.board.rows)
 
     @property
+    def size(self) -> int:
+        """How much of an engine's room it takes: rows, or prompts where rows are compared.
+
+        A finished row counts as long as its strategy may still take its end back.
+        """
+        if not self._independent:
+            return len(self.requests)
+        return len(self.board.rows) if self._hold else self.live
+
+    @property
     def acting(self) -> str:
         """The component that is at work, or was when something raised; the strategy for none."""
         return self.chain.acting or self.lead.strategy.name
@@ -114,16 +124,18 @@ class Course:
         self.requests.wait(request)
 
     def refill(self, room: int | None = None) -> None:
-        """Hand finished rows over, and let waiting ones begin; to be called between steps.
+        """Let waiting rows begin, in the places of rows that are over, or behind the last.
 
-        They take finished rows' places, or new ones behind the last.
+        A row is over as soon as it has finished; where its strategy may take its end back, when
+        that next asks for logits (docs/decisions/0005-when-a-row-is-over.md).
 
         Args:
-            room: How many may begin; by default as many as have finished.
+            room: How many may begin; by default, where logits are asked for, as many as are over.
         """
         free = []
         for place, row in enumerate(self.board.rows):
-            if row.finish_reason is not None and self._independent:
+            over = row.finish_reason is not None and (room is None or not self._hold)
+            if over and self._independent:
                 self._hand_over(place)
                 free.append(place)
         count = len(self.board.rows)
@@ -152,7 +164,8 @@ class Course:
             raise PluginContractError("the session is over: its rows grow no more")
         self.main.ask()
         self.end_cancelled()
-        self.refill()
+        if self._hold or not self.live:
+            self.refill()
         due = self.unread()
         if due:
             self._reader.read(self.readings(due))

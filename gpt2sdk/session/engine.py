@@ -1,8 +1,9 @@
 """The engine: sessions advance by turns, and the model reads for all of them at once."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
+from threading import RLock
 
 import torch
 
@@ -33,11 +34,6 @@ class _Entry:
     @property
     def independent(self) -> bool:
         return self.course.lead.strategy.rows_independent
-
-    @property
-    def size(self) -> int:
-        """How much of the engine's room it takes: rows, or prompts where rows are compared."""
-        return self.course.live if self.independent else len(self.course.requests)
 
 
 class Engine:
@@ -77,7 +73,8 @@ class Engine:
         self._decoder = decoder
         self._told_of = started
         self._entries: list[_Entry] = []
-        self._lock = Lock()
+        self._lock = RLock()
+        self._at_work = False
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Take requests in: all of them, or none.
@@ -88,7 +85,7 @@ class Engine:
         """
         opened: list[_Entry] = []
         joined: list[tuple[Course, Request]] = []
-        with self._lock, torch.inference_mode():
+        with self._alone(), torch.inference_mode():
             try:
                 for group in self._groups(requests):
                     entry = self._joinable(group[0])
@@ -106,7 +103,7 @@ class Engine:
 
     def step(self) -> bool:
         """Let each session that can make its next step; return whether anything is left to do."""
-        with self._lock, torch.inference_mode():
+        with self._alone(), torch.inference_mode():
             for entry in self._entries:
                 entry.course.end_cancelled()
             self._begin()
@@ -117,10 +114,27 @@ class Engine:
 
     def close(self) -> None:
         """Let go of the caches; what is unfinished is cancelled."""
-        with self._lock, torch.inference_mode():
+        with self._alone(), torch.inference_mode():
             for entry in list(self._entries):
                 self._end(entry, "cancelled")
             self._reader.close()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait for other threads; refuse a strategy or component that the engine is running.
+
+        Raises:
+            PluginContractError: It is called from within one of its own steps.
+        """
+        with self._lock:
+            if self._at_work:
+                message = "the engine runs whoever asks for it now: give the inner call its own one"
+                raise PluginContractError(message)
+            self._at_work = True
+            try:
+                yield
+            finally:
+                self._at_work = False
 
     @property
     def _running(self) -> list[_Entry]:
@@ -149,19 +163,23 @@ class Engine:
 
     def _begin(self) -> None:
         """Let waiting requests begin, in their order, as far as there is room."""
-        room = self.batch_size - sum(entry.size for entry in self._running)
+        room = self.batch_size - sum(entry.course.size for entry in self._running)
         for entry in list(self._entries):
+            course = entry.course
             if entry.steps is None:
                 # A whole batch begins at once, and nobody overtakes it.
-                if room < (1 if entry.independent else entry.size):
+                if room < (1 if entry.independent else course.size):
                     return
-                entry.course.refill(room if entry.independent else entry.size)
-                room -= entry.size
-                self._start(entry)
+                course.refill(room if entry.independent else course.size)
+                room -= course.size
+                if course.requests:
+                    self._start(entry)
+                else:
+                    self._end(entry, "cancelled")
             elif entry.independent:
-                before = entry.size
-                entry.course.refill(room)
-                room -= entry.size - before
+                before = course.size
+                course.refill(max(room, 0))
+                room -= course.size - before
 
     def _start(self, entry: _Entry) -> None:
         strategy = entry.course.lead.strategy

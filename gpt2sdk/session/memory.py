@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -96,7 +96,8 @@ class Column(PerRow[Value], Generic[Value]):
     def admit(self, place: int, row: Row) -> None:
         """A fresh row gets its initial value."""
         end = place + 1
-        self._values[place:end] = [self._initial(row.prompt)]
+        acts = self._owner.acts_on(row.prompt)
+        self._values[place:end] = [self._initial(row.prompt) if acts else cast("Value", None)]
         self._past[place:end] = [[]]
         self._prompts[place:end] = [row.prompt]
         self.seen.rows[place:end] = [None]
@@ -158,7 +159,9 @@ class TensorColumn(PerRowTensor):
     def admit(self, place: int, row: Row) -> None:
         """A fresh row gets its initial entry."""
         end = place + 1
-        self._now[place:end] = [(self._initial(row.prompt)[None], 0)]
+        acts = self._owner.acts_on(row.prompt)
+        entry = self._initial(row.prompt)[None] if acts else torch.empty(1)
+        self._now[place:end] = [(entry, 0)]
         self._past[place:end] = [[]]
         self._prompts[place:end] = [row.prompt]
         self.seen.rows[place:end] = [None]

@@ -1,6 +1,6 @@
 """A request: one prompt on its way through a session, with all that acts on it and comes of it."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -189,6 +189,7 @@ class Requests:
     def __init__(self) -> None:
         self._by_prompt: dict[Prompt, Request] = {}
         self._queue: deque[tuple[Request, int]] = deque()
+        self._unborn: Counter[Request] = Counter()
 
     def __iter__(self) -> Iterator[Request]:
         return iter(tuple(self._by_prompt.values()))
@@ -214,6 +215,7 @@ class Requests:
         lead = request.lead
         lanes = lead.num_return_sequences if lead.strategy.rows_independent else 1
         self._queue.extend((request, lane) for lane in range(lanes))
+        self._unborn[request] = lanes
 
     def first(self) -> Request | None:
         """Whose row is the next to begin."""
@@ -222,14 +224,15 @@ class Requests:
     def begin(self) -> Row:
         """The next row."""
         request, lane = self._queue.popleft()
+        self._unborn[request] -= 1
         return Row(request.prompt, lane, list(request.prompt.tokens))
 
     def drop(self, request: Request) -> list[int]:
         """Forget a request; returns the lanes of the completions that had not begun."""
         self._by_prompt.pop(request.prompt, None)
+        if not self._unborn.pop(request, 0):
+            return []
         unborn = [lane for waiting, lane in self._queue if waiting is request]
-        if unborn:
-            self._queue = deque(each for each in self._queue if each[0] is not request)
+        self._queue = deque(each for each in self._queue if each[0] is not request)
         lead = request.lead
-        together = unborn and not lead.strategy.rows_independent
-        return list(range(lead.num_return_sequences)) if together else unborn
+        return unborn if lead.strategy.rows_independent else list(range(lead.num_return_sequences))

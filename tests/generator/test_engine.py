@@ -234,3 +234,89 @@ def test_nothing_of_a_finished_request_stays(gen):
 
     assert sum(ref() is not None for ref in gone) <= 1
     assert not engine.step()
+
+
+def test_a_stream_that_is_dropped_on_the_way_is_cancelled(gen):
+    engine = gen.engine()
+    stream = gen.stream("abc", engine=engine, max_new_tokens=200, seed=1, eos_token_id=None)
+    next(stream)
+    del stream
+    calls = gen.model.calls
+    while engine.step():
+        pass
+
+    assert gen.model.calls <= calls + 1
+
+
+def test_an_engine_cannot_be_asked_from_within(gen):
+    engine = gen.engine()
+
+    @strategy()
+    def nested(session):
+        """Ask for another call in the middle of a step."""
+        yield session.append([0])
+        gen.generate("ab", engine=engine, max_new_tokens=2)
+
+    with pytest.raises(GenerationError, match="give the inner call its own one"):
+        gen.generate("abc", engine=engine, strategy=nested, max_new_tokens=5)
+    assert gen.generate("ab", engine=engine, max_new_tokens=2, seed=1).texts
+
+
+@pytest.mark.parametrize("hold", [0, 2])
+def test_calls_together_take_no_more_room_than_there_is(gen, hold):
+    most = []
+
+    @strategy(rows_independent=True, hold=hold)
+    def watching(session):
+        """Note how many rows are at work."""
+        while session.running:
+            logits = session.process(session.next_logits())
+            most.append(sum(row.finish_reason is None for row in session.rows.records))
+            yield session.append(session.choose(logits))
+
+    engine = gen.engine(batch_size=5)
+    prompts = ["ab", "cd", "ef", "gh", "ij", "ba", "dc"]
+    options = {"engine": engine, "max_new_tokens": [3, 9, 4, 7, 2, 6, 5], "seed": 1}
+    one = gen.stream(prompts, strategy=watching, **options)
+    other = gen.stream(prompts, strategy="greedy", **options)
+    rows = 0
+    while engine.step():
+        rows = max(rows, sum(entry.course.live for entry in engine._entries))  # noqa: SLF001
+
+    # Rows whose end may be taken back take up room, too.
+    assert rows == 5 if hold == 0 else rows <= 5
+    assert max(most) <= 5
+    for stream, name in ((one, watching), (other, "greedy")):
+        list(stream)
+        alone = gen.generate(
+            prompts, strategy=name, max_new_tokens=options["max_new_tokens"], seed=1
+        )
+        assert essence(alone) == essence(stream.result)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_an_end_may_be_taken_back_after_the_step_that_brought_it(gen, shared):
+    @strategy(rows_independent=True, hold=1)
+    def regretful(session):
+        """Take each row's first end token back once the step is over."""
+        regretted = session.per_row(lambda prompt: [], lambda value, token, logits: value)
+        while session.running:
+            yield session.append(session.choose(session.process(session.next_logits())))
+            rows = session.rows.records
+            backs = [
+                int(row.finish_reason == "end_token" and not marks)
+                for row, marks in zip(rows, regretted[session.rows], strict=True)
+            ]
+            for marks, back in zip(regretted[session.rows], backs, strict=True):
+                marks.extend([back] * back)
+            session.rewind(backs)
+
+    prompts = ["ab", "cd", "ef", "gh"]
+    options = {"strategy": regretful, "max_new_tokens": 40, "seed": 3, "eos_token_id": [0, 1, 2, 3]}
+    engine = gen.engine(batch_size=2) if shared else None
+    result = gen.generate(prompts, engine=engine, **options)
+
+    for number, made in enumerate(result.completions):
+        alone = gen.generate([prompts[number]], **{**options, "seed": [result.options["seed"]]})
+        assert made.tokens
+        assert number or alone.completions[0].tokens == made.tokens
