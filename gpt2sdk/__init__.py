@@ -57,10 +57,10 @@ if TYPE_CHECKING:
         PluginLoadError,
         TokenizerError,
     )
-    from gpt2sdk.generator.each import each
     from gpt2sdk.generator.generator import Generator
     from gpt2sdk.hookspecs import hookimpl
     from gpt2sdk.mention import argument
+    from gpt2sdk.options.given import each
     from gpt2sdk.shapes import Counts, History, Logits, Mask, Tokens, Uniforms
 
 _HOMES = {
@@ -115,7 +115,7 @@ _HOMES = {
         "PluginLoadError",
         "TokenizerError",
     ),
-    "gpt2sdk.generator.each": ("each",),
+    "gpt2sdk.options.given": ("each",),
     "gpt2sdk.generator.generator": ("Generator",),
     "gpt2sdk.hookspecs": ("hookimpl",),
     "gpt2sdk.mention": ("argument",),

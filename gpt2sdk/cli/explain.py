@@ -30,23 +30,21 @@ def explain(
     from gpt2sdk.cli.given_options import read_options
     from gpt2sdk.cli.plugin_files import read_plugins, registry_with
     from gpt2sdk.cli.terminal import show_json
-    from gpt2sdk.generator.explanation import explain as explained
-    from gpt2sdk.generator.given import spelled
+    from gpt2sdk.options import compose
+    from gpt2sdk.options import explain as explained
 
     registry = registry_with(read_plugins(plugin))
-    options = read_options(option, {}, registry)
-    end_tokens: tuple[int, ...] = ()
+    composition = compose(read_options(option, {}), registry=registry, prompts=prompts)
     if model is not None:
         from gpt2sdk.gpt2.end_tokens import find_end_tokens
         from gpt2sdk.loading import Hub, open_model
 
         hub = Hub(revision=revision, local_files_only=offline)
         opened = open_model(model, registry=registry, hub=hub)
-        end_tokens = find_end_tokens(opened.checkpoint.config, opened.tokenizer()).ids
-    explanation = explained(options, registry=registry, prompts=prompts, eos_token_ids=end_tokens)
-    given = {spelled(name) for name in options}
-    known = model is not None or "eos_token_id" in given
+        ends = find_end_tokens(opened.checkpoint.config, opened.tokenizer())
+        composition = composition.ending_at(ends.ids)
+    explanation = explained(composition, registry)
     if as_json:
-        show_json(as_record(explanation, end_tokens_known=known, seed_given="seed" in given))
+        show_json(as_record(explanation))
     else:
-        show_explanation(explanation, end_tokens_known=known)
+        show_explanation(explanation)

@@ -76,7 +76,7 @@ def generate(  # noqa: PLR0913 - each is a flag
     from gpt2sdk.cli.prompts import read_prompts
     from gpt2sdk.cli.running import Job, print_json, print_text
     from gpt2sdk.cli.terminal import remark
-    from gpt2sdk.generator.options import resolve
+    from gpt2sdk.options import compose
 
     plugins = read_plugins(flags.plugin)
     registry = registry_with(plugins)
@@ -90,17 +90,17 @@ def generate(  # noqa: PLR0913 - each is a flag
         "num_return_sequences": num_return_sequences,
     }
     how = read_load_options(flags, option, registry, of_calls=True)
-    options = read_options(how.rest, named, registry)
+    options = read_options(how.rest, named)
     prompts = read_prompts(prompt, file, lines=lines)
     # What is wrong with the options is said before a model is loaded.
-    plan = resolve(options, registry=registry, prompts=len(prompts))
+    composition = compose(options, registry=registry, prompts=len(prompts))
     generator = load_generator(model, flags, how.settings, plugins)
     if not quiet:
         for note in generator.notes:
             remark(f"note: {note}")
-    job = Job(generator, prompts, options, allow_special=allow_special)
+    job = Job(generator, prompts, composition, allow_special=allow_special)
     if as_json:
         outcome = print_json(job, model)
     else:
-        outcome = print_text(job, samples=plan.lead.num_return_sequences, quiet=quiet)
+        outcome = print_text(job, samples=composition.lead.num_return_sequences, quiet=quiet)
     outcome.close()

@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from gpt2sdk.cli.given_options import parse, take_apart
+from gpt2sdk.cli.given_options import take_apart
 from gpt2sdk.cli.load_flags import LoadFlags
 from gpt2sdk.components.component import Component
 from gpt2sdk.components.placement import Placement
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.errors import OptionError, listing
-from gpt2sdk.generator.assignment import CHAIN_ROLES, NAMED_ROLES
-from gpt2sdk.generator.given import spelled
-from gpt2sdk.generator.settings import Settings
 from gpt2sdk.loading import LoadSettings
 from gpt2sdk.loading.choice import find_placement, find_quantizer
+from gpt2sdk.options import CHAIN_ROLES, NAMED_ROLES, Settings, parse, spelled
 from gpt2sdk.plugins.registry import Registry
 
 

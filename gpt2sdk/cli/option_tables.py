@@ -13,8 +13,7 @@ from gpt2sdk.components.component import Component
 from gpt2sdk.components.drafter import Drafter
 from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.strategy import Strategy
-from gpt2sdk.generator.catalogue import OptionRecord
-from gpt2sdk.generator.given import spelled
+from gpt2sdk.options import OptionRecord, spelled
 from gpt2sdk.plugins.contract import role_name
 from gpt2sdk.plugins.registry import Offer, Registry
 
@@ -43,9 +42,9 @@ def show_details(name: str, records: Sequence[OptionRecord], registry: Registry)
 def values_of(record: OptionRecord) -> str:
     """Say which values an option takes: the range says enough where there is one.
 
-    >>> from gpt2sdk.generator.catalogue import catalogue
+    >>> from gpt2sdk.options import option_records
     >>> from gpt2sdk.plugins.registry import Registry
-    >>> [values_of(one) for one in catalogue(Registry(discover=False), "batch_size")]
+    >>> [values_of(one) for one in option_records(Registry(discover=False), "batch_size")]
     ['whole number ≥ 1']
     """
     return f"{record.type} {record.range}".strip()

@@ -27,13 +27,13 @@ def options(
     from gpt2sdk.cli.option_tables import show_details, show_options
     from gpt2sdk.cli.plugin_files import read_plugins, registry_with
     from gpt2sdk.cli.terminal import show_json
-    from gpt2sdk.generator.catalogue import catalogue, json_schema
+    from gpt2sdk.options import json_schema, option_records
 
     registry = registry_with(read_plugins(plugin))
     if schema:
         show_json(json_schema(registry))
         return
-    records = catalogue(registry, name)
+    records = option_records(registry, name)
     if as_json:
         show_json([asdict(record) for record in records])
     elif name is None:

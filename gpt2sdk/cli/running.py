@@ -1,7 +1,7 @@
 """A call at work: streamed as text, or gathered as JSON."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import typer
@@ -12,9 +12,11 @@ from gpt2sdk.cli.terminal import remark, show_json
 from gpt2sdk.cli.transcript import Transcript
 from gpt2sdk.components.records import Delta, Result
 from gpt2sdk.errors import GenerationError
+from gpt2sdk.generator.beginning import begin
 from gpt2sdk.generator.generator import Generator
-from gpt2sdk.generator.prompts import encode_text
+from gpt2sdk.generator.prompts import encode_prompts, encode_text
 from gpt2sdk.generator.stream import Stream
+from gpt2sdk.options import Composition
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +54,13 @@ class Job:
     Attributes:
         generator: What runs the call.
         prompts: The prompts' texts.
-        options: The options.
+        composition: What the options come to.
         allow_special: Whether special tokens in the texts are the tokens they name.
     """
 
     generator: Generator
     prompts: Sequence[str]
-    options: Mapping[str, object]
+    composition: Composition
     allow_special: bool = False
 
     def stream(self, cancel: threading.Event) -> Stream:
@@ -68,7 +70,15 @@ class Job:
             encode_text(prompt, language, allow_special=True) if self.allow_special else prompt
             for prompt in self.prompts
         ]
-        return self.generator.stream(given, cancel=cancel, engine=None, **self.options)
+        call = begin(
+            self.generator,
+            encode_prompts(given, language, self.generator.model.vocab_size),
+            self.composition,
+            engine=None,
+            streaming=True,
+            cancelled=cancel.is_set,
+        )
+        return Stream(call, cancel)
 
 
 def run(job: Job, watch: Callable[[Delta], None] = lambda _delta: None) -> Outcome:

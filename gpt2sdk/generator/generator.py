@@ -14,18 +14,11 @@ from gpt2sdk.components.placement import Placement
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.components.records import Result, Score
 from gpt2sdk.errors import OptionError
+from gpt2sdk.generator.beginning import begin
 from gpt2sdk.generator.call import Call
-from gpt2sdk.generator.explanation import Explanation, explain
 from gpt2sdk.generator.holder import ModelHolder
 from gpt2sdk.generator.load_words import answering
-from gpt2sdk.generator.options import resolve
-from gpt2sdk.generator.prompts import (
-    Language,
-    PromptInput,
-    check_processors,
-    encode_prompts,
-    plan_prompts,
-)
+from gpt2sdk.generator.prompts import Language, PromptInput, encode_prompts
 from gpt2sdk.generator.scoring import score_all
 from gpt2sdk.generator.stream import Stream
 from gpt2sdk.generator.token_input import TokenInput
@@ -35,6 +28,7 @@ from gpt2sdk.gpt2.export import save_pretrained
 from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.loading import Hub, LoadSettings, MaxMemory, Quantization, load
+from gpt2sdk.options import Explanation, compose, explain
 from gpt2sdk.plugins.host import PluginHost
 from gpt2sdk.plugins.registry import Registry, default_registry
 from gpt2sdk.session.engine import Engine
@@ -245,7 +239,8 @@ class Generator(ModelHolder):
         Raises:
             OptionError: An option is wrong.
         """
-        return explain(options, registry=self.registry, eos_token_ids=self.eos_token_ids)
+        composition = compose(options, registry=self.registry)
+        return explain(composition.ending_at(self.eos_token_ids), self.registry)
 
     @overload
     def score(
@@ -345,27 +340,14 @@ class Generator(ModelHolder):
         streaming: bool,
     ) -> Call:
         encoded = encode_prompts(prompt, self.tokenizer, self.model.vocab_size)
-        plan = resolve(
-            options,
-            registry=self.registry,
-            prompts=len(encoded),
-            eos_token_ids=self.eos_token_ids,
-        )
-        beyond = [token for token in plan.eos_token_ids if token >= self.model.vocab_size]
-        if "eos_token_id" in options and beyond:
-            message = f"eos_token_id {beyond[0]} is no token: expected an id below"
-            message = f"{message} {self.model.vocab_size}"
-            raise OptionError(message, name="eos_token_id", value=beyond[0])
-        prompts = plan_prompts(encoded, plan, self.model.context_length)
-        check_processors(prompts, plan)
-        rooms = [prompt.max_new_tokens for prompt in prompts]
-        room = rooms[0] if len(set(rooms)) == 1 else rooms
-        return Call(
-            engine or self.engine(batch_size=plan.batch_size),
-            plan.requests(prompts, streaming=streaming, cancelled=cancel.is_set),
-            {**plan.effective, "max_new_tokens": room},
-            partial(self.registry.host.notify, "gpt2sdk_generation_finished"),
-            owns_engine=engine is None,
+        composition = compose(options, registry=self.registry, prompts=len(encoded))
+        return begin(
+            self,
+            encoded,
+            composition,
+            engine=engine,
+            streaming=streaming,
+            cancelled=cancel.is_set,
         )
 
 

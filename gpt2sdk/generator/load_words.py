@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Final, ParamSpec, TypeVar
 
+from gpt2sdk.elsewhere import by_name, missing, row
 from gpt2sdk.errors import OptionError, listing
-from gpt2sdk.generator.call_words import CALLS_ELSEWHERE
-from gpt2sdk.generator.elsewhere import by_name, missing, row
-from gpt2sdk.generator.settings import Settings
+from gpt2sdk.options import CALLS_ELSEWHERE, Settings
 from gpt2sdk.plugins.registry import default_registry
 from gpt2sdk.spelling import likely
 

@@ -6,8 +6,8 @@ from typing import Protocol, SupportsIndex
 from gpt2sdk.components.records import Prompt
 from gpt2sdk.components.session import Vocabulary
 from gpt2sdk.errors import ContextOverflowError, OptionError
-from gpt2sdk.generator.plan import Plan
 from gpt2sdk.generator.token_input import Ids, TokenInput, as_lists
+from gpt2sdk.options import Composition
 from gpt2sdk.session.branch import check_room
 
 PromptInput = str | Sequence[str | SupportsIndex | Ids | Mapping[str, object]] | TokenInput
@@ -96,13 +96,13 @@ def _is_token(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def plan_prompts(encoded: Sequence[Encoded], plan: Plan, limit: int) -> list[Prompt]:
+def plan_prompts(encoded: Sequence[Encoded], composition: Composition, limit: int) -> list[Prompt]:
     """Give each prompt its seed and its room to grow.
 
     Raises:
         ContextOverflowError: A prompt, or what it may grow by, does not fit the window.
     """
-    slide = plan.lead.overflow == "slide"
+    slide = composition.lead.overflow == "slide"
     prompts = []
     for index, (text, tokens) in enumerate(encoded):
         if not slide and len(tokens) > limit:
@@ -111,24 +111,25 @@ def plan_prompts(encoded: Sequence[Encoded], plan: Plan, limit: int) -> list[Pro
                 'or set overflow="slide"'
             )
             raise ContextOverflowError(message, prompt_tokens=len(tokens), limit=limit)
-        wanted = plan.max_new_tokens[index if len(plan.max_new_tokens) > 1 else 0]
+        wanted = composition.max_new_tokens[index if len(composition.max_new_tokens) > 1 else 0]
         fitting = DEFAULT_NEW_TOKENS if slide else limit + 1 - len(tokens)
         room = min(DEFAULT_NEW_TOKENS, fitting) if wanted is None else wanted
-        seed = plan.seeds[index if len(plan.seeds) > 1 else 0]
-        prompt = Prompt(index, tokens, seed, room, text, plan.eos_token_ids)
+        seed = composition.seeds[index if len(composition.seeds) > 1 else 0]
+        prompt = Prompt(index, tokens, seed, room, text, composition.eos_token_ids or frozenset())
         check_room(prompt, len(tokens), limit, slide=slide)
         prompts.append(prompt)
     return prompts
 
 
-def check_processors(prompts: Sequence[Prompt], plan: Plan) -> None:
+def check_processors(prompts: Sequence[Prompt], composition: Composition) -> None:
     """Let every processor look at the prompts that it is to act on.
 
     Raises:
         OptionError: What one of them was told makes no sense for a prompt.
     """
+    processors = composition.processors
     for prompt in prompts:
-        for variants in plan.processors:
-            link = variants.link(prompt.index)
+        for entry in processors:
+            link = entry.link(prompt.index)
             if link is not None:
                 link.component.check(prompt)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from threading import RLock
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 import pluggy
 
@@ -35,7 +35,8 @@ Request = Literal["gpt2sdk_load_adapter"]
 
 Offering = TypeVar("Offering")
 
-_CORE = "gpt2sdk"
+CORE: Final = Origin("gpt2sdk", "gpt2sdk", __version__, "gpt2sdk.defaults")
+"""Where the core's own components come from."""
 _LOG = logging.getLogger("gpt2sdk.plugins")
 
 
@@ -67,8 +68,7 @@ class PluginHost:
             PluginLoadError: What was handed in is no plugin.
         """
         self._manager = HookManager()
-        core = Origin(_CORE, _CORE, __version__, "gpt2sdk.defaults")
-        self._records = {_CORE: PluginRecord(core, Status.ACTIVE)}
+        self._records = {CORE.plugin: PluginRecord(CORE, Status.ACTIVE)}
         self._lock = RLock()
         self._discovered = not discover
         self._allowed = (
@@ -134,7 +134,7 @@ class PluginHost:
 
         self._discover()
         if not self._manager.is_registered(defaults):
-            self._admit(_CORE, defaults, self._records[_CORE].origin)
+            self._admit(CORE.plugin, defaults, self._records[CORE.plugin].origin)
         offerings: dict[str, tuple[Origin, Offering]] = {}
         for hook in self._manager.hook.gpt2sdk_components.get_hookimpls():
             key, origin = hook.plugin_name, self._records[hook.plugin_name].origin
@@ -171,7 +171,7 @@ class PluginHost:
         """Report names of the allow-list that no plugin has."""
         allowed = self._allowed or frozenset()
         known = [matches(candidate.origin, allowed) for candidate in candidates]
-        for name in sorted(allowed.difference([_CORE], *known)):
+        for name in sorted(allowed.difference([CORE.plugin], *known)):
             reason = f"{ALLOW_LIST} names it, but it is not installed"
             self._leave_out(f"missing {name}", Origin(name), Status.MISSING, reason)
 

@@ -4,6 +4,30 @@ import json
 
 import pytest
 
+LOUD = '''
+"""A plugin in one file, whose component says when it is made."""
+
+import sys
+
+from gpt2sdk import LogitsProcessor, hookimpl
+
+
+class Loud(LogitsProcessor):
+    """Does nothing but that."""
+
+    volume: int = 0
+
+    def model_post_init(self, context):
+        print(f"volume {self.volume}", file=sys.stderr)
+
+    def process(self, logits, rows):
+        return logits
+
+
+@hookimpl
+def gpt2sdk_components():
+    return (Loud,)
+'''
 SHORT = ("--max-new-tokens", "5", "--seed", "3")
 
 
@@ -229,6 +253,14 @@ def test_a_missing_model_is_an_error(invoke, name):
 
 def test_options_are_checked_before_the_model_is_looked_for(invoke):
     assert "there is no option bad" in invoke("generate", "./nowhere", "x", "-o", "bad=1").stderr
+
+
+def test_options_are_composed_once(invoke, model, tmp_path):
+    plugin = tmp_path / "loud.py"
+    plugin.write_text(LOUD)
+    ran = invoke("generate", model, "Once", *SHORT, "-q", "--plugin", plugin, "-o", "volume=11")
+
+    assert "volume 11\n" == ran.stderr
 
 
 def test_a_prompt_that_is_no_text_is_an_error(invoke, model):

@@ -1,16 +1,11 @@
-"""Values on the command line mean what the option's type makes of them."""
-
-from typing import Annotated, Literal
+"""Options on the command line have their components' types."""
 
 import pytest
-from pydantic.fields import FieldInfo
 
-from gpt2sdk import Component, LogitsProcessor, OptionError, hookimpl
-from gpt2sdk.cli.given_options import parse, read_options
-from gpt2sdk.generator.each import read_each
+from gpt2sdk import LogitsProcessor, OptionError, hookimpl
+from gpt2sdk.cli.given_options import read_options
+from gpt2sdk.options import compose
 from gpt2sdk.plugins.registry import Registry
-
-EACH = {"each": [["a"], None]}
 
 
 class Dry(LogitsProcessor):
@@ -34,83 +29,54 @@ def registry():
     return Registry([Plugin()])
 
 
-@pytest.mark.parametrize(
-    ("text", "annotation", "expected"),
-    [
-        ("0.8", float, 0.8),
-        (".5", float, 0.5),
-        ("1e-3", float, 0.001),
-        ("40", int, 40),
-        ("40.5", int, 40.5),
-        ("true", bool, True),
-        ("True", bool, True),
-        ("yes", bool, "yes"),
-        ("null", int | None, None),
-        ("None", int | None, None),
-        ("5", str, "5"),
-        ("null", str, "null"),
-        ('"5"', str, "5"),
-        (r'"\n"', str, "\n"),
-        ("END", tuple[str, ...], ["END"]),
-        ("5", tuple[str, ...], ["5"]),
-        ('["a", "b"]', tuple[str, ...], ["a", "b"]),
-        ("[a", tuple[str, ...], ["[a"]),
-        ("7", tuple[int, ...], [7]),
-        ("[7, 8]", tuple[int, ...], [7, 8]),
-        ('{"each": [["a"], null]}', tuple[str, ...], EACH),
-        ("[0.1, 0.9]", float, [0.1, 0.9]),
-        ("error", Literal["error", "slide"], "error"),
-        ("=", str, "="),
-        ("", str, ""),
-        ("[" * 100_000, str, "[" * 100_000),
-        ("9" * 5000, str, "9" * 5000),
-    ],
-)
-def test_json_is_read_where_it_fits_the_type(text, annotation, expected):
-    value = parse(text, FieldInfo(annotation=annotation))
+@pytest.fixture(scope="module")
+def in_force(registry):
+    """Return what says which of some options are in force, and with which values."""
 
-    assert expected == value
-    assert type(expected) is type(value)
+    def in_force(names, written, flags=None):
+        composition = compose(read_options(written, flags or {}), registry=registry)
+        return {name: composition.in_force[name] for name in names}
+
+    return in_force
 
 
-def test_what_fits_no_type_is_handed_on_as_it_stands(registry):
-    assert {"temperature": "warm"} == read_options(["temperature=warm"], {}, registry)
+def test_a_name_has_one_component(in_force):
+    expected = {"dry_multiplier": 1.0, "base": 2.0, "breakers": ["5"]}
+
+    assert expected == in_force(expected, ["dry.base=2", "breakers=5", "dry-multiplier=1"])
 
 
-def test_limits_decide_as_well():
-    either = FieldInfo(annotation=Annotated[str, FieldInfo(min_length=2)] | int)
+def test_a_strategy_has_its_own_options(in_force):
+    expected = {"strategy": "beam", "early_stopping": "never"}
+    assert expected == in_force(expected, ["strategy=beam", "early_stopping=never"])
 
-    assert 5 == parse("5", either)
-
-
-def test_a_name_has_one_component(registry):
-    options = read_options(["dry.base=2", "breakers=5", "dry-multiplier=1"], {}, registry)
-
-    assert {"dry.base": 2, "breakers": ["5"], "dry-multiplier": 1} == options
+    expected = {"strategy": "beam", "num_beams": 3}
+    assert expected == in_force(expected, ["num_beams=3"], {"strategy": "beam", "seed": None})
 
 
-def test_a_strategy_has_its_own_options(registry):
-    assert {"strategy": "beam", "early_stopping": "never"} == read_options(
-        ["strategy=beam", "early_stopping=never"], {}, registry
-    )
-    assert {"strategy": "beam", "num_beams": 3} == read_options(
-        ["num_beams=3"], {"strategy": "beam", "seed": None}, registry
-    )
-
-
-def test_a_shared_option_is_read_like_that_of_one_component(registry):
+def test_a_shared_option_is_read_like_that_of_one_component(in_force):
+    expected = {
+        "top_p": 0.9,
+        "top_p.min_tokens_to_keep": 2,
+        "min_p": 0.1,
+        "min_p.min_tokens_to_keep": 3,
+    }
     written = ["top_p=0.9", "min_tokens_to_keep=2", "min-p.min-tokens-to-keep=3", "min_p=.1"]
 
-    assert {
-        "top_p": 0.9,
-        "min_tokens_to_keep": 2,
-        "min-p.min-tokens-to-keep": 3,
-        "min_p": 0.1,
-    } == read_options(written, {}, registry)
+    assert expected == in_force(expected, written)
 
 
-def test_a_value_may_contain_an_equals_sign(registry):
-    assert {"stop": "a=b"} == read_options(["stop=a=b"], {}, registry)
+def test_settings_and_lists_for_each_prompt_are_read_too(registry):
+    written = ["max_new_tokens=[2, 3]", 'stop={"each": ["a=b", null]}', "eos_token_id=7"]
+    composition = compose(read_options(written, {}), registry=registry, prompts=2)
+
+    assert (2, 3) == composition.max_new_tokens
+    assert frozenset({7}) == composition.eos_token_ids
+    assert {"each": [["a=b"], None]} == composition.in_force["stop"]
+
+
+def test_a_value_may_contain_an_equals_sign(in_force):
+    assert {"stop": ["a=b"]} == in_force(["stop"], ["stop=a=b"])
 
 
 @pytest.mark.parametrize(
@@ -120,25 +86,10 @@ def test_a_value_may_contain_an_equals_sign(registry):
         (["top_k=1"], {"top_k": 2}, "top_k is given twice"),
         (["=1"], {}, "-o =1: expected name=value"),
         (["num_beams=2"], {}, "num_beams is an option of the strategy beam: choose it"),
+        (["temperature=warm"], {}, "temperature should be a valid number, got 'warm'"),
         (["dry.bass=2"], {}, "dry.bass is not an option: dry has dry_multiplier, base, breakers"),
     ],
 )
 def test_mistakes_say_what_to_do(registry, written, flags, message):
     with pytest.raises(OptionError, match=message):
-        read_options(written, flags, registry)
-
-
-def test_all_installed_options_read_their_own_defaults(registry):
-    """What `gpt2sdk options` prints as a default can be typed."""
-    import json
-
-    from gpt2sdk.generator.effective import json_ready
-
-    for offer in registry.offers():
-        for name, field in offer.component.model_fields.items():
-            if field.is_required():
-                continue
-            default = json_ready(field.get_default(call_default_factory=True))
-            read = parse(json.dumps(default), field)
-            assert default == read, f"{offer.name}.{name}"
-            assert isinstance(offer.component(**{name: read_each(read)}), Component)
+        compose(read_options(written, flags), registry=registry)

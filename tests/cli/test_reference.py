@@ -6,7 +6,7 @@ import pytest
 from typer.main import get_command
 
 from gpt2sdk.cli.app import app
-from gpt2sdk.cli.given_options import parse
+from gpt2sdk.options import parse
 from gpt2sdk.plugins.registry import default_registry
 
 EXPLAINED = "$ gpt2sdk explain -o top_p=0.9 -o temperature=0.7 -o stop=END\n"

@@ -19,6 +19,7 @@ SABOTAGE = {
     "plugins do not know each other": {
         "plugins/gpt2sdk-sampling/src/gpt2sdk_sampling/friend.py": "import gpt2sdk_stopping"
     },
+    "options have one face": {"gpt2sdk/cli/shortcut.py": "import gpt2sdk.options.owners"},
     "pluggy stays in hookspecs": {"gpt2sdk/components/markers.py": "import pluggy"},
 }
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt2sdk import Generator
-from gpt2sdk.generator.options import resolve
+from gpt2sdk.options import compose
 from gpt2sdk.plugins.registry import default_registry
 from gpt2sdk.testing import TableModel, make_rows, process, save_tiny_model
 from gpt2sdk.testing.trial import open_session
@@ -289,14 +289,14 @@ def their_chain(prompt_length):
 @pytest.mark.parametrize("kind", ["random", "flat", "half masked", "tied"])
 def test_the_whole_chain_equals_transformers(kind):
     logits = LOGITS[kind] + 1e-3 * random_logits(7)  # a tie would make the next link differ
-    plan = resolve(OPTIONS, registry=default_registry(), eos_token_ids=[END])
+    composition = compose(OPTIONS, registry=default_registry())
 
     expected = theirs(their_chain, logits)
     found = logits
-    for link in plan.processors:
-        found = process(link.components[0], found, rows())
+    for entry in composition.processors:
+        found = process(entry.component, found, rows())
 
-    assert list(OPTIONS) == [link.purpose for link in plan.processors]
+    assert list(OPTIONS) == [entry.purpose for entry in composition.processors]
     assert_same_up_to_ties(expected, found, found)
 
 

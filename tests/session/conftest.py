@@ -23,7 +23,8 @@ from gpt2sdk import (
     sample,
 )
 from gpt2sdk.defaults import Multinomial
-from gpt2sdk.generator.plan import Plan, Variants
+from gpt2sdk.options import Composition
+from gpt2sdk.options.order import Entry
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.session.decoding import DecodingSession
 from gpt2sdk.session.engine import Engine
@@ -60,15 +61,15 @@ def _table_model(**options):
     return TableModel(END + 1, **{"order": 3, "bias": {END: -3.0}, **options})
 
 
-def _variants(components):
+def _entries(components):
     """Name components as calls do; a list among them has one for each prompt."""
-    chain: list[Variants] = []
+    entries: list[Entry] = []
     for each in components:
-        variants = tuple(each) if isinstance(each, list) else (each,)
-        name = next(variant.name for variant in variants if variant is not None)
-        number = sum(link.purpose.partition("#")[0] == name for link in chain)
-        chain.append(Variants(f"{name}#{number}" if number else name, variants))
-    return tuple(chain)
+        components = tuple(each) if isinstance(each, list) else (each,)
+        name = next(one.name for one in components if one is not None)
+        number = sum(entry.purpose.partition("#")[0] == name for entry in entries)
+        entries.append(Entry(components, f"{name}#{number}" if number else name))
+    return tuple(entries)
 
 
 def _requests(
@@ -87,7 +88,7 @@ def _requests(
     eos_token_ids=frozenset([END]),
     streaming=False,
     cancelled=lambda: False,
-    **plan,
+    **composition,
 ):
     """Make the requests of a call. A prompt is a text or token ids, and its seed is its place."""
     vocabulary = vocabulary or Letters(ALPHABET)
@@ -98,28 +99,29 @@ def _requests(
         seed = place if seeds is None else seeds[place]
         records.append(Prompt(place, tuple(tokens), seed, room, eos_token_ids=eos_token_ids))
     strategy = strategy.component() if hasattr(strategy, "component") else strategy
-    whole = Plan(
+    whole = Composition(
         Lead(strategy, sampler or Multinomial(), drafter, num_return_sequences, overflow),
-        processors=_variants(chain),
-        text_criteria=_variants([Stop(stop=stop)] if stop else []),
-        **plan,
+        _entries([*chain, *([Stop(stop=stop)] if stop else [])]),
+        **composition,
     )
     return whole.requests(records, streaming=streaming, cancelled=cancelled)
 
 
-def _open_session(prompts, strategy=sample, *, model=None, vocabulary=None, batch_size=32, **plan):
+def _open_session(
+    prompts, strategy=sample, *, model=None, vocabulary=None, batch_size=32, **composition
+):
     """Open a session whose first rows have begun, for calling its verbs."""
     vocabulary = vocabulary or Letters(ALPHABET)
-    requests = _requests(prompts, strategy, vocabulary=vocabulary, **plan)
+    requests = _requests(prompts, strategy, vocabulary=vocabulary, **composition)
     session = DecodingSession(Reader(model or _table_model()), vocabulary, vocabulary, requests)
     session.course.refill(batch_size)
     return session
 
 
-def _run(prompts, strategy=sample, *, model=None, vocabulary=None, batch_size=32, **plan):
+def _run(prompts, strategy=sample, *, model=None, vocabulary=None, batch_size=32, **composition):
     """Run a call to its end as the generator does; its deltas must add up to its completions."""
     vocabulary = vocabulary or Letters(ALPHABET)
-    requests = _requests(prompts, strategy, vocabulary=vocabulary, **plan)
+    requests = _requests(prompts, strategy, vocabulary=vocabulary, **composition)
     engine = Engine(model or _table_model(), vocabulary, vocabulary, batch_size=batch_size)
     engine.submit(requests)
     while engine.step():

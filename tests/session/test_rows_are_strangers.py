@@ -5,7 +5,7 @@ import random
 import pytest
 
 from gpt2sdk import each
-from gpt2sdk.generator.each import Each
+from gpt2sdk.options.given import Each
 
 PENALTIES = {"repetition_penalty": 1.2, "frequency_penalty": 0.4, "no_repeat_ngram_size": 3}
 TRUNCATION = {"temperature": 0.9, "top_k": 9, "top_p": 0.95}

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from gpt2sdk import Drafter, LogitsProcessor, PerRow, Stage, StoppingCriterion
-from gpt2sdk.generator.plan import Variants
 
 A, B, C = 0, 1, 2
 WORD = (A, B, C)
@@ -55,7 +54,6 @@ def test_a_component_of_several_roles_has_one_memory(run, spelling):
     outcome = run(
         ["abcabcabc", "bbbbbbbbbb"],
         chain=[spelling],
-        criteria=(Variants("spelling", (spelling,)),),
         drafter=spelling,
     )
 

@@ -1,8 +1,8 @@
 """The processors and criteria of a call, and the order they run in."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
 
 from gpt2sdk.components.callables import as_criterion, as_processor, name_of
 from gpt2sdk.components.component import Component
@@ -10,11 +10,11 @@ from gpt2sdk.components.processor import LogitsProcessor, Stage
 from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
 from gpt2sdk.components.strategy import Strategy
 from gpt2sdk.errors import OptionError
-from gpt2sdk.generator.each import Each
-from gpt2sdk.generator.plan import Variants
+from gpt2sdk.options.given import Each
 from gpt2sdk.plugins.contract import role_name, roles_of
+from gpt2sdk.session.request import Link
 
-C = TypeVar("C", bound=Component)
+C_co = TypeVar("C_co", bound=Component, covariant=True)
 
 LISTS: dict[str, tuple[tuple[type[Component], ...], Callable[[object, str], Component]]] = {
     "processors": ((LogitsProcessor,), as_processor),
@@ -24,35 +24,34 @@ _SHAPE_A_DRAW = frozenset({Stage.TEMPERATURE, Stage.TRUNCATE, Stage.RANDOM})
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One component's place among those of a call.
+class Entry(Generic[C_co]):
+    """A processor or criterion of a call: the same for all its prompts, or one for each.
 
     Attributes:
-        variants: As in `Variants`; not all of them are `None`.
+        components: One component, or one of its class per prompt; `None` where a prompt does
+            without. Not all of them are `None`.
+        purpose: As in `Link`; known once the order is.
         why: The options that turned it on, or its place in a list.
         listed: Its number in the user's lists; `None` where options turned it on.
-        purpose: As in `Variants`; known once the order is.
     """
 
-    variants: tuple[Component | None, ...]
-    why: str
-    listed: int | None = None
+    components: tuple[C_co | None, ...]
     purpose: str = ""
+    why: str = field(default="", compare=False)
+    listed: int | None = field(default=None, compare=False)
 
     @property
-    def component(self) -> Component:
-        """One of the variants; all have one class."""
-        return next(variant for variant in self.variants if variant is not None)
+    def component(self) -> C_co:
+        """One of the components; all have one class."""
+        return next(component for component in self.components if component is not None)
 
-    def of_role(self, role: type[C]) -> Variants[C]:
-        """Return what has a role in this place."""
-        return Variants(
-            self.purpose,
-            tuple(variant if isinstance(variant, role) else None for variant in self.variants),
-        )
+    def link(self, prompt: int) -> Link[C_co] | None:
+        """What acts on a prompt's rows."""
+        component = self.components[prompt if len(self.components) > 1 else 0]
+        return None if component is None else Link(self.purpose, component)
 
 
-def listed(option: str, value: object) -> list[Place]:
+def listed(option: str, value: object) -> list[Entry[Component]]:
     """Return what `processors=[…]` or `stopping=[…]` holds, callables wrapped.
 
     Args:
@@ -70,7 +69,7 @@ def listed(option: str, value: object) -> list[Place]:
             value=value,
         )
     return [
-        Place((_component(option, item),), f"{option}[{number}]", number)
+        Entry((_component(option, item),), why=f"{option}[{number}]", listed=number)
         for number, item in enumerate(_unfolded(value))
     ]
 
@@ -97,25 +96,25 @@ def _component(option: str, item: object) -> Component:
     )
 
 
-def ordered(places: Sequence[Place]) -> list[Place]:
-    """Bring places into the order they run in, and name each.
+def ordered(entries: Sequence[Entry[Component]]) -> list[Entry[Component]]:
+    """Bring entries into the order they run in, and name each.
 
     Processors come first, by stage, rank and name, with the listed ones as a block between
     CONSTRAIN and TEMPERATURE; then criteria, constraints first, by name, listed ones behind.
     """
     seen: dict[str, int] = {}
     named = []
-    for place in sorted(places, key=_order):
-        name = name_of(place.component)
+    for entry in sorted(entries, key=_order):
+        name = name_of(entry.component)
         count = seen.get(name, 0)
         seen[name] = count + 1
-        named.append(replace(place, purpose=f"{name}#{count}" if count else name))
+        named.append(replace(entry, purpose=f"{name}#{count}" if count else name))
     return named
 
 
-def _order(place: Place) -> tuple[int, bool, int, str]:
-    """Return what places are sorted by; criteria stand behind all stages."""
-    component, number = place.component, place.listed
+def _order(entry: Entry[Component]) -> tuple[int, bool, int, str]:
+    """Return what entries are sorted by; criteria stand behind all stages."""
+    component, number = entry.component, entry.listed
     if isinstance(component, LogitsProcessor):
         if number is None:
             return component.stage, False, component.rank, component.name
@@ -125,25 +124,25 @@ def _order(place: Place) -> tuple[int, bool, int, str]:
     return behind, number is not None, number or 0, component.name
 
 
-def check_no_twins(places: Sequence[Place]) -> None:
+def check_no_twins(entries: Sequence[Entry[Component]]) -> None:
     """Refuse a component that both options and a list put into a call.
 
     Raises:
         OptionError: There is one.
     """
-    by_option = {type(place.component): place for place in places if place.listed is None}
-    for place in places:
-        twin = by_option.get(type(place.component))
-        if place.listed is not None and twin is not None:
-            name = place.component.name
+    by_option = {type(entry.component): entry for entry in entries if entry.listed is None}
+    for entry in entries:
+        twin = by_option.get(type(entry.component))
+        if entry.listed is not None and twin is not None:
+            name = entry.component.name
             raise OptionError(
-                f"{name} stands in {place.why} and is turned on by {twin.why}: give one",
+                f"{name} stands in {entry.why} and is turned on by {twin.why}: give one",
                 name=name,
-                value=place.component,
+                value=entry.component,
             )
 
 
-def check_draws(strategy: Strategy, places: Sequence[Place]) -> None:
+def check_draws(strategy: Strategy, entries: Sequence[Entry[Component]]) -> None:
     """Refuse what only shapes a draw where the strategy does not draw.
 
     Raises:
@@ -151,10 +150,10 @@ def check_draws(strategy: Strategy, places: Sequence[Place]) -> None:
     """
     if strategy.draws:
         return
-    for place in places:
-        component = place.component
+    for entry in entries:
+        component = entry.component
         if isinstance(component, LogitsProcessor) and component.stage in _SHAPE_A_DRAW:
-            where = "" if place.listed is None else f" in {place.why}"
+            where = "" if entry.listed is None else f" in {entry.why}"
             raise OptionError(
                 f"{component.name}{where} has no effect with the strategy {strategy.name}, which "
                 "does not draw: leave it out",

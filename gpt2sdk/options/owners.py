@@ -11,10 +11,11 @@ from gpt2sdk.components.shared_option import Shared
 from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
 from gpt2sdk.components.strategy import Strategy
 from gpt2sdk.errors import OptionError, listing
-from gpt2sdk.generator.call_words import CALLS_ELSEWHERE
-from gpt2sdk.generator.choice import Choice
-from gpt2sdk.generator.given import Given, spelled, twice
-from gpt2sdk.generator.settings import Settings
+from gpt2sdk.options.call_words import CALLS_ELSEWHERE
+from gpt2sdk.options.field import understood
+from gpt2sdk.options.given import Given, spelled, twice
+from gpt2sdk.options.named import Named
+from gpt2sdk.options.settings import Settings
 from gpt2sdk.plugins.contract import role_name
 from gpt2sdk.plugins.registry import Offer, Registry, conflict
 from gpt2sdk.spelling import likely
@@ -41,18 +42,19 @@ class Assignment:
         return self.options.pop(component, {})
 
     def add(self, component: type[Component], option: str, given: Given) -> None:
-        """Give a component one of its options.
+        """Give a component one of its options, read as its type has it.
 
         Raises:
             OptionError: It has that one already, written differently.
         """
+        given = understood(given, component.model_fields[option])
         before = self.options.setdefault(component, {}).setdefault(option, given)
         if before is not given:
             raise twice(before, given)
 
 
 def assign(
-    options: Mapping[str, Given], chosen: Sequence[Choice[Component]], registry: Registry
+    options: Mapping[str, Given], chosen: Sequence[Named[Component]], registry: Registry
 ) -> Assignment:
     """Find the component of each option.
 
@@ -74,7 +76,7 @@ def assign(
     assignment = Assignment()
     shared = []
     for name, given in options.items():
-        owners = owners_of(name, given, chosen, registry)
+        owners = _owners_of(name, given, chosen, registry)
         if len(owners) > 1:
             shared.append((name, given, owners))
         else:
@@ -84,21 +86,10 @@ def assign(
     return assignment
 
 
-def owners_of(
-    name: str, given: Given, chosen: Sequence[Choice[Component]], registry: Registry
+def _owners_of(
+    name: str, given: Given, chosen: Sequence[Named[Component]], registry: Registry
 ) -> tuple[type[Component], ...]:
-    """Return the component that an option belongs to, or all those that share it.
-
-    Args:
-        name: The option in its one spelling, with or without its component.
-        given: What was given for it.
-        chosen: The strategy, sampler and drafter.
-        registry: All components.
-
-    Raises:
-        OptionError: There is none, or it was not chosen.
-        PluginConflictError: There are several.
-    """
+    """Return the component that an option belongs to, or all those that share it."""
     owner, _, option = name.rpartition(".")
     if owner:
         return (_named(owner, option, given, chosen, registry),)
@@ -131,17 +122,18 @@ def _share(
             expected=switches,
         )
     for taker in takers:
-        assignment.options[taker].setdefault(option, given)
+        own = understood(given, taker.model_fields[option])
+        assignment.options[taker].setdefault(option, own)
 
 
 def _having(
-    option: str, given: Given, chosen: Sequence[Choice[Component]], registry: Registry
+    option: str, given: Given, chosen: Sequence[Named[Component]], registry: Registry
 ) -> tuple[type[Component], ...]:
     """Find the component of a short name, or those that share it."""
-    first = [choice for choice in chosen if option in choice.component.model_fields]
+    first = [one for one in chosen if option in one.component.model_fields]
     if len(first) > 1:
-        owners = " and ".join(f"the {choice.role} {choice.component.name}" for choice in first)
-        ways = " or ".join(f"{choice.component.name}.{option}" for choice in first)
+        owners = " and ".join(f"the {one.role} {one.component.name}" for one in first)
+        ways = " or ".join(f"{one.component.name}.{option}" for one in first)
         raise OptionError(
             f"{option} is an option of {owners}: write {ways}",
             name=given.written,
@@ -159,7 +151,7 @@ def _having(
 
 
 def _named(
-    owner: str, option: str, given: Given, chosen: Sequence[Choice[Component]], registry: Registry
+    owner: str, option: str, given: Given, chosen: Sequence[Named[Component]], registry: Registry
 ) -> type[Component]:
     """Find the component that a dotted name says."""
     offers = registry.named(owner)

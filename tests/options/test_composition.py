@@ -6,7 +6,7 @@ from pydantic import Field
 from gpt2sdk.components.processor import LogitsProcessor, Stage
 from gpt2sdk.defaults import Multinomial, sample
 from gpt2sdk.errors import OptionError
-from gpt2sdk.generator.each import each
+from gpt2sdk.options import compose, each
 from gpt2sdk.rng import derive
 
 
@@ -27,8 +27,8 @@ class Ban(LogitsProcessor):
 COMPONENTS = (Heat, Ban)
 
 
-def test_defaults(plan):
-    empty = plan()
+def test_defaults(composed):
+    empty = composed()
 
     assert sample.component() == empty.lead.strategy
     assert Multinomial() == empty.lead.sampler
@@ -83,12 +83,12 @@ def test_wrong_values_are_refused_in_one_line(refusal, option, value, message):
     ("value", "expected"),
     [("model", {50256}), (None, set()), (7, {7}), ([7, 8], {7, 8}), ((), set())],
 )
-def test_end_tokens(plan, value, expected):
-    assert expected == plan(eos_token_id=value).eos_token_ids
+def test_end_tokens(composed, value, expected):
+    assert expected == composed(eos_token_id=value).eos_token_ids
 
 
-def test_settings_are_passed_on(plan):
-    result = plan(
+def test_settings_are_passed_on(composed):
+    result = composed(
         num_return_sequences=3, batch_size=4, overflow="slide", logprobs="processed", seed=7
     )
 
@@ -101,30 +101,40 @@ def test_settings_are_passed_on(plan):
     )
 
 
-def test_one_seed_is_derived_for_each_prompt_and_a_list_is_taken_as_it_is(plan, refusal):
-    assert (7, derive(7, 1), derive(7, 2)) == plan(3, seed=7).seeds
-    assert (7, 7, -1) == plan(3, seed=[7, 7, -1]).seeds
-    assert (7, 8) == plan(2, seed=each([7, 8])).seeds
+def test_one_seed_is_derived_for_each_prompt_and_a_list_is_taken_as_it_is(composed, refusal):
+    assert (7, derive(7, 1), derive(7, 2)) == composed(3, seed=7).seeds
+    assert (7, 7, -1) == composed(3, seed=[7, 7, -1]).seeds
+    assert (7, 8) == composed(2, seed=each([7, 8])).seeds
     assert "seed has 2 values for 3 prompts" in refusal(prompts=3, seed=[1, 2])
 
 
-def test_a_seed_that_is_not_given_is_drawn_and_recorded(plan):
-    first, second = plan(2), plan(2)
+def test_a_seed_that_is_not_given_is_drawn_and_recorded(composed):
+    first, second = composed(2), composed(2)
 
     assert first.seeds != second.seeds
-    assert first.effective["seed"] == first.seeds[0]
-    assert first.seeds == plan(2, seed=first.effective["seed"]).seeds
-    mixed = plan(2, seed=each([5, None]))
-    assert list(mixed.seeds) == mixed.effective["seed"]
+    assert first.in_force["seed"] == first.seeds[0]
+    assert first.seeds == composed(2, seed=first.in_force["seed"]).seeds
+    mixed = composed(2, seed=each([5, None]))
+    assert list(mixed.seeds) == mixed.in_force["seed"]
 
 
-def test_lengths_may_differ_from_prompt_to_prompt(plan, refusal):
-    assert (5, None) == plan(2, max_new_tokens=[5, None]).max_new_tokens
-    assert (5,) == plan(2, max_new_tokens=5).max_new_tokens
+def test_lengths_may_differ_from_prompt_to_prompt(composed, refusal):
+    assert (5, None) == composed(2, max_new_tokens=[5, None]).max_new_tokens
+    assert (5,) == composed(2, max_new_tokens=5).max_new_tokens
     assert "max_new_tokens should be greater" in refusal(prompts=2, max_new_tokens=[5, 0])
 
 
 @pytest.mark.parametrize("name", ["do_sample", "max_length", "logits_processor"])
-def test_names_of_other_libraries_are_answered_with_ours(plan, name):
+def test_names_of_other_libraries_are_answered_with_ours(composed, name):
     with pytest.raises(OptionError, match=f"there is no option {name}: .*(strategy|max_new|proc)"):
-        plan(**{name: 1})
+        composed(**{name: 1})
+
+
+def test_end_tokens_of_the_model_are_filled_in_later(registry):
+    open_ended = compose({"seed": 1}, registry=registry)
+    closed = open_ended.ending_at([5, 3])
+
+    assert (None, "model") == (open_ended.eos_token_ids, open_ended.in_force["eos_token_id"])
+    assert ({3, 5}, [3, 5]) == (closed.eos_token_ids, closed.in_force["eos_token_id"])
+    assert compose({"seed": 1, "eos_token_id": [3, 5]}, registry=registry) == closed
+    assert closed == closed.ending_at([7])

@@ -6,7 +6,7 @@ text-generation-webui, text-generation-inference, and OpenAI's completions.
 
 from typing import Final
 
-from gpt2sdk.generator.elsewhere import missing, row
+from gpt2sdk.elsewhere import missing, row
 
 SAMPLING_WORDS: Final = (
     # Strategies.

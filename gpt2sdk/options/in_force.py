@@ -5,14 +5,15 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
-from gpt2sdk import __version__
 from gpt2sdk.components.callables import name_of
 from gpt2sdk.components.component import Component
-from gpt2sdk.generator.assignment import CHAIN_ROLES
-from gpt2sdk.generator.chain import Place
-from gpt2sdk.generator.field import is_plain_number
-from gpt2sdk.generator.settings import Settings
+from gpt2sdk.options.field import is_plain_number
+from gpt2sdk.options.order import Entry
+from gpt2sdk.options.owners import CHAIN_ROLES
+from gpt2sdk.options.settings import Settings
+from gpt2sdk.plugins.host import CORE
 from gpt2sdk.plugins.registry import Registry
+from gpt2sdk.session.request import Lead
 
 
 def json_ready(value: object) -> object:
@@ -41,10 +42,17 @@ def options_of(component: Component) -> dict[str, object]:
     return {name: json_ready(getattr(component, name)) for name in type(component).model_fields}
 
 
-def effective(
+def leading(lead: Lead) -> dict[str, Component]:
+    """Return the components of a lead that act, by the setting that names them."""
+    sampler = lead.sampler if lead.strategy.draws else None
+    named = {"strategy": lead.strategy, "sampler": sampler, "drafter": lead.drafter}
+    return {setting: component for setting, component in named.items() if component is not None}
+
+
+def in_force(
     settings: Mapping[str, object],
-    chosen: Mapping[str, Component],
-    places: Sequence[Place],
+    lead: Lead,
+    entries: Sequence[Entry[Component]],
     registry: Registry,
 ) -> dict[str, object]:
     """Return every option in force, defaults included, and the versions of what is in force.
@@ -55,30 +63,31 @@ def effective(
 
     Args:
         settings: What is in force of the settings that name no component.
-        chosen: Strategy, sampler and drafter by setting, as far as there are.
-        places: Processors and criteria in their order.
+        lead: Strategy, sampler and drafter.
+        entries: Processors and criteria in their order.
         registry: What says which names are clear, and where components come from.
     """
+    named = leading(lead)
     record: dict[str, object] = {}
-    for setting, component in chosen.items():
+    for setting, component in named.items():
         record[setting] = name_of(component)
     record |= {name: json_ready(value) for name, value in settings.items()}
-    for component in chosen.values():
-        rivals = [other for other in chosen.values() if other is not component]
+    for component in named.values():
+        rivals = [other for other in named.values() if other is not component]
         for option, value in options_of(component).items():
             clear = not any(option in type(rival).model_fields for rival in rivals)
             record[_key(component, option, clear=clear)] = value
-    taken = {option for component in chosen.values() for option in type(component).model_fields}
-    for place in places:
-        if place.listed is not None:
-            lists = record.setdefault(place.why.partition("[")[0], [])
-            cast("list[object]", lists).append(json_ready(place.component))
+    taken = {option for component in named.values() for option in type(component).model_fields}
+    for entry in entries:
+        if entry.listed is not None:
+            lists = record.setdefault(entry.why.partition("[")[0], [])
+            cast("list[object]", lists).append(json_ready(entry.component))
             continue
-        for option in type(place.component).model_fields:
+        for option in type(entry.component).model_fields:
             owners = registry.having(option, *CHAIN_ROLES)
             clear = len(owners) < 2 and option not in taken
-            record[_key(place.component, option, clear=clear)] = column_of(place, option)
-    components = [*chosen.values(), *(place.component for place in places)]
+            record[_key(entry.component, option, clear=clear)] = column_of(entry, option)
+    components = [*named.values(), *(entry.component for entry in entries)]
     return record | {"versions": _versions(components, registry)}
 
 
@@ -87,15 +96,15 @@ def _key(component: Component, option: str, *, clear: bool) -> str:
     return option if clear and option not in Settings.model_fields else f"{component.name}.{option}"
 
 
-def column_of(place: Place, option: str) -> object:
-    """Return a place's option, JSON-ready, or its values where prompts differ."""
+def column_of(entry: Entry[Component], option: str) -> object:
+    """Return an entry's option, JSON-ready, or its values where prompts differ."""
     values = [
-        None if variant is None else json_ready(getattr(variant, option))
-        for variant in place.variants
+        None if component is None else json_ready(getattr(component, option))
+        for component in entry.components
     ]
     if len(values) == 1:
         return values[0]
-    number = is_plain_number(type(place.component).model_fields[option].annotation)
+    number = is_plain_number(type(entry.component).model_fields[option].annotation)
     return values if number else {"each": values}
 
 
@@ -107,4 +116,4 @@ def _versions(components: Iterable[Component], registry: Registry) -> dict[str, 
         for origin in origins
         if origin is not None and origin.distribution
     }
-    return {"gpt2sdk": __version__} | dict(sorted(found.items()))
+    return {CORE.distribution: CORE.version} | dict(sorted(found.items()))

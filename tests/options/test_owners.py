@@ -10,8 +10,7 @@ from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.shared_option import Shared
 from gpt2sdk.components.strategy import strategy
 from gpt2sdk.errors import OptionError, PluginConflictError, PluginContractError
-from gpt2sdk.generator.catalogue import json_schema
-from gpt2sdk.generator.options import resolve
+from gpt2sdk.options import compose, json_schema
 from gpt2sdk.plugins.registry import Registry
 
 
@@ -63,30 +62,30 @@ def careful(session, *, width: int = 2):
 COMPONENTS = (Heat, Dry, Tuned, Odd, wide, careful)
 
 
-def test_components_that_are_named_are_searched_first(plan, chain):
-    both = plan(strategy="wide", base=3.0)
+def test_components_that_are_named_are_searched_first(composed, chain):
+    both = composed(strategy="wide", base=3.0)
 
     assert 3.0 == both.lead.strategy.base
     assert {} == chain(both)
-    assert {"dry": (Dry(dry=1.0, base=3.0),)} == chain(plan(dry=1.0, base=3.0))
+    assert {"dry": (Dry(dry=1.0, base=3.0),)} == chain(composed(dry=1.0, base=3.0))
 
 
-def test_dotted_names_always_say_which(plan, chain, registry):
-    both = plan(strategy="wide", wide__base=3.0, dry__dry=1.0, dry__base=2.0)
+def test_dotted_names_always_say_which(composed, chain, registry):
+    both = composed(strategy="wide", wide__base=3.0, dry__dry=1.0, dry__base=2.0)
 
     assert 3.0 == both.lead.strategy.base
     assert {"dry": (Dry(dry=1.0, base=2.0),)} == chain(both)
     assert chain(both) == chain(
-        resolve({"strategy": "wide", "acme:dry.dry": 1.0, "acme:dry.base": 2.0}, registry=registry)
+        compose({"strategy": "wide", "acme:dry.dry": 1.0, "acme:dry.base": 2.0}, registry=registry)
     )
 
 
-def test_an_option_of_two_named_components_needs_its_dotted_name(plan, refusal):
+def test_an_option_of_two_named_components_needs_its_dotted_name(composed, refusal):
     message = "width is an option of the strategy careful and the sampler tuned: write "
     assert message + "careful.width or tuned.width" == refusal(
         strategy="careful", sampler="tuned", width=3
     )
-    assert 3 == plan(strategy="careful", sampler="tuned", careful__width=3).lead.strategy.width
+    assert 3 == composed(strategy="careful", sampler="tuned", careful__width=3).lead.strategy.width
 
 
 class Rival(LogitsProcessor):
@@ -96,14 +95,16 @@ class Rival(LogitsProcessor):
     base: float = 1.0
 
 
-def test_an_option_of_two_processors_is_an_error_that_names_both_sides(plan, refusal, plugin):
+def test_an_option_of_two_processors_is_an_error_that_names_both_sides(composed, refusal, plugin):
     registry = Registry([plugin(*COMPONENTS), plugin(Rival, name="rivals")], discover=False)
 
     message = refusal(PluginConflictError, registry=registry, dry=1.0, base=2.0)
     assert "the logits processor dry of acme" in message
     assert "the logits processor rival of rivals" in message
     assert "write dry.base or rival.base" in message
-    assert 2.0 == plan(registry=registry, dry=1.0, dry__base=2.0).processors[0].components[0].base
+    assert (
+        2.0 == composed(registry=registry, dry=1.0, dry__base=2.0).processors[0].components[0].base
+    )
 
 
 Least = Annotated[int, Shared(), Field(ge=1)]
@@ -159,28 +160,28 @@ def sharing(plugin):
     ids=str,
 )
 def test_a_shared_option_goes_to_all_that_the_call_turns_on(sharing, options, expected):
-    found = resolve(options, registry=sharing).processors
+    found = compose(options, registry=sharing).processors
 
     assert expected == [variant for link in found for variant in link.components]
 
 
 def test_a_shared_option_may_differ_from_prompt_to_prompt(sharing):
-    found = resolve({"cut": 0.5, "least": [2, 3]}, registry=sharing, prompts=2).processors
+    found = compose({"cut": 0.5, "least": [2, 3]}, registry=sharing, prompts=2).processors
 
     assert [(Cut(cut=0.5, least=2), Cut(cut=0.5, least=3))] == [link.components for link in found]
 
 
 def test_what_is_in_force_of_a_shared_option_can_be_given_again(sharing):
-    plan = resolve({"cut": 0.5, "chop": 0.1, "least": 2, "chop.least": 3}, registry=sharing)
-    options = {name: value for name, value in plan.effective.items() if name != "versions"}
+    composed = compose({"cut": 0.5, "chop": 0.1, "least": 2, "chop.least": 3}, registry=sharing)
+    options = {name: value for name, value in composed.in_force.items() if name != "versions"}
 
     assert 2 == options["cut.least"]
-    assert plan.processors == resolve(options, registry=sharing).processors
+    assert composed.processors == compose(options, registry=sharing).processors
 
 
 def test_a_shared_option_of_nothing_that_is_on_says_what_turns_it_on(sharing):
     with pytest.raises(OptionError, match="least needs one of chop, cut, which turn on"):
-        resolve({"least": 2}, registry=sharing)
+        compose({"least": 2}, registry=sharing)
 
 
 def test_the_schema_has_the_short_name_of_a_shared_option(sharing):
@@ -195,7 +196,7 @@ def test_an_option_is_shared_only_if_all_mean_the_same_by_it(plugin, other):
     registry = Registry([plugin(Cut, Chop), plugin(other, name="other")], discover=False)
 
     with pytest.raises(PluginConflictError, match=f"write .*{other.name}.least"):
-        resolve({"cut": 0.5, "least": 2}, registry=registry)
+        compose({"cut": 0.5, "least": 2}, registry=registry)
 
 
 def test_two_processors_of_one_name_are_told_apart_by_their_distribution(refusal, plugin):
@@ -206,7 +207,7 @@ def test_two_processors_of_one_name_are_told_apart_by_their_distribution(refusal
     message = refusal(PluginConflictError, registry=registry, dry__dry=1.0)
 
     assert "write acme:dry.dry or rivals:dry.dry" in message
-    chosen = resolve({"rivals:dry.dry": 1.0}, registry=registry).processors[0].components[0]
+    chosen = compose({"rivals:dry.dry": 1.0}, registry=registry).processors[0].components[0]
     assert isinstance(chosen, Dry)
 
 
@@ -229,16 +230,16 @@ def test_unknown_options_are_answered_with_what_helps(refusal, option, message):
 
 
 def test_both_spellings_mean_one_option(refusal, registry):
-    assert (3,) == resolve({"max-new-tokens": 3}, registry=registry).max_new_tokens
+    assert (3,) == compose({"max-new-tokens": 3}, registry=registry).max_new_tokens
     message = "max_new_tokens and max-new-tokens are the same option: give one"
     with pytest.raises(OptionError, match=message):
-        resolve({"max_new_tokens": 3, "max-new-tokens": 3}, registry=registry)
+        compose({"max_new_tokens": 3, "max-new-tokens": 3}, registry=registry)
     assert "heat and heat.heat are the same option" in refusal(heat=1.0, heat__heat=2.0)
 
 
 def test_an_error_says_the_name_as_it_was_written(registry):
     with pytest.raises(OptionError) as caught:
-        resolve({"dry.dry": 1.0, "dry.base": 0.5}, registry=registry)
+        compose({"dry.dry": 1.0, "dry.base": 0.5}, registry=registry)
 
     assert "dry.base" == caught.value.name
     assert "dry.base should be greater than or equal to 1, got 0.5" == str(caught.value)

@@ -108,32 +108,32 @@ ORDER = ["guide", "early", "dry", "ban", "grammar", "heat", "cut"]
 
 
 @given(st.permutations(list(OPTIONS)))
-def test_the_chain_is_ordered_by_stage_rank_and_name(plan, chain, names):
-    assert ORDER == list(chain(plan(**{name: OPTIONS[name] for name in names})))
+def test_the_chain_is_ordered_by_stage_rank_and_name(composed, chain, names):
+    assert ORDER == list(chain(composed(**{name: OPTIONS[name] for name in names})))
 
 
 def ban_nothing(logits, rows):
     return logits
 
 
-def test_listed_processors_keep_their_order_between_constrain_and_temperature(plan, chain):
+def test_listed_processors_keep_their_order_between_constrain_and_temperature(composed, chain):
     heat, cut = Heat(heat=0.1), Cut(cut=1)
-    result = plan(dry=1.0, ban=[1], processors=[cut, ban_nothing, heat, cut], early=True)
+    result = composed(dry=1.0, ban=[1], processors=[cut, ban_nothing, heat, cut], early=True)
 
     assert ["early", "dry", "ban", "cut", "ban_nothing", "heat", "cut#1"] == list(chain(result))
-    mixed = plan(heat=0.5, processors=[Cut(cut=1), Dry(dry=1.0)])
+    mixed = composed(heat=0.5, processors=[Cut(cut=1), Dry(dry=1.0)])
     assert ["cut", "dry", "heat"] == list(chain(mixed))
 
 
-def test_a_component_in_the_list_and_by_option_is_an_error(plan, refusal, chain):
+def test_a_component_in_the_list_and_by_option_is_an_error(composed, refusal, chain):
     message = refusal(heat=0.5, cut=1, processors=[Heat(heat=0.5)])
 
     assert "heat stands in processors[0] and is turned on by heat: give one" == message
-    assert ["heat"] == list(chain(plan(heat=1.0, processors=[Heat(heat=0.5)])))
+    assert ["heat"] == list(chain(composed(heat=1.0, processors=[Heat(heat=0.5)])))
 
 
-def test_constraints_give_their_reason_before_other_criteria(plan):
-    result = plan(words=5, grammar="g", stopping=[lambda rows: False])
+def test_constraints_give_their_reason_before_other_criteria(composed):
+    result = composed(words=5, grammar="g", stopping=[lambda rows: False])
 
     assert ["grammar", "words", "lambda"] == [link.purpose for link in result.criteria]
 
@@ -142,19 +142,21 @@ def stop_never(input_ids, scores):
     return False
 
 
-def test_callables_are_wrapped(plan):
-    result = plan(processors=[ban_nothing], stopping=[stop_never, Words(words=3), Ends(ends=["x"])])
+def test_callables_are_wrapped(composed):
+    result = composed(
+        processors=[ban_nothing], stopping=[stop_never, Words(words=3), Ends(ends=["x"])]
+    )
 
     assert [CallableProcessor(function=ban_nothing)] == [p.components[0] for p in result.processors]
     assert ["stop_never", "words"] == [c.purpose for c in result.criteria]
     assert ["ends"] == [c.purpose for c in result.text_criteria]
 
 
-def test_transformers_lists_are_unfolded(plan, chain):
+def test_transformers_lists_are_unfolded(composed, chain):
     warpers = LogitsProcessorList([TopKLogitsWarper(3), TopKLogitsWarper(5)])
 
     for given_list in (warpers, [warpers]):
-        result = plan(processors=given_list)
+        result = composed(processors=given_list)
         assert ["top_k_logits_warper", "top_k_logits_warper#1"] == list(chain(result))
 
 
@@ -179,11 +181,11 @@ def test_what_does_not_belong_in_a_list(refusal, options, message):
     assert message in refusal(**options)
 
 
-def test_a_component_of_several_roles_has_one_place_in_each(plan):
+def test_a_component_of_several_roles_has_one_place_in_each(composed):
     grammar = Grammar(grammar="g")
-    by_option = plan(grammar="g")
-    listed = plan(processors=[grammar], stopping=[grammar])
-    drafting = plan(drafter="grammar", grammar="g")
+    by_option = composed(grammar="g")
+    listed = composed(processors=[grammar], stopping=[grammar])
+    drafting = composed(drafter="grammar", grammar="g")
 
     for result in (by_option, listed, drafting):
         assert [("grammar", grammar)] == [(p.purpose, p.components[0]) for p in result.processors]
@@ -192,8 +194,8 @@ def test_a_component_of_several_roles_has_one_place_in_each(plan):
     assert drafting.lead.drafter is drafting.processors[0].components[0]
 
 
-def test_a_drafter_that_is_off_as_a_processor_is_not_in_the_chain(plan):
-    drafting = plan(drafter="grammar")
+def test_a_drafter_that_is_off_as_a_processor_is_not_in_the_chain(composed):
+    drafting = composed(drafter="grammar")
 
     assert (Grammar(), ()) == (drafting.lead.drafter, drafting.processors)
 
@@ -214,8 +216,8 @@ def test_what_only_shapes_a_draw_is_refused(refusal, name, options, what):
     assert message == refusal(strategy=name, **options)
 
 
-def test_neutral_values_and_other_stages_are_fine_without_a_draw(plan, chain):
-    result = plan(strategy="greedy", heat=1.0, cut=0, ban=[1], processors=[ban_nothing])
+def test_neutral_values_and_other_stages_are_fine_without_a_draw(composed, chain):
+    result = composed(strategy="greedy", heat=1.0, cut=0, ban=[1], processors=[ban_nothing])
 
     assert ["ban", "ban_nothing"] == list(chain(result))
     assert greedy.component() == result.lead.strategy

@@ -4,21 +4,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pydantic.fields import FieldInfo
-from pydantic.json_schema import JsonSchemaValue
+from pydantic.json_schema import (
+    GenerateJsonSchema,
+    JsonSchemaValue,
+    JsonSchemaWarningKind,
+)
+from typing_extensions import override
 
-from gpt2sdk import __version__
 from gpt2sdk.components.component import Component, neutral
 from gpt2sdk.components.drafter import Drafter
 from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.strategy import Strategy
-from gpt2sdk.generator.assignment import CHAIN_ROLES, NAMED_ROLES, is_shared, unknown
-from gpt2sdk.generator.chain import LISTS
-from gpt2sdk.generator.effective import json_ready
-from gpt2sdk.generator.field import is_plain_number
-from gpt2sdk.generator.given import Given, spelled
-from gpt2sdk.generator.schema import range_in_words, schema_of, type_in_words
-from gpt2sdk.generator.settings import PER_PROMPT, Settings
+from gpt2sdk.options.field import is_plain_number
+from gpt2sdk.options.given import Given, spelled
+from gpt2sdk.options.in_force import json_ready
+from gpt2sdk.options.order import LISTS
+from gpt2sdk.options.owners import CHAIN_ROLES, NAMED_ROLES, is_shared, unknown
+from gpt2sdk.options.settings import PER_PROMPT, Settings
 from gpt2sdk.plugins.contract import role_name
+from gpt2sdk.plugins.host import CORE
 from gpt2sdk.plugins.origin import Origin
 from gpt2sdk.plugins.registry import Offer, Registry
 
@@ -31,7 +35,22 @@ _TYPES = {
     **{setting: f"name or {role.__name__}" for setting, role in _NAMES.items()},
     **dict.fromkeys(LISTS, "list of components and callables"),
 }
-_CORE = Origin("gpt2sdk", "gpt2sdk", __version__)
+_LIMITS = {
+    "minimum": "≥ {}",
+    "exclusiveMinimum": "> {}",
+    "maximum": "≤ {}",
+    "exclusiveMaximum": "< {}",
+    "multipleOf": "a multiple of {}",
+}
+_WORDS = {
+    "number": "number",
+    "integer": "whole number",
+    "string": "text",
+    "boolean": "true or false",
+    "null": "none",
+    "object": "mapping",
+}
+_COUNTED = {"number", "whole number", "text", "mapping"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +86,7 @@ class OptionRecord:
     version: str
 
 
-def catalogue(registry: Registry, name: str | None = None) -> list[OptionRecord]:
+def option_records(registry: Registry, name: str | None = None) -> list[OptionRecord]:
     """Return every option, those of every call first.
 
     Args:
@@ -77,7 +96,7 @@ def catalogue(registry: Registry, name: str | None = None) -> list[OptionRecord]
     Raises:
         OptionError: There is no such name.
     """
-    records = [_record(Settings, option, _CORE, "call") for option in Settings.model_fields]
+    records = [_record(Settings, option, CORE, "call") for option in Settings.model_fields]
     for offer in registry.offers():
         role = ", ".join(role_name(role) for role in offer.roles)
         records += [
@@ -100,7 +119,7 @@ def catalogue(registry: Registry, name: str | None = None) -> list[OptionRecord]
 def json_schema(registry: Registry) -> JsonSchemaValue:
     """Return a JSON Schema of the options of a call.
 
-    It has every name that `resolve` takes: short ones where they are clear, and
+    It has every name that `compose` takes: short ones where they are clear, and
     `component.option`. What only Python can express, lists of components, is left out.
     """
     properties: JsonSchemaValue = {}
@@ -179,3 +198,72 @@ def _record(component: type[Component], option: str, origin: Origin, role: str) 
         distribution=origin.distribution,
         version=origin.version,
     )
+
+
+class _Lenient(GenerateJsonSchema):
+    """Fields that JSON cannot express (callables, models) accept anything, without a warning."""
+
+    @override
+    def handle_invalid_for_json_schema(self, schema: object, error_info: str) -> JsonSchemaValue:
+        return {}
+
+    @override
+    def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
+        """Say nothing: what JSON cannot express is left out on purpose."""
+
+
+def schema_of(component: type[Component], option: str) -> JsonSchemaValue:
+    """Return the JSON Schema of one option, complete in itself.
+
+    >>> schema_of(Settings, "batch_size")["minimum"]
+    1
+    """
+    whole = component.model_json_schema(schema_generator=_Lenient)
+    schema: JsonSchemaValue = {**whole["properties"][option]}
+    schema.pop("title", None)
+    if "default" in schema:
+        schema["default"] = json_ready(schema["default"])
+    if "$defs" in whole:
+        schema["$defs"] = whole["$defs"]
+    return schema
+
+
+def type_in_words(schema: JsonSchemaValue, plural: str = "") -> str:
+    """Say what values a schema allows, but for their range.
+
+    Args:
+        schema: A JSON Schema.
+        plural: What is put behind each word, `s` for several values.
+
+    >>> type_in_words(
+    ...     {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "null"}]}
+    ... )
+    'list of whole numbers or none'
+    """
+    if "enum" in schema or "const" in schema:
+        return " or ".join(repr(value) for value in schema.get("enum", [schema.get("const")]))
+    if "anyOf" in schema:
+        branches = [type_in_words(branch, plural) for branch in schema["anyOf"]]
+        return " or ".join(dict.fromkeys(branches))
+    if "prefixItems" in schema:
+        return f"({', '.join(type_in_words(member) for member in schema['prefixItems'])})"
+    if schema.get("type") == "array":
+        return f"list{plural} of {type_in_words(schema.get('items', {}), 's')}"
+    word = _WORDS.get(str(schema.get("type")), "any")
+    return f"{word}{plural}" if word in _COUNTED else word
+
+
+def range_in_words(schema: JsonSchemaValue) -> str:
+    """Say in which range numbers may lie; empty where any may.
+
+    >>> range_in_words({"type": "number", "minimum": 0.0, "maximum": 1.0})
+    '≥ 0, ≤ 1'
+    """
+    branches = [schema, *schema.get("anyOf", ()), schema.get("items", {})]
+    found = [
+        words.format(f"{branch[key]:g}")
+        for branch in branches
+        for key, words in _LIMITS.items()
+        if key in branch
+    ]
+    return ", ".join(dict.fromkeys(found))

@@ -1,4 +1,4 @@
-"""One value of an option for each prompt of a call."""
+"""Options as they were written in a call: one value for all its prompts, or one for each."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -61,3 +61,58 @@ def read_each(value: object) -> object:
         if isinstance(values, list | tuple):
             return Each(tuple(values))
     return value
+
+
+class Unread(str):
+    """A value as text; the type of its option says what it means."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An option as it was written.
+
+    Attributes:
+        written: Its name in the call, `top-p` or `dry.base`.
+        value: Its value, or `Unread` text.
+    """
+
+    written: str
+    value: object
+
+
+def spelled(option: str) -> str:
+    """Return an option's name in its one spelling; a distribution before a colon keeps its own.
+
+    >>> spelled("prompt-lookup.max-ngram"), spelled("gpt2sdk-sampling:top-p.top-p")
+    ('prompt_lookup.max_ngram', 'gpt2sdk-sampling:top_p.top_p')
+    """
+    qualifier, colon, name = option.rpartition(":")
+    return f"{qualifier}{colon}{name.replace('-', '_')}"
+
+
+def read(options: Mapping[str, object]) -> dict[str, Given]:
+    """Return the options of a call by name in its one spelling.
+
+    Raises:
+        OptionError: An option stands there in both spellings.
+
+    >>> read({"top-p": 0.9})
+    {'top_p': Given(written='top-p', value=0.9)}
+    """
+    given: dict[str, Given] = {}
+    for written, value in options.items():
+        one = Given(written, read_each(value))
+        if given.setdefault(spelled(written), one) is not one:
+            raise twice(given[spelled(written)], one)
+    return given
+
+
+def twice(first: Given, second: Given) -> OptionError:
+    """The error for one option in two spellings."""
+    return OptionError(
+        f"{first.written} and {second.written} are the same option: give one",
+        name=second.written,
+        value=second.value,
+    )

@@ -12,15 +12,15 @@ from gpt2sdk.components.session import Session, Step
 from gpt2sdk.components.strategy import Strategy, StrategyFunction, strategy
 from gpt2sdk.defaults import Greedy, Multinomial
 from gpt2sdk.errors import OptionError
-from gpt2sdk.generator.given import Given
-from gpt2sdk.generator.variants import make
+from gpt2sdk.options.building import build
+from gpt2sdk.options.given import Given
 from gpt2sdk.plugins.registry import Registry
 
 C_co = TypeVar("C_co", bound=Component, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Choice(Generic[C_co]):
+class Named(Generic[C_co]):
     """A component that a call names, or the default of its role.
 
     Attributes:
@@ -34,13 +34,13 @@ class Choice(Generic[C_co]):
     instance: C_co | None = None
 
     def build(self, given: Mapping[str, Given]) -> C_co:
-        """Make the component from its options.
+        """Build the component from its options.
 
         Raises:
             OptionError: An option is wrong, or was given for a component handed in ready-made.
         """
         if self.instance is None:
-            return make(self.component, given)
+            return build(self.component, given)
         for one in given.values():
             raise OptionError(
                 f"{one.written} is an option of the {self.role} {self.component.name}, which was "
@@ -51,7 +51,7 @@ class Choice(Generic[C_co]):
         return self.instance
 
 
-def choose_strategy(value: object, registry: Registry) -> Choice[Strategy]:
+def named_strategy(value: object, registry: Registry) -> Named[Strategy]:
     """Return the strategy that a call names.
 
     Args:
@@ -64,20 +64,20 @@ def choose_strategy(value: object, registry: Registry) -> Choice[Strategy]:
         OptionError: It is none of these.
     """
     if isinstance(value, StrategyFunction):
-        return Choice("strategy", value.component)
+        return Named("strategy", value.component)
     if inspect.isfunction(value) or inspect.ismethod(value):
-        return Choice("strategy", _bare_strategy(value))
-    return _choose("strategy", Strategy, value, registry)
+        return Named("strategy", _bare_strategy(value))
+    return _named("strategy", Strategy, value, registry)
 
 
-def choose_sampler(value: object, registry: Registry, drawn_by: type[Strategy]) -> Choice[Sampler]:
+def named_sampler(value: object, registry: Registry, drawn_by: type[Strategy]) -> Named[Sampler]:
     """Return the sampler that a call names; the default is multinomial, or greedy.
 
     Raises:
         OptionError: It is no sampler, or the strategy does not draw.
     """
     if value is None:
-        return Choice("sampler", Multinomial if drawn_by.draws else Greedy)
+        return Named("sampler", Multinomial if drawn_by.draws else Greedy)
     if not drawn_by.draws:
         raise OptionError(
             f"sampler has no effect with the strategy {drawn_by.name}, which does not draw: "
@@ -85,24 +85,24 @@ def choose_sampler(value: object, registry: Registry, drawn_by: type[Strategy]) 
             name="sampler",
             value=value,
         )
-    return _choose("sampler", Sampler, value, registry)
+    return _named("sampler", Sampler, value, registry)
 
 
-def choose_drafter(value: object, registry: Registry) -> Choice[Drafter] | None:
+def named_drafter(value: object, registry: Registry) -> Named[Drafter] | None:
     """Return the drafter that a call names; `None` for no speculation.
 
     Raises:
         OptionError: It is no drafter.
     """
-    return None if value is None else _choose("drafter", Drafter, value, registry)
+    return None if value is None else _named("drafter", Drafter, value, registry)
 
 
-def _choose(setting: str, role: type[C_co], value: object, registry: Registry) -> Choice[C_co]:
+def _named(setting: str, role: type[C_co], value: object, registry: Registry) -> Named[C_co]:
     """Look a name up, or take a component as it is."""
     if isinstance(value, str):
-        return Choice(setting, registry.find(role, value))
+        return Named(setting, registry.find(role, value))
     if isinstance(value, role):
-        return Choice(setting, type(value), value)
+        return Named(setting, type(value), value)
     if inspect.isclass(value):
         got = f"the class {value.__name__}: give an instance, {value.__name__}(...), or its name"
     else:

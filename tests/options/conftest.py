@@ -1,4 +1,4 @@
-"""Plans of options, for a module's own `COMPONENTS`."""
+"""Compositions of options, for a module's own `COMPONENTS`."""
 
 from types import ModuleType
 
@@ -6,7 +6,7 @@ import pytest
 
 from gpt2sdk import hookimpl
 from gpt2sdk.errors import OptionError
-from gpt2sdk.generator.options import resolve
+from gpt2sdk.options import compose
 from gpt2sdk.plugins.registry import Registry
 
 
@@ -35,24 +35,24 @@ def registry(request):
 
 
 @pytest.fixture(scope="module")
-def plan(registry):
-    """Return what resolves options; a double underscore stands for a dot."""
+def composed(registry):
+    """Return what composes options; a double underscore stands for a dot."""
     own = registry
 
-    def plan(prompts=1, registry=own, **options):
+    def composed(prompts=1, registry=own, **options):
         named = {name.replace("__", "."): value for name, value in options.items()}
-        return resolve(named, registry=registry, prompts=prompts, eos_token_ids=[50256])
+        return compose(named, registry=registry, prompts=prompts).ending_at([50256])
 
-    return plan
+    return composed
 
 
 @pytest.fixture(scope="module")
-def refusal(plan):
+def refusal(composed):
     """Return what says how options are refused: in one line."""
 
     def refusal(error=OptionError, /, prompts=1, **options):
         with pytest.raises(error) as caught:
-            plan(prompts, **options)
+            composed(prompts, **options)
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
@@ -61,5 +61,5 @@ def refusal(plan):
 
 @pytest.fixture(scope="session")
 def chain():
-    """Return what lists the processors of a plan by purpose."""
-    return lambda plan: {link.purpose: link.components for link in plan.processors}
+    """Return what lists the processors of a composition by purpose."""
+    return lambda composed: {link.purpose: link.components for link in composed.processors}

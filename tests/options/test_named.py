@@ -7,7 +7,7 @@ from gpt2sdk.components.drafter import Drafter
 from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.strategy import Strategy, strategy
 from gpt2sdk.defaults import Greedy
-from gpt2sdk.generator.each import each
+from gpt2sdk.options import each
 
 
 class Tuned(Sampler):
@@ -49,16 +49,16 @@ def with_options(session, *, width: int = 3):
 
 
 @pytest.mark.parametrize("value", ["wide", wide, wide.component(width=4)])
-def test_strategies_are_named_or_handed_in(plan, value):
-    assert wide.component(width=4) == plan(strategy=value).lead.strategy
+def test_strategies_are_named_or_handed_in(composed, value):
+    assert wide.component(width=4) == composed(strategy=value).lead.strategy
 
 
-def test_a_bare_function_is_a_strategy_whose_rows_may_depend_on_each_other(plan):
-    grown = plan(strategy=function).lead.strategy
+def test_a_bare_function_is_a_strategy_whose_rows_may_depend_on_each_other(composed):
+    grown = composed(strategy=function).lead.strategy
 
     assert ("function", False, True) == (grown.name, grown.rows_independent, grown.draws)
     assert grown.hold() is None
-    assert 9 == plan(strategy=with_options, width=9).lead.strategy.width
+    assert 9 == composed(strategy=with_options, width=9).lead.strategy.width
 
 
 def unannotated(session, width):
@@ -90,24 +90,24 @@ def test_what_is_no_strategy(refusal, value, message):
     assert message in refusal(strategy=value)
 
 
-def test_samplers_are_named_or_handed_in(plan, refusal):
-    assert Tuned(tau=2.0) == plan(sampler="tuned", tau=2.0).lead.sampler
-    assert Tuned() == plan(sampler=Tuned()).lead.sampler
+def test_samplers_are_named_or_handed_in(composed, refusal):
+    assert Tuned(tau=2.0) == composed(sampler="tuned", tau=2.0).lead.sampler
+    assert Tuned() == composed(sampler=Tuned()).lead.sampler
     assert "there is no sampler 'tund'" in refusal(sampler="tund")
     assert "sampler expects a name or a Sampler, got the class Tuned" in refusal(sampler=Tuned)
 
 
-def test_a_strategy_that_does_not_draw_has_the_greedy_sampler_and_no_other(plan, refusal):
-    assert Greedy() == plan(strategy="greedy").lead.sampler
-    assert Greedy() == plan(strategy="wide").lead.sampler
+def test_a_strategy_that_does_not_draw_has_the_greedy_sampler_and_no_other(composed, refusal):
+    assert Greedy() == composed(strategy="greedy").lead.sampler
+    assert Greedy() == composed(strategy="wide").lead.sampler
     message = "sampler has no effect with the strategy greedy, which does not draw: leave it out"
     assert message == refusal(strategy="greedy", sampler="greedy")
 
 
 @pytest.mark.parametrize("name", ["lookup", "acme:lookup"])
-def test_drafters_are_named_or_handed_in(plan, refusal, name):
-    assert Lookup(ngram=2) == plan(drafter=name, ngram=2).lead.drafter
-    assert Lookup() == plan(drafter=Lookup()).lead.drafter
+def test_drafters_are_named_or_handed_in(composed, refusal, name):
+    assert Lookup(ngram=2) == composed(drafter=name, ngram=2).lead.drafter
+    assert Lookup() == composed(drafter=Lookup()).lead.drafter
     assert "there is no drafter 'lookpu'" in refusal(drafter="lookpu")
 
 
@@ -130,8 +130,8 @@ def test_options_of_named_components_are_the_same_for_all_prompts(refusal):
     assert "tau is one value for all prompts" in refusal(sampler="tuned", tau=each([1.0]))
 
 
-def test_a_window_slides_only_where_no_token_is_taken_back(plan, refusal):
-    assert "slide" == plan(overflow="slide", strategy="greedy").lead.overflow
+def test_a_window_slides_only_where_no_token_is_taken_back(composed, refusal):
+    assert "slide" == composed(overflow="slide", strategy="greedy").lead.overflow
     for name in ("careful", "wide"):
         message = f'overflow="slide" needs a strategy that takes no tokens back, {name} may'
         assert message == refusal(overflow="slide", strategy=name)

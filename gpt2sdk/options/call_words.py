@@ -6,8 +6,8 @@ text-generation-webui, text-generation-inference, and OpenAI's completions.
 
 from typing import Final
 
-from gpt2sdk.generator.elsewhere import by_name, missing, row
-from gpt2sdk.generator.sampling_words import SAMPLING_WORDS
+from gpt2sdk.elsewhere import by_name, missing, row
+from gpt2sdk.options.sampling_words import SAMPLING_WORDS
 
 CALL_WORDS: Final = (
     *SAMPLING_WORDS,

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from gpt2sdk.components.processor import LogitsProcessor, Stage
 from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
-from gpt2sdk.generator.each import each
+from gpt2sdk.options import each
 from gpt2sdk.plugins.registry import Registry
 
 
@@ -61,12 +61,12 @@ COMPONENTS = (Heat, Ban, Dry, Guide, Words, Ends)
 
 
 @pytest.mark.parametrize("value", [1.0, 1, None])
-def test_a_neutral_switch_leaves_the_component_out(plan, value):
-    assert () == plan(heat=value).processors
+def test_a_neutral_switch_leaves_the_component_out(composed, value):
+    assert () == composed(heat=value).processors
 
 
-def test_a_neutral_switch_needs_nothing_else(plan, refusal):
-    assert () == plan(guide=1.0).processors
+def test_a_neutral_switch_needs_nothing_else(composed, refusal):
+    assert () == composed(guide=1.0).processors
     assert "guide needs negative" == refusal(guide=2.0)
 
 
@@ -75,42 +75,42 @@ def test_options_without_the_switch_are_an_error(refusal):
     assert "dry.base needs dry, which turns dry on" == refusal(dry__base=2.0)
 
 
-def test_options_beside_a_neutral_switch_are_checked_and_unused(plan, refusal):
-    assert () == plan(dry=0.0, base=2.0).processors
+def test_options_beside_a_neutral_switch_are_checked_and_unused(composed, refusal):
+    assert () == composed(dry=0.0, base=2.0).processors
     assert "base should be greater" in refusal(dry=0.0, base=0.0)
 
 
-def test_criteria_are_turned_on_alike(plan):
-    both = plan(words=5, ends=["."])
+def test_criteria_are_turned_on_alike(composed):
+    both = composed(words=5, ends=["."])
 
     assert [("words", (Words(words=5),))] == [(c.purpose, c.components) for c in both.criteria]
     assert [("ends", (Ends(ends=(".",)),))] == [
         (c.purpose, c.components) for c in both.text_criteria
     ]
-    assert () == plan(words=None, ends=[]).criteria
+    assert () == composed(words=None, ends=[]).criteria
 
 
-def test_each_prompt_has_its_own_value(plan, chain):
+def test_each_prompt_has_its_own_value(composed, chain):
     hot, cold = Heat(heat=2.0), Heat(heat=0.5)
 
-    assert {"heat": (hot, cold, None, None)} == chain(plan(4, heat=[2.0, 0.5, 1.0, None]))
-    assert chain(plan(2, heat=[2.0, 0.5])) == chain(plan(2, heat=each([2.0, 0.5])))
-    assert chain(plan(2, heat=[2.0, 0.5])) == chain(plan(2, heat={"each": [2.0, 0.5]}))
+    assert {"heat": (hot, cold, None, None)} == chain(composed(4, heat=[2.0, 0.5, 1.0, None]))
+    assert chain(composed(2, heat=[2.0, 0.5])) == chain(composed(2, heat=each([2.0, 0.5])))
+    assert chain(composed(2, heat=[2.0, 0.5])) == chain(composed(2, heat={"each": [2.0, 0.5]}))
 
 
-def test_equal_values_share_one_object(plan, chain):
-    first, second, third = chain(plan(3, heat=[2.0, 0.5, 2.0]))["heat"]
+def test_equal_values_share_one_object(composed, chain):
+    first, second, third = chain(composed(3, heat=[2.0, 0.5, 2.0]))["heat"]
 
     assert first is third
     assert first is not second
-    assert 1 == len(chain(plan(3, heat=[2.0, 2.0, 2.0]))["heat"])
-    assert () == plan(2, heat=[1.0, None]).processors
+    assert 1 == len(chain(composed(3, heat=[2.0, 2.0, 2.0]))["heat"])
+    assert () == composed(2, heat=[1.0, None]).processors
 
 
-def test_a_list_is_one_value_where_a_list_belongs(plan, chain):
-    assert {"ban": (Ban(ban=(1, 2)),)} == chain(plan(2, ban=[1, 2]))
+def test_a_list_is_one_value_where_a_list_belongs(composed, chain):
+    assert {"ban": (Ban(ban=(1, 2)),)} == chain(composed(2, ban=[1, 2]))
     assert {"ban": (Ban(ban=(1, 2)), Ban(ban=(3,)), None)} == chain(
-        plan(3, ban=each([[1, 2], [3], None]))
+        composed(3, ban=each([[1, 2], [3], None]))
     )
 
 
@@ -121,18 +121,18 @@ class Unhashable(LogitsProcessor):
     unhashable: bytearray | None = None
 
 
-def test_components_that_cannot_be_hashed_share_nothing_and_work(plan, plugin):
+def test_components_that_cannot_be_hashed_share_nothing_and_work(composed, plugin):
     registry = Registry([plugin(Unhashable)], discover=False)
     same = bytearray(b"x")
-    result = plan(2, registry=registry, unhashable=each([same, same]))
+    result = composed(2, registry=registry, unhashable=each([same, same]))
 
     assert 2 == len(result.processors[0].components)
     listed = Unhashable(unhashable=same)
-    assert 2 == len(plan(processors=[listed, listed]).processors)
+    assert 2 == len(composed(processors=[listed, listed]).processors)
 
 
-def test_options_of_one_component_are_combined_prompt_by_prompt(plan, chain):
-    combined = plan(3, dry=[1.0, 0.0, 2.0], base=each([2.0, 3.0, None]))
+def test_options_of_one_component_are_combined_prompt_by_prompt(composed, chain):
+    combined = composed(3, dry=[1.0, 0.0, 2.0], base=each([2.0, 3.0, None]))
 
     assert (Dry(dry=1.0, base=2.0), None, Dry(dry=2.0)) == chain(combined)["dry"]
 
@@ -149,10 +149,10 @@ def test_a_wrong_value_says_which_prompt_it_is_for(refusal):
 
 
 @given(st.lists(st.sampled_from([0.5, 1.0, 2.0, None]), min_size=1, max_size=6))
-def test_a_prompt_has_alone_what_it_has_among_others(plan, values):
-    together = plan(len(values), heat=values)
+def test_a_prompt_has_alone_what_it_has_among_others(composed, values):
+    together = composed(len(values), heat=values)
 
     for prompt, value in enumerate(values):
-        alone = [link.link(0) for link in plan(1, heat=value).processors]
+        alone = [link.link(0) for link in composed(1, heat=value).processors]
         found = [link.link(prompt) for link in together.processors]
         assert alone == [component for component in found if component is not None]

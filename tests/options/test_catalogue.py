@@ -12,10 +12,8 @@ from gpt2sdk.components.processor import LogitsProcessor, Stage
 from gpt2sdk.components.stopping import StoppingCriterion
 from gpt2sdk.components.strategy import strategy
 from gpt2sdk.errors import OptionError
-from gpt2sdk.generator.catalogue import catalogue, json_schema
-from gpt2sdk.generator.each import each
-from gpt2sdk.generator.explanation import explain
-from gpt2sdk.generator.schema import type_in_words
+from gpt2sdk.options import compose, each, explain, json_schema, option_records
+from gpt2sdk.options.catalogue import type_in_words
 from gpt2sdk.plugins.registry import Registry, default_registry
 
 
@@ -69,14 +67,14 @@ ACME = registry(Heat, Judge, Rival, beamish, wider)
 
 
 def test_settings_come_first_and_components_follow_by_name():
-    names = [record.name for record in catalogue(ACME)]
+    names = [record.name for record in option_records(ACME)]
 
     assert ["strategy", "max_new_tokens", "seed"] == names[:3]
     assert ["width", "heat", "heat_only", "judge", "fee", "rival", "fee", "width"] == names[-8:]
 
 
 def test_an_option_is_described():
-    (heat,) = (record for record in catalogue(ACME, "heat") if record.name == "heat")
+    (heat,) = (record for record in option_records(ACME, "heat") if record.name == "heat")
 
     assert ("number", "≥ 0, ≤ 2", 1.0) == (heat.type, heat.range, heat.default)
     assert ("heat", "logits processor", "How hot; 1 is off.") == (
@@ -88,17 +86,17 @@ def test_an_option_is_described():
 
 
 def test_options_are_found_by_their_name_their_component_and_both():
-    assert ["judge", "fee"] == [record.name for record in catalogue(ACME, "judge")]
-    assert ["judge", "rival"] == [record.component for record in catalogue(ACME, "fee")]
-    assert ["rival"] == [record.component for record in catalogue(ACME, "rival.fee")]
-    assert ["max_new_tokens"] == [record.name for record in catalogue(ACME, "max-new-tokens")]
-    assert [] == catalogue(ACME, "greedy")
+    assert ["judge", "fee"] == [record.name for record in option_records(ACME, "judge")]
+    assert ["judge", "rival"] == [record.component for record in option_records(ACME, "fee")]
+    assert ["rival"] == [record.component for record in option_records(ACME, "rival.fee")]
+    assert ["max_new_tokens"] == [record.name for record in option_records(ACME, "max-new-tokens")]
+    assert [] == option_records(ACME, "greedy")
     with pytest.raises(OptionError, match="there is no option haet: did you mean heat"):
-        catalogue(ACME, "haet")
+        option_records(ACME, "haet")
 
 
 def test_what_json_does_not_have_is_any():
-    (judge, fee) = catalogue(ACME, "judge")
+    (judge, fee) = option_records(ACME, "judge")
 
     assert "any or none" == judge.type
     assert (True, None) == (fee.required, fee.default)
@@ -159,7 +157,7 @@ def test_a_short_name_of_several_strategies_takes_what_any_takes():
 def test_every_installed_option_has_a_description_and_a_type():
     nameless = [
         f"{record.component}.{record.name}"
-        for record in catalogue(default_registry())
+        for record in option_records(default_registry())
         if not record.description or not record.type
     ]
 
@@ -170,11 +168,8 @@ def test_the_parts_of_a_call_are_listed_in_order_with_their_reasons():
     def ban(logits, rows):
         return logits
 
-    explanation = explain(
-        {"heat": each([0.5, 2.0]), "processors": [ban], "judge.judge": len, "judge.fee": 3},
-        registry=ACME,
-        prompts=2,
-    )
+    options = {"heat": each([0.5, 2.0]), "processors": [ban], "judge.judge": len, "judge.fee": 3}
+    explanation = explain(compose(options, registry=ACME, prompts=2), ACME)
 
     assert [
         ("strategy", "sample", "", "default"),
@@ -185,10 +180,10 @@ def test_the_parts_of_a_call_are_listed_in_order_with_their_reasons():
     ] == [(part.role, part.name, part.stage, part.why) for part in explanation.parts]
     assert [0.5, 2.0] == explanation.parts[2].options["heat"]
     assert ("gpt2sdk", "") == (explanation.parts[0].distribution, explanation.parts[1].distribution)
-    assert 2 == len(explanation.plan.seeds)
+    assert 2 == len(explanation.composition.seeds)
 
 
 def test_a_strategy_that_does_not_draw_has_no_sampler_to_explain():
-    parts = explain({"strategy": "beamish"}, registry=ACME).parts
+    parts = explain(compose({"strategy": "beamish"}, registry=ACME), ACME).parts
 
     assert [("strategy", "beamish", "strategy")] == [(p.role, p.name, p.why) for p in parts]

@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 from transformers import GenerationConfig, GenerationMixin
 
-from gpt2sdk.generator.call_words import CALL_WORDS, CALLS_ELSEWHERE
-from gpt2sdk.generator.settings import Settings
+from gpt2sdk.options.call_words import CALL_WORDS, CALLS_ELSEWHERE
+from gpt2sdk.options.settings import Settings
 from gpt2sdk.plugins.registry import default_registry
 
 COMPONENTS = ()

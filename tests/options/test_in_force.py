@@ -12,8 +12,7 @@ from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.stopping import StoppingCriterion
 from gpt2sdk.components.strategy import strategy
 from gpt2sdk.defaults import greedy
-from gpt2sdk.generator.each import each
-from gpt2sdk.generator.options import resolve
+from gpt2sdk.options import compose, each
 
 
 class Heat(LogitsProcessor):
@@ -78,8 +77,8 @@ def ban_nothing(logits, rows):
     return logits
 
 
-def test_what_was_in_force_is_recorded_with_defaults_and_versions(plan):
-    result = plan(dry=1.0, seed=7, processors=[Heat(heat=0.5), ban_nothing])
+def test_what_was_in_force_is_recorded_with_defaults_and_versions(composed):
+    result = composed(dry=1.0, seed=7, processors=[Heat(heat=0.5), ban_nothing])
 
     assert {
         "strategy": "sample",
@@ -99,7 +98,7 @@ def test_what_was_in_force_is_recorded_with_defaults_and_versions(plan):
             {"name": "ban_nothing", "function": f"{__name__}.ban_nothing"},
         ],
         "versions": {"gpt2sdk": "0.1.0"},
-    } == result.effective
+    } == result.in_force
 
 
 @given(
@@ -114,25 +113,25 @@ def test_what_was_in_force_is_recorded_with_defaults_and_versions(plan):
     max_new_tokens=st.sampled_from([None, 5, [5, 6]]),
     eos_token_id=st.sampled_from(["model", None, 3]),
 )
-def test_what_was_in_force_gives_the_same_plan_again(plan, registry, **options):
-    first = plan(2, **options)
-    recorded = json.loads(json.dumps(first.effective))
+def test_what_was_in_force_gives_the_same_plan_again(composed, registry, **options):
+    first = composed(2, **options)
+    recorded = json.loads(json.dumps(first.in_force))
     recorded.pop("versions")
 
-    assert first == resolve(recorded, registry=registry, prompts=2)
+    assert first == compose(recorded, registry=registry, prompts=2)
 
 
-def test_a_sampler_that_does_not_act_is_not_recorded(plan, registry):
-    recorded = dict(plan(strategy="greedy", seed=1).effective)
+def test_a_sampler_that_does_not_act_is_not_recorded(composed, registry):
+    recorded = dict(composed(strategy="greedy", seed=1).in_force)
 
     assert "sampler" not in recorded
     assert recorded.pop("versions")
-    assert greedy.component() == resolve(recorded, registry=registry).lead.strategy
+    assert greedy.component() == compose(recorded, registry=registry).lead.strategy
 
 
-def test_unclear_names_are_recorded_with_a_dot(plan):
-    result = plan(strategy="careful", sampler="tuned", dry=1.0)
+def test_unclear_names_are_recorded_with_a_dot(composed):
+    result = composed(strategy="careful", sampler="tuned", dry=1.0)
 
-    assert {"careful.width", "tuned.width", "base", "tau"} <= result.effective.keys()
-    wider = plan(strategy="wide", dry=1.0)
-    assert {"base", "dry.base"} <= wider.effective.keys()
+    assert {"careful.width", "tuned.width", "base", "tau"} <= result.in_force.keys()
+    wider = composed(strategy="wide", dry=1.0)
+    assert {"base", "dry.base"} <= wider.in_force.keys()

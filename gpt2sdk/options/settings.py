@@ -11,9 +11,6 @@ TokenId = Annotated[int, Field(ge=0)]
 PER_PROMPT: Final = frozenset({"max_new_tokens", "seed"})
 """Settings that may differ from prompt to prompt."""
 
-COMPONENTS: Final = frozenset({"strategy", "sampler", "drafter", "processors", "stopping"})
-"""Settings that name components or hold them."""
-
 
 def _no_number(value: object) -> object:
     """Refuse what other programs take: how many alternatives of each token to record."""

@@ -1,20 +1,19 @@
-"""A component made from its options: one for all prompts, or one for each."""
+"""Components built from their options: one for all prompts, or one for each."""
 
 from collections.abc import Mapping
 from typing import TypeVar
 
 from gpt2sdk.components.component import Component, identity, neutral
 from gpt2sdk.errors import OptionError, PluginContractError
-from gpt2sdk.generator.each import Each
-from gpt2sdk.generator.field import allows_none, is_plain_number
-from gpt2sdk.generator.given import Given
+from gpt2sdk.options.field import allows_none, is_plain_number
+from gpt2sdk.options.given import Each, Given
 from gpt2sdk.plugins.inspection import said
 
 C = TypeVar("C", bound=Component)
 
 
-def make(component: type[C], given: Mapping[str, Given]) -> C:
-    """Make a component from options that are the same for all prompts.
+def build(component: type[C], given: Mapping[str, Given]) -> C:
+    """Build a component from options that are the same for all prompts.
 
     Raises:
         OptionError: An option is wrong, or differs from prompt to prompt.
@@ -27,7 +26,7 @@ def make(component: type[C], given: Mapping[str, Given]) -> C:
                 name=one.written,
                 value=one.value,
             )
-    return _build(component, given)
+    return _construct(component, given)
 
 
 def spread(
@@ -42,14 +41,15 @@ def spread(
     column = _column(component, option, one.value)
     values = (one.value,) if column is None else column.checked(one.written, prompts).values
     return tuple(
-        getattr(_build(component, {option: Given(one.written, value)}), option) for value in values
+        getattr(_construct(component, {option: Given(one.written, value)}), option)
+        for value in values
     )
 
 
-def make_variants(
+def build_for_prompts(
     component: type[C], given: Mapping[str, Given], prompts: int
 ) -> tuple[C | None, ...]:
-    """Make a component for all prompts, or one for each; `None` where it is off.
+    """Build a component for all prompts, or one for each; `None` where it is off.
 
     Prompts with equal options share one object.
 
@@ -72,12 +72,12 @@ def make_variants(
         if column is not None:
             columns[option] = column.checked(one.written, prompts).values
     if not columns:
-        return (_variant(component, switch, given),)
-    variants = []
+        return (_build_one(component, switch, given),)
+    built = []
     for prompt in range(prompts):
         own = {option: Given(given[option].written, columns[option][prompt]) for option in columns}
         try:
-            variants.append(_variant(component, switch, {**given, **own}))
+            built.append(_build_one(component, switch, {**given, **own}))
         except OptionError as error:
             raise OptionError(
                 f"prompt {prompt}: {error}",
@@ -85,17 +85,17 @@ def make_variants(
                 value=error.value,
                 expected=error.expected,
             ) from error
-    return shared(variants)
+    return unified(built)
 
 
-def shared(variants: list[C | None]) -> tuple[C | None, ...]:
-    """Put one object in the place of equal ones, and one variant where all are equal.
+def unified(components: list[C | None]) -> tuple[C | None, ...]:
+    """Put one object in the place of equal ones, and one for all prompts where all are equal.
 
-    >>> shared([None, None, None])
+    >>> unified([None, None, None])
     (None,)
     """
     first: dict[object, C | None] = {}
-    merged = tuple(first.setdefault(identity(variant), variant) for variant in variants)
+    merged = tuple(first.setdefault(identity(each), each) for each in components)
     return merged if len(first) > 1 else merged[:1]
 
 
@@ -113,8 +113,8 @@ def _column(component: type[Component], option: str, value: object) -> Each | No
     return value if isinstance(value, Each) else None
 
 
-def _variant(component: type[C], switch: str, given: Mapping[str, Given]) -> C | None:
-    """Make the component one prompt has; `None` if its switch is neutral."""
+def _build_one(component: type[C], switch: str, given: Mapping[str, Given]) -> C | None:
+    """Build the component one prompt has; `None` if its switch is neutral."""
     value = given[switch].value
     field = component.model_fields[switch]
     if value is None and not allows_none(field.annotation):
@@ -122,11 +122,11 @@ def _variant(component: type[C], switch: str, given: Mapping[str, Given]) -> C |
     default = neutral(field)
     if len(given) == 1 and type(value) is type(default) and component.is_neutral(value):
         return None
-    made = _build(component, given)
+    made = _construct(component, given)
     return made if is_on(made) else None
 
 
-def _build(component: type[C], given: Mapping[str, Given]) -> C:
+def _construct(component: type[C], given: Mapping[str, Given]) -> C:
     """Construct a component; `None` for an option that has no such value means its default."""
     values = {
         option: one.value

@@ -1,0 +1,70 @@
+"""The beginning of a call: its prompts get seeds and room, and are submitted as requests."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+from gpt2sdk.components.causal_lm import CausalLM
+from gpt2sdk.errors import OptionError
+from gpt2sdk.generator.call import Call
+from gpt2sdk.generator.prompts import Encoded, check_processors, plan_prompts
+from gpt2sdk.options import Composition
+from gpt2sdk.plugins.registry import Registry
+from gpt2sdk.session.engine import Engine
+
+
+class Runtime(Protocol):
+    """What a call asks of a `Generator`, whose attributes these are."""
+
+    model: CausalLM
+    eos_token_ids: frozenset[int]
+    registry: Registry
+
+    def engine(self, *, batch_size: int = 32) -> Engine:
+        """Return an engine for this call or many."""
+
+
+def begin(
+    runtime: Runtime,
+    encoded: Sequence[Encoded],
+    composition: Composition,
+    *,
+    engine: Engine | None,
+    streaming: bool,
+    cancelled: Callable[[], bool],
+) -> Call:
+    """Submit a call; nothing has run yet.
+
+    Args:
+        runtime: What runs it.
+        encoded: Its prompts.
+        composition: What its options come to, for as many prompts; its end tokens may be open.
+        engine: What runs it, shared with other calls; one of its own by default.
+        streaming: Whether its text is wanted as it becomes certain.
+        cancelled: Asked before each model call whether it is to end.
+
+    Raises:
+        OptionError: An end token is none of the model's tokens, or a component refuses a prompt.
+        ContextOverflowError: A prompt, or what it may grow by, does not fit the window.
+    """
+    _check_end_tokens(composition, runtime.model.vocab_size)
+    composition = composition.ending_at(runtime.eos_token_ids)
+    prompts = plan_prompts(encoded, composition, runtime.model.context_length)
+    check_processors(prompts, composition)
+    rooms = [prompt.max_new_tokens for prompt in prompts]
+    room = rooms[0] if len(set(rooms)) == 1 else rooms
+    return Call(
+        engine or runtime.engine(batch_size=composition.batch_size),
+        composition.requests(prompts, streaming=streaming, cancelled=cancelled),
+        {**composition.in_force, "max_new_tokens": room},
+        partial(runtime.registry.host.notify, "gpt2sdk_generation_finished"),
+        owns_engine=engine is None,
+    )
+
+
+def _check_end_tokens(composition: Composition, vocab_size: int) -> None:
+    """Refuse end tokens that a call gives and the model does not have."""
+    beyond = [token for token in composition.eos_token_ids or () if token >= vocab_size]
+    if beyond:
+        message = f"eos_token_id {beyond[0]} is no token: expected an id below {vocab_size}"
+        raise OptionError(message, name="eos_token_id", value=beyond[0])

@@ -1,0 +1,35 @@
+"""Options of calls: from what was written to what is to run.
+
+What was written (`given`) goes to its owners (`owners`, and `named` for the strategy, sampler and
+drafter); components are built of it (`building`) and brought into their order (`order`); the
+`composition` holds the outcome, with what is `in_force`. The `explanation` tells it to people, as
+the `catalogue` does all there is. The command line and the generator import from here alone.
+"""
+
+from gpt2sdk.options.call_words import CALLS_ELSEWHERE
+from gpt2sdk.options.catalogue import OptionRecord, json_schema, option_records
+from gpt2sdk.options.composition import Composition, compose
+from gpt2sdk.options.explanation import ExplainedComponent, Explanation, explain
+from gpt2sdk.options.field import parse
+from gpt2sdk.options.given import Unread, each, spelled
+from gpt2sdk.options.owners import CHAIN_ROLES, NAMED_ROLES
+from gpt2sdk.options.settings import Settings
+
+__all__ = [
+    "CALLS_ELSEWHERE",
+    "CHAIN_ROLES",
+    "NAMED_ROLES",
+    "Composition",
+    "ExplainedComponent",
+    "Explanation",
+    "OptionRecord",
+    "Settings",
+    "Unread",
+    "compose",
+    "each",
+    "explain",
+    "json_schema",
+    "option_records",
+    "parse",
+    "spelled",
+]

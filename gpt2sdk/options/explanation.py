@@ -1,0 +1,106 @@
+"""What a call would run, and why: the answer of `gpt2sdk explain`."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from gpt2sdk.components.callables import name_of
+from gpt2sdk.components.component import Component
+from gpt2sdk.components.processor import LogitsProcessor, Stage
+from gpt2sdk.options.composition import Composition
+from gpt2sdk.options.in_force import column_of, options_of
+from gpt2sdk.options.order import Entry
+from gpt2sdk.plugins.contract import role_name, roles_of
+from gpt2sdk.plugins.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedComponent:
+    """One component of a call.
+
+    Attributes:
+        role: What it does; several roles are joined by commas.
+        name: What it is called in the call, and what keys its random numbers.
+        stage: A processor's place in the chain, `TRUNCATE`, or `list` for the user's own order.
+        options: Its options, JSON-ready; what differs from prompt to prompt as in
+            `Composition.in_force`.
+        why: The options that turned it on, its place in a list, or `default`.
+        distribution: Where it comes from; empty for the caller's own.
+        version: That distribution's version.
+    """
+
+    role: str
+    name: str
+    stage: str
+    options: Mapping[str, object]
+    why: str
+    distribution: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a call would run.
+
+    Attributes:
+        composition: What the options come to.
+        parts: Strategy, drafter, processors in their order, sampler, then criteria in theirs.
+    """
+
+    composition: Composition
+    parts: tuple[ExplainedComponent, ...]
+
+
+def explain(composition: Composition, registry: Registry) -> Explanation:
+    """Say what a composition runs, in which order and why."""
+    return Explanation(composition, tuple(_parts(composition, registry)))
+
+
+def _parts(composition: Composition, registry: Registry) -> Iterator[ExplainedComponent]:
+    """Yield the components in the order in which they act."""
+    lead, entries = composition.lead, composition.entries
+    chain = composition.processors
+    why = {
+        setting: setting if setting in composition.given else "default"
+        for setting in ("strategy", "drafter", "sampler")
+    }
+    yield _leading("strategy", lead.strategy, why, registry)
+    if lead.drafter is not None:
+        yield _leading("drafter", lead.drafter, why, registry)
+    for processor in chain:
+        yield _chained(processor, registry)
+    if lead.strategy.draws:
+        yield _leading("sampler", lead.sampler, why, registry)
+    for entry in entries[len(chain) :]:
+        yield _chained(entry, registry)
+
+
+def _leading(
+    setting: str, component: Component, why: Mapping[str, str], registry: Registry
+) -> ExplainedComponent:
+    origin = registry.origin(type(component))
+    return ExplainedComponent(
+        role=setting,
+        name=name_of(component),
+        stage="",
+        options=options_of(component),
+        why=why[setting],
+        distribution=origin.distribution if origin else "",
+        version=origin.version if origin else "",
+    )
+
+
+def _chained(entry: Entry[Component], registry: Registry) -> ExplainedComponent:
+    component = entry.component
+    origin = registry.origin(type(component))
+    stage = ""
+    if isinstance(component, LogitsProcessor):
+        stage = Stage(component.stage).name if entry.listed is None else "list"
+    return ExplainedComponent(
+        role=", ".join(role_name(role) for role in roles_of(type(component))),
+        name=entry.purpose,
+        stage=stage,
+        options={name: column_of(entry, name) for name in type(component).model_fields},
+        why=entry.why,
+        distribution=origin.distribution if origin else "",
+        version=origin.version if origin else "",
+    )
