@@ -4,15 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
+import torch
 from rich.filesize import decimal
 from rich.text import Text
 
 from gpt2sdk.cli.tables import heading, show, table
 from gpt2sdk.config import GPT2Config
+from gpt2sdk.gpt2.cache import token_nbytes
 from gpt2sdk.gpt2.end_tokens import find_end_tokens
 from gpt2sdk.loading import OpenedModel
 
-_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CACHED_TOKENS = 1000
 
 
@@ -28,7 +30,8 @@ class ModelCard:
         parameters: How many there are; a tied output head counts once.
         stored_as: The type of the weights in the file, and how they are quantized.
         weight_bytes: What the weights take in memory, by type.
-        cache_bytes_per_1000_tokens: What keys and values of 1,000 tokens take, by type.
+        cache_bytes_per_1000_tokens: What keys and values of 1,000 tokens take, by the type they are
+            held in: on a CPU never less than float32.
         tokenizer: Its kind.
         tokenizer_vocab_size: One more than its highest token id.
         special_tokens: Ids by text.
@@ -62,7 +65,7 @@ def describe(opened: OpenedModel) -> ModelCard:
     checkpoint = opened.checkpoint
     config = checkpoint.config
     parameters = sum(prod(shape) for shape in checkpoint.shapes.values())
-    cached = 2 * config.n_layer * config.n_embd * _CACHED_TOKENS
+    cached = config.n_layer * _CACHED_TOKENS
     tokenizer = opened.tokenizer()
     ends = find_end_tokens(config, tokenizer)
     dtype = str(checkpoint.file_dtype).removeprefix("torch.")
@@ -73,8 +76,10 @@ def describe(opened: OpenedModel) -> ModelCard:
         revision=opened.source.revision,
         parameters=parameters,
         stored_as=f"{opened.quantizer.name} and {dtype}" if opened.quantizer else dtype,
-        weight_bytes={dtype: parameters * size for dtype, size in _BYTES.items()},
-        cache_bytes_per_1000_tokens={dtype: cached * size for dtype, size in _BYTES.items()},
+        weight_bytes={name: parameters * dtype.itemsize for name, dtype in _DTYPES.items()},
+        cache_bytes_per_1000_tokens={
+            name: cached * token_nbytes(config, dtype) for name, dtype in _DTYPES.items()
+        },
         tokenizer=tokenizer.kind,
         tokenizer_vocab_size=tokenizer.vocab_size,
         special_tokens=dict(tokenizer.special_tokens),

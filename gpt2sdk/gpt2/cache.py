@@ -2,7 +2,8 @@
 
 Each layer has one buffer `[slots, 2 * heads, places, head_size]`, a slot's keys before its
 values, so that a step writes both at once and a head's keys are read as one stretch of memory.
-A slot is good up to its length; what lies behind it is left over and finite.
+A slot is good up to its length; what lies behind it is left over and finite. Nobody else knows
+this: others `write`, `read` and ask for bytes.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gpt2sdk.config import GPT2Config
@@ -49,8 +50,8 @@ class Cache:
 
     def fits(self, config: GPT2Config) -> bool:
         """Whether it was made for a model of these sizes."""
-        mine = self.layers, self.heads, self.head_size, self.limit
-        return mine == (config.n_layer, config.n_head, config.head_size, config.n_positions)
+        mine = self.layers, self.heads, self.heads * self.head_size, self.limit
+        return mine == (config.n_layer, config.n_head, config.n_embd, config.n_positions)
 
     @property
     def lengths(self) -> Sequence[int]:
@@ -67,20 +68,48 @@ class Cache:
         """Bytes that are allocated."""
         return sum(buffer.nbytes for buffer in self._buffers if buffer is not None)
 
-    def layer(self, index: int, like: Tensor) -> Float[Tensor, "slots parts places size"]:
-        """Return a layer's buffer, made or enlarged if need be.
+    def write(
+        self,
+        layer: int,
+        new: Float[Tensor, "... size"],
+        slots: slice | Int[Tensor, " fed"],
+        places: slice | Int[Tensor, " fed"],
+    ) -> None:
+        """Write a layer's keys and values, the keys of all heads before the values.
+
+        Either both are slices, for as many places of each of several slots, or both are tensors,
+        for a slot and a place of each token. `advance` counts what was written, once for all
+        layers.
 
         Args:
-            index: The layer.
-            like: New keys and values of it, for the device and the type.
+            layer: The layer; its buffer is made or enlarged if need be, on the device of `new`.
+            new: `[slots, 2 * heads, places, head_size]`, or `[fed, 2 * heads, head_size]`, in any
+                type.
+            slots: Where to.
+            places: The positions in these slots; room for them is reserved.
         """
-        buffer = self._buffers[index]
-        if buffer is None or buffer.shape[0] < len(self._used) or buffer.shape[2] < self._places:
-            buffer = self._buffers[index] = self._enlarged(buffer, like)
-        return buffer
+        self._layer(layer, new)[slots, :, places] = new
+
+    def read(
+        self, layer: int, first: int, span: int, total: int
+    ) -> Float[Tensor, "span pairs total size"]:
+        """Return a view of a layer's keys and values: `pairs` are all heads' keys, then values.
+
+        Args:
+            layer: A layer that was written to.
+            first: The first slot.
+            span: How many slots.
+            total: How many places of each, from its first.
+        """
+        buffer = self._buffers[layer]
+        if buffer is None:
+            raise _misuse(f"layer {layer} is read before it is written to")
+        if span != buffer.shape[0]:
+            buffer = buffer.narrow(0, first, span)
+        return buffer.narrow(2, 0, total)
 
     def reserve(self, places: int) -> None:
-        """Make room for that many tokens per slot; each layer follows when it is next asked for."""
+        """Make room for that many tokens per slot; each layer follows when it is next written to."""
         if places > self._places:
             self._places = min(self.limit, max(places, 2 * self._places, _FIRST_PLACES))
 
@@ -161,7 +190,7 @@ class Cache:
         for index, buffer in enumerate(self._buffers):
             if buffer is None:
                 continue
-            part = self.layer(index, buffer).narrow(2, first, count)
+            part = self._layer(index, buffer).narrow(2, first, count)
             target = torch.tensor(children, device=buffer.device)
             source = torch.tensor(parents, device=buffer.device)
             # Selected before it is written: a slot may be parent and child at once.
@@ -194,21 +223,46 @@ class Cache:
         shared[np.ix_(kept, kept)] = self._shared[np.ix_(places[kept], places[kept])]
         return shared
 
+    def _layer(self, index: int, like: Tensor) -> Float[Tensor, "slots pairs places size"]:
+        """Return a layer's buffer, made or enlarged if need be, for keys and values like these."""
+        buffer = self._buffers[index]
+        if buffer is None or buffer.shape[0] < len(self._used) or buffer.shape[2] < self._places:
+            buffer = self._buffers[index] = self._enlarged(buffer, like)
+        return buffer
+
     def _enlarged(self, buffer: Tensor | None, like: Tensor) -> Tensor:
         shape = (len(self._used), 2 * self.heads, self._places, self.head_size)
+        dtype = cache_dtype(like.dtype, like.device)
         # Not an inference tensor: it is also written where gradients are merely off.
         with torch.inference_mode(mode=False):
-            new = torch.zeros(shape, dtype=cache_dtype(like), device=like.device)
+            new = torch.zeros(shape, dtype=dtype, device=like.device)
         if buffer is not None and (used := max(self._used, default=0)):
             slots = buffer.shape[0]
             new[:slots, :, :used] = buffer[:, :, :used]
         return new
 
 
-def cache_dtype(like: Tensor) -> torch.dtype:
-    """Return the type in which keys and values are held where a model computes like this."""
-    wide = like.device.type == "cpu"
-    return torch.promote_types(like.dtype, torch.float32) if wide else like.dtype
+def cache_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    """Return the type in which keys and values are held where a model computes in another.
+
+    >>> cache_dtype(torch.bfloat16, torch.device("cpu"))
+    torch.float32
+    """
+    return torch.promote_types(dtype, torch.float32) if device.type == "cpu" else dtype
+
+
+def token_nbytes(config: GPT2Config, held: torch.dtype) -> int:
+    """Return the bytes of one token's keys and values in one layer.
+
+    Args:
+        config: The model's sizes.
+        held: The type in which they are held: see `cache_dtype`.
+
+    Example:
+        >>> token_nbytes(GPT2Config(n_embd=768), torch.float32)
+        6144
+    """
+    return 2 * config.n_embd * held.itemsize
 
 
 def _misuse(problem: str) -> OptionError:

@@ -2,7 +2,8 @@
 
 All tokens of all slots lie one behind the other in a matrix `[fed, embed]`, so that norms and
 linear layers compute nothing in vain. Only attention sees the slots: neighbours share a kernel
-call, the shorter ones masked, where that costs less than calls of their own.
+call, the shorter ones masked, where that costs less than calls of their own. How keys and values
+lie in memory is the cache's affair.
 """
 
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ class Group:
         even: Whether every slot is fed `new` tokens.
         fresh: Whether, besides, all of them were empty: then the cache need not be read.
         mask: What is added to the scores; `None` for nothing.
+        stretch: The slots, and each slot's places, that the fed tokens take, if slices say it.
         padded: The fed token at each of `span * new` places; `None` if they lie so already.
         unpadded: The place of each fed token; `None` likewise.
     """
@@ -47,6 +49,7 @@ class Group:
     total: int
     even: bool
     fresh: bool
+    stretch: tuple[slice, slice] | None = None
     mask: Float[Tensor, "span 1 new total"] | None = None
     padded: Int[Tensor, " places"] | None = None
     unpadded: Int[Tensor, " fed"] | None = None
@@ -137,16 +140,12 @@ class Feed:
         cache.check_room(counts)
         cache.reserve(max(map(int.__add__, pasts, counts), default=0))
         self._cache = cache
-        self.groups = group(pasts, counts, cache.heads * cache.head_size)
         self._fed = len(ids)
-        first = self.groups[0] if self.groups else None
-        held = pasts[first.first : first.first + first.span] if first else ()
-        self._even = len(self.groups) == 1 and self.groups[0].even and len(set(held)) == 1
-        self._past = held[0] if held else 0
-        self.tokens, self.positions, self._rows = self._place(ids, pasts, like.device)
+        self.groups = group(pasts, counts, cache.heads * cache.head_size)
+        self.tokens, self.positions, self._slots = self._place(ids, pasts, like.device)
         self.kept = _kept(counts, keep, like.device)
         self._copies: dict[tuple[int, torch.device, torch.dtype], Tensor] = {}
-        dtype = cache_dtype(like)
+        dtype = cache_dtype(like.dtype, like.device)
         for part in self.groups:
             _add_mask(part, pasts, dtype, like.device)
             if not part.even:
@@ -160,19 +159,25 @@ class Feed:
         self, layer: int, qkv: Float[Tensor, "fed qkv"], heads: Heads
     ) -> Float[Tensor, "fed embed"]:
         """Write a layer's keys and values into the cache, and attend to what is then there."""
-        buffer = self._cache.layer(layer, qkv)
-        parts = qkv.to(buffer.dtype).view(self._fed, 3 * heads.count, heads.size)
-        if self._rows is None:
-            mixed = self._attend_evenly(buffer, parts, heads)
+        count = heads.count
+        dtype = cache_dtype(qkv.dtype, qkv.device)
+        parts = qkv.to(dtype).view(self._fed, 3 * count, heads.size)
+        if self._slots is None:
+            mixed = self._attend(self.groups[0], layer, parts, heads)
         else:
-            new = parts.narrow(1, heads.count, 2 * heads.count)
-            buffer.view(-1, heads.size)[self._on(self._rows, buffer.device)] = new
-            mixed = torch.cat([self._attend(part, buffer, parts, heads) for part in self.groups])
+            slots, places = self._on(self._slots, parts), self._on(self.positions, parts)
+            self._cache.write(layer, parts.narrow(1, count, 2 * count), slots, places)
+            mixed = torch.cat(
+                [
+                    self._attend(part, layer, parts[part.start : part.stop], heads)
+                    for part in self.groups
+                ]
+            )
         return mixed.to(qkv.dtype)
 
     def take(self, x: Float[Tensor, "fed embed"]) -> Float[Tensor, "kept embed"]:
         """Return the scored positions, in new memory or the same."""
-        return x if self.kept is None else x.index_select(0, self._on(self.kept, x.device))
+        return x if self.kept is None else x.index_select(0, self._on(self.kept, x))
 
     def finish(self) -> None:
         """Let the cache count what was written."""
@@ -181,68 +186,42 @@ class Feed:
     def _place(
         self, ids: list[int], pasts: Sequence[int], device: torch.device
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return ids, positions and, unless one slice takes them all, rows of the buffer."""
+        """Return ids, positions and the slot of each; no slots where a stretch takes them all."""
         positions: list[int] = []
         for past, count in zip(pasts, self._counts, strict=True):
             positions.extend(range(past, past + count))
-        if self._even:
+        if len(self.groups) == 1 and _add_stretch(self.groups[0], pasts):
             tokens, places = torch.tensor([ids, positions], device=device)
             return tokens, places, None
-        room, parts = self._cache.places, 2 * self._cache.heads
-        slots: list[int] = []
-        for slot, count in enumerate(self._counts):
-            slots += [slot * parts * room] * count
+        slots = [slot for slot, count in enumerate(self._counts) for _ in range(count)]
         columns = torch.tensor([ids, positions, slots], dtype=torch.int64, device=device)
-        tokens, places, first = columns
-        rows = (places + first)[:, None] + torch.arange(parts, device=device) * room
-        return tokens, places, rows
-
-    def _attend_evenly(self, buffer: Tensor, parts: Tensor, heads: Heads) -> Tensor:
-        """Do what is to do where all slots are as long and are fed as much."""
-        part = self.groups[0]
-        fed = parts.view(part.span, part.new, *parts.shape[1:]).transpose(1, 2)
-        new = fed.narrow(1, heads.count, 2 * heads.count)
-        held = _slots(buffer, part)
-        held.narrow(2, self._past, part.new).copy_(new)
-        return self._mix(part, fed, new if part.fresh else held.narrow(2, 0, part.total), heads)
+        tokens, places, owners = columns
+        return tokens, places, owners
 
     def _attend(
-        self, part: Group, buffer: Tensor, parts: Tensor, heads: Heads
+        self, part: Group, layer: int, parts: Float[Tensor, "of parts size"], heads: Heads
     ) -> Float[Tensor, "of embed"]:
-        """Let a group attend to its slots."""
-        parts = parts.narrow(0, part.start, part.stop - part.start)
+        """Let a group attend to its slots; write first what a stretch of the cache takes."""
+        count = heads.count
         if part.padded is not None:
-            parts = parts.index_select(0, self._on(part.padded, parts.device))
+            parts = parts.index_select(0, self._on(part.padded, parts))
         fed = parts.view(part.span, part.new, *parts.shape[1:]).transpose(1, 2)
-        if part.fresh:
-            held = fed.narrow(1, heads.count, 2 * heads.count)
-        else:
-            held = _slots(buffer, part).narrow(2, 0, part.total)
-        rows = self._mix(part, fed, held, heads)
+        query, held = fed.narrow(1, 0, count), fed.narrow(1, count, 2 * count)
+        if part.stretch is not None:
+            self._cache.write(layer, held, *part.stretch)
+        if not part.fresh:
+            held = self._cache.read(layer, part.first, part.span, part.total)
+        key, value = held.narrow(1, 0, count), held.narrow(1, count, count)
+        mask = None if part.mask is None else self._on(part.mask, query, query.dtype)
+        mixed = mix(query, key, value, heads, mask=mask, causal=part.fresh)
+        rows = mixed.transpose(1, 2).reshape(part.span * part.new, -1)
         if part.unpadded is None:
             return rows
-        return rows.index_select(0, self._on(part.unpadded, rows.device))
+        return rows.index_select(0, self._on(part.unpadded, rows))
 
-    def _mix(
-        self,
-        part: Group,
-        fed: Float[Tensor, "span parts new size"],
-        held: Float[Tensor, "span pairs total size"],
-        heads: Heads,
-    ) -> Float[Tensor, "places embed"]:
-        count = heads.count
-        query, key, value = (
-            fed.narrow(1, 0, count),
-            held.narrow(1, 0, count),
-            held.narrow(1, count, count),
-        )
-        mask = None if part.mask is None else self._on(part.mask, query.device, query.dtype)
-        mixed = mix(query, key, value, heads, mask=mask, causal=part.fresh)
-        return mixed.transpose(1, 2).reshape(part.span * part.new, -1)
-
-    def _on(self, tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-        """Return an index or mask on a device and in a type; copied once for all its layers."""
-        dtype = tensor.dtype if dtype is None else dtype
+    def _on(self, tensor: Tensor, other: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Return an index or mask where another tensor is; copied once for all layers there."""
+        device, dtype = other.device, tensor.dtype if dtype is None else dtype
         if tensor.device == device and tensor.dtype == dtype:
             return tensor
         key = id(tensor), device, dtype
@@ -251,10 +230,13 @@ class Feed:
         return self._copies[key]
 
 
-def _slots(buffer: Tensor, part: Group) -> Float[Tensor, "span pairs places size"]:
-    if part.span == buffer.shape[0]:
-        return buffer
-    return buffer.narrow(0, part.first, part.span)
+def _add_stretch(part: Group, pasts: Sequence[int]) -> bool:
+    """Let slices say where a group's tokens go, if its slots are as long and are fed as much."""
+    past = pasts[part.first]
+    held = pasts[part.first : part.first + part.span]
+    if part.even and held.count(past) == part.span:
+        part.stretch = slice(part.first, part.first + part.span), slice(past, past + part.new)
+    return part.stretch is not None
 
 
 def _add_mask(part: Group, pasts: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:

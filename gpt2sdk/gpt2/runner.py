@@ -125,26 +125,22 @@ class Runner:
         self, feed: Feed, wanted: Collection[int]
     ) -> tuple[Float[Tensor, "positions vocab"], dict[int, Float[Tensor, "positions embed"]]]:
         """Return the logits and the wanted layers' residual streams at the scored positions."""
+        streams = {}
+        last = len(self._blocks) - 1
         with torch.inference_mode():
-            x, streams = self._stream(feed, wanted)
+            x = self._wte(feed.tokens) + self._wpe(feed.positions)
+            for layer, block in enumerate(self._blocks):
+                if layer in wanted:
+                    streams[layer] = feed.take(x).clone()
+                x = block(x, feed, layer, last)
+            if len(self._blocks) in wanted:
+                streams[len(self._blocks)] = x
         # Not in inference mode, so that whoever gets them may write to them.
         with torch.no_grad():
             logits = self._head(self._norm(x)).float()
             return logits, {
                 layer: stream.to(logits.device, copy=True) for layer, stream in streams.items()
             }
-
-    def _stream(self, feed: Feed, wanted: Collection[int]) -> tuple[Tensor, dict[int, Tensor]]:
-        streams = {}
-        x = self._wte(feed.tokens) + self._wpe(feed.positions)
-        last = len(self._blocks) - 1
-        for layer, block in enumerate(self._blocks):
-            if layer in wanted:
-                streams[layer] = feed.take(x).clone()
-            x = block(x, feed, layer, last)
-        if len(self._blocks) in wanted:
-            streams[len(self._blocks)] = x
-        return x, streams
 
     def _block(self, name: str, block: Block) -> BlockKernels:
         attention, inner = block.attn, block.mlp

@@ -9,7 +9,7 @@ import torch
 
 from gpt2sdk.components.placement import Kept, Part, Place
 from gpt2sdk.components.quantizer import Matrix, QuantizedMatrix, Quantizer
-from gpt2sdk.gpt2.cache import cache_dtype
+from gpt2sdk.gpt2.cache import cache_dtype, token_nbytes
 from gpt2sdk.gpt2.checkpoint import Checkpoint
 from gpt2sdk.gpt2.linear import may_pack
 from gpt2sdk.gpt2.matrices import checkpoint_matrices, parameters_by_part
@@ -80,10 +80,7 @@ class Sizing:
 
     def cache_nbytes(self, device: torch.device) -> int:
         """Return the bytes of a block's keys and values for one token."""
-        # Nothing is allocated where the device is asked of an empty tensor's.
-        where = device if device.type == "cpu" else "meta"
-        dtype = cache_dtype(torch.empty(0, dtype=self.dtype, device=where))
-        return 2 * self.checkpoint.config.n_embd * dtype.itemsize
+        return token_nbytes(self.checkpoint.config, cache_dtype(self.dtype, device))
 
     def _matrix(self, matrix: Matrix, place: Place) -> MatrixPlan:
         planned = self._quantized(matrix, place.device)

@@ -34,7 +34,9 @@ class Watched:
 
     def score(self, cache, tokens, keep, hidden_states=()):
         scores = self._model.score(cache, tokens, keep, hidden_states)
-        self.buffers += [weakref.ref(cache.layer(at, scores.logits)) for at in range(self.layers)]
+        views = [cache.read(at, 0, 1, 1) for at in range(self.layers)]
+        # The buffers themselves, of which views come and go.
+        self.buffers += [weakref.ref(view._base) for view in views]  # noqa: SLF001 - torch's only way
         self.buffers.append(weakref.ref(scores.logits))
         return scores
 
