@@ -109,7 +109,7 @@ class Cache:
         return buffer.narrow(2, 0, total)
 
     def reserve(self, places: int) -> None:
-        """Make room for that many tokens per slot; each layer follows when it is next written to."""
+        """Make room for that many tokens per slot; layers follow as they are written to."""
         if places > self._places:
             self._places = min(self.limit, max(places, 2 * self._places, _FIRST_PLACES))
 

@@ -2,15 +2,10 @@
 
 from typing import Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
-
-from gpt2sdk.gpt2.linear import Packed, pack
-
-_ROWS_AT_ONCE = 1024
 
 
 @runtime_checkable
@@ -47,62 +42,3 @@ class TiedHead(nn.Module):
         self, x: Float[Tensor, "*places embed"], embedding: Table
     ) -> Float[Tensor, "*places vocab"]:
         return embedding.attend(x)
-
-
-class PackedHead:
-    """Logits in float32, from a blocked copy of the head's matrix.
-
-    The matrix itself stays where it is, since tokens are looked up in it. The logits of GPT-2 have
-    a common offset of −30 to −100, where bfloat16 tells only quarters and halves apart. For 16-bit
-    weights the mean row μ is therefore taken out before packing and x·μ added in float32.
-
-    Attributes:
-        weight: What was packed.
-    """
-
-    def __init__(self, weight: Tensor, packed: Packed, mean: Tensor | None) -> None:
-        self.weight = weight
-        self._packed = packed
-        self._mean = mean
-        self._state = _state(weight)
-
-    @classmethod
-    def pack(cls, weight: Float[Tensor, "vocab embed"]) -> "PackedHead | None":
-        """Pack a head; `None` where nothing is gained, as for `linear.pack`."""
-        with torch.inference_mode(mode=False), torch.no_grad():
-            plain, mean = weight.detach(), None
-            if weight.dtype == torch.bfloat16:
-                mean, plain = _centred(plain)
-            packed = pack(plain)
-        return None if packed is None else cls(weight, packed, mean)
-
-    @property
-    def current(self) -> bool:
-        """Whether the matrix was not written to since."""
-        return self._state == _state(self.weight)
-
-    def __call__(self, x: Float[Tensor, "positions embed"]) -> Float[Tensor, "positions vocab"]:
-        """Return each position's logits."""
-        logits = self._packed(x)
-        if self._mean is None:
-            return logits
-        return torch.add(logits, torch.mv(x.float(), self._mean)[:, None])
-
-
-def _centred(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean row in float32, and the rows less it; no float32 copy of all is made."""
-    starts = range(0, len(weight), _ROWS_AT_ONCE)
-    total = torch.zeros(weight.shape[1])
-    for start in starts:
-        total += weight[start : start + _ROWS_AT_ONCE].float().sum(dim=0)
-    mean = total / len(weight)
-    centred = torch.empty_like(weight)
-    for start in starts:
-        rows = slice(start, start + _ROWS_AT_ONCE)
-        centred[rows] = weight[rows].float() - mean
-    return mean, centred
-
-
-def _state(weight: Tensor) -> tuple[int, int]:
-    """Return what changes when a tensor is written to, or given other memory."""
-    return weight.data_ptr(), 0 if weight.is_inference() else weight._version  # noqa: SLF001

@@ -23,8 +23,9 @@ from gpt2sdk.gpt2.activations import Activation
 from gpt2sdk.gpt2.attention import Heads
 from gpt2sdk.gpt2.block import Attention, Block, FeedForward
 from gpt2sdk.gpt2.feed import Feed
-from gpt2sdk.gpt2.head import Embedding, PackedHead, TiedHead
+from gpt2sdk.gpt2.head import Embedding, TiedHead
 from gpt2sdk.gpt2.linear import Linear
+from gpt2sdk.gpt2.packed import PackedHead
 from gpt2sdk.gpt2.route import Route
 
 Kernel = Callable[[Tensor], Tensor]

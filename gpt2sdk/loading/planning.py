@@ -9,7 +9,7 @@ import torch
 from gpt2sdk.components.placement import Part, Placement, PlacementPlan
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.errors import GPT2SDKError, OptionError, PlacementError, listing
-from gpt2sdk.gpt2.linear import has_kernels
+from gpt2sdk.gpt2.packed import has_kernels
 from gpt2sdk.loading.choice import failure, find_placement, find_quantizer, ladder, probe
 from gpt2sdk.loading.least import least, size_to_ask
 from gpt2sdk.loading.memory import check_devices, device_name, memory_budget, size_text

@@ -11,8 +11,8 @@ from gpt2sdk.components.placement import Kept, Part, Place
 from gpt2sdk.components.quantizer import Matrix, QuantizedMatrix, Quantizer
 from gpt2sdk.gpt2.cache import cache_dtype, token_nbytes
 from gpt2sdk.gpt2.checkpoint import Checkpoint
-from gpt2sdk.gpt2.linear import may_pack
 from gpt2sdk.gpt2.matrices import checkpoint_matrices, parameters_by_part
+from gpt2sdk.gpt2.packed import may_pack
 from gpt2sdk.gpt2.shards import stored_nbytes
 from gpt2sdk.gpt2.tensors import SLAB_BYTES
 from gpt2sdk.loading.choice import plan_matrix

@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn import functional
 
 from gpt2sdk.gpt2 import linear
-from gpt2sdk.gpt2.linear import Linear, pack
+from gpt2sdk.gpt2.linear import Linear
+from gpt2sdk.gpt2.packed import pack
 
 DTYPES = [torch.float32, torch.bfloat16]
 
