@@ -88,7 +88,10 @@ class Cache:
             slots: Where to.
             places: The positions in these slots; room for them is reserved.
         """
-        self._layer(layer, new)[slots, :, places] = new
+        buffer = self._buffers[layer]
+        if buffer is None or self._is_small(buffer):
+            buffer = self._enlarge(layer, new)
+        buffer[slots, :, places] = new if new.dtype == buffer.dtype else new.to(buffer.dtype)
 
     def read(
         self, layer: int, first: int, span: int, total: int
@@ -190,7 +193,8 @@ class Cache:
         for index, buffer in enumerate(self._buffers):
             if buffer is None:
                 continue
-            part = self._layer(index, buffer).narrow(2, first, count)
+            roomy = self._enlarge(index, buffer) if self._is_small(buffer) else buffer
+            part = roomy.narrow(2, first, count)
             target = torch.tensor(children, device=buffer.device)
             source = torch.tensor(parents, device=buffer.device)
             # Selected before it is written: a slot may be parent and child at once.
@@ -223,22 +227,20 @@ class Cache:
         shared[np.ix_(kept, kept)] = self._shared[np.ix_(places[kept], places[kept])]
         return shared
 
-    def _layer(self, index: int, like: Tensor) -> Float[Tensor, "slots pairs places size"]:
-        """Return a layer's buffer, made or enlarged if need be, for keys and values like these."""
-        buffer = self._buffers[index]
-        if buffer is None or buffer.shape[0] < len(self._used) or buffer.shape[2] < self._places:
-            buffer = self._buffers[index] = self._enlarged(buffer, like)
-        return buffer
+    def _is_small(self, buffer: Tensor) -> bool:
+        return buffer.shape[0] < len(self._used) or buffer.shape[2] < self._places
 
-    def _enlarged(self, buffer: Tensor | None, like: Tensor) -> Tensor:
+    def _enlarge(self, layer: int, like: Tensor) -> Float[Tensor, "slots pairs places size"]:
+        """Give a layer a buffer for all slots and places, on the device of keys and values."""
         shape = (len(self._used), 2 * self.heads, self._places, self.head_size)
         dtype = cache_dtype(like.dtype, like.device)
         # Not an inference tensor: it is also written where gradients are merely off.
         with torch.inference_mode(mode=False):
             new = torch.zeros(shape, dtype=dtype, device=like.device)
-        if buffer is not None and (used := max(self._used, default=0)):
-            slots = buffer.shape[0]
-            new[:slots, :, :used] = buffer[:, :, :used]
+        old = self._buffers[layer]
+        if old is not None and (used := max(self._used, default=0)):
+            new[: old.shape[0], :, :used] = old[:, :, :used]
+        self._buffers[layer] = new
         return new
 
 

@@ -34,7 +34,7 @@ class Group:
         new: Most tokens fed to one of the slots.
         total: Most tokens that one of them then holds.
         even: Whether every slot is fed `new` tokens.
-        fresh: Whether, besides, all of them were empty: then the cache need not be read.
+        fresh: Whether, besides, all of them were empty: then attention is plainly causal.
         mask: What is added to the scores; `None` for nothing.
         stretch: The slots, and each slot's places, that the fed tokens take, if slices say it.
         padded: The fed token at each of `span * new` places; `None` if they lie so already.
@@ -160,8 +160,7 @@ class Feed:
     ) -> Float[Tensor, "fed embed"]:
         """Write a layer's keys and values into the cache, and attend to what is then there."""
         count = heads.count
-        dtype = cache_dtype(qkv.dtype, qkv.device)
-        parts = qkv.to(dtype).view(self._fed, 3 * count, heads.size)
+        parts = qkv.view(self._fed, 3 * count, heads.size)
         if self._slots is None:
             mixed = self._attend(self.groups[0], layer, parts, heads)
         else:
@@ -206,12 +205,13 @@ class Feed:
         if part.padded is not None:
             parts = parts.index_select(0, self._on(part.padded, parts))
         fed = parts.view(part.span, part.new, *parts.shape[1:]).transpose(1, 2)
-        query, held = fed.narrow(1, 0, count), fed.narrow(1, count, 2 * count)
         if part.stretch is not None:
-            self._cache.write(layer, held, *part.stretch)
-        if not part.fresh:
-            held = self._cache.read(layer, part.first, part.span, part.total)
+            self._cache.write(layer, fed.narrow(1, count, 2 * count), *part.stretch)
+        held = self._cache.read(layer, part.first, part.span, part.total)
         key, value = held.narrow(1, 0, count), held.narrow(1, count, count)
+        query = fed.narrow(1, 0, count)
+        if query.dtype != held.dtype:
+            query = query.to(held.dtype)
         mask = None if part.mask is None else self._on(part.mask, query, query.dtype)
         mixed = mix(query, key, value, heads, mask=mask, causal=part.fresh)
         rows = mixed.transpose(1, 2).reshape(part.span * part.new, -1)
