@@ -15,11 +15,11 @@ from gpt2sdk.components.quantizer import (
     QuantizedTable,
     Quantizer,
 )
-from gpt2sdk.errors import GPT2SDKError, PlacementError, PluginContractError
+from gpt2sdk.errors import PlacementError, PluginContractError
 from gpt2sdk.gpt2.checkpoint import Checkpoint, empty_model, fill
 from gpt2sdk.gpt2.matrices import parameters_by_part
 from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk.loading.choice import failure
+from gpt2sdk.loading.failures import failure, naming
 from gpt2sdk.loading.plan import LoadPlan, PartPlan
 
 T = TypeVar("T")
@@ -115,29 +115,22 @@ def attempt(quantizer: Quantizer, name: str, device: torch.device, make: Callabl
         PlacementError: If memory ran out.
         PluginContractError: If it failed otherwise.
     """
-    try:
-        return make()
-    except GPT2SDKError:
-        raise
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise PlacementError(
-            f"{device}: no room left for {name} while quantizing it with {quantizer.name}: "
-            "expected a larger device, a smaller quantizer or a placement",
-            out_of_memory=True,
-        ) from error
-    except Exception as error:
-        raise failure(quantizer, f"failed on {name}", error) from error
+    with naming(quantizer, f"failed on {name}"):
+        try:
+            return make()
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise PlacementError(
+                f"{device}: no room left for {name} while quantizing it with {quantizer.name}: "
+                "expected a larger device, a smaller quantizer or a placement",
+                out_of_memory=True,
+            ) from error
 
 
 def _residency(plan: LoadPlan, model: GPT2) -> Residency | None:
     if plan.placement is None or plan.places is None:
         return None
-    try:
+    with naming(plan.placement, "cannot carry its plan out"):
         return plan.placement.residency(plan.places, model)
-    except GPT2SDKError:
-        raise
-    except Exception as error:
-        raise failure(plan.placement, "cannot carry its plan out", error) from error
 
 
 def _build_part(model: GPT2, checkpoint: Checkpoint, plan: LoadPlan, part: PartPlan) -> None:

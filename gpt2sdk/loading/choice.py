@@ -12,13 +12,12 @@ from gpt2sdk.components.quantizer import Matrix, QuantizedMatrix, Quantizer
 from gpt2sdk.components.weights import CheckpointFormat, ModelSource
 from gpt2sdk.errors import (
     CheckpointError,
-    GPT2SDKError,
     OptionError,
     PlacementError,
     PluginConflictError,
-    PluginContractError,
     listing,
 )
+from gpt2sdk.loading.failures import naming
 from gpt2sdk.loading.habits import check_habit
 from gpt2sdk.loading.precision import is_here
 from gpt2sdk.loading.settings import Quantization, QuantizationConfig
@@ -151,30 +150,16 @@ def probe(quantizer: Quantizer, device: torch.device) -> str:
     """
     if not is_here(device):
         return f"not known: {device} is not here"
-    try:
+    with naming(quantizer, f"failed on {device}"):
         return quantizer.probe(device)
-    except GPT2SDKError:
-        raise
-    except Exception as error:
-        raise failure(quantizer, f"failed on {device}", error) from error
 
 
 def plan_matrix(
     quantizer: Quantizer, matrix: Matrix, device: torch.device
 ) -> QuantizedMatrix | None:
     """Ask what becomes of a matrix; whatever the quantizer does wrong carries its name."""
-    try:
+    with naming(quantizer, f"failed to plan {matrix.name}"):
         return quantizer.plan(matrix, device)
-    except GPT2SDKError:
-        raise
-    except Exception as error:
-        raise failure(quantizer, f"failed to plan {matrix.name}", error) from error
-
-
-def failure(plugin: Quantizer | Placement, what: str, error: Exception) -> PluginContractError:
-    """The exception for a quantizer or placement that raised something of its own."""
-    role = "quantizer" if isinstance(plugin, Quantizer) else "placement"
-    return PluginContractError(f"the {role} {plugin.name} {what}: {error}", plugin=plugin.name)
 
 
 def _configured(config: Mapping[str, object], registry: Registry) -> Quantizer:
@@ -207,13 +192,8 @@ def _takers(
         kind = offer.component
         if not issubclass(kind, Quantizer):
             continue
-        try:
+        with naming(kind, f"failed on {dict(config)}"):
             quantizer = ask(kind)
-        except GPT2SDKError:
-            raise
-        except Exception as error:
-            message = f"the quantizer {kind.name} failed on {dict(config)}: {error}"
-            raise PluginContractError(message, plugin=kind.name) from error
         if quantizer is not None:
             found[str(offer)] = quantizer
     return found

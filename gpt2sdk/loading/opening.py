@@ -12,8 +12,6 @@ from gpt2sdk.components.weights import CheckpointFormat, OpenedFile
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import (
     CheckpointError,
-    GPT2SDKError,
-    PluginContractError,
     TokenizerError,
     listing,
 )
@@ -27,6 +25,7 @@ from gpt2sdk.loading.choice import (
     installed_sources,
     plan_matrix,
 )
+from gpt2sdk.loading.failures import naming
 from gpt2sdk.loading.location import Hub, Provenance, locate
 from gpt2sdk.plugins.registry import Registry
 
@@ -119,13 +118,8 @@ def check_tokenizer(tokenizer: Tokenizer, config: GPT2Config) -> None:
 
 
 def _open_file(how: CheckpointFormat, file: Path) -> OpenedFile:
-    try:
+    with naming(how, f"failed on {file}"):
         return how.open(file)
-    except GPT2SDKError:
-        raise
-    except Exception as error:
-        message = f"the format {how.name} failed on {file}: {error}"
-        raise PluginContractError(message, plugin=how.name) from error
 
 
 def _open_folder(source: Provenance, registry: Registry, device: torch.device) -> OpenedModel:

@@ -8,9 +8,10 @@ import torch
 
 from gpt2sdk.components.placement import Part, Placement, PlacementPlan
 from gpt2sdk.components.quantizer import Quantizer
-from gpt2sdk.errors import GPT2SDKError, OptionError, PlacementError, listing
+from gpt2sdk.errors import OptionError, PlacementError, listing
 from gpt2sdk.gpt2.packed import has_kernels
-from gpt2sdk.loading.choice import failure, find_placement, find_quantizer, ladder, probe
+from gpt2sdk.loading.choice import find_placement, find_quantizer, ladder, probe
+from gpt2sdk.loading.failures import failure, naming
 from gpt2sdk.loading.least import least, size_to_ask
 from gpt2sdk.loading.memory import check_devices, device_name, memory_budget, size_text
 from gpt2sdk.loading.notes import kernels_of, notes_of
@@ -327,12 +328,8 @@ def plan_opened(
 
 def _places(placement: Placement, parts: Sequence[Part], budget: dict[str, int]) -> PlacementPlan:
     """Ask a placement; whatever it does wrong carries its name."""
-    try:
+    with naming(placement, "failed to plan"):
         plan = placement.plan(parts, budget)
-    except GPT2SDKError:
-        raise
-    except Exception as error:
-        raise failure(placement, "failed to plan", error) from error
     names = [part.name for part in parts]
     if list(plan.places) != names:
         found = f"expected a place for each of {listing(names)}, got {listing(list(plan.places))}"
