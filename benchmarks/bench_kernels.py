@@ -20,7 +20,7 @@ from record import interleave, save
 from torch import Tensor
 from torch.nn import functional
 
-from gpt2sdk import Matrix, Quantizer
+from gpt2sdk import Matrix, Quantizer, Target
 from gpt2sdk.gpt2 import Linear
 from gpt2sdk_quantization.int4 import Int4
 from gpt2sdk_quantization.int8 import Int8
@@ -68,9 +68,9 @@ def quantized(
     matrix = Matrix("weight", shape, torch.float32, "table" if head else "linear", tied=head)
     device, dtype = torch.device("cpu"), torch.float32
     if head:
-        table = quantizer.table(matrix, iter([weight]), device=device, dtype=dtype)
+        table = quantizer.table(matrix, iter([weight]), Target(device, dtype))
         return lambda x: table.attend(x) + bias
-    module = quantizer.linear(matrix, iter([weight]), bias, device=device, dtype=dtype)
+    module = quantizer.linear(matrix, iter([weight]), bias, Target(device, dtype))
     if pack:
         module.pack()
     return module

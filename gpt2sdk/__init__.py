@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         QuantizedMatrix,
         QuantizedTable,
         Quantizer,
+        Target,
     )
     from gpt2sdk.components.records import Completion, Delta, Prompt, Result, Score, Usage
     from gpt2sdk.components.rows import Rows
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         TextEnd,
         Written,
     )
+    from gpt2sdk.components.stored_matrix import check_finite, check_stored
     from gpt2sdk.components.strategy import Strategy, strategy
     from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
     from gpt2sdk.components.weights import CheckpointFormat, ModelSource, OpenedFile
@@ -88,6 +90,7 @@ _HOMES = {
         "TextEnd",
         "Written",
     ),
+    "gpt2sdk.components.stored_matrix": ("check_finite", "check_stored"),
     "gpt2sdk.components.strategy": ("Strategy", "strategy"),
     "gpt2sdk.components.placement": ("Part", "Place", "Placement", "PlacementPlan", "Residency"),
     "gpt2sdk.components.quantizer": (
@@ -97,6 +100,7 @@ _HOMES = {
         "QuantizedMatrix",
         "QuantizedTable",
         "Quantizer",
+        "Target",
     ),
     "gpt2sdk.components.tensor_source": ("TensorInfo", "TensorSource"),
     "gpt2sdk.components.weights": ("CheckpointFormat", "ModelSource", "OpenedFile"),
@@ -180,6 +184,7 @@ __all__ = [
     "Step",
     "StoppingCriterion",
     "Strategy",
+    "Target",
     "TensorInfo",
     "TensorSource",
     "TextCriterion",
@@ -193,6 +198,8 @@ __all__ = [
     "Written",
     "__version__",
     "argument",
+    "check_finite",
+    "check_stored",
     "each",
     "greedy",
     "hookimpl",

@@ -68,6 +68,19 @@ class QuantizedMatrix:
     portable: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a module is wanted, and for computing in which type.
+
+    Attributes:
+        device: Where it computes.
+        dtype: The type in which the model computes: that of activations and of the bias.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+
+
 class Quantized(nn.Module):
     """A module that holds a quantized matrix. All it holds are buffers, so it moves and copies.
 
@@ -252,19 +265,16 @@ class Quantizer(Component):
         matrix: Matrix,
         slabs: Iterator[Float[Tensor, "rows in"]],
         bias: Tensor | None,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
+        target: Target,
     ) -> QuantizedLinear:
-        """Make a layer or head on a device.
+        """Make a layer or head.
 
         Args:
             matrix: What was planned.
             slabs: Its consecutive rows on the CPU, a few MiB at a time, in the stored type. A slab
                 is good until the next one is asked for.
-            bias: Its bias, on the device and in `dtype`.
-            device: Where to.
-            dtype: The type in which the model computes.
+            bias: Its bias, as the target says.
+            target: What for.
 
         Raises:
             CheckpointError: If a weight is NaN or infinite; the message names the matrix.
@@ -275,11 +285,9 @@ class Quantizer(Component):
         self,
         matrix: Matrix,
         slabs: Iterator[Float[Tensor, "rows embed"]],
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
+        target: Target,
     ) -> QuantizedTable:
-        """Make a table on a device; the arguments are those of `linear`."""
+        """Make a table; the arguments are those of `linear`."""
 
     @abstractmethod
     def restore(
@@ -287,9 +295,7 @@ class Quantizer(Component):
         matrix: Matrix,
         tensors: Mapping[str, Tensor],
         bias: Tensor | None,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
+        target: Target,
     ) -> QuantizedLinear | QuantizedTable:
         """Make a module from stored tensors, which are on the CPU and may be mapped from a file.
 

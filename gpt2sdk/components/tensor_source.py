@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -21,6 +22,15 @@ class TensorInfo:
 
     shape: tuple[int, ...]
     dtype: str
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Self:
+        """Return a tensor's shape and type.
+
+        >>> TensorInfo.of(torch.zeros(2, 3))
+        TensorInfo(shape=(2, 3), dtype='float32')
+        """
+        return cls(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
 
     def admits(self, found: "TensorInfo") -> bool:
         """Whether a tensor that was found is what this one says.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gpt2sdk.components.placement import Residency
 from gpt2sdk.components.quantizer import Quantized, QuantizedLinear, Quantizer
+from gpt2sdk.components.tensor_source import TensorInfo
 from gpt2sdk.config import CONFIG_FILE, GENERATION_CONFIG_FILE, GPT2Config
 from gpt2sdk.errors import CheckpointError, OptionError, listing
 from gpt2sdk.gpt2.end_tokens import EndTokens, find_end_tokens
@@ -20,7 +21,6 @@ from gpt2sdk.gpt2.layout import MATRICES, parameter_shapes, stored_name
 from gpt2sdk.gpt2.matrices import parameters_by_part, part_of
 from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.gpt2.shards import Bundle, is_writable, write_shards
-from gpt2sdk.gpt2.tensors import tensor_info
 from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.gpt2.tokenizer_files import CHAT_TEMPLATES, TOKENIZER_FILES
 
@@ -199,7 +199,7 @@ def _bundles(model: nn.Module, config: GPT2Config) -> Iterator[Bundle]:
     for names in _groups(model, config):
         with _present(model, names[0]):
             tensors = {key: each for name in names for key, each in _tensors(model, name).items()}
-            infos = {key: tensor_info(tensor) for key, tensor in tensors.items()}
+            infos = {key: TensorInfo.of(tensor) for key, tensor in tensors.items()}
             misfits = [name for name in names if not _fits(model, name, shapes[name])]
         unknown = not all(map(is_writable, infos.values()))
         wrong += names if unknown else misfits

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gpt2sdk.components.tensor_source import TensorInfo
 from gpt2sdk.errors import CheckpointError
-from gpt2sdk.gpt2.tensors import SAFETENSORS_DTYPES, slab_bounds, tensor_info
+from gpt2sdk.gpt2.tensors import SAFETENSORS_DTYPES, slab_bounds
 
 _HEADER_DTYPES = {name: code for code, name in SAFETENSORS_DTYPES.items()}
 
@@ -123,7 +123,7 @@ def _write_file(file: Path, bundles: Sequence[Bundle], watch: Callable[[int], No
         opened.seek(0, os.SEEK_END)
         for tensor in late.values():
             _write_tensor(opened, tensor)
-        described = _described(known, {key: tensor_info(tensor) for key, tensor in late.items()})
+        described = _described(known, {key: TensorInfo.of(tensor) for key, tensor in late.items()})
         opened.seek(0)
         opened.write(_encoded(described, room))
     return sum(place.end - place.start for place in described.values())
@@ -178,12 +178,12 @@ def _slabs(tensor: Tensor) -> Iterator[Tensor]:
     if not tensor.ndim:
         yield tensor.reshape(1)
         return
-    for start, end in slab_bounds(tensor_info(tensor), dim=0):
+    for start, end in slab_bounds(TensorInfo.of(tensor), dim=0):
         yield tensor[start:end]
 
 
 def _check(bundle: Bundle, made: Mapping[str, Tensor]) -> None:
-    found = {key: tensor_info(tensor) for key, tensor in made.items()}
+    found = {key: TensorInfo.of(tensor) for key, tensor in made.items()}
     fits = found.keys() == bundle.infos.keys()
     if not fits or not all(info.admits(found[key]) for key, info in bundle.infos.items()):
         raise CheckpointError(

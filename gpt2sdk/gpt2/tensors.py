@@ -138,7 +138,7 @@ class TorchSource(TensorSource):
                 if found_in[name] == file:
                     self._tensors[name] = tensor
         self._infos = MappingProxyType(
-            {name: tensor_info(tensor) for name, tensor in self._tensors.items()}
+            {name: TensorInfo.of(tensor) for name, tensor in self._tensors.items()}
         )
 
     @property
@@ -194,15 +194,6 @@ def _readable_kind(file: Path) -> FileKind:
             path=file,
         )
     return kind
-
-
-def tensor_info(tensor: Tensor) -> TensorInfo:
-    """Describe a tensor that is in memory.
-
-    >>> tensor_info(torch.zeros(2, 3))
-    TensorInfo(shape=(2, 3), dtype='float32')
-    """
-    return TensorInfo(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
 
 
 def slab_bounds(info: TensorInfo, dim: int) -> Iterator[tuple[int, int]]:

@@ -14,6 +14,7 @@ from gpt2sdk.components.quantizer import (
     QuantizedLinear,
     QuantizedTable,
     Quantizer,
+    Target,
 )
 from gpt2sdk.errors import PlacementError, PluginContractError
 from gpt2sdk.gpt2.checkpoint import Checkpoint, empty_model, fill
@@ -56,14 +57,12 @@ class Maker:
     Attributes:
         checkpoint: Where the numbers are.
         quantizer: What quantizes, or reads what is quantized.
-        device: Where to.
-        dtype: The type in which the model computes.
+        target: What for.
     """
 
     checkpoint: Checkpoint
     quantizer: Quantizer
-    device: torch.device
-    dtype: torch.dtype
+    target: Target
 
     def make(self, matrix: Matrix) -> QuantizedLinear | QuantizedTable:
         """Make one module.
@@ -74,7 +73,7 @@ class Maker:
             PluginContractError: If the quantizer fails, or makes something else.
         """
         kind = QuantizedTable if matrix.use == "table" else QuantizedLinear
-        made = attempt(self.quantizer, matrix.name, self.device, lambda: self._made(matrix))
+        made = attempt(self.quantizer, matrix.name, self.target.device, lambda: self._made(matrix))
         if not isinstance(made, kind):
             found = TypeError(f"expected a {kind.__name__}, got a {type(made).__name__}")
             raise failure(self.quantizer, f"made the wrong module of {matrix.name}", found)
@@ -84,19 +83,17 @@ class Maker:
         name, bias = matrix.name, self._bias(matrix)
         if name in self.checkpoint.layout.quantized:
             tensors = self.checkpoint.read_quantized(name)
-            return self.quantizer.restore(
-                matrix, tensors, bias, device=self.device, dtype=self.dtype
-            )
+            return self.quantizer.restore(matrix, tensors, bias, self.target)
         slabs = self.checkpoint.slabs(name)
         if matrix.use == "table":
-            return self.quantizer.table(matrix, slabs, device=self.device, dtype=self.dtype)
-        return self.quantizer.linear(matrix, slabs, bias, device=self.device, dtype=self.dtype)
+            return self.quantizer.table(matrix, slabs, self.target)
+        return self.quantizer.linear(matrix, slabs, bias, self.target)
 
     def _bias(self, matrix: Matrix) -> Tensor | None:
         if matrix.use != "linear":
             return None
         name = bias_of(matrix)
-        return self.checkpoint.read(name, device=self.device, dtype=self.dtype)
+        return self.checkpoint.read(name, device=self.target.device, dtype=self.target.dtype)
 
 
 def bias_of(matrix: Matrix) -> str:
@@ -138,7 +135,7 @@ def _build_part(model: GPT2, checkpoint: Checkpoint, plan: LoadPlan, part: PartP
     device = torch.device(part.device if part.kept == "device" else "cpu")
     filled: set[str] = set()
     if plan.quantizer is not None:
-        maker = Maker(checkpoint, plan.quantizer, device, plan.dtype)
+        maker = Maker(checkpoint, plan.quantizer, Target(device, plan.dtype))
         for matrix in (each.matrix for each in part.matrices if each.quantized is not None):
             model.set_submodule(matrix.name.removesuffix(".weight"), maker.make(matrix))
             filled |= {matrix.name, bias_of(matrix)}

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gpt2sdk.components.quantizer import Matrix
+from gpt2sdk.components.quantizer import Matrix, Target
 from gpt2sdk.components.tensor_source import TensorInfo
 from gpt2sdk.errors import OptionError
 from gpt2sdk.gpt2.allocator import tight_memory
@@ -97,7 +97,7 @@ def quantize_checkpoint(  # noqa: PLR0913 - a name, what to make of it, and wher
             destination,
             checkpoint.config.model_copy(update={"dtype": str(kind).removeprefix("torch.")}),
             tokenizer,
-            _bundles(plan, Maker(checkpoint, quantizer, on, kind), asked),
+            _bundles(plan, Maker(checkpoint, quantizer, Target(on, kind)), asked),
             quantizer=quantizer,
             max_shard_size=max_shard_size,
             watch=watch,

@@ -15,6 +15,7 @@ from gpt2sdk.components.quantizer import (
     QuantizedMatrix,
     QuantizedTable,
     Quantizer,
+    Target,
 )
 from gpt2sdk.testing.promise import promise
 
@@ -49,21 +50,23 @@ class Case:
         outputs, inputs = self.matrix.shape
         return f"{self.quantizer!r} with a {outputs}×{inputs} {self.matrix.use} in {self.dtype}"
 
+    @property
+    def target(self) -> Target:
+        """Where modules are made, and for which type."""
+        return Target(self.device, self.dtype)
+
     def linear(self, slab: int = 37) -> QuantizedLinear:
         """Make a layer of slabs of so many rows."""
         return self.quantizer.linear(
             self.matrix,
             slabs(self.weight, slab),
             None if self.bias is None else self.bias.clone(),
-            device=self.device,
-            dtype=self.dtype,
+            self.target,
         ).eval()
 
     def table(self, slab: int = 5003) -> QuantizedTable:
         """Make a table of slabs of so many rows."""
-        return self.quantizer.table(
-            self.matrix, slabs(self.weight, slab), device=self.device, dtype=self.dtype
-        ).eval()
+        return self.quantizer.table(self.matrix, slabs(self.weight, slab), self.target).eval()
 
     def make(self, slab: int = 37) -> QuantizedLinear | QuantizedTable:
         """Make what the matrix is for."""
@@ -73,9 +76,7 @@ class Case:
     def restore(self, tensors: dict[str, Tensor]) -> QuantizedLinear | QuantizedTable:
         """Make a module from stored tensors."""
         bias = None if self.bias is None else self.bias.clone()
-        return self.quantizer.restore(
-            self.matrix, tensors, bias, device=self.device, dtype=self.dtype
-        ).eval()
+        return self.quantizer.restore(self.matrix, tensors, bias, self.target).eval()
 
     def inputs(self, rows: int = 64) -> Float[Tensor, "rows in"]:
         """Return activations: ordinary rows, a row of zeros, one with an outlier."""

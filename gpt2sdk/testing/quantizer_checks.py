@@ -39,7 +39,7 @@ def check_sizes(case: Case) -> None:
     """Bytes, names, shapes and types are those of the plan, which allocates nothing."""
     module = case.make()
     plain = _held(module)
-    stored = {name: _info(tensor) for name, tensor in module.stored().items()}
+    stored = {name: TensorInfo.of(tensor) for name, tensor in module.stored().items()}
     expected = dict(case.plan.stored)
     fits = stored.keys() == expected.keys() and all(
         info.admits(stored[name]) for name, info in expected.items()
@@ -230,10 +230,6 @@ def _held(module: Quantized) -> int:
 
 def _tensors(attributes: Mapping[str, object]) -> dict[str, Tensor]:
     return {name: value for name, value in attributes.items() if isinstance(value, Tensor)}
-
-
-def _info(tensor: Tensor) -> TensorInfo:
-    return TensorInfo(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
 
 
 def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

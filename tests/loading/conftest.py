@@ -26,7 +26,7 @@ from gpt2sdk import (
     TensorInfo,
     hookimpl,
 )
-from gpt2sdk.gpt2.tensors import open_tensors, tensor_info
+from gpt2sdk.gpt2.tensors import open_tensors
 from gpt2sdk.loading import Hub, LoadSettings, load, plan_load, quantize_checkpoint
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.testing import save_tiny_model
@@ -129,15 +129,15 @@ class Scaled(Quantizer):
             start += len(slab)
         return numbers, scale
 
-    def linear(self, matrix, slabs, bias, *, device, dtype):
+    def linear(self, matrix, slabs, bias, target):
         return RowsLinear(*self.numbers(matrix, slabs), bias)
 
-    def table(self, matrix, slabs, *, device, dtype):
-        return RowsTable(*self.numbers(matrix, slabs), dtype)
+    def table(self, matrix, slabs, target):
+        return RowsTable(*self.numbers(matrix, slabs), target.dtype)
 
-    def restore(self, matrix, tensors, bias, *, device, dtype):
+    def restore(self, matrix, tensors, bias, target):
         if matrix.use == "table":
-            return RowsTable(tensors[""], tensors[".scale"], dtype)
+            return RowsTable(tensors[""], tensors[".scale"], target.dtype)
         return RowsLinear(tensors[""], tensors[".scale"], bias)
 
     def config(self):
@@ -192,16 +192,16 @@ class Texts(Byte):
         }
         return QuantizedMatrix(plan.format, plan.nbytes, stored)
 
-    def linear(self, matrix, slabs, bias, *, device, dtype):
+    def linear(self, matrix, slabs, bias, target):
         return TextsLinear(*self.numbers(matrix, slabs), bias)
 
-    def table(self, matrix, slabs, *, device, dtype):
-        return TextsTable(*self.numbers(matrix, slabs), dtype)
+    def table(self, matrix, slabs, target):
+        return TextsTable(*self.numbers(matrix, slabs), target.dtype)
 
-    def restore(self, matrix, tensors, bias, *, device, dtype):
+    def restore(self, matrix, tensors, bias, target):
         read = {"": tensors[""], ".scale": tensors["../STATS"]}
         assert bytes(tensors[".state"].tolist()) == b"*" * len(tensors[""])
-        made = super().restore(matrix, read, bias, device=device, dtype=dtype)
+        made = super().restore(matrix, read, bias, target)
         made.__class__ = TextsTable if matrix.use == "table" else TextsLinear
         return made
 
@@ -370,7 +370,7 @@ def fakes(registry):
         load=loads,
         plan=plans,
         convert=converts,
-        info=tensor_info,
+        info=TensorInfo.of,
     )
 
 

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from gpt2sdk import Generator, GPT2Config, Matrix
+from gpt2sdk import Generator, GPT2Config, Matrix, Target
 from gpt2sdk.gpt2 import GPT2
 from gpt2sdk.gpt2.export import save_pretrained
 from gpt2sdk.loading.choice import find_quantizer
@@ -43,8 +43,8 @@ def test_products_are_near_those_of_the_plain_matrix_at_any_size(name, outputs, 
     quantizer = find_quantizer(name, default_registry())
     matrix = Matrix("h.0.mlp.c_proj.weight", (outputs, inputs), torch.float32, "linear")
     weight, x = drawn((outputs, inputs), seed), drawn((rows, inputs), seed + 100)
-    layer = quantizer.linear(matrix, iter([weight]), None, device=CPU, dtype=torch.float32)
-    restored = quantizer.restore(matrix, layer.stored(), None, device=CPU, dtype=torch.float32)
+    layer = quantizer.linear(matrix, iter([weight]), None, Target(CPU, torch.float32))
+    restored = quantizer.restore(matrix, layer.stored(), None, Target(CPU, torch.float32))
     of_weights, of_activations = ERRORS[name]
     expected, most = x @ weight.T, weight.abs().max()
     with torch.no_grad():

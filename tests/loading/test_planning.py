@@ -450,8 +450,8 @@ def test_a_quantizer_that_fails_is_named(fakes, tiny, method):
 
 
 def test_a_quantizer_that_makes_something_else_is_named(fakes, tiny):
-    def layer(self, matrix, slabs, bias, *, device, dtype):
-        return fakes.RowsTable(torch.ones(1, 1), torch.ones(1), dtype)
+    def layer(self, matrix, slabs, bias, target):
+        return fakes.RowsTable(torch.ones(1, 1), torch.ones(1), target.dtype)
 
     quantizer = broken(fakes.Byte, linear=layer)()
     message = fails(lambda: fakes.load(tiny, quantization=quantizer), PluginContractError)

@@ -82,14 +82,14 @@ class Good(Quantizer):
             pieces.append(((slab / scale[:, None]).round().to(torch.int8), scale))
         return [torch.cat(column) for column in zip(*pieces, strict=True)]
 
-    def linear(self, matrix, slabs, bias, *, device, dtype):
+    def linear(self, matrix, slabs, bias, target):
         return self.made(matrix, self.layer(), self.numbers(slabs), bias)
 
-    def table(self, matrix, slabs, *, device, dtype):
+    def table(self, matrix, slabs, target):
         return self.made(matrix, Table(), self.numbers(slabs), None)
 
-    def restore(self, matrix, tensors, bias, *, device, dtype):
-        for name, info in self.plan(matrix, device).stored.items():
+    def restore(self, matrix, tensors, bias, target):
+        for name, info in self.plan(matrix, target.device).stored.items():
             found = tensors.get(name)
             kind = None if found is None else str(found.dtype).removeprefix("torch.")
             if found is None or TensorInfo(tuple(found.shape), kind) != info:
@@ -198,7 +198,7 @@ class Forgets(Good):
 class Trusts(Good):
     """Restores whatever it is given."""
 
-    def restore(self, matrix, tensors, bias, *, device, dtype):
+    def restore(self, matrix, tensors, bias, target):
         module = Table() if matrix.use == "table" else self.layer()
         numbers, scale = tensors.get("", torch.zeros(1)), tensors.get(".scale", torch.zeros(1))
         return self.made(matrix, module, [numbers, scale], bias)

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BitsAndBytesConfig, GPT2Config, GPT2LMHeadModel
 
-from gpt2sdk import CheckpointError, Generator, Matrix, TensorInfo
+from gpt2sdk import CheckpointError, Generator, Matrix, Target, TensorInfo
 from gpt2sdk.testing import save_tiny_model
 from gpt2sdk_bitsandbytes.four_bit import BnbFp4, BnbNf4
 from gpt2sdk_bitsandbytes.int8 import BnbInt8
@@ -94,7 +94,7 @@ def test_a_folder_that_transformers_saved_is_read(plain, tmp_path, kind):
         planned = quantizer.plan(matrix, CPU)
         tensors = {suffix: state[key(name, suffix)] for suffix in planned.stored}
         layer = quantizer.restore(
-            matrix, tensors, state[name[:-6] + "bias"], device=CPU, dtype=torch.float32
+            matrix, tensors, state[name[:-6] + "bias"], Target(CPU, torch.float32)
         )
         assert {suffix: tensor.tolist() for suffix, tensor in layer.stored().items()} == {
             suffix: tensor.tolist() for suffix, tensor in tensors.items()
@@ -121,15 +121,14 @@ def save_ours(quantizer, plain, folder):
             matrix,
             iter([tensor.T]),
             state[name[:-6] + "bias"],
-            device=CPU,
-            dtype=torch.float32,
+            Target(CPU, torch.float32),
         )
         layers[name] = layer
         written |= {key(name, suffix): part for suffix, part in layer.stored().items()}
     if quantizer.embeddings == "int8":
         name = "transformer.wte.weight"
         matrix = Matrix("wte.weight", (97, 64), torch.float32, "table", tied=True)
-        table = quantizer.table(matrix, iter([state[name]]), device=CPU, dtype=torch.float32)
+        table = quantizer.table(matrix, iter([state[name]]), Target(CPU, torch.float32))
         written |= {key(name, suffix): part for suffix, part in table.stored().items()}
     save_file(written, folder / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((plain / "config.json").read_text())
@@ -157,7 +156,7 @@ def test_what_is_saved_does_not_change_with_products(plain):
     state = load_file(plain / "model.safetensors")
     name, matrix = next(matrices(state))
     layer = BnbNf4(double_quant=False).linear(
-        matrix, iter([state[name].T]), None, device=CPU, dtype=torch.float32
+        matrix, iter([state[name].T]), None, Target(CPU, torch.float32)
     )
     before = {suffix: tensor.clone() for suffix, tensor in layer.stored().items()}
     layer.pack()
@@ -171,12 +170,10 @@ def test_a_matrix_quantized_as_inputs_by_outputs_is_refused():
     quantizer = BnbNf4()
     matrix = Matrix("h.0.attn.c_attn.weight", (192, 64), torch.float32, "linear")
     turned = Matrix("h.0.attn.c_attn.weight", (64, 192), torch.float32, "linear")
-    layer = quantizer.linear(
-        turned, iter([torch.ones(64, 192)]), None, device=CPU, dtype=torch.float32
-    )
+    layer = quantizer.linear(turned, iter([torch.ones(64, 192)]), None, Target(CPU, torch.float32))
 
     with pytest.raises(CheckpointError, match=r"\[in, out\] = \[64, 192\]"):
-        quantizer.restore(matrix, dict(layer.stored()), None, device=CPU, dtype=torch.float32)
+        quantizer.restore(matrix, dict(layer.stored()), None, Target(CPU, torch.float32))
 
 
 @pytest.mark.parametrize("size", [32, 128, 1024])

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from gpt2sdk import CheckpointError, Generator, Matrix
+from gpt2sdk import CheckpointError, Generator, Matrix, Target
 from gpt2sdk.testing import save_tiny_model
 from gpt2sdk_bitsandbytes import four_bit_products, library, packing, rows
 from gpt2sdk_bitsandbytes.four_bit import BnbFp4, BnbNf4
@@ -21,12 +21,12 @@ def drawn(*shape, seed=0):
 
 def layer_of(quantizer, weight, bias=None, dtype=torch.float32):
     matrix = Matrix("h.0.attn.c_proj.weight", tuple(weight.shape), weight.dtype, "linear")
-    return quantizer.linear(matrix, iter([weight]), bias, device=CPU, dtype=dtype)
+    return quantizer.linear(matrix, iter([weight]), bias, Target(CPU, dtype))
 
 
 def table_of(quantizer, weight, dtype=torch.float32):
     matrix = Matrix("wte.weight", tuple(weight.shape), weight.dtype, "table", tied=True)
-    return quantizer.table(matrix, iter([weight]), device=CPU, dtype=dtype)
+    return quantizer.table(matrix, iter([weight]), Target(CPU, dtype))
 
 
 def test_packing_is_what_bitsandbytes_does():
@@ -263,14 +263,14 @@ def test_an_order_for_old_gpus_is_refused():
     tensors["../weight_format"] = torch.tensor(2, dtype=torch.uint8)
 
     with pytest.raises(CheckpointError, match="expected weight_format=0"):
-        quantizer.restore(matrix, tensors, None, device=CPU, dtype=torch.float32)
+        quantizer.restore(matrix, tensors, None, Target(CPU, torch.float32))
 
 
 @pytest.mark.parametrize(
     ("quantizer", "message"),
     [
         (BnbFp4(), "quant_state.bitsandbytes__fp4"),
-        (BnbNf4(block_size=32), "'.absmax'"),
+        (BnbNf4(block_size=32), r"\.absmax: uint8 64 instead of uint8 128"),
         (BnbNf4(double_quant=False), "nested_absmax"),
     ],
     ids=str,
@@ -280,7 +280,7 @@ def test_what_other_settings_stored_is_refused(quantizer, message):
     tensors = dict(layer_of(BnbNf4(), drawn(64, 64)).stored())
 
     with pytest.raises(CheckpointError, match=message):
-        quantizer.restore(matrix, tensors, None, device=CPU, dtype=torch.float32)
+        quantizer.restore(matrix, tensors, None, Target(CPU, torch.float32))
 
 
 @pytest.mark.parametrize("name", ["bnb-int8", "bnb-nf4", "bnb-fp4"])

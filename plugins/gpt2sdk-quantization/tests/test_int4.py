@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gpt2sdk import CheckpointError, Matrix
+from gpt2sdk import CheckpointError, Matrix, Target
 from gpt2sdk_quantization import int4_kernels
 from gpt2sdk_quantization.int4 import Int4
 from gpt2sdk_quantization.int4_kernels import pack, pack_nibbles, unpack, unpack_nibbles
@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 def linear(weight, bias=None, **options):
     matrix = Matrix("h.0.mlp.c_fc.weight", tuple(weight.shape), torch.float32, "linear")
-    module = Int4(**options).linear(matrix, iter([weight]), bias, device=CPU, dtype=torch.float32)
+    module = Int4(**options).linear(matrix, iter([weight]), bias, Target(CPU, torch.float32))
     return module.eval()
 
 
@@ -145,4 +145,4 @@ def test_tensors_of_another_group_size_are_refused():
     matrix = Matrix("weight", (64, 128), torch.float32, "linear")
 
     with pytest.raises(CheckpointError, match=r"64×2 instead of bfloat16 64×4"):
-        Int4(group_size=32).restore(matrix, module.stored(), None, device=CPU, dtype=torch.float32)
+        Int4(group_size=32).restore(matrix, module.stored(), None, Target(CPU, torch.float32))

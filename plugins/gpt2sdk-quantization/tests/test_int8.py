@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gpt2sdk import CheckpointError, Matrix, OptionError, PlacementError
+from gpt2sdk import CheckpointError, Matrix, OptionError, PlacementError, Target
 from gpt2sdk_quantization.digits import digits, joined, top
 from gpt2sdk_quantization.int8 import Int8
 from gpt2sdk_quantization.int8_kernels import product, product_base
@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 def linear(weight, bias=None, **options):
     matrix = Matrix("h.0.mlp.c_fc.weight", tuple(weight.shape), torch.float32, "linear")
-    module = Int8(**options).linear(matrix, iter([weight]), bias, device=CPU, dtype=torch.float32)
+    module = Int8(**options).linear(matrix, iter([weight]), bias, Target(CPU, torch.float32))
     return module.eval()
 
 
@@ -78,7 +78,7 @@ def test_digits_of_base_128_give_the_same_sums():
 def test_a_table_has_its_mean_taken_out():
     rows = torch.tensor([[10.0, 1.0], [10.0, -1.0]])
     matrix = Matrix("wte.weight", (2, 2), torch.float32, "table", tied=True)
-    table = Int8().table(matrix, iter(rows.split(1)), device=CPU, dtype=torch.bfloat16)
+    table = Int8().table(matrix, iter(rows.split(1)), Target(CPU, torch.bfloat16))
 
     assert table.stored()[".mean"].tolist() == [10.0, 0.0]
     assert table.stored()[""].tolist() == [[0, 127], [0, -127]]

@@ -122,9 +122,9 @@ def test_the_promises_are_kept_on_gpus(quantizer, tolerance, dtype):
 
 
 def linear(quantizer, weight, bias=None):
-    from gpt2sdk import Matrix
+    from gpt2sdk import Matrix, Target
 
     matrix = Matrix("weight", tuple(weight.shape), weight.dtype, "linear")
     return quantizer.linear(
-        matrix, iter([weight]), bias, device=torch.device("cpu"), dtype=torch.float32
+        matrix, iter([weight]), bias, Target(torch.device("cpu"), torch.float32)
     )

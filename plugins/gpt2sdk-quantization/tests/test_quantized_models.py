@@ -6,7 +6,7 @@ import random
 import pytest
 import torch
 
-from gpt2sdk import Drafter, Generator, Matrix, Quantized
+from gpt2sdk import Drafter, Generator, Matrix, Quantized, Target
 from gpt2sdk.gpt2 import GPT2, Embedding, Linear
 from gpt2sdk.testing import Letters, tiny_gpt2
 from gpt2sdk_quantization.int4 import Int4
@@ -35,11 +35,11 @@ def quantized(quantizer, model: GPT2) -> GPT2:
         shape = (weight.shape[0], weight.shape[1])
         if isinstance(module, Embedding):
             matrix = Matrix(f"{name}.weight", shape, torch.float32, "table", tied=True)
-            made = quantizer.table(matrix, iter([weight]), device=CPU, dtype=torch.float32)
+            made = quantizer.table(matrix, iter([weight]), Target(CPU, torch.float32))
         else:
             matrix = Matrix(f"{name}.weight", shape, torch.float32, "linear")
             bias = None if module.bias is None else module.bias.detach()
-            made = quantizer.linear(matrix, iter([weight]), bias, device=CPU, dtype=torch.float32)
+            made = quantizer.linear(matrix, iter([weight]), bias, Target(CPU, torch.float32))
         model.set_submodule(name, made)
     return model.eval()
 

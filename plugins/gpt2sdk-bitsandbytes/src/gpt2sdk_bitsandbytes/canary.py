@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from gpt2sdk import Matrix, PlacementError, QuantizedLinear, Quantizer
+from gpt2sdk import Matrix, PlacementError, QuantizedLinear, Quantizer, Target
 
 
 def check(quantizer: Quantizer, device: torch.device, tolerance: float) -> QuantizedLinear:
@@ -27,9 +27,8 @@ def check(quantizer: Quantizer, device: torch.device, tolerance: float) -> Quant
     expected = nn.functional.linear(x, weight)
     try:
         with torch.no_grad():
-            layer = quantizer.linear(
-                matrix, iter([weight]), None, device=device, dtype=torch.float32
-            )
+            target = Target(device, torch.float32)
+            layer = quantizer.linear(matrix, iter([weight]), None, target)
             layer.pack()
             found = layer(x.to(device)).cpu()
     except (RuntimeError, NotImplementedError, OSError) as error:

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk import CheckpointError, Matrix, QuantizedLinear, QuantizedMatrix, TensorInfo
+from gpt2sdk import CheckpointError, Matrix, QuantizedLinear, QuantizedMatrix, Target, TensorInfo
 from gpt2sdk_bitsandbytes import library, making, storing
 from gpt2sdk_bitsandbytes.canary import check
 from gpt2sdk_bitsandbytes.four_bit_linear import FourBitLinear, packs
@@ -88,11 +88,9 @@ class FourBit(Bitsandbytes):
         matrix: Matrix,
         slabs: Iterator[Tensor],
         bias: Tensor | None,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
+        target: Target,
     ) -> FourBitLinear:
-        numbers = making.quantize(matrix, self.scheme, slabs, device=device, dtype=dtype)
+        numbers = making.quantize(matrix, self.scheme, slabs, target)
         return self._hold(matrix, numbers, bias)
 
     @override
@@ -101,12 +99,10 @@ class FourBit(Bitsandbytes):
         matrix: Matrix,
         tensors: Mapping[str, Tensor],
         bias: Tensor | None,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
+        target: Target,
     ) -> QuantizedLinear:
         numbers = storing.restore(matrix, self.scheme, tensors)
-        return self._hold(matrix, numbers.to(device), bias)
+        return self._hold(matrix, numbers.to(target.device), bias)
 
     @override
     def own_settings(self) -> Mapping[str, object]:

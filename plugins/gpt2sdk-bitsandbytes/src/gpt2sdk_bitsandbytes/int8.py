@@ -8,12 +8,20 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk import CheckpointError, Matrix, QuantizedLinear, QuantizedMatrix, TensorInfo
+from gpt2sdk import (
+    CheckpointError,
+    Matrix,
+    QuantizedLinear,
+    QuantizedMatrix,
+    Target,
+    TensorInfo,
+    check_finite,
+)
 from gpt2sdk_bitsandbytes import library, rows
 from gpt2sdk_bitsandbytes.canary import check
-from gpt2sdk_bitsandbytes.checks import check_finite, take
 from gpt2sdk_bitsandbytes.int8_linear import ROW_FORMAT, Int8Linear
 from gpt2sdk_bitsandbytes.quantizer import SLAB_NUMBERS, Bitsandbytes
+from gpt2sdk_bitsandbytes.taking import take
 
 _STATISTICS, _FORMAT = "../SCB", "../weight_format"
 
@@ -55,11 +63,9 @@ class BnbInt8(Bitsandbytes):
         matrix: Matrix,
         slabs: Iterator[Tensor],
         bias: Tensor | None,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
+        target: Target,
     ) -> QuantizedLinear:
-        numbers, largest = rows.quantize(matrix, slabs, device)
+        numbers, largest = rows.quantize(matrix, slabs, target.device)
         return Int8Linear(numbers, largest, bias, threshold=self.threshold)
 
     @override
@@ -68,9 +74,7 @@ class BnbInt8(Bitsandbytes):
         matrix: Matrix,
         tensors: Mapping[str, Tensor],
         bias: Tensor | None,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
+        target: Target,
     ) -> QuantizedLinear:
         found = take(matrix, _stored(matrix), tensors)
         if int(found[_FORMAT]) != ROW_FORMAT:
@@ -79,7 +83,7 @@ class BnbInt8(Bitsandbytes):
                 f"{int(found[_FORMAT])}, an order for old GPUs: save it with a newer bitsandbytes"
             )
         check_finite(matrix, "scales", found[_STATISTICS])
-        numbers, largest = found[""].to(device), found[_STATISTICS].to(device)
+        numbers, largest = found[""].to(target.device), found[_STATISTICS].to(target.device)
         return Int8Linear(numbers, largest, bias, threshold=self.threshold)
 
     @override

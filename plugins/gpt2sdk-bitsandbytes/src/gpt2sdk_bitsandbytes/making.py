@@ -5,9 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from gpt2sdk import Matrix
+from gpt2sdk import Matrix, Target, check_finite
 from gpt2sdk_bitsandbytes import library
-from gpt2sdk_bitsandbytes.checks import check_finite
 from gpt2sdk_bitsandbytes.scheme import Nested, Numbers, Scheme
 
 
@@ -15,22 +14,20 @@ def quantize(
     matrix: Matrix,
     scheme: Scheme,
     slabs: Iterator[Tensor],
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
+    target: Target,
 ) -> Numbers:
-    """Quantize slabs of rows, on a device, into memory that is allocated once.
+    """Quantize slabs of rows, on their device, into memory that is allocated once.
 
     Args:
         matrix: Whose rows they are.
         scheme: How.
         slabs: Its consecutive rows.
-        device: Where to.
-        dtype: The type in which the model computes.
+        target: Where to, and the type in which the model computes.
 
     Raises:
         CheckpointError: If a weight is not finite.
     """
+    device, dtype = target.device, target.dtype
     halves = torch.empty(scheme.bytes_of_numbers(matrix), dtype=torch.uint8, device=device)
     absmax = torch.empty(scheme.blocks(matrix), dtype=torch.float32, device=device)
     done = 0

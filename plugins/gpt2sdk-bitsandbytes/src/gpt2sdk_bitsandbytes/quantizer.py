@@ -19,6 +19,7 @@ from gpt2sdk import (
     QuantizedMatrix,
     QuantizedTable,
     Quantizer,
+    Target,
 )
 from gpt2sdk_bitsandbytes import rows, settings
 from gpt2sdk_bitsandbytes import table as tables
@@ -77,24 +78,20 @@ class Bitsandbytes(Quantizer):
         matrix: Matrix,
         slabs: Iterator[Float[Tensor, "rows in"]],
         bias: Tensor | None,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
+        target: Target,
     ) -> QuantizedLinear:
         if self._is_layer(matrix):
-            return self.layer(matrix, slabs, bias, device=device, dtype=dtype)
-        return tables.Int8Head(*rows.quantize(matrix, slabs, device), dtype, bias)
+            return self.layer(matrix, slabs, bias, target)
+        return tables.Int8Head(*rows.quantize(matrix, slabs, target.device), target.dtype, bias)
 
     @override
     def table(
         self,
         matrix: Matrix,
         slabs: Iterator[Float[Tensor, "rows embed"]],
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
+        target: Target,
     ) -> QuantizedTable:
-        return tables.Int8Table(*rows.quantize(matrix, slabs, device), dtype)
+        return tables.Int8Table(*rows.quantize(matrix, slabs, target.device), target.dtype)
 
     @override
     def restore(
@@ -102,16 +99,14 @@ class Bitsandbytes(Quantizer):
         matrix: Matrix,
         tensors: Mapping[str, Tensor],
         bias: Tensor | None,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
+        target: Target,
     ) -> QuantizedLinear | QuantizedTable:
         if self._is_layer(matrix):
-            return self.restore_layer(matrix, tensors, bias, device=device, dtype=dtype)
-        numbers, largest = (part.to(device) for part in tables.restore(matrix, tensors))
+            return self.restore_layer(matrix, tensors, bias, target)
+        numbers, largest = (part.to(target.device) for part in tables.restore(matrix, tensors))
         if matrix.use == "table":
-            return tables.Int8Table(numbers, largest, dtype)
-        return tables.Int8Head(numbers, largest, dtype, bias)
+            return tables.Int8Table(numbers, largest, target.dtype)
+        return tables.Int8Head(numbers, largest, target.dtype, bias)
 
     @override
     def config(self) -> Mapping[str, object]:
@@ -155,9 +150,7 @@ class Bitsandbytes(Quantizer):
         matrix: Matrix,
         slabs: Iterator[Tensor],
         bias: Tensor | None,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
+        target: Target,
     ) -> QuantizedLinear:
         """Make a layer of slabs."""
 
@@ -167,9 +160,7 @@ class Bitsandbytes(Quantizer):
         matrix: Matrix,
         tensors: Mapping[str, Tensor],
         bias: Tensor | None,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
+        target: Target,
     ) -> QuantizedLinear:
         """Make a layer of what a checkpoint holds."""
 

@@ -7,9 +7,8 @@ from jaxtyping import Float, Float32, Int8, Int32
 from torch import Tensor
 from torch.nn import functional
 
-from gpt2sdk import Matrix
+from gpt2sdk import Matrix, check_finite
 from gpt2sdk_bitsandbytes import library
-from gpt2sdk_bitsandbytes.checks import check_finite
 
 # A CPU multiplies a few rows faster one after the other than together.
 _ONE_BY_ONE = 4

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from gpt2sdk import CheckpointError, Matrix
+from gpt2sdk import CheckpointError, Matrix, check_finite
 from gpt2sdk_bitsandbytes import library
-from gpt2sdk_bitsandbytes.checks import check_finite, take
 from gpt2sdk_bitsandbytes.scheme import STATISTICS_BLOCK, Nested, Numbers, Scheme
+from gpt2sdk_bitsandbytes.taking import take
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 

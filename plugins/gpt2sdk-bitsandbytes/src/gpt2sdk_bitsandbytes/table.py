@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
-from gpt2sdk import Matrix, Quantized, QuantizedLinear, QuantizedTable, TensorInfo
+from gpt2sdk import Matrix, Quantized, QuantizedLinear, QuantizedTable, TensorInfo, check_finite
 from gpt2sdk_bitsandbytes import library, rows
-from gpt2sdk_bitsandbytes.checks import check_finite, take
+from gpt2sdk_bitsandbytes.taking import take
 
 
 def stored(matrix: Matrix) -> dict[str, TensorInfo]:

@@ -9,8 +9,18 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk import Matrix, QuantizedLinear, QuantizedMatrix, QuantizedTable, Quantizer, TensorInfo
-from gpt2sdk_quantization.checkpoints import check_finite, check_stored, claimed, written
+from gpt2sdk import (
+    Matrix,
+    QuantizedLinear,
+    QuantizedMatrix,
+    QuantizedTable,
+    Quantizer,
+    Target,
+    TensorInfo,
+    check_finite,
+    check_stored,
+)
+from gpt2sdk_quantization.checkpoints import claimed, written
 from gpt2sdk_quantization.devices import check_present
 from gpt2sdk_quantization.int4_kernels import blocks, has_kernel, piece_rows
 from gpt2sdk_quantization.int4_linear import Int4Linear
@@ -82,13 +92,11 @@ class Int4(Quantizer):
         matrix: Matrix,
         slabs: Iterator[Float[Tensor, "rows in"]],
         bias: Tensor | None,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
+        target: Target,
     ) -> QuantizedLinear:
         if matrix.use == "head":
-            return Int8().linear(matrix, slabs, bias, device=device, dtype=dtype)
-        weight, scale, zero = quantize_slabs(slabs, matrix.shape, self.group_size, device)
+            return Int8().linear(matrix, slabs, bias, target)
+        weight, scale, zero = quantize_slabs(slabs, matrix.shape, self.group_size, target.device)
         check_finite(matrix, "weights", scale, zero)
         return Int4Linear(weight, scale, zero, bias, matrix.shape[1])
 
@@ -97,11 +105,9 @@ class Int4(Quantizer):
         self,
         matrix: Matrix,
         slabs: Iterator[Float[Tensor, "rows embed"]],
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
+        target: Target,
     ) -> QuantizedTable:
-        return Int8().table(matrix, slabs, device=device, dtype=dtype)
+        return Int8().table(matrix, slabs, target)
 
     @override
     def restore(
@@ -109,15 +115,13 @@ class Int4(Quantizer):
         matrix: Matrix,
         tensors: Mapping[str, Tensor],
         bias: Tensor | None,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
+        target: Target,
     ) -> QuantizedLinear | QuantizedTable:
         if matrix.use != "linear":
-            return Int8().restore(matrix, tensors, bias, device=device, dtype=dtype)
-        plan = self.plan(matrix, device)
+            return Int8().restore(matrix, tensors, bias, target)
+        plan = self.plan(matrix, target.device)
         check_stored(matrix, tensors, {} if plan is None else plan.stored)
-        weight, scale, zero = (tensors[name].to(device) for name in ("", ".scale", ".zero"))
+        weight, scale, zero = (tensors[name].to(target.device) for name in ("", ".scale", ".zero"))
         check_finite(matrix, "scales", scale, zero)
         return Int4Linear(weight, scale, zero, bias, matrix.shape[1])
 

@@ -9,8 +9,16 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk import Matrix, QuantizedMatrix, Quantizer, TensorInfo
-from gpt2sdk_quantization.checkpoints import check_finite, check_stored, claimed, written
+from gpt2sdk import (
+    Matrix,
+    QuantizedMatrix,
+    Quantizer,
+    Target,
+    TensorInfo,
+    check_finite,
+    check_stored,
+)
+from gpt2sdk_quantization.checkpoints import claimed, written
 from gpt2sdk_quantization.devices import check_present
 from gpt2sdk_quantization.digits import Bits
 from gpt2sdk_quantization.int8_kernels import blocked_base, may_block, product_base
@@ -91,11 +99,9 @@ class Int8(Quantizer):
         matrix: Matrix,
         slabs: Iterator[Float[Tensor, "rows in"]],
         bias: Tensor | None,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
+        target: Target,
     ) -> Int8Linear:
-        numbers, scale, _ = quantize_slabs(slabs, matrix.shape, device, centred=False)
+        numbers, scale, _ = quantize_slabs(slabs, matrix.shape, target.device, centred=False)
         check_finite(matrix, "weights", scale)
         return Int8Linear(numbers, scale, bias, self.activation_bits)
 
@@ -104,15 +110,13 @@ class Int8(Quantizer):
         self,
         matrix: Matrix,
         slabs: Iterator[Float[Tensor, "rows embed"]],
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
+        target: Target,
     ) -> Int8Table:
-        numbers, scale, mean = quantize_slabs(slabs, matrix.shape, device, centred=True)
+        numbers, scale, mean = quantize_slabs(slabs, matrix.shape, target.device, centred=True)
         if mean is None:
             raise RuntimeError("a table was quantized without its mean")
         check_finite(matrix, "weights", scale, mean)
-        return Int8Table(numbers, scale, mean, self.activation_bits, dtype)
+        return Int8Table(numbers, scale, mean, self.activation_bits, target.dtype)
 
     @override
     def restore(
@@ -120,18 +124,16 @@ class Int8(Quantizer):
         matrix: Matrix,
         tensors: Mapping[str, Tensor],
         bias: Tensor | None,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
+        target: Target,
     ) -> Int8Linear | Int8Table:
-        plan = self.plan(matrix, device)
+        plan = self.plan(matrix, target.device)
         check_stored(matrix, tensors, {} if plan is None else plan.stored)
-        numbers, scale = tensors[""].to(device), tensors[".scale"].to(device)
+        numbers, scale = tensors[""].to(target.device), tensors[".scale"].to(target.device)
         check_finite(matrix, "scales", scale)
         if matrix.use == "table":
-            mean = tensors[".mean"].to(device)
+            mean = tensors[".mean"].to(target.device)
             check_finite(matrix, "means", mean)
-            return Int8Table(numbers, scale, mean, self.activation_bits, dtype)
+            return Int8Table(numbers, scale, mean, self.activation_bits, target.dtype)
         return Int8Linear(numbers, scale, bias, self.activation_bits)
 
     @override
