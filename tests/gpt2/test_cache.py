@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import OptionError
-from gpt2sdk.gpt2.cache import Cache
+from gpt2sdk.gpt2.cache import Cache, token_nbytes
 from gpt2sdk.gpt2.model import GPT2
 
 CONFIG = GPT2Config(
@@ -231,3 +231,34 @@ def test_keys_are_never_narrower_than_float32_on_a_cpu(dtype, held):
     cache.write(0, torch.zeros(1, 2, 1, 2, dtype=dtype), slice(0, 1), slice(0, 1))
 
     assert held == cache.read(0, 0, 1, 1).dtype
+
+
+def test_a_stretch_and_single_tokens_are_written_to_the_same_places():
+    numbers = torch.arange(2.0 * 4 * 3 * 2).view(2, 4, 3, 2)
+    stretch, tokens = (Cache(2, layers=1, heads=2, head_size=2, limit=8) for _ in range(2))
+    for cache in (stretch, tokens):
+        cache.reserve(5)
+
+    stretch.write(0, numbers, slice(0, 2), slice(2, 5))
+    slots, places = torch.tensor([0, 0, 0, 1, 1, 1]), torch.tensor([2, 3, 4, 2, 3, 4])
+    tokens.write(0, numbers.transpose(1, 2).flatten(0, 1), slots, places)
+
+    assert torch.equal(numbers, stretch.read(0, 0, 2, 5)[:, :, 2:])
+    assert torch.equal(stretch.read(0, 0, 2, 8), tokens.read(0, 0, 2, 8))
+    assert torch.equal(numbers[1:, :, :1], tokens.read(0, 1, 1, 3)[:, :, 2:])
+
+
+def test_a_layer_that_was_never_written_to_cannot_be_read():
+    with pytest.raises(OptionError, match="layer 0 is read before it is written to"):
+        Cache(1, layers=1, heads=1, head_size=2, limit=4).read(0, 0, 1, 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_token_takes_the_bytes_that_are_said(dtype):
+    config = CONFIG.model_copy(update={"n_layer": 3})
+    model = GPT2(config).to(dtype).eval()
+    cache = model.make_cache(1)
+
+    score(model, cache, [[1, 2]])
+
+    assert 3 * token_nbytes(config, dtype) * cache.places == cache.nbytes
