@@ -48,10 +48,10 @@ def speed(model: str, rounds: int) -> list[dict[str, object]]:
 
     def together() -> None:
         engine = gen.engine(batch_size=64)
-        for prompt, options in calls:
-            gen.stream(prompt, engine=engine, **options)
+        streams = [gen.stream(prompt, engine=engine, **options) for prompt, options in calls]
         while engine.step():
             pass
+        del streams
 
     seconds = interleave({"one by one": one_by_one, "on one engine": together}, rounds)
     return [

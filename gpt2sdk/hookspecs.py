@@ -58,7 +58,10 @@ def gpt2sdk_model_loaded(model: "CausalLM") -> None:
 
 @hookspec
 def gpt2sdk_generation_started(session: "Session") -> None:
-    """Observe a session before its strategy runs."""
+    """Observe a session before its strategy runs.
+
+    On an engine of many calls a session may serve several of them: it is told of once.
+    """
 
 
 @hookspec

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
-from gpt2sdk.components.records import Prompt
+from gpt2sdk.components.records import Failure, Prompt
 from gpt2sdk.components.rows import Row
 from gpt2sdk.components.stopping import TextCriterionRun, Written
 
@@ -79,6 +79,7 @@ class Transcript:
         self,
         decoder: TextDecoder,
         criteria: Callable[[Prompt], Sequence[tuple[TextCriterionRun, str]]],
+        failures: dict[int, Failure],
     ) -> None:
         """Start empty.
 
@@ -86,10 +87,12 @@ class Transcript:
             decoder: Turns tokens into text. Those that end a row have none, and are no part of a
                 match.
             criteria: The text criteria that act on a prompt, and their reasons.
+            failures: Where it tells of rows that a criterion raised for, by place.
         """
         self.rows: list[RowText] = []
         self._decoder = decoder
         self._criteria = criteria
+        self._failures = failures
 
     def admit(self, place: int, row: Row) -> None:
         """Write what a row has appended so far; a fresh one nothing."""
@@ -100,9 +103,13 @@ class Transcript:
 
     def append(self, tokens: Sequence[int]) -> None:
         """Write each row's token, and look for an end in the new text."""
-        for row, token in zip(self.rows, tokens, strict=True):
+        for place, (row, token) in enumerate(zip(self.rows, tokens, strict=True)):
             if token >= 0:
-                self._write(row, token)
+                try:
+                    self._write(row, token)
+                except Exception as error:  # noqa: BLE001 - whatever it is, the row carries it
+                    what = f"a text criterion raised {type(error).__name__}: {error}"
+                    self._failures[place] = Failure("", what, error)
 
     def _write(self, row: RowText, token: int) -> None:
         row.marks.append(Mark(row.state, len(row.text), token))

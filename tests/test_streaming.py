@@ -32,7 +32,7 @@ class Halves:
 
 
 def transcript(*criteria, decoder=LETTERS):
-    out = Transcript(decoder, lambda _prompt: [(each, each.reason) for each in criteria])
+    out = Transcript(decoder, lambda _prompt: [(each, each.reason) for each in criteria], {})
     out.admit(0, Row(Prompt(0, (0,), eos_token_ids=frozenset([END])), 0, [0]))
     return out
 

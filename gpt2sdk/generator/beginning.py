@@ -1,6 +1,6 @@
 """The beginning of a call: its prompts get seeds and room, and are submitted as requests."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.errors import OptionError
 from gpt2sdk.generator.call import Call
 from gpt2sdk.generator.prompts import Encoded, check_processors, plan_prompts
-from gpt2sdk.options import Composition
+from gpt2sdk.options import Composition, spelled
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.session.engine import Engine
 
@@ -60,6 +60,21 @@ def begin(
         partial(runtime.registry.host.notify, "gpt2sdk_generation_finished"),
         owns_engine=engine is None,
     )
+
+
+def check_engine(engine: object, model: CausalLM, options: Mapping[str, object]) -> None:
+    """Make sure that a call can be given an engine.
+
+    Raises:
+        OptionError: It is none, or of another model; or the call says how many rows run at a time,
+            which is the engine's to say.
+    """
+    if not isinstance(engine, Engine) or engine.model is not model:
+        message = f"engine is {engine!r:.60}, expected what this generator's engine() returned"
+        raise OptionError(message, name="engine", value=engine)
+    if any(spelled(name) == "batch_size" for name in options):
+        message = "batch_size is the engine's: give it to gen.engine(batch_size=…)"
+        raise OptionError(message, name="batch_size", value=options.get("batch_size"))
 
 
 def _check_end_tokens(composition: Composition, vocab_size: int) -> None:

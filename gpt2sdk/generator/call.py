@@ -1,11 +1,10 @@
 """A call: its requests run to their ends, and everything they made kept, whatever happens."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from gpt2sdk.components.records import Completion, Delta, Result
-from gpt2sdk.errors import GenerationError, listing
+from gpt2sdk.errors import GenerationError, PluginContractError, listing
 from gpt2sdk.session.checks import BAD_INPUT
 from gpt2sdk.session.engine import Engine
 from gpt2sdk.session.request import Request
@@ -55,7 +54,6 @@ class Call:
         self._owns_engine = owns_engine
         self._outbox, self._meter = requests[0].outbox, requests[0].meter
         self._completions: list[Completion] = []
-        self._began = self._ended = 0.0
         self._first = 0  # the first request that is not over
         engine.submit(requests)
 
@@ -68,27 +66,32 @@ class Call:
         Raises:
             GenerationError: Something raised; it carries the result, the others' completions too.
         """
-        self._began = time.perf_counter()
         try:
             over = False
             while not over:
                 over = self.over
                 yield from self._take()
-                if not over:
-                    self._engine.step()
+                if not over and self._requests[self._first].cancelled():
+                    self._engine.cancel(self._requests)
+                elif not over and not self._engine.step() and not self.over:
+                    message = "the engine has nothing left to do, and the call is not over"
+                    raise PluginContractError(message)
         except KeyboardInterrupt:
             self._engine.close()
             yield from self._take()
         finally:
-            self._ended = time.perf_counter()
             if self._owns_engine:
                 self._engine.close()
-            for request in self._requests:
-                request.cancelled = _at_once
+            self.drop()
             self._completions += [each.completion for each in self._outbox if each.completion]
             self._outbox.clear()
             self._finished(self.result())
         self._raise_loss()
+
+    def drop(self) -> None:
+        """End soon: nobody reads it any more."""
+        for request in self._requests:
+            request.cancelled = _at_once
 
     @property
     def over(self) -> bool:
@@ -99,9 +102,10 @@ class Call:
 
     def result(self) -> Result:
         """Everything made so far."""
-        ordered = sorted(self._completions, key=lambda each: (each.prompt_index, each.sample_index))
-        seconds = (self._ended or time.perf_counter()) - self._began if self._began else 0.0
-        return Result(tuple(ordered), self._meter.usage(seconds), self._options)
+        unread = [each.completion for each in self._outbox if each.completion is not None]
+        made = [*self._completions, *unread]
+        ordered = sorted(made, key=lambda each: (each.prompt_index, each.sample_index))
+        return Result(tuple(ordered), self._meter.usage(), self._options)
 
     def _take(self) -> Iterator[Delta]:
         while self._outbox:

@@ -14,7 +14,7 @@ from gpt2sdk.components.placement import Placement
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.components.records import Result, Score
 from gpt2sdk.errors import OptionError
-from gpt2sdk.generator.beginning import begin
+from gpt2sdk.generator.beginning import begin, check_engine
 from gpt2sdk.generator.call import Call
 from gpt2sdk.generator.holder import ModelHolder
 from gpt2sdk.generator.load_words import answering
@@ -339,6 +339,8 @@ class Generator(ModelHolder):
         *,
         streaming: bool,
     ) -> Call:
+        if engine is not None:
+            check_engine(engine, self.model, options)
         encoded = encode_prompts(prompt, self.tokenizer, self.model.vocab_size)
         composition = compose(options, registry=self.registry, prompts=len(encoded))
         return begin(

@@ -1,6 +1,7 @@
 """A running call, delta by delta."""
 
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from typing import Self
@@ -21,6 +22,8 @@ class Stream(Iterator[Delta]):
         self._call = call
         self._cancel = cancel
         self._deltas = call.deltas()
+        # On an engine of many calls, one whose stream nobody has any more would run to its end.
+        weakref.finalize(self, call.drop).atexit = False
 
     @override
     def __iter__(self) -> Self:

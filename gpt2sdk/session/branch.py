@@ -189,6 +189,13 @@ class Branch:
                 row.forget()
                 row.valid = min(row.valid, self.length(place) - count)
 
+    def leave(self, prompt: Prompt) -> None:
+        """Let go of what a prompt's rows hold: they are over, and keep their places."""
+        for place, row in enumerate(self.rows):
+            if row.prompt is prompt:
+                self.slots.release(row.slot)
+                self.rows[place] = BranchRow(prompt, (), last=row.last if self.layers else None)
+
     def close(self) -> None:
         """Let go of all that rows hold, and of the cache."""
         self.fork(())

@@ -131,6 +131,7 @@ class Chain:
         lead: Lead,
         session: Session,
         begin: Callable[[Owner], AbstractContextManager[None]],
+        failures: dict[int, Failure],
     ) -> None:
         """Start what all requests have in common.
 
@@ -138,6 +139,7 @@ class Chain:
             lead: That.
             session: What components are started with.
             begin: Entered around each start: what is asked of the session then has this owner.
+            failures: Where owners tell of rows that their functions raised for.
         """
         self.processors: Stations[ProcessorRun] = Stations()
         self.criteria: Stations[CriterionRun] = Stations()
@@ -145,8 +147,10 @@ class Chain:
         self.acting = ""
         self._session = session
         self._begin = begin
+        self._failures = failures
         self._started: dict[object, Started[object]] = {}
         self._keys: dict[Prompt, set[object]] = {}
+        self._call_of: dict[Prompt, int] = {}
         sampler, drafter = lead.sampler, lead.drafter
         self.sampler: Started[SamplerRun] = self._start(sampler.name, sampler, sampler.start)
         self.sampler.owner.prompts = None
@@ -159,6 +163,7 @@ class Chain:
         """Start the components of a request, as far as no other one has their equals."""
         prompt = request.prompt
         self._keys[prompt] = set()
+        self._call_of[prompt] = id(request.meter)
         self.processors.admit(prompt, [self._run(each, prompt) for each in request.processors])
         self.criteria.admit(prompt, [self._run(each, prompt) for each in request.criteria])
         self.texts.admit(prompt, [self._run(each, prompt) for each in request.text_criteria])
@@ -169,6 +174,7 @@ class Chain:
         self.criteria.release(prompt)
         self.texts.release(prompt)
         idle: list[Follower] = []
+        self._call_of.pop(prompt, None)
         for key in self._keys.pop(prompt, ()):
             prompts = self._started[key].owner.prompts
             if prompts is not None:
@@ -222,7 +228,10 @@ class Chain:
             tokens = self._choose(logits, rows)
         except Exception as error:  # noqa: BLE001 - goes on where it is not a single row's
             made, raised = one_by_one(
-                rows, error, lambda place, row: self._choose(logits[place : place + 1], row)
+                rows,
+                error,
+                lambda place, row: self._choose(logits[place : place + 1], row),
+                everywhere=self.one_call,
             )
             failures = {place: raising(self.acting, each) for place, each in raised.items()}
             tokens = torch.full((len(rows),), -1, dtype=torch.int64, device=logits.device)
@@ -240,9 +249,14 @@ class Chain:
             if started is not None and isinstance(started.component, TextCriterion)
         ]
 
+    @property
+    def one_call(self) -> bool:
+        """Whether all requests there are belong to one call."""
+        return len(set(self._call_of.values())) == 1
+
     def acts_everywhere(self, purpose: str) -> bool:
-        """Whether a component acts on every request there is."""
-        return any(
+        """Whether a component acts on every request there is, and all are of one call."""
+        return self.one_call and any(
             station.purpose == purpose and len(station.acting) == len(self._keys)
             for stations in (self.processors, self.criteria)
             for station in stations
@@ -318,7 +332,7 @@ class Chain:
         """A component of several roles is started once, and so is one of several requests."""
         key = purpose, identity(component)
         if key not in self._started:
-            owner = Owner(prompts=set())
+            owner = Owner(self._failures, purpose, set())
             with self._begin(owner):
                 self._started[key] = Started(component, start(self._session), owner)
         return cast("Started[Run]", self._started[key])

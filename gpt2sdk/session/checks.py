@@ -207,3 +207,23 @@ def check_score(place: int, score: float, rows: int) -> None:
             "finite scores"
         )
         raise PluginContractError(message)
+
+
+def check_completions(strategy: str, count: int, wanted: int, prompt: int) -> None:
+    """Make sure that a strategy that handed nothing in grew as many rows as are wanted.
+
+    Raises:
+        PluginContractError: It grew more or less.
+    """
+    if count == wanted:
+        return
+    message = (
+        f"{strategy} grew {count} of {wanted} completions of prompt {prompt}: it has to fork the "
+        "row itself, or to be rows_independent"
+    )
+    if count > wanted:
+        message = (
+            f"{strategy} ends with {count} rows of prompt {prompt}, of which {wanted} completions "
+            "are wanted: it has to submit the best, or to fork down to them"
+        )
+    raise PluginContractError(message, plugin=strategy)

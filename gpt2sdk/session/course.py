@@ -11,7 +11,7 @@ from gpt2sdk.components.session import Session
 from gpt2sdk.errors import PluginContractError
 from gpt2sdk.session.branch import Branch
 from gpt2sdk.session.chain import Chain
-from gpt2sdk.session.checks import raising
+from gpt2sdk.session.checks import check_completions, raising
 from gpt2sdk.session.delivery import Delivery
 from gpt2sdk.session.drafting import Drafting
 from gpt2sdk.session.followers import Followers, Turn
@@ -71,7 +71,7 @@ class Course:
         Raises:
             ContextOverflowError: A prompt and what it may grow by exceed the window.
         """
-        self.chain = Chain(self.lead, session, self.followers.owned_by)
+        self.chain = Chain(self.lead, session, self.followers.owned_by, self.followers.failures)
         if self.chain.drafter is not None:
             self._drafting = Drafting(self.chain.drafter.run, Rows(self.board), self.main)
         for request in requests:
@@ -146,6 +146,7 @@ class Course:
             if first is None:
                 return
             self.followers.admit(place, self.requests.begin())
+            self.lose(self.followers.take_failures())
 
     def end_cancelled(self) -> None:
         """End the requests that were cancelled; those that wait, when their turn comes."""
@@ -211,19 +212,9 @@ class Course:
         counts = Counter(row.prompt for row in self.board.rows)
         lost = {row.prompt for row in self.board.rows if row.failure is not None}
         for request in self.requests:
-            count, index = counts[request.prompt], request.prompt.index
-            if self._independent or request.submitted or count == wanted or request.prompt in lost:
-                continue
-            message = (
-                f"{name} grew {count} of {wanted} completions of prompt {index}: it has to fork "
-                "the row itself, or to be rows_independent"
-            )
-            if count > wanted:
-                message = (
-                    f"{name} ends with {count} rows of prompt {index}, of which {wanted} "
-                    "completions are wanted: it has to submit the best, or to fork down to them"
-                )
-            raise PluginContractError(message, plugin=name)
+            prompt = request.prompt
+            if not (self._independent or request.submitted or prompt in lost):
+                check_completions(name, counts[prompt], wanted, prompt.index)
         for request in self.requests:
             self.end(request, "strategy")
 
@@ -239,8 +230,17 @@ class Course:
         """
         if error is not None and request.loss is None:
             request.loss = Loss(raising(self.acting, error), self.steps, alone=False)
-        self.delivery.close(request, otherwise, self.requests.drop(request))
-        self.forget(request)
+        unborn = self.requests.drop(request)
+        try:
+            self.delivery.close(request, otherwise, unborn)
+        except Exception as failure:  # noqa: BLE001 - the request carries it
+            request.loss = request.loss or Loss(raising(self.acting, failure), self.steps)
+            request.over = True
+        finally:
+            if self._independent:
+                for branch in self.followers.branches:
+                    branch.leave(request.prompt)
+            self.forget(request)
 
     def lose(self, failures: Mapping[int, Failure]) -> list[int]:
         """End rows that cannot go on, and those they take along.
@@ -295,6 +295,8 @@ class Course:
         if request is not None:
             self.delivery.hand_over(place, request, "strategy")
             if request.over:
+                for branch in self.followers.branches:
+                    branch.leave(request.prompt)
                 self.forget(request)
 
     def forget(self, request: Request) -> None:
@@ -317,8 +319,14 @@ class Course:
         unread = [place for place in live if self.main.is_behind(place)]
         due = live if unread and (len(unread) == len(live) or not self._independent) else []
         if self.main.layers:
-            over = (place for place, row in enumerate(rows) if row.finish_reason is not None)
-            due = [*due, *(place for place in over if self.main.is_behind(place))]
+            # The last token of a row that fills the window is never fed.
+            limit = self.main.model.context_length
+            due += [
+                place
+                for place, row in enumerate(rows)
+                if row.finish_reason is not None and not row.handed
+                if self.main.is_behind(place) and self.main.length(place) <= limit
+            ]
         return due
 
     def _keep_hidden_states(self) -> None:
@@ -341,6 +349,8 @@ class Course:
     def write_text(self) -> Transcript:
         """Keep the rows' text from now on, what they have written included."""
         if self.delivery.transcript is None:
-            self.delivery.transcript = Transcript(self._decoder, self.chain.text_criteria)
+            self.delivery.transcript = Transcript(
+                self._decoder, self.chain.text_criteria, self.followers.failures
+            )
             self.followers.join(self.delivery.transcript, Turn.TEXT)
         return self.delivery.transcript

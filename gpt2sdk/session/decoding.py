@@ -143,6 +143,16 @@ class DecodingSession(Session):
         return tokens
 
     @override
+    def race(self, logits: Logits, purpose: str) -> Tokens:
+        check_count(len(logits), len(self.rows), "race")
+        tokens = torch.full((len(logits),), -1, dtype=torch.int64, device=logits.device)
+        active = self._active()
+        if active:
+            index = torch.tensor(active, device=logits.device)
+            tokens[index] = Rows(self.course.board, active).race(logits[index], purpose)
+        return tokens
+
+    @override
     def append(self, tokens: Tokens | Sequence[int]) -> Step:
         taken = whole_numbers(tokens, "append")
         check_count(len(taken), len(self.rows), "append")
@@ -154,8 +164,7 @@ class DecodingSession(Session):
         self.course.followers.append(taken)
         transcript = self.course.delivery.transcript
         failures = settle(self.rows, taken, self.course.chain, transcript)
-        if failures:
-            self.course.lose(failures)
+        self.course.lose({**self.course.followers.take_failures(), **failures})
         self.course.steps += 1
         return Step(self.course.steps - 1, tuple(taken), self.rows)
 

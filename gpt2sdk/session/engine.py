@@ -3,14 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from threading import RLock
 
 import torch
 
 from gpt2sdk.components.causal_lm import CausalLM
-from gpt2sdk.components.records import FinishReason
+from gpt2sdk.components.records import Failure, FinishReason
 from gpt2sdk.components.session import Session, Step, Vocabulary
-from gpt2sdk.errors import PluginContractError
+from gpt2sdk.errors import OptionError, PluginContractError
 from gpt2sdk.session.course import Course
 from gpt2sdk.session.decoding import Cancelled, DecodingSession
 from gpt2sdk.session.reader import Reader, Reading
@@ -46,6 +47,7 @@ class Engine:
     Several threads may use it: they take turns.
 
     Attributes:
+        model: What scores tokens.
         batch_size: Rows at a time, over all sessions; prompts, where a strategy compares rows.
     """
 
@@ -66,7 +68,14 @@ class Engine:
             decoder: Tokens to text as they come.
             batch_size: Rows at a time.
             started: Told of each session before its strategy runs.
+
+        Raises:
+            OptionError: `batch_size` is no whole number, or less than 1.
         """
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            message = f"batch_size is a whole number of rows, 1 or more; got {batch_size!r}"
+            raise OptionError(message, name="batch_size", value=batch_size)
+        self.model = model
         self.batch_size = batch_size
         self._reader = Reader(model)
         self._vocabulary = vocabulary
@@ -75,6 +84,7 @@ class Engine:
         self._entries: list[_Entry] = []
         self._lock = RLock()
         self._at_work = False
+        self._numbers = count()
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Take requests in: all of them, or none.
@@ -85,6 +95,8 @@ class Engine:
         """
         opened: list[_Entry] = []
         joined: list[tuple[Course, Request]] = []
+        for request in requests:
+            request.number = next(self._numbers)
         with self._alone(), torch.inference_mode():
             try:
                 for group in self._groups(requests):
@@ -110,7 +122,20 @@ class Engine:
             ready = [entry for entry in self._running if not entry.course.due()]
             for entry in ready or self._read(self._running):
                 self._advance(entry)
+            for entry in self._running:
+                if not entry.course.requests:
+                    self._advance(entry)  # for the last time: it sees that nothing is running
+            if not self._entries:
+                self._reader.trim()
             return bool(self._entries)
+
+    def cancel(self, requests: Sequence[Request]) -> None:
+        """End these requests, those that wait for room too."""
+        with self._alone(), torch.inference_mode():
+            for entry in self._entries:
+                for request in requests:
+                    if entry.course.requests.of(request.prompt) is request:
+                        entry.course.end(request, "cancelled")
 
     def close(self) -> None:
         """Let go of the caches; what is unfinished is cancelled."""
@@ -162,24 +187,33 @@ class Engine:
         return DecodingSession(self._reader, self._vocabulary, self._decoder, requests)
 
     def _begin(self) -> None:
-        """Let waiting requests begin, in their order, as far as there is room."""
+        """Let waiting requests begin, in the order in which they came, while there is room."""
+        for entry in self._running:
+            if entry.independent:
+                entry.course.refill(0)
         room = self.batch_size - sum(entry.course.size for entry in self._running)
+        while (waiting := self._next()) is not None:
+            entry, course = waiting, waiting.course
+            # A batch of prompts begins at once, and nobody overtakes it.
+            wanted = 1 if entry.independent else course.size
+            if room < wanted:
+                break
+            room -= wanted
+            course.refill(wanted)
+            if not course.requests:
+                self._end(entry, "cancelled")
         for entry in list(self._entries):
-            course = entry.course
-            if entry.steps is None:
-                # A whole batch begins at once, and nobody overtakes it.
-                if room < (1 if entry.independent else course.size):
-                    return
-                course.refill(room if entry.independent else course.size)
-                room -= course.size
-                if course.requests:
-                    self._start(entry)
-                else:
-                    self._end(entry, "cancelled")
-            elif entry.independent:
-                before = course.size
-                course.refill(max(room, 0))
-                room -= course.size - before
+            if entry.steps is None and entry.course.board.rows:
+                self._start(entry)
+
+    def _next(self) -> _Entry | None:
+        """The session whose request has waited longest."""
+        waiting = [
+            (first.number, entry)
+            for entry in self._entries
+            if (first := entry.course.requests.first()) is not None
+        ]
+        return min(waiting, key=lambda each: each[0])[1] if waiting else None
 
     def _start(self, entry: _Entry) -> None:
         strategy = entry.course.lead.strategy
@@ -198,17 +232,25 @@ class Engine:
 
     def _read(self, entries: Sequence[_Entry]) -> list[_Entry]:
         """Feed the model what all of these sessions have to read; return those that can go on."""
-        readings: list[Reading] = []
+        readings: list[tuple[_Entry, Reading]] = []
         for entry in entries:
             try:
-                readings += entry.course.readings(entry.course.due())
+                readings += [(entry, each) for each in entry.course.readings(entry.course.due())]
             except Exception as error:  # noqa: BLE001 - as above
                 self._end(entry, "error", error)
-        try:
-            self._reader.read(readings)
-        except Exception as error:  # noqa: BLE001 - as above
-            for entry in entries:
-                self._end(entry, "error", error)
+        for slots in {id(each.branch.slots): each.branch.slots for _, each in readings}.values():
+            mine = [(entry, each) for entry, each in readings if each.branch.slots is slots]
+            try:
+                self._reader.read([each for _, each in mine])
+            except Exception as error:  # noqa: BLE001 - as above
+                # Who follows another model fails with it; who has this one for its own, ends.
+                for entry, reading in mine:
+                    if reading.branch is entry.course.main:
+                        self._end(entry, "error", error)
+                    else:
+                        what = f"a mirror's model raised {type(error).__name__}: {error}"
+                        failure = Failure("", what, error)
+                        entry.course.lose(dict.fromkeys(reading.places, failure))
         return [entry for entry in entries if entry in self._entries]
 
     def _advance(self, entry: _Entry) -> None:
@@ -224,15 +266,21 @@ class Engine:
             self._end(entry, "cancelled")
         except Exception as error:  # noqa: BLE001 - as above
             self._end(entry, "error", error)
+        except BaseException:
+            self._end(entry, "cancelled")
+            raise
         else:
             if not isinstance(step, Step):
                 message = f"the strategy yielded {step!r:.60}, expected what session.append returns"
                 self._end(entry, "error", PluginContractError(message))
 
     def _end(self, entry: _Entry, otherwise: FinishReason, error: Exception | None = None) -> None:
-        """Be done with a session."""
-        if entry in self._entries:
-            self._entries.remove(entry)
+        """Be done with a session, whatever else goes wrong."""
+        if entry not in self._entries:
+            return
+        self._entries.remove(entry)
+        try:
             for request in entry.course.requests:
                 entry.course.end(request, otherwise, error)
+        finally:
             entry.course.close()

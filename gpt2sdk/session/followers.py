@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import NamedTuple
 
+from gpt2sdk.components.records import Failure
 from gpt2sdk.components.rows import Board, Row
 from gpt2sdk.session.branch import Branch
 from gpt2sdk.session.memory import Follower, Owner
@@ -35,15 +36,23 @@ class Followers:
 
     Attributes:
         board: The rows.
+        failures: What is wrong with rows, by place, for those who keep something of them.
         owner: For whom what joins now follows them: the component that is being started, or the
             strategy.
     """
 
     def __init__(self, board: Board) -> None:
         self.board = board
-        self.owner = Owner()
+        self.failures: dict[int, Failure] = {}
+        self.owner = Owner(self.failures)
         self._entries: list[_Entry] = []
         self.join(board, Turn.ROWS)
+
+    def take_failures(self) -> dict[int, Failure]:
+        """The rows that something which components remember of them raised for, once."""
+        failures = dict(self.failures)
+        self.failures.clear()
+        return failures
 
     @property
     def branches(self) -> Iterator[Branch]:
@@ -58,6 +67,9 @@ class Followers:
         before, self.owner = self.owner, owner
         try:
             yield
+        except Exception:
+            self.leave(owner.followers)
+            raise
         finally:
             self.owner = before
 
@@ -84,7 +96,7 @@ class Followers:
         for follower in followers:
             follower.fork(())
         self.leave(followers)
-        self.owner = Owner()
+        self.owner = Owner(self.failures)
 
     def admit(self, place: int, row: Row) -> None:
         """Put a fresh row at `place`, in a finished row's stead or behind the last one."""

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk.components.records import Prompt
+from gpt2sdk.components.records import Failure, Prompt
 from gpt2sdk.components.rows import Row, Rows
 from gpt2sdk.components.session import PerRow, PerRowTensor
+from gpt2sdk.session.checks import raising
 from gpt2sdk.session.slots import gather_rows
 from gpt2sdk.shapes import Logits, Tokens
 
@@ -33,16 +34,20 @@ class Follower(Protocol):
         """Each row's last tokens are taken back."""
 
 
-@dataclass(eq=False, slots=True, kw_only=True)
+@dataclass(eq=False, slots=True)
 class Owner:
     """Whoever asked for memory: a component at work, or the strategy.
 
     Attributes:
+        failures: Where it is told of rows that its functions raised for, by place.
+        name: What the component is called; empty for the strategy, whose errors go on.
         prompts: Those it acts on; `None` for all.
         followers: What follows the rows for it: its columns and mirrors.
         seen: What its columns know of the logits it is given.
     """
 
+    failures: dict[int, Failure]
+    name: str = ""
     prompts: set[Prompt] | None = None
     followers: list[Follower] = field(default_factory=list)
     seen: list["Seen"] = field(default_factory=list)
@@ -50,6 +55,12 @@ class Owner:
     def acts_on(self, prompt: Prompt) -> bool:
         """Whether its memory is wanted for a prompt's rows."""
         return self.prompts is None or prompt in self.prompts
+
+    def fail(self, place: int, error: Exception) -> None:
+        """Take note that one of its functions raised for a row."""
+        if not self.name:
+            raise error
+        self.failures[place] = raising(self.name, error)
 
     def note(self, logits: Tensor, index: Sequence[int]) -> None:
         """Let its columns know what it was given for the rows at `index`."""
@@ -96,11 +107,19 @@ class Column(PerRow[Value], Generic[Value]):
     def admit(self, place: int, row: Row) -> None:
         """A fresh row gets its initial value."""
         end = place + 1
-        acts = self._owner.acts_on(row.prompt)
-        self._values[place:end] = [self._initial(row.prompt) if acts else cast("Value", None)]
+        self._values[place:end] = [self._first(place, row.prompt)]
         self._past[place:end] = [[]]
         self._prompts[place:end] = [row.prompt]
         self.seen.rows[place:end] = [None]
+
+    def _first(self, place: int, prompt: Prompt) -> Value:
+        """A row's initial value; nothing where the owner does not act on it."""
+        if self._owner.acts_on(prompt):
+            try:
+                return self._initial(prompt)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the row carries it
+                self._owner.fail(place, error)
+        return cast("Value", None)
 
     def append(self, tokens: Sequence[int]) -> None:
         """Advance the values of the rows that took a token."""
@@ -109,12 +128,14 @@ class Column(PerRow[Value], Generic[Value]):
                 continue
             value = self._values[place]
             self._past[place].append(value)
-            if self._copy is not None:
-                value = self._copy(value)
             seen = self.seen.rows[place]
             logits = None if seen is None else seen[0][seen[1]]
-            self._values[place] = self._accept(value, token, logits)
             self.seen.rows[place] = None
+            try:
+                own = value if self._copy is None else self._copy(value)
+                self._values[place] = self._accept(own, token, logits)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._owner.fail(place, error)
 
     def fork(self, parents: Sequence[int]) -> None:
         """Values and their past are shared; `accept` never changes them in place."""
@@ -159,12 +180,19 @@ class TensorColumn(PerRowTensor):
     def admit(self, place: int, row: Row) -> None:
         """A fresh row gets its initial entry."""
         end = place + 1
-        acts = self._owner.acts_on(row.prompt)
-        entry = self._initial(row.prompt)[None] if acts else torch.empty(1)
-        self._now[place:end] = [(entry, 0)]
+        self._now[place:end] = [(self._first(place, row.prompt), 0)]
         self._past[place:end] = [[]]
         self._prompts[place:end] = [row.prompt]
         self.seen.rows[place:end] = [None]
+
+    def _first(self, place: int, prompt: Prompt) -> Tensor:
+        """A row's initial entry; nothing where the owner does not act on it."""
+        if self._owner.acts_on(prompt):
+            try:
+                return self._initial(prompt)[None]
+            except Exception as error:  # noqa: BLE001 - as above
+                self._owner.fail(place, error)
+        return torch.empty(1)
 
     def append(self, tokens: Sequence[int]) -> None:
         """Advance the entries of the rows that took a token."""
@@ -185,7 +213,15 @@ class TensorColumn(PerRowTensor):
             return
         values = gather_rows([self._now[place] for place in index])
         taken = torch.tensor([tokens[place] for place in index], device=values.device)
-        advanced = self._accept(values, taken, logits)
+        try:
+            advanced = self._accept(values, taken, logits)
+        except Exception as error:  # noqa: BLE001 - as above
+            if len(index) == 1:
+                self._owner.fail(index[0], error)
+                return
+            for at, place in enumerate(index):
+                self._advance([place], tokens, None if logits is None else logits[at : at + 1])
+            return
         for at, place in enumerate(index):
             self._now[place] = (advanced, at)
 

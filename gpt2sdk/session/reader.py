@@ -1,5 +1,6 @@
 """The reader: one model call for the rows of all sessions that want one."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -39,7 +40,9 @@ class Reader:
 
     def slots(self, model: CausalLM) -> Slots:
         """The cache of a model; all its branches share one."""
-        return self._slots.setdefault(id(model), Slots(model))
+        if id(model) not in self._slots:
+            self._slots[id(model)] = Slots(model)
+        return self._slots[id(model)]
 
     def read(self, readings: Sequence[Reading]) -> None:
         """Score the ends of these rows' sequences, and what is proposed behind them.
@@ -55,8 +58,16 @@ class Reader:
             ]
             if wanted:
                 layers = sorted({layer for reading in mine for layer in reading.branch.layers})
+                began = time.perf_counter()
                 answers = slots.score([errand for _, _, errand in wanted], layers)
-                _settle(mine, wanted, answers)
+                _settle(mine, wanted, answers, began)
+
+    def trim(self) -> None:
+        """Free the caches that no row holds anything of."""
+        idle = [key for key, slots in self._slots.items() if slots.trim()]
+        for key in idle:
+            if self._slots[key].model is not self.model:
+                del self._slots[key]
 
     def close(self) -> None:
         """Free the caches."""
@@ -69,6 +80,7 @@ def _settle(
     readings: Sequence[Reading],
     wanted: Sequence[tuple[Reading, int, Errand]],
     answers: Sequence[tuple[int, list[Scored]]],
+    began: float,
 ) -> None:
     """Let branches take in what the model said, and count what it cost."""
     meters: dict[int, Meter] = {}
@@ -79,5 +91,6 @@ def _settle(
         reading.branch.settle(place, errand, slot, scored)
     for meter in meters.values():
         meter.model_calls += 1
+        meter.began = meter.began or began
     for reading in readings:
         reading.branch.catch_up(reading.places)

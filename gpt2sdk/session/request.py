@@ -1,5 +1,6 @@
 """A request: one prompt on its way through a session, with all that acts on it and comes of it."""
 
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,9 +44,12 @@ class Meter:
     tokens_fed: int = 0
     drafted: int = 0
     accepted: int = 0
+    began: float = 0.0
+    ended: float = 0.0
 
-    def usage(self, seconds: float) -> Usage:
-        """What it has counted, in so many seconds."""
+    def usage(self) -> Usage:
+        """What it has counted, from the first model call to the last completion."""
+        seconds = max(self.ended - self.began, 0.0) if self.began else 0.0
         return Usage(
             self.prompt_tokens,
             self.new_tokens,
@@ -102,6 +106,7 @@ class Request:
         logprobs: Log-probabilities to record: none, raw ones, or those the sampler saw.
         streaming: Whether its text is wanted as it becomes certain.
         cancelled: Asked before each model call whether it is to end.
+        number: Its place among the requests that its engine was given.
         outbox: Where its deltas go; those of one call share one.
         meter: What counts its cost; those of one call share one.
         loss: What was wrong with it; `None` for nothing.
@@ -116,6 +121,7 @@ class Request:
     logprobs: bool | Literal["processed"] = False
     streaming: bool = False
     cancelled: Callable[[], bool] = lambda: False
+    number: int = 0
     outbox: deque[Delta] = field(default_factory=deque)
     meter: Meter = field(default_factory=Meter)
     loss: Loss | None = None
@@ -160,6 +166,7 @@ class Request:
 
     def _finish(self, completion: Completion) -> None:
         self._sent += 1
+        self.meter.ended = time.perf_counter()
         self.meter.new_tokens += len(completion.tokens)
         lane = completion.sample_index
         self._send_rest(lane, completion.text, completion.tokens, completion)

@@ -71,7 +71,9 @@ class Slots:
         Returns:
             For each errand the slot that its row holds from now on, and the positions it wanted.
         """
-        slots = self._own(errands)
+        slots, holders, parents = self._own(errands)
+        if parents != list(range(len(self._holders))):
+            self._cache.fork(parents)
         lengths = list(self._cache.lengths)
         tokens: list[Sequence[int]] = [()] * len(lengths)
         keep = [0] * len(lengths)
@@ -83,9 +85,12 @@ class Slots:
         try:
             scores = self.model.score(self._cache, tokens, keep, layers)
         except BaseException as error:
-            # What the model was at work on is not kept by an error's traceback.
+            # The rows hold what they held; and an error keeps nothing of what the model worked on.
+            del self._holders[len(parents) :]
+            self._cache.fork(range(len(self._holders)))
             clear_frames(error.__traceback__.tb_next if error.__traceback__ else None)
             raise
+        self._holders = holders
         first, at = [], 0
         for count in keep:
             first.append(at)
@@ -94,39 +99,42 @@ class Slots:
             (slot, [Scored(scores, first[slot] + i) for i in range(keep[slot])]) for slot in slots
         ]
 
+    def trim(self) -> bool:
+        """Free the memory if no row holds any; says whether it did."""
+        if any(self._holders):
+            return False
+        self._holders.clear()
+        self._cache.fork([])
+        return True
+
     def close(self) -> None:
         """Free the cache: nothing can be scored any more."""
         self._holders.clear()
         self._cache.fork([])
         del self._cache
 
-    def _own(self, errands: Sequence[Errand]) -> list[int]:
-        """Give each row a slot that no other row holds: one gather, and none where they have."""
-        parents = list(range(len(self._holders)))
+    def _own(self, errands: Sequence[Errand]) -> tuple[list[int], list[int], list[int]]:
+        """Find each row a slot that no other row holds.
+
+        Returns:
+            The slots; how many rows hold each slot then; and what each is a copy of.
+        """
+        holders, parents = list(self._holders), list(range(len(self._holders)))
         slots = []
-        moved = False
         for errand in errands:
             slot = errand.slot
-            if slot is None or self._holders[slot] > 1:
-                self.release(slot)
+            if slot is None or holders[slot] > 1:
                 parent = -1 if slot is None else slot
-                slot = self._free()
+                # A slot that is let go now keeps its content until all copies are made.
+                if slot is not None:
+                    holders[slot] -= 1
+                slot = holders.index(0) if 0 in holders else len(holders)
+                holders[slot : slot + 1] = [1]
                 parents[slot : slot + 1] = [parent]
-                self._holders[slot] = 1
-                moved = True
             slots.append(slot)
-        if moved:
-            while not self._holders[-1]:
-                self._holders.pop()
-            self._cache.fork(parents[: len(self._holders)])
-        return slots
-
-    def _free(self) -> int:
-        """The first slot that nobody holds, or a new one."""
-        if 0 in self._holders:
-            return self._holders.index(0)
-        self._holders.append(0)
-        return len(self._holders) - 1
+        while holders and not holders[-1]:
+            holders.pop()
+        return slots, holders, parents[: len(holders)]
 
 
 def gather_logits(positions: Sequence[Scored]) -> Logits:

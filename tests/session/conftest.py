@@ -140,7 +140,7 @@ def _run(prompts, strategy=sample, *, model=None, vocabulary=None, batch_size=32
         if delta.completion is not None:
             completions[place] = delta.completion
     assert {place: (each.text, each.tokens) for place, each in completions.items()} == joined
-    return Outcome(completions, deltas, requests[0].meter.usage(0.0))
+    return Outcome(completions, deltas, requests[0].meter.usage())
 
 
 @pytest.fixture(scope="session")
