@@ -119,8 +119,9 @@ class Engine:
             for entry in self._entries:
                 entry.course.end_cancelled()
             self._begin()
-            ready = [entry for entry in self._running if not entry.course.due()]
-            for entry in ready or self._read(self._running):
+            dues = [(entry, entry.course.due()) for entry in self._running]
+            ready = [entry for entry, due in dues if not due]
+            for entry in ready or self._read(dues):
                 self._advance(entry)
             for entry in self._running:
                 if not entry.course.requests:
@@ -230,12 +231,12 @@ class Engine:
         message = f"{strategy.name} returned {kind}, expected a generator: it has to yield steps"
         self._end(entry, "error", PluginContractError(message, plugin=strategy.name))
 
-    def _read(self, entries: Sequence[_Entry]) -> list[_Entry]:
+    def _read(self, dues: Sequence[tuple[_Entry, list[int]]]) -> list[_Entry]:
         """Feed the model what all of these sessions have to read; return those that can go on."""
         readings: list[tuple[_Entry, Reading]] = []
-        for entry in entries:
+        for entry, due in dues:
             try:
-                readings += [(entry, each) for each in entry.course.readings(entry.course.due())]
+                readings += [(entry, each) for each in entry.course.readings(due)]
             except Exception as error:  # noqa: BLE001 - as above
                 self._end(entry, "error", error)
         for slots in {id(each.branch.slots): each.branch.slots for _, each in readings}.values():
@@ -251,7 +252,7 @@ class Engine:
                         what = f"a mirror's model raised {type(error).__name__}: {error}"
                         failure = Failure("", what, error)
                         entry.course.lose(dict.fromkeys(reading.places, failure))
-        return [entry for entry in entries if entry in self._entries]
+        return [entry for entry, _ in dues if entry in self._entries]
 
     def _advance(self, entry: _Entry) -> None:
         """Let a strategy make its next step."""
