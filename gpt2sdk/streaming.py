@@ -63,7 +63,7 @@ class RowText:
     end: tuple[int, str] | None = None
 
     def written(self, count: int, start: int) -> Written:
-        """The first tokens, as a criterion is told of them that searches from a place on."""
+        """The first tokens, as a criterion is told of them that searches from a character on."""
         text = self.text[: self.marks[count].length] if count < len(self.marks) else self.text
         first = count
         while first and self.marks[first - 1].length >= start:
@@ -87,29 +87,29 @@ class Transcript:
             decoder: Turns tokens into text. Those that end a row have none, and are no part of a
                 match.
             criteria: The text criteria that act on a prompt, and their reasons.
-            failures: Where it tells of rows that a criterion raised for, by place.
+            failures: Where it tells of rows that a criterion raised for, by seat.
         """
         self.rows: list[RowText] = []
         self._decoder = decoder
         self._criteria = criteria
         self._failures = failures
 
-    def admit(self, place: int, row: Row) -> None:
+    def admit(self, seat: int, row: Row) -> None:
         """Write what a row has appended so far; a fresh one nothing."""
         written = RowText(row.prompt, self._decoder.start(row.prompt.tokens))
-        self.rows[place : place + 1] = [written]
+        self.rows[seat : seat + 1] = [written]
         for token in row.new_tokens:
             self._write(written, token)
 
     def append(self, tokens: Sequence[int]) -> None:
         """Write each row's token, and look for an end in the new text."""
-        for place, (row, token) in enumerate(zip(self.rows, tokens, strict=True)):
+        for seat, (row, token) in enumerate(zip(self.rows, tokens, strict=True)):
             if token >= 0:
                 try:
                     self._write(row, token)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the row carries it
                     what = f"a text criterion raised {type(error).__name__}: {error}"
-                    self._failures[place] = Failure("", what, error)
+                    self._failures[seat] = Failure("", what, error)
 
     def _write(self, row: RowText, token: int) -> None:
         row.marks.append(Mark(row.state, len(row.text), token))
@@ -149,21 +149,21 @@ class Transcript:
                 del row.marks[-count:]
                 self._search(row, 0)
 
-    def final(self, place: int) -> str:
+    def final(self, seat: int) -> str:
         """The whole text of a row that is over, an unfinished character included."""
-        row = self.rows[place]
+        row = self.rows[seat]
         if row.end is not None:
             return row.text[: row.end[0]]
         return row.text + self._decoder.finish(row.state)
 
-    def certain(self, place: int, held_tokens: int) -> str:
+    def certain(self, seat: int, held_tokens: int) -> str:
         """The text that is certain of a row that goes on.
 
         Args:
-            place: The row.
+            seat: The row.
             held_tokens: How many of its last tokens may still be taken back.
         """
-        row = self.rows[place]
+        row = self.rows[seat]
         written = len(row.marks) - held_tokens
         if written >= len(row.marks):
             return row.text[: len(row.text) - row.hold if row.end is None else row.end[0]]

@@ -8,8 +8,8 @@ import typer
 
 from gpt2sdk.cli.exit_codes import INTERRUPTED
 from gpt2sdk.cli.interruption import cancelling
+from gpt2sdk.cli.printer import Printer
 from gpt2sdk.cli.terminal import remark, show_json
-from gpt2sdk.cli.transcript import Transcript
 from gpt2sdk.components.records import Delta, Result
 from gpt2sdk.errors import GenerationError
 from gpt2sdk.generator.beginning import begin
@@ -107,9 +107,9 @@ def run(job: Job, watch: Callable[[Delta], None] = lambda _delta: None) -> Outco
 
 def print_text(job: Job, *, samples: int, quiet: bool) -> Outcome:
     """Print completions as they are made, then what they cost."""
-    transcript = Transcript(job.prompts, samples)
-    outcome = run(job, transcript.add)
-    transcript.end(outcome.result.completions)
+    printer = Printer(job.prompts, samples)
+    outcome = run(job, printer.add)
+    printer.end(outcome.result.completions)
     if not quiet:
         remark(costs(outcome.result))
     return outcome

@@ -26,10 +26,10 @@ def show_walk(shapes: Sequence[ShapeRow]) -> None:
     blocks = 1 + max(map(_block, shapes))
     rows = [_cells(row) for row in shapes if _block(row) < 1]
     if blocks > 1:
-        place = 1 + max(place for place, row in enumerate(shapes) if _block(row) == 0)
+        behind = 1 + max(number for number, row in enumerate(shapes) if _block(row) == 0)
         size = _size(row for row in shapes if _block(row) == 1)
         last = f" to h.{blocks - 1}" if blocks > 2 else ""
-        rows.insert(place, [f"h.1{last}", "like h.0", "", "", size])
+        rows.insert(behind, [f"h.1{last}", "like h.0", "", "", size])
     show("", table(rows, _TITLES))
 
 

@@ -49,9 +49,9 @@ def table(
     grid = Table(
         box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(titles), header_style="dim"
     )
-    for place in range(max(map(len, cells), default=len(titles))):
-        title = titles[place] if titles else ""
-        grid.add_column(title, overflow="fold", no_wrap=place < names)
+    for column in range(max(map(len, cells), default=len(titles))):
+        title = titles[column] if titles else ""
+        grid.add_column(title, overflow="fold", no_wrap=column < names)
     for row in cells:
         grid.add_row(*row)
     return Padding(grid, (0, 0, 0, 2), expand=False)

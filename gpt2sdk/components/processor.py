@@ -11,7 +11,7 @@ from gpt2sdk.shapes import Logits
 
 
 class Stage(IntEnum):
-    """A processor's place in the chain; inside a stage `rank` decides, then the name."""
+    """Where a processor stands in the chain; inside a stage `rank` decides, then the name."""
 
     GUIDANCE = 0
     """A second distribution is mixed in."""
@@ -47,8 +47,8 @@ class LogitsProcessor(Component):
     mirrors are made from the session there, so nothing leaks from one call into the next.
 
     Attributes:
-        stage: Its place in the chain.
-        rank: Its place inside the stage, ascending.
+        stage: Where it stands in the chain.
+        rank: Where it stands inside the stage, ascending.
         wants: `{"hidden_states"}` where `rows.hidden_states(layer)` is used.
     """
 

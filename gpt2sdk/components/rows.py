@@ -1,4 +1,4 @@
-"""Rows: what a component sees of the sequences that grow, and the board that keeps them."""
+"""Rows: what a component sees of the sequences that grow, and the store that keeps them."""
 
 import weakref
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class Row:
         draws: How many tokens were ever appended, those since taken back included.
         finish_reason: Why it ended; `None` while it goes on.
         failure: What was wrong where that is `"error"`.
-        written: How many of its tokens stand in the board's buffer.
+        written: How many of its tokens stand in the store's buffer.
         reached: How many new tokens it had, at most, when some were taken back.
         handed: Whether its completion was sent.
     """
@@ -69,14 +69,14 @@ class HiddenStates(Protocol):
         """The residual stream after `layer` blocks, at each row's last scored position."""
 
 
-class Board:
+class RowStore:
     """The rows of a session and one padded buffer of their tokens, kept up to date on demand."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.rows: list[Row] = []
         self.device = torch.device(device)
         self._buffer = torch.zeros(0, 0, dtype=torch.int64, device=self.device)
-        # Weak: who has hidden states follows this board, and a cycle would keep its cache alive.
+        # Weak: who has hidden states follows this store, and a cycle would keep its cache alive.
         self._states: weakref.ref[HiddenStates] | None = None
 
     @property
@@ -88,9 +88,9 @@ class Board:
         """Let rows read hidden states there."""
         self._states = weakref.ref(states)
 
-    def admit(self, place: int, row: Row) -> None:
-        """Put a fresh row at `place`, in a finished row's stead or behind the last one."""
-        self.rows[place : place + 1] = [row]
+    def admit(self, seat: int, row: Row) -> None:
+        """Put a fresh row at `seat`, in a finished row's stead or behind the last one."""
+        self.rows[seat : seat + 1] = [row]
 
     def append(self, tokens: Sequence[int]) -> None:
         """Append one token to each row; -1 leaves a row as it is."""
@@ -100,7 +100,7 @@ class Board:
                 row.draws += 1
 
     def fork(self, parents: Sequence[int]) -> None:
-        """Rows become copies of `rows[parents]`, each with its new place's lane.
+        """Rows become copies of `rows[parents]`, each with its new seat's lane.
 
         A copy goes on from its prompt's largest draw, so that no random number is used twice.
         """
@@ -129,21 +129,21 @@ class Board:
                 row.finish_reason = row.failure = None
 
     def tokens(self) -> History:
-        """Token ids of all rows, right-padded; places past a row's length hold no meaning."""
+        """Token ids of all rows, right-padded; what is past a row's length means nothing."""
         longest = max((len(row.tokens) for row in self.rows), default=0)
         self._reserve(len(self.rows), longest)
-        places: list[int] = []
+        seats: list[int] = []
         times: list[int] = []
         values: list[int] = []
-        for place, row in enumerate(self.rows):
+        for seat, row in enumerate(self.rows):
             if row.written < len(row.tokens):
                 fresh = row.tokens[row.written :]
-                places += [place] * len(fresh)
+                seats += [seat] * len(fresh)
                 times += range(row.written, len(row.tokens))
                 values += fresh
                 row.written = len(row.tokens)
         if values:
-            where = torch.tensor([places, times, values], device=self.device)
+            where = torch.tensor([seats, times, values], device=self.device)
             self._buffer[where[0], where[1]] = where[2]
         return self._buffer[: len(self.rows), :longest]
 
@@ -158,41 +158,43 @@ class Board:
 
 
 class Rows:
-    """Some rows of a board, as tensors and, where asked, on the host.
+    """Some rows of a store, as tensors and, where asked, on the host.
 
     A view: it shows the rows as they are when it is read. What it returns must not be changed.
     """
 
-    __slots__ = ("_board", "_index", "_purpose")
+    __slots__ = ("_index", "_purpose", "_store")
 
-    def __init__(self, board: Board, index: Sequence[int] | None = None, purpose: str = "") -> None:
-        self._board = board
+    def __init__(
+        self, store: RowStore, index: Sequence[int] | None = None, purpose: str = ""
+    ) -> None:
+        self._store = store
         self._index = index
         self._purpose = purpose
 
     def __len__(self) -> int:
-        return len(self._board.rows) if self._index is None else len(self._index)
+        return len(self._store.rows) if self._index is None else len(self._index)
 
     @property
     def index(self) -> Sequence[int]:
-        """The rows' places in the session."""
-        return range(len(self._board.rows)) if self._index is None else self._index
+        """The rows' seats in the session."""
+        return range(len(self._store.rows)) if self._index is None else self._index
 
     @property
     def records(self) -> list[Row]:
         """The rows themselves, on the host."""
-        rows = self._board.rows
-        return rows if self._index is None else [rows[place] for place in self._index]
+        rows = self._store.rows
+        return rows if self._index is None else [rows[seat] for seat in self._index]
 
     @property
     def device(self) -> torch.device:
         """Where the tensors are."""
-        return self._board.device
+        return self._store.device
 
     @property
     def tokens(self) -> History:
-        """Prompt and appended tokens, right-padded; places past a row's length hold no meaning."""
-        tokens = self._board.tokens()
+        """Prompt and appended tokens, right-padded; what is past a row's length means nothing."""
+        tokens = self._store.tokens()
         if self._index is None:
             return tokens
         return tokens[torch.tensor(self._index, dtype=torch.int64, device=self.device)]
@@ -209,7 +211,7 @@ class Rows:
 
     @property
     def prompt_index(self) -> Counts:
-        """The place of each row's prompt in its call."""
+        """The number of each row's prompt in its call."""
         return self._counts([row.prompt.index for row in self.records])
 
     @property
@@ -256,7 +258,7 @@ class Rows:
         the lowest id on ties. What is drawn depends on differences of logits only, up to rounding;
         a token of `-inf` is never drawn, and ruling out tokens that were not drawn changes
         nothing. Columns may be anything that has a number: tokens by their ids, particles by
-        their places.
+        their numbers.
 
         Args:
             logits: Unnormalised, one line per row; `-inf` where a token is out.
@@ -266,7 +268,7 @@ class Rows:
         Raises:
             PluginContractError: There are not as many lines as rows; or a line holds no finite
                 logit, NaN or `+inf`. On an accelerator nothing waits to learn the latter: such a
-                row gets -2, which `append` refuses in these words, and `fork` as no row's place.
+                row gets -2, which `append` refuses in these words, and `fork` as no row.
 
         >>> from gpt2sdk.testing import make_rows
         >>> row, p = make_rows([[5]], seed=9), torch.tensor([0.5, 0.25, 0.25])
@@ -280,8 +282,8 @@ class Rows:
             raise PluginContractError(message)
         tokens = race(logits, self._keys(purpose))
         if tokens.device.type == "cpu" and NO_TOKEN in tokens.tolist():
-            place = tokens.tolist().index(NO_TOKEN)
-            raise PluginContractError(no_token(place, logits[place]))
+            row = tokens.tolist().index(NO_TOKEN)
+            raise PluginContractError(no_token(row, logits[row]))
         return tokens
 
     def exponentials(
@@ -301,19 +303,19 @@ class Rows:
 
         There for components and strategies that declare `wants={"hidden_states"}`.
         """
-        if self._board.hidden_states is None:
+        if self._store.hidden_states is None:
             message = 'hidden states were not asked for: declare wants={"hidden_states"}'
             raise LookupError(message)
-        return self._board.hidden_states.hidden_states(layer, self.index)
+        return self._store.hidden_states.hidden_states(layer, self.index)
 
     def bound(self, purpose: str) -> "Rows":
         """The same rows, their random numbers keyed with another purpose."""
-        return Rows(self._board, self._index, purpose)
+        return Rows(self._store, self._index, purpose)
 
     def select(self, index: Sequence[int]) -> "Rows":
         """Those of these rows that stand at `index` among them."""
-        places = self.index
-        return Rows(self._board, [places[place] for place in index], self._purpose)
+        seats = self.index
+        return Rows(self._store, [seats[at] for at in index], self._purpose)
 
     def _word(self, purpose: str | None) -> int:
         return purpose_key(self._purpose if purpose is None else purpose)
@@ -327,10 +329,10 @@ class Rows:
         return torch.tensor(numbers, dtype=torch.int64, device=self.device)
 
 
-def no_token(place: int, logits: Float[Tensor, " vocab"]) -> str:
+def no_token(row: int, logits: Float[Tensor, " vocab"]) -> str:
     """Say why no token can be drawn for a row."""
     found = "all -inf" if logits.isneginf().all() else "NaN or infinite"
     return (
-        f"row {place} has no token to draw: its logits are {found}; "
+        f"row {row} has no token to draw: its logits are {found}; "
         "expected at least one finite logit, and -inf where a token is out"
     )

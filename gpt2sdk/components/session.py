@@ -91,7 +91,7 @@ class Session(ABC):
     @property
     @abstractmethod
     def running(self) -> bool:
-        """Whether some row is unfinished, or some prompt still waits for a place."""
+        """Whether some row is unfinished, or some prompt still waits for a seat."""
 
     @property
     def device(self) -> torch.device:

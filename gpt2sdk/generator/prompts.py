@@ -52,7 +52,7 @@ def encode_prompts(prompt: PromptInput, language: Language, vocab_size: int) -> 
     if not prompts:
         message = "there is no prompt: expected a text, token ids, or a list of such"
         raise OptionError(message, name="prompt", value=prompt)
-    return [_encode(each, place, language, vocab_size) for place, each in enumerate(prompts)]
+    return [_encode(each, index, language, vocab_size) for index, each in enumerate(prompts)]
 
 
 def encode_text(prompt: str, language: Language, *, allow_special: bool = False) -> list[int]:
@@ -74,20 +74,20 @@ def encode_text(prompt: str, language: Language, *, allow_special: bool = False)
     return tokens
 
 
-def _encode(prompt: object, place: int, language: Language, vocab_size: int) -> Encoded:
+def _encode(prompt: object, index: int, language: Language, vocab_size: int) -> Encoded:
     if isinstance(prompt, str):
         tokens = encode_text(prompt, language)
     elif isinstance(prompt, Sequence) and all(_is_token(token) for token in prompt):
         tokens = list(prompt)
     else:
-        message = f"prompt {place} is {prompt!r:.60}, expected a text or a list of token ids"
+        message = f"prompt {index} is {prompt!r:.60}, expected a text or a list of token ids"
         raise OptionError(message, name="prompt", value=prompt)
     if not tokens:
-        message = f"prompt {place} is empty: expected at least one token to continue from"
+        message = f"prompt {index} is empty: expected at least one token to continue from"
         raise OptionError(message, name="prompt", value=prompt)
     wrong = next((token for token in tokens if not 0 <= token < vocab_size), None)
     if wrong is not None:
-        message = f"prompt {place} has token id {wrong}, expected 0 to {vocab_size - 1}"
+        message = f"prompt {index} has token id {wrong}, expected 0 to {vocab_size - 1}"
         raise OptionError(message, name="prompt", value=wrong)
     return (prompt if isinstance(prompt, str) else None), tuple(tokens)
 

@@ -20,13 +20,13 @@ from gpt2sdk.streaming import TextDecoder
 # Bytes of the float32 logits of one call: 166 positions of GPT-2's vocabulary.
 _LOGITS_BYTES = 2**25
 # Tokens of one call: enough for fast products; keys and values of these fit anywhere.
-_PLACES = 2048
+_TOKENS = 2048
 # Rows of logits that are summed in float64 at once.
 _SUMMED = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ScoredText:
     """A text as the model reads it.
 
     Attributes:
@@ -71,14 +71,14 @@ def score_all(
     size, step = _checked(window, stride, model.context_length)
     texts, single = _listed(given)
     before = language.bos_token_id if bos else None
-    readings = [
-        _read(text, place, language, before, model.vocab_size) for place, text in enumerate(texts)
+    scored_texts = [
+        _read(text, number, language, before, model.vocab_size) for number, text in enumerate(texts)
     ]
-    sequences = [(*reading.context, *reading.tokens) for reading in readings]
+    sequences = [(*scored.context, *scored.tokens) for scored in scored_texts]
     logprobs = log_probabilities(model, sequences, size, step)
     scores = [
-        _record(reading, numbers, decoder)
-        for reading, numbers in zip(readings, logprobs, strict=True)
+        _record(scored, numbers, decoder)
+        for scored, numbers in zip(scored_texts, logprobs, strict=True)
     ]
     return scores[0] if single else scores
 
@@ -100,11 +100,11 @@ def log_probabilities(
     most = max(1, _LOGITS_BYTES // (4 * model.vocab_size))
     windows = [
         window
-        for place, sequence in enumerate(sequences)
-        for window in cut(place, len(sequence), size, stride)
+        for number, sequence in enumerate(sequences)
+        for window in cut(number, len(sequence), size, stride)
     ]
     found: dict[Window, list[float]] = {window: [] for window in windows}
-    for batch in batches(windows, places=_PLACES, scored=most):
+    for batch in batches(windows, tokens=_TOKENS, scored=most):
         for window, numbers in _run(model, sequences, batch, most):
             found[window] += numbers
     logprobs: list[list[float]] = [[] for _ in sequences]
@@ -187,8 +187,8 @@ def _listed(given: PromptInput) -> tuple[Sequence[object], bool]:
 
 
 def _read(
-    given: object, place: int, language: Language, before: int | None, vocab_size: int
-) -> Reading:
+    given: object, number: int, language: Language, before: int | None, vocab_size: int
+) -> ScoredText:
     """Turn a text into tokens, with what stands before them.
 
     A text that begins with the token that would stand before it does not get a second one.
@@ -198,43 +198,43 @@ def _read(
     elif isinstance(given, Sequence) and all(type(token) is int for token in given):
         tokens = list(given)
     else:
-        message = f"text {place} is {given!r:.60}, expected a text or a list of token ids"
+        message = f"text {number} is {given!r:.60}, expected a text or a list of token ids"
         raise OptionError(message, name="text", value=given)
     if not tokens:
-        message = f"text {place} is empty: expected at least one token to score"
+        message = f"text {number} is empty: expected at least one token to score"
         raise OptionError(message, name="text", value=given)
     first = before is None or tokens[0] == before
     sequence = tokens if first else [*([] if before is None else [before]), *tokens]
     wrong = next((token for token in sequence if not 0 <= token < vocab_size), None)
     if wrong is not None:
-        message = f"text {place} has token id {wrong}, expected 0 to {vocab_size - 1}"
+        message = f"text {number} has token id {wrong}, expected 0 to {vocab_size - 1}"
         raise OptionError(message, name="text", value=wrong)
     if len(sequence) == 1:
         raise OptionError(
-            f"text {place} is one token with nothing before it: expected two or more, or a "
+            f"text {number} is one token with nothing before it: expected two or more, or a "
             "tokenizer with a bos token and bos=True",
             name="text",
             value=given,
         )
     text = given if isinstance(given, str) else None
-    return Reading(text, (sequence[0],), tuple(sequence[1:]), first)
+    return ScoredText(text, (sequence[0],), tuple(sequence[1:]), first)
 
 
-def _record(reading: Reading, logprobs: Sequence[float], decoder: TextDecoder) -> Score:
+def _record(scored: ScoredText, logprobs: Sequence[float], decoder: TextDecoder) -> Score:
     """Put the numbers beside the tokens' texts."""
-    state = decoder.start(reading.context)
-    skipped = decoder.step(decoder.start(), *reading.context)[1] if reading.first else ""
+    state = decoder.start(scored.context)
+    skipped = decoder.step(decoder.start(), *scored.context)[1] if scored.first else ""
     pieces = []
-    for token in reading.tokens:
+    for token in scored.tokens:
         state, piece = decoder.step(state, token)
         pieces.append(piece)
     pieces[-1] += decoder.finish(state)
-    text = "".join(pieces) if reading.text is None else reading.text
-    skipped = "" if reading.text is None else skipped
+    text = "".join(pieces) if scored.text is None else scored.text
+    skipped = "" if scored.text is None else skipped
     return Score(
-        tokens=reading.tokens,
+        tokens=scored.tokens,
         texts=tuple(pieces),
         logprobs=tuple(logprobs),
         nbytes=len(text.encode()) - len(skipped.encode()),
-        context=reading.context,
+        context=scored.context,
     )

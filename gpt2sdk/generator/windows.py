@@ -9,7 +9,7 @@ class Window:
     """A stretch of a text that the model reads.
 
     Attributes:
-        text: The text's place.
+        text: The text's number.
         start: The first token that is read.
         stop: One more than the last.
         scored: At how many of the last positions the prediction of the next token counts.
@@ -31,7 +31,7 @@ def cut(text: int, length: int, size: int, stride: int) -> Iterator[Window]:
     From the second window on, a token is predicted from at least `size - stride` tokens before it.
 
     Args:
-        text: The text's place.
+        text: The text's number.
         length: Its tokens, the one before what is to be scored included.
         size: The most tokens of a window.
         stride: Predictions of each window but the first.
@@ -47,22 +47,22 @@ def cut(text: int, length: int, size: int, stride: int) -> Iterator[Window]:
         done = stop
 
 
-def batches(windows: Iterable[Window], *, places: int, scored: int) -> Iterator[Sequence[Window]]:
+def batches(windows: Iterable[Window], *, tokens: int, scored: int) -> Iterator[Sequence[Window]]:
     """Group windows that the model can read together, those of like length.
 
     Args:
         windows: The windows.
-        places: The most tokens of a batch, all its windows counted as long as the longest.
+        tokens: The most tokens of a batch, all its windows counted as long as the longest.
         scored: The most predictions of a batch. A window that exceeds a limit stands alone.
 
     Example:
         >>> windows = [Window(0, 0, 3, 3), Window(1, 0, 9, 9), Window(2, 0, 2, 2)]
-        >>> [[each.text for each in batch] for batch in batches(windows, places=6, scored=5)]
+        >>> [[each.text for each in batch] for batch in batches(windows, tokens=6, scored=5)]
         [[1], [0, 2]]
     """
     batch: list[Window] = []
     for window in sorted(windows, key=len, reverse=True):
-        wide = len(batch) * len(batch[0]) + len(batch[0]) > places if batch else False
+        wide = len(batch) * len(batch[0]) + len(batch[0]) > tokens if batch else False
         if batch and (wide or sum(each.scored for each in batch) + window.scored > scored):
             yield batch
             batch = []

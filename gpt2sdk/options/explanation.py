@@ -20,7 +20,7 @@ class ExplainedComponent:
     Attributes:
         role: What it does; several roles are joined by commas.
         name: What it is called in the call, and what keys its random numbers.
-        stage: A processor's place in the chain, `TRUNCATE`, or `list` for the user's own order.
+        stage: Where a processor stands, such as `TRUNCATE`, or `list` for the user's own order.
         options: Its options, JSON-ready; what differs from prompt to prompt as in
             `Composition.in_force`.
         why: The options that turned it on, its place in a list, or `default`.

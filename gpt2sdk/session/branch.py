@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.records import Prompt
-from gpt2sdk.components.rows import Board, Row
+from gpt2sdk.components.rows import Row, RowStore
 from gpt2sdk.errors import ContextOverflowError
 from gpt2sdk.session.request import Meter
 from gpt2sdk.session.slots import Errand, Scored, Slots, gather_hidden_states, gather_logits
@@ -111,7 +111,7 @@ class Branch:
     def __init__(
         self,
         slots: Slots,
-        board: Board,
+        store: RowStore,
         prefix: Callable[[Prompt], Sequence[int]],
         acts_on: Callable[[Prompt], bool],
         *,
@@ -121,7 +121,7 @@ class Branch:
 
         Args:
             slots: The cache of its model.
-            board: The rows it follows.
+            store: The rows it follows.
             prefix: The branch's prompt for a row's prompt.
             acts_on: Whether it is wanted for a prompt.
             slide: Whether full rows go on with their last half.
@@ -133,7 +133,7 @@ class Branch:
         self.meter: Callable[[Prompt], Meter] | None = None
         self.wanted = True
         self._asked = False
-        self._board = board
+        self._store = store
         self._prefix = prefix
         self._acts_on = acts_on
         self._slide = slide
@@ -144,7 +144,7 @@ class Branch:
             length = len(self._prefix(prompt))
             check_room(prompt, length, self.model.context_length, slide=self._slide)
 
-    def admit(self, place: int, row: Row) -> None:
+    def admit(self, seat: int, row: Row) -> None:
         """Start a row; one whose sibling is here takes the prefix over from its slot."""
         prompt = row.prompt
         fresh = BranchRow(prompt, self._prefix(prompt) if self._acts_on(prompt) else ())
@@ -153,16 +153,16 @@ class Branch:
                 fresh.slot, fresh.fed = self.slots.share(kin.slot), list(kin.fed)
                 fresh.valid = len(fresh.prefix)
                 break
-        for former in self.rows[place : place + 1]:
+        for former in self.rows[seat : seat + 1]:
             self.slots.release(former.slot)
-        self.rows[place : place + 1] = [fresh]
+        self.rows[seat : seat + 1] = [fresh]
 
     def append(self, tokens: Sequence[int]) -> None:
         """Follow rows that are about to append these tokens."""
-        for place, token in enumerate(tokens):
+        for seat, token in enumerate(tokens):
             if token >= 0:
-                row = self.rows[place]
-                accepted = row.take(token, self.length(place))
+                row = self.rows[seat]
+                accepted = row.take(token, self.length(seat))
                 if accepted and self.meter is not None:
                     self.meter(row.prompt).accepted += 1
 
@@ -183,18 +183,18 @@ class Branch:
 
     def rewind(self, counts: Sequence[int]) -> None:
         """Follow rows that are about to take tokens back. What was fed stays usable."""
-        for place, count in enumerate(counts):
+        for seat, count in enumerate(counts):
             if count:
-                row = self.rows[place]
+                row = self.rows[seat]
                 row.forget()
-                row.valid = min(row.valid, self.length(place) - count)
+                row.valid = min(row.valid, self.length(seat) - count)
 
     def leave(self, prompt: Prompt) -> None:
-        """Let go of what a prompt's rows hold: they are over, and keep their places."""
-        for place, row in enumerate(self.rows):
+        """Let go of what a prompt's rows hold: they are over, and keep their seats."""
+        for seat, row in enumerate(self.rows):
             if row.prompt is prompt:
                 self.slots.release(row.slot)
-                self.rows[place] = BranchRow(prompt, (), last=row.last if self.layers else None)
+                self.rows[seat] = BranchRow(prompt, (), last=row.last if self.layers else None)
 
     def close(self) -> None:
         """Let go of all that rows hold, and of the cache."""
@@ -209,108 +209,106 @@ class Branch:
         """Take note that a step is over."""
         self.wanted, self._asked = self._asked, False
 
-    def follows(self, place: int) -> bool:
+    def follows(self, seat: int) -> bool:
         """Whether it is wanted for a row."""
-        return bool(self.rows[place].prefix)
+        return bool(self.rows[seat].prefix)
 
-    def is_behind(self, place: int) -> bool:
+    def is_behind(self, seat: int) -> bool:
         """Whether the end of a row's sequence was never scored."""
-        return self.rows[place].known is None
+        return self.rows[seat].known is None
 
-    def logits(self, places: Sequence[int]) -> Logits:
+    def logits(self, seats: Sequence[int]) -> Logits:
         """Next-token logits of rows whose sequences are scored to their ends."""
         rows = self.rows
-        return gather_logits([known for place in places if (known := rows[place].known)])
+        return gather_logits([known for seat in seats if (known := rows[seat].known)])
 
     def hidden_states(self, layer: int, index: Sequence[int]) -> Float[Tensor, "rows embed"]:
         """The residual stream after `layer` blocks, at each row's last scored position."""
-        scored = [last for place in index if (last := self.rows[place].last)]
+        scored = [last for seat in index if (last := self.rows[seat].last)]
         if not self.layers or len(scored) < len(index):
             message = 'hidden states are not at hand: declare wants={"hidden_states"}'
             raise LookupError(message)
         return gather_hidden_states(scored, layer)
 
-    def length(self, place: int) -> int:
+    def length(self, seat: int) -> int:
         """How many tokens of the row's sequence are in view."""
-        row = self.rows[place]
-        return len(row.prefix) + self._board.rows[place].grown - row.base
+        row = self.rows[seat]
+        return len(row.prefix) + self._store.rows[seat].grown - row.base
 
-    def proposals(self, place: int) -> list[int]:
+    def proposals(self, seat: int) -> list[int]:
         """The drafted tokens that still stand behind a row's sequence."""
-        row = self.rows[place]
+        row = self.rows[seat]
         return row.fed[row.valid : row.valid + len(row.ahead)]
 
     def errands(
-        self, places: Sequence[int], proposals: Sequence[Sequence[int]]
+        self, seats: Sequence[int], proposals: Sequence[Sequence[int]]
     ) -> Iterator[tuple[int, Errand]]:
         """What to feed these rows, with the tokens proposed behind them.
 
         Of the rows of a prompt that have read nothing yet, only the first reads; the others follow.
         """
         leaders: set[Prompt] = set()
-        for place, drafted in zip(places, proposals, strict=True):
-            row = self.rows[place]
-            if self._reads_along(place):
+        for seat, drafted in zip(seats, proposals, strict=True):
+            row = self.rows[seat]
+            if self._reads_along(seat):
                 if row.prompt in leaders:
                     continue
                 leaders.add(row.prompt)
-            tokens, keep = self._work(place, drafted)
+            tokens, keep = self._work(seat, drafted)
             if keep:
-                yield place, Errand(row.slot, row.valid, tokens, keep)
+                yield seat, Errand(row.slot, row.valid, tokens, keep)
 
-    def settle(self, place: int, errand: Errand, slot: int, scored: list[Scored]) -> None:
+    def settle(self, seat: int, errand: Errand, slot: int, scored: list[Scored]) -> None:
         """Take in what the model said."""
-        row = self.rows[place]
+        row = self.rows[seat]
         row.slot = slot
         row.fed[row.valid :] = errand.tokens
-        row.valid = self.length(place)
+        row.valid = self.length(seat)
         if row.known is None:
             row.known = row.last = scored.pop(0)
         row.ahead = scored
         if scored and self.meter is not None:
             self.meter(row.prompt).drafted += len(scored)
 
-    def catch_up(self, places: Sequence[int]) -> None:
+    def catch_up(self, seats: Sequence[int]) -> None:
         """Give rows that have read nothing what their prompt's first row has just read."""
         leaders: dict[Prompt, BranchRow] = {}
-        for place in places:
-            row = self.rows[place]
-            if self._board.rows[place].grown:
+        for seat in seats:
+            row = self.rows[seat]
+            if self._store.rows[seat].grown:
                 continue
             leader = leaders.setdefault(row.prompt, row)
             if row.valid == 0 and leader.valid:
                 self.slots.share(leader.slot)
                 fed = leader.fed[: leader.valid]
-                self.rows[place] = replace(
-                    leader, fed=fed, ahead=[], earned=0, accepted=0, wasted=0
-                )
+                self.rows[seat] = replace(leader, fed=fed, ahead=[], earned=0, accepted=0, wasted=0)
 
-    def _reads_along(self, place: int) -> bool:
-        return self.rows[place].valid == 0 and self._board.rows[place].grown == 0
+    def _reads_along(self, seat: int) -> bool:
+        return self.rows[seat].valid == 0 and self._store.rows[seat].grown == 0
 
-    def _work(self, place: int, drafted: Sequence[int]) -> tuple[Sequence[int], int]:
+    def _work(self, seat: int, drafted: Sequence[int]) -> tuple[Sequence[int], int]:
         """What to feed a row and how many positions to score; cuts `valid` back to the start."""
-        row = self.rows[place]
+        row = self.rows[seat]
         if row.known is not None and not drafted:
             return (), 0
-        length = self.length(place)
+        length = self.length(seat)
         if self._slide and length > self.model.context_length:
             row.base += length - self.model.context_length // 2
             row.valid, row.known = 0, None
-            length = self.length(place)
+            length = self.length(seat)
         row.wasted += len(row.ahead)
         row.ahead = []
         if row.known is None and row.valid == length:
             row.valid -= 1
         drafted = drafted[: self.model.context_length - length]
-        tail = self._tail(place, length - row.valid)
+        tail = self._tail(seat, length - row.valid)
         row.earned += len(tail)
         return [*tail, *drafted], len(drafted) + (row.known is None)
 
-    def _tail(self, place: int, count: int) -> list[int]:
+    def _tail(self, seat: int, count: int) -> list[int]:
         """The last `count` tokens of a row's sequence."""
-        row = self._board.rows[place]
+        row = self._store.rows[seat]
         if count <= row.grown:
             return row.tokens[len(row.tokens) - count :]
-        prefix = self.rows[place].prefix
+        prefix = self.rows[seat].prefix
         return [*prefix[len(prefix) + row.grown - count :], *row.new_tokens]

@@ -26,7 +26,7 @@ from gpt2sdk.components.stopping import (
 )
 from gpt2sdk.errors import PluginContractError
 from gpt2sdk.session.checks import NOTHING_LEFT, find_fault, formed, one_by_one, raising
-from gpt2sdk.session.memory import Follower, Owner
+from gpt2sdk.session.columns import Entourage, Follower
 from gpt2sdk.session.request import Lead, Link, Request
 from gpt2sdk.shapes import Logits, Tokens
 
@@ -40,12 +40,12 @@ class Started(Generic[Run]):
     Attributes:
         component: Its value.
         run: What its start returned.
-        owner: What it remembers, and for which prompts.
+        entourage: What follows the rows for it, and for which prompts.
     """
 
     component: Component
     run: Run
-    owner: Owner
+    entourage: Entourage
 
 
 @dataclass(eq=False, slots=True)
@@ -63,12 +63,12 @@ class Station(Generic[Run]):
     acting: dict[Prompt, Started[Run]] = field(default_factory=dict)
 
     def groups(self, rows: Rows) -> list[tuple[Started[Run], list[int] | None]]:
-        """Each run with the places of its rows among `rows`; `None` for all of them."""
+        """Each run with where its rows stand among `rows`; `None` for all of them."""
         groups: dict[Started[Run], list[int]] = {}
-        for place, row in enumerate(rows.records):
+        for at, row in enumerate(rows.records):
             started = self.acting.get(row.prompt)
             if started is not None:
-                groups.setdefault(started, []).append(place)
+                groups.setdefault(started, []).append(at)
         return [
             (started, None if len(index) == len(rows) else index)
             for started, index in groups.items()
@@ -130,7 +130,7 @@ class Chain:
         self,
         lead: Lead,
         session: Session,
-        begin: Callable[[Owner], AbstractContextManager[None]],
+        begin: Callable[[Entourage], AbstractContextManager[None]],
         failures: dict[int, Failure],
     ) -> None:
         """Start what all requests have in common.
@@ -138,7 +138,7 @@ class Chain:
         Args:
             lead: That.
             session: What components are started with.
-            begin: Entered around each start: what is asked of the session then has this owner.
+            begin: Entered around each start: what joins the rows then belongs to it.
             failures: Where owners tell of rows that their functions raised for.
         """
         self.processors: Stations[ProcessorRun] = Stations()
@@ -153,11 +153,11 @@ class Chain:
         self._call_of: dict[Prompt, int] = {}
         sampler, drafter = lead.sampler, lead.drafter
         self.sampler: Started[SamplerRun] = self._start(sampler.name, sampler, sampler.start)
-        self.sampler.owner.prompts = None
+        self.sampler.entourage.prompts = None
         self.drafter: Started[DrafterRun] | None = None
         if drafter is not None:
             self.drafter = self._start(drafter.name, drafter, drafter.start)
-            self.drafter.owner.prompts = None
+            self.drafter.entourage.prompts = None
 
     def admit(self, request: Request) -> None:
         """Start the components of a request, as far as no other one has their equals."""
@@ -176,19 +176,19 @@ class Chain:
         idle: list[Follower] = []
         self._call_of.pop(prompt, None)
         for key in self._keys.pop(prompt, ()):
-            prompts = self._started[key].owner.prompts
+            prompts = self._started[key].entourage.prompts
             if prompts is not None:
                 prompts.discard(prompt)
                 if not prompts:
-                    idle += self._started.pop(key).owner.followers
+                    idle += self._started.pop(key).entourage.followers
         return idle
 
     def process(self, logits: Logits, rows: Rows) -> tuple[Logits, Mapping[int, Failure]]:
         """Run the processors and check, once and at the end, what comes out.
 
         Returns:
-            The logits, and the rows that failed, by their places: those left without a token, with
-            NaN or infinity, and those that a processor raises for. Their logits mean nothing.
+            The logits, and the rows that failed, by where they stand: those left without a token,
+            with NaN or infinity, and those that a processor raises for. Their logits mean nothing.
 
         Raises:
             PluginContractError: A processor returned a wrong shape or type.
@@ -201,14 +201,14 @@ class Chain:
             made, raised = one_by_one(
                 rows,
                 error,
-                lambda place, row: self._checked(logits[place : place + 1], row),
+                lambda at, row: self._checked(logits[at : at + 1], row),
                 everywhere=self.acts_everywhere(acting),
             )
-        failures = {place: raising(acting, each) for place, each in raised.items()}
+        failures = {at: raising(acting, each) for at, each in raised.items()}
         out = logits.clone()
-        for place, (alone, found) in made.items():
-            out[place] = alone[0]
-            failures.update((place, each) for each in found.values())
+        for at, (alone, found) in made.items():
+            out[at] = alone[0]
+            failures.update((at, each) for each in found.values())
         self.acting = ""
         return out, failures
 
@@ -216,7 +216,8 @@ class Chain:
         """Let the sampler pick a token for each of these rows.
 
         Returns:
-            The tokens, -1 for rows that the sampler raises for, and these rows' failures by place.
+            The tokens, -1 for rows that the sampler raises for, and these rows' failures by where
+            they stand.
 
         Raises:
             PluginContractError: It returned something else than a token for each row.
@@ -230,13 +231,13 @@ class Chain:
             made, raised = one_by_one(
                 rows,
                 error,
-                lambda place, row: self._choose(logits[place : place + 1], row),
+                lambda at, row: self._choose(logits[at : at + 1], row),
                 everywhere=self.one_call,
             )
-            failures = {place: raising(self.acting, each) for place, each in raised.items()}
+            failures = {at: raising(self.acting, each) for at, each in raised.items()}
             tokens = torch.full((len(rows),), -1, dtype=torch.int64, device=logits.device)
-            for place, token in made.items():
-                tokens[place] = token[0]
+            for at, token in made.items():
+                tokens[at] = token[0]
         self.acting = ""
         return tokens, failures
 
@@ -270,10 +271,8 @@ class Chain:
         finite = torch.isfinite(out.amax(-1))
         if bool(finite.all()):
             return out, {}
-        failed = [place for place, fine in enumerate(finite.tolist()) if not fine]
-        return out, {
-            place: self._fault(logits[place : place + 1], rows.select([place])) for place in failed
-        }
+        failed = [at for at, fine in enumerate(finite.tolist()) if not fine]
+        return out, {at: self._fault(logits[at : at + 1], rows.select([at])) for at in failed}
 
     def _process(self, station: Station[ProcessorRun], logits: Logits, rows: Rows) -> Logits:
         self.acting = station.purpose
@@ -281,11 +280,11 @@ class Chain:
         out = logits
         for started, index in station.groups(rows):
             if index is None:
-                started.owner.note(logits, rows.index)
+                started.entourage.note(logits, rows.index)
                 return formed(started.run.process(logits, rows), logits, station.purpose)
             some, chosen = rows.select(index), torch.tensor(index, device=logits.device)
             part = logits[chosen]
-            started.owner.note(part, some.index)
+            started.entourage.note(part, some.index)
             if out is logits:
                 out = logits.clone()
             out[chosen] = formed(started.run.process(part, some), part, station.purpose)
@@ -293,7 +292,7 @@ class Chain:
 
     def _choose(self, logits: Logits, rows: Rows) -> Tokens:
         name = self.sampler.component.name
-        self.sampler.owner.note(logits, rows.index)
+        self.sampler.entourage.note(logits, rows.index)
         tokens: object = self.sampler.run.choose(logits, rows.bound(name))
         if isinstance(tokens, torch.Tensor) and tokens.shape == logits.shape[:1]:
             return tokens
@@ -321,8 +320,8 @@ class Chain:
         prompt: Prompt,
     ) -> tuple[str, Started[Any]]:
         started: Started[Any] = self._start(link.purpose, link.component, link.component.start)
-        if started.owner.prompts is not None:
-            started.owner.prompts.add(prompt)
+        if started.entourage.prompts is not None:
+            started.entourage.prompts.add(prompt)
             self._keys[prompt].add((link.purpose, identity(link.component)))
         return link.purpose, started
 
@@ -332,7 +331,7 @@ class Chain:
         """A component of several roles is started once, and so is one of several requests."""
         key = purpose, identity(component)
         if key not in self._started:
-            owner = Owner(self._failures, purpose, set())
-            with self._begin(owner):
-                self._started[key] = Started(component, start(self._session), owner)
+            entourage = Entourage(self._failures, purpose, set())
+            with self._begin(entourage):
+                self._started[key] = Started(component, start(self._session), entourage)
         return cast("Started[Run]", self._started[key])

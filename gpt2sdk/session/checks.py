@@ -64,11 +64,11 @@ def one_by_one(
     Args:
         rows: The rows it raised for.
         error: What it raised.
-        act: Lets it act on one row, given the row's place among them.
+        act: Lets it act on one row, given where the row stands among them.
         everywhere: Whether it acts on every request of the session, those that wait included.
 
     Returns:
-        What it made of rows, and what it raised for others, by their places.
+        What it made of rows, and what it raised for others, by where they stand.
 
     Raises:
         Exception: The error itself where it acts everywhere, and it is nothing of single rows: it
@@ -81,11 +81,11 @@ def one_by_one(
         return {}, {0: error}
     made: dict[int, Made] = {}
     raised: dict[int, Exception] = {}
-    for place in range(len(rows)):
+    for at in range(len(rows)):
         try:
-            made[place] = act(place, rows.select([place]))
+            made[at] = act(at, rows.select([at]))
         except Exception as each:  # noqa: BLE001 - becomes the row's failure
-            raised[place] = each
+            raised[at] = each
     prompts = {row.prompt for row in rows.records}
     if not raised or (everywhere and not made and len(prompts) > 1):
         raise error
@@ -137,46 +137,46 @@ def check_tokens(tokens: Sequence[int], vocab_size: int) -> None:
 
 
 def check_parents(parents: Sequence[int], rows: int) -> None:
-    """Make sure that these are places of rows.
+    """Make sure that rows sit there.
 
     Raises:
         PluginContractError: One is not.
     """
-    if any(not 0 <= place < rows for place in parents):
-        message = f"fork was given {parents}, expected places of rows, 0 to {rows - 1}"
+    if any(not 0 <= seat < rows for seat in parents):
+        message = f"fork was given {parents}, expected rows, 0 to {rows - 1}"
         raise PluginContractError(message)
 
 
-def check_rewind(place: int, row: Row, count: int, hold: int | None) -> None:
+def check_rewind(seat: int, row: Row, count: int, hold: int | None) -> None:
     """Make sure that a row may take so many tokens back.
 
     Raises:
         PluginContractError: They reach into the prompt, or behind text that was certain.
     """
     if not 0 <= count <= row.grown:
-        message = f"row {place} has {row.grown} new tokens, {count} cannot be taken back"
+        message = f"row {seat} has {row.grown} new tokens, {count} cannot be taken back"
         raise PluginContractError(message)
     if not count or hold is None:
         return
     certain = row.peak - hold
     if row.grown - count < certain or row.handed:
         message = (
-            f"row {place} takes back {count} tokens, but its text was certain up to token "
+            f"row {seat} takes back {count} tokens, but its text was certain up to token "
             f"{certain}: declare @strategy(hold={row.peak - row.grown + count}) or more"
         )
         raise PluginContractError(message)
 
 
-def check_logits(rows: Sequence[Row], logits: Logits, places: Sequence[int], strategy: str) -> None:
+def check_logits(rows: Sequence[Row], logits: Logits, seats: Sequence[int], strategy: str) -> None:
     """Make sure that a token can be chosen for each of these rows.
 
     Raises:
         PluginContractError: The strategy gave `choose` NaN, infinity, or nothing but -inf.
     """
     finite = torch.isfinite(logits.amax(-1)).tolist()
-    for place in places:
-        if not finite[place]:
-            prompt, fault = rows[place].prompt.index, find_fault(logits[place : place + 1])
+    for seat in seats:
+        if not finite[seat]:
+            prompt, fault = rows[seat].prompt.index, find_fault(logits[seat : seat + 1])
             message = (
                 f"{strategy} gave choose a row of prompt {prompt} with {fault}: give it what "
                 "session.process returned, or finite logits"
@@ -195,15 +195,15 @@ def check_scores(rows: Sequence[int], scores: Sequence[float], strategy: str) ->
         raise PluginContractError(message, plugin=strategy)
 
 
-def check_score(place: int, score: float, rows: int) -> None:
+def check_score(seat: int, score: float, rows: int) -> None:
     """Make sure that a row can be submitted with a score.
 
     Raises:
         PluginContractError: There is no such row, or the score is no finite number.
     """
-    if not 0 <= place < rows or not math.isfinite(score):
+    if not 0 <= seat < rows or not math.isfinite(score):
         message = (
-            f"submit was given row {place} with score {score}, expected rows 0 to {rows - 1} and "
+            f"submit was given row {seat} with score {score}, expected rows 0 to {rows - 1} and "
             "finite scores"
         )
         raise PluginContractError(message)

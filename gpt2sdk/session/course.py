@@ -6,7 +6,7 @@ from typing import Literal
 
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.records import Failure, FinishReason, Prompt
-from gpt2sdk.components.rows import Board, Rows
+from gpt2sdk.components.rows import Rows, RowStore
 from gpt2sdk.components.session import Session
 from gpt2sdk.errors import PluginContractError
 from gpt2sdk.session.branch import Branch
@@ -28,7 +28,7 @@ class Course:
     Attributes:
         lead: What all its requests have in common.
         requests: Those that are not over.
-        board: The rows.
+        store: The rows.
         followers: All that follows them.
         main: What the session's own model knows of them.
         chain: What acts on them.
@@ -51,16 +51,16 @@ class Course:
         self.over = False
         self.processed: Logits | None = None
         self.steps = 0
-        self.board = Board(reader.model.device)
-        self.followers = Followers(self.board)
-        self.delivery = Delivery(self.board, decoder)
+        self.store = RowStore(reader.model.device)
+        self.followers = Followers(self.store)
+        self.delivery = Delivery(self.store, decoder)
         self._reader = reader
         self._decoder = decoder
         self._independent = lead.strategy.rows_independent
         self._hold = lead.strategy.hold()
         self.main = self.open_branch(reader.model, lambda prompt: prompt.tokens)
         self.main.meter = self.meter
-        self.board.show_states(self.main)
+        self.store.show_states(self.main)
         self._drafting: Drafting | None = None
         if "hidden_states" in lead.strategy.wants:
             self._keep_hidden_states()
@@ -71,16 +71,16 @@ class Course:
         Raises:
             ContextOverflowError: A prompt and what it may grow by exceed the window.
         """
-        self.chain = Chain(self.lead, session, self.followers.owned_by, self.followers.failures)
+        self.chain = Chain(self.lead, session, self.followers.joining, self.followers.failures)
         if self.chain.drafter is not None:
-            self._drafting = Drafting(self.chain.drafter.run, Rows(self.board), self.main)
+            self._drafting = Drafting(self.chain.drafter.run, Rows(self.store), self.main)
         for request in requests:
             self.enqueue(request)
 
     @property
     def live(self) -> int:
         """How many rows are unfinished."""
-        return sum(row.finish_reason is None for row in self.board.rows)
+        return sum(row.finish_reason is None for row in self.store.rows)
 
     @property
     def size(self) -> int:
@@ -90,7 +90,7 @@ class Course:
         """
         if not self._independent:
             return len(self.requests)
-        return len(self.board.rows) if self._hold else self.live
+        return len(self.store.rows) if self._hold else self.live
 
     @property
     def acting(self) -> str:
@@ -124,7 +124,7 @@ class Course:
         self.requests.wait(request)
 
     def refill(self, room: int | None = None) -> None:
-        """Let waiting rows begin, in the places of rows that are over, or behind the last.
+        """Let waiting rows begin, in the seats of rows that are over, or behind the last.
 
         A row is over as soon as it has finished; where its strategy may take its end back, when
         that next asks for logits (docs/decisions/0005-when-a-row-is-over.md).
@@ -133,24 +133,24 @@ class Course:
             room: How many may begin; by default, where logits are asked for, as many as are over.
         """
         free = []
-        for place, row in enumerate(self.board.rows):
+        for seat, row in enumerate(self.store.rows):
             over = row.finish_reason is not None and (room is None or not self._hold)
             if over and self._independent:
-                self._hand_over(place)
-                free.append(place)
-        count = len(self.board.rows)
+                self._hand_over(seat)
+                free.append(seat)
+        count = len(self.store.rows)
         room = len(free) if room is None else room
-        for place in [*free, *range(count, count + room)][:room]:
+        for seat in [*free, *range(count, count + room)][:room]:
             while (first := self.requests.first()) is not None and first.cancelled():
                 self.end(first, "cancelled")
             if first is None:
                 return
-            self.followers.admit(place, self.requests.begin())
+            self.followers.admit(seat, self.requests.begin())
             self.lose(self.followers.take_failures())
 
     def end_cancelled(self) -> None:
         """End the requests that were cancelled; those that wait, when their turn comes."""
-        for prompt in {row.prompt for row in self.board.rows if not row.handed}:
+        for prompt in {row.prompt for row in self.store.rows if not row.handed}:
             request = self.requests.of(prompt)
             if request is not None and request.cancelled():
                 self.end(request, "cancelled")
@@ -171,18 +171,18 @@ class Course:
         if due:
             self._reader.read(self.readings(due))
 
-    def readings(self, places: Sequence[int]) -> list[Reading]:
+    def readings(self, seats: Sequence[int]) -> list[Reading]:
         """What is to be read for these rows: their own sequences, and those of mirrors in use."""
-        proposals: list[list[int]] = [[] for _ in places]
+        proposals: list[list[int]] = [[] for _ in seats]
         if self._drafting is not None and self.lead.drafter is not None:
             self.chain.acting = self.lead.drafter.name
-            proposals = self._drafting.propose(places)
+            proposals = self._drafting.propose(seats)
             self.chain.acting = ""
         readings = []
         for branch in self.followers.branches:
             if branch is self.main or branch.wanted:
-                mine = [at for at, place in enumerate(places) if branch.follows(place)]
-                rows, drafts = [places[at] for at in mine], [proposals[at] for at in mine]
+                mine = [at for at, seat in enumerate(seats) if branch.follows(seat)]
+                rows, drafts = [seats[at] for at in mine], [proposals[at] for at in mine]
                 readings.append(Reading(branch, rows, drafts, self.meter))
         return readings
 
@@ -192,25 +192,25 @@ class Course:
             branch.step()
         if self._hold is None:
             return
-        for place, row in enumerate(self.board.rows):
+        for seat, row in enumerate(self.store.rows):
             if row.finish_reason is not None and self._independent and not self._hold:
-                self._hand_over(place)
+                self._hand_over(seat)
             elif (request := self.requests.of(row.prompt)) is not None:
-                self.delivery.show(place, request, self._hold)
+                self.delivery.show(seat, request, self._hold)
 
     def finish(self) -> None:
         """Send what is left once the strategy is done.
 
         Raises:
-            PluginContractError: It returned while requests waited for a place, or grew too few
+            PluginContractError: It returned while requests waited for a seat, or grew too few
                 rows.
         """
         name, wanted = self.lead.strategy.name, self.lead.num_return_sequences
         if self.requests.waiting:
             message = f"{name} returned while {self.requests.waiting} rows had not begun: "
             raise PluginContractError(message + "check running", plugin=name)
-        counts = Counter(row.prompt for row in self.board.rows)
-        lost = {row.prompt for row in self.board.rows if row.failure is not None}
+        counts = Counter(row.prompt for row in self.store.rows)
+        lost = {row.prompt for row in self.store.rows if row.failure is not None}
         for request in self.requests:
             prompt = request.prompt
             if not (self._independent or request.submitted or prompt in lost):
@@ -249,23 +249,21 @@ class Course:
         hypothesis that merely has no token to go on with.
 
         Args:
-            failures: What is wrong with some rows, by place.
+            failures: What is wrong with some rows, by seat.
 
         Returns:
-            The places of all rows that are lost.
+            The seats of all rows that are lost.
         """
-        lost, rows = dict(failures), self.board.rows
+        lost, rows = dict(failures), self.store.rows
         if not self._independent:
             wrong = {
-                rows[place].prompt: failure
-                for place, failure in failures.items()
-                if not failure.dead
+                rows[seat].prompt: failure for seat, failure in failures.items() if not failure.dead
             }
-            for place, row in enumerate(rows):
+            for seat, row in enumerate(rows):
                 if row.prompt in wrong:
-                    lost[place] = wrong[row.prompt]
-        for place, failure in lost.items():
-            rows[place].fail(failure)
+                    lost[seat] = wrong[row.prompt]
+        for seat, failure in lost.items():
+            rows[seat].fail(failure)
         return list(lost)
 
     def drop(self, prompt: Prompt) -> None:
@@ -277,7 +275,7 @@ class Course:
         request = self.requests.of(prompt)
         if request is None:
             return
-        lost = all(row.failure is not None for row in self.board.rows if row.prompt is prompt)
+        lost = all(row.failure is not None for row in self.store.rows if row.prompt is prompt)
         if not request.submitted and not lost:
             name = self.lead.strategy.name
             message = f"{name} dropped prompt {prompt.index} without submitting a completion of it"
@@ -289,11 +287,11 @@ class Course:
         self.over, self.processed = True, None
         self.followers.close()
 
-    def _hand_over(self, place: int) -> None:
+    def _hand_over(self, seat: int) -> None:
         """Send a finished row's completion."""
-        request = self.requests.of(self.board.rows[place].prompt)
+        request = self.requests.of(self.store.rows[seat].prompt)
         if request is not None:
-            self.delivery.hand_over(place, request, "strategy")
+            self.delivery.hand_over(seat, request, "strategy")
             if request.over:
                 for branch in self.followers.branches:
                     branch.leave(request.prompt)
@@ -306,26 +304,26 @@ class Course:
 
     def open_branch(self, model: CausalLM, prefix: Callable[[Prompt], Sequence[int]]) -> Branch:
         """Let a model follow the rows, for whoever is being started."""
-        slots, acts_on = self._reader.slots(model), self.followers.owner.acts_on
+        slots, acts_on = self._reader.slots(model), self.followers.entourage.acts_on
         slide = self.lead.overflow == "slide"
-        branch = Branch(slots, self.board, prefix, acts_on, slide=slide)
+        branch = Branch(slots, self.store, prefix, acts_on, slide=slide)
         self.followers.join(branch, Turn.BRANCH)
         return branch
 
     def unread(self) -> list[int]:
         """The rows to be read before the strategy's next step; none while some have been."""
-        rows = self.board.rows
-        live = [place for place, row in enumerate(rows) if row.finish_reason is None]
-        unread = [place for place in live if self.main.is_behind(place)]
+        rows = self.store.rows
+        live = [seat for seat, row in enumerate(rows) if row.finish_reason is None]
+        unread = [seat for seat in live if self.main.is_behind(seat)]
         due = live if unread and (len(unread) == len(live) or not self._independent) else []
         if self.main.layers:
             # The last token of a row that fills the window is never fed.
             limit = self.main.model.context_length
             due += [
-                place
-                for place, row in enumerate(rows)
+                seat
+                for seat, row in enumerate(rows)
                 if row.finish_reason is not None and not row.handed
-                if self.main.is_behind(place) and self.main.length(place) <= limit
+                if self.main.is_behind(seat) and self.main.length(seat) <= limit
             ]
         return due
 
@@ -337,9 +335,9 @@ class Course:
         request = self.requests.of(prompt)
         return Meter() if request is None else request.meter
 
-    def _raw(self, place: int) -> Line | None:
+    def _raw(self, seat: int) -> Line | None:
         """The model's own logits for a row's next token."""
-        known = self.main.rows[place].known
+        known = self.main.rows[seat].known
         return None if known is None else (known.scores.logits, known.at)
 
     def _judging(self, prompt: Prompt) -> bool | Literal["processed"]:

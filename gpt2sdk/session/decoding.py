@@ -23,10 +23,10 @@ from gpt2sdk.session.checks import (
     check_tokens,
     whole_numbers,
 )
+from gpt2sdk.session.columns import Column, TensorColumn
 from gpt2sdk.session.course import Course
 from gpt2sdk.session.ending import settle
 from gpt2sdk.session.followers import Turn
-from gpt2sdk.session.memory import Column, TensorColumn
 from gpt2sdk.session.reader import Reader, Reading
 from gpt2sdk.session.request import Meter, Request
 from gpt2sdk.shapes import Counts, Logits, Tokens
@@ -53,9 +53,9 @@ class FollowingMirror(Mirror):
     @override
     def next_logits(self, rows: Rows) -> Logits:
         self._branch.ask()
-        behind = [place for place in rows.index if self._branch.is_behind(place)]
+        behind = [seat for seat in rows.index if self._branch.is_behind(seat)]
         if behind:
-            proposals = [self._parent.proposals(place) for place in behind]
+            proposals = [self._parent.proposals(seat) for seat in behind]
             self._reader.read([Reading(self._branch, behind, proposals, self._meter)])
         return self._branch.logits(rows.index)
 
@@ -93,7 +93,7 @@ class DecodingSession(Session):
         self._hold = lead.strategy.hold()
         self._waiting: set[int] = set()
         self.course = Course(reader, decoder, lead)
-        self.rows = Rows(self.course.board)
+        self.rows = Rows(self.course.store)
         self.course.start(self, requests)
 
     @property
@@ -107,12 +107,12 @@ class DecodingSession(Session):
         if not self.course.requests:
             raise Cancelled
         known, self._waiting = [], set()
-        for place, row in enumerate(self.course.board.rows):
+        for seat, row in enumerate(self.course.store.rows):
             if row.finish_reason is None:
-                if self.course.main.is_behind(place):
-                    self._waiting.add(place)
+                if self.course.main.is_behind(seat):
+                    self._waiting.add(seat)
                 else:
-                    known.append(place)
+                    known.append(seat)
         return self._spread(known)
 
     @override
@@ -136,7 +136,7 @@ class DecodingSession(Session):
             if not active:
                 return tokens
             index = torch.tensor(active, device=logits.device)
-            some = Rows(self.course.board, active)
+            some = Rows(self.course.store, active)
             tokens[index], failures = self.course.chain.choose(logits[index], some)
         if failures:
             self.course.lose({active[at]: each for at, each in failures.items()})
@@ -149,16 +149,16 @@ class DecodingSession(Session):
         active = self._active()
         if active:
             index = torch.tensor(active, device=logits.device)
-            tokens[index] = Rows(self.course.board, active).race(logits[index], purpose)
+            tokens[index] = Rows(self.course.store, active).race(logits[index], purpose)
         return tokens
 
     @override
     def append(self, tokens: Tokens | Sequence[int]) -> Step:
         taken = whole_numbers(tokens, "append")
         check_count(len(taken), len(self.rows), "append")
-        for place, row in enumerate(self.course.board.rows):
-            if row.finish_reason is not None or place in self._waiting:
-                taken[place] = -1
+        for seat, row in enumerate(self.course.store.rows):
+            if row.finish_reason is not None or seat in self._waiting:
+                taken[seat] = -1
         check_tokens(taken, self.model.vocab_size)
         self.course.processed = None
         self.course.followers.append(taken)
@@ -170,21 +170,21 @@ class DecodingSession(Session):
 
     @override
     def fork(self, parents: Sequence[int] | Counts) -> None:
-        places = whole_numbers(parents, "fork")
-        check_parents(places, len(self.rows))
-        rows = self.course.board.rows
-        kept = {rows[place].prompt for place in places}
+        seats = whole_numbers(parents, "fork")
+        check_parents(seats, len(self.rows))
+        rows = self.course.store.rows
+        kept = {rows[seat].prompt for seat in seats}
         for prompt in {row.prompt: None for row in rows if row.prompt not in kept}:
             self.course.drop(prompt)
-        self.course.followers.fork(places)
-        self._waiting = {child for child, parent in enumerate(places) if parent in self._waiting}
+        self.course.followers.fork(seats)
+        self._waiting = {child for child, parent in enumerate(seats) if parent in self._waiting}
 
     @override
     def rewind(self, counts: Sequence[int] | Counts) -> None:
         backs = whole_numbers(counts, "rewind")
         check_count(len(backs), len(self.rows), "rewind")
-        for place, (row, count) in enumerate(zip(self.course.board.rows, backs, strict=True)):
-            check_rewind(place, row, count, self._hold)
+        for seat, (row, count) in enumerate(zip(self.course.store.rows, backs, strict=True)):
+            check_rewind(seat, row, count, self._hold)
         self.course.followers.rewind(backs)
 
     @override
@@ -194,12 +194,12 @@ class DecodingSession(Session):
             message = f"{name} submits rows whose text was certain: declare @strategy(hold=None)"
             raise PluginContractError(message, plugin=name)
         check_scores(rows, scores, self.course.lead.strategy.name)
-        for place, score in zip(rows, scores, strict=True):
-            check_score(place, score, len(self.rows))
-            row = self.rows.records[place]
+        for seat, score in zip(rows, scores, strict=True):
+            check_score(seat, score, len(self.rows))
+            row = self.rows.records[seat]
             request = self.course.requests.of(row.prompt)
             if request is not None and row.failure is None:
-                request.submit(self.course.delivery.completion(place, "strategy"), float(score))
+                request.submit(self.course.delivery.completion(seat, "strategy"), float(score))
 
     @override
     def mirror(
@@ -222,7 +222,7 @@ class DecodingSession(Session):
         accept: Callable[[Value, int, Tensor | None], Value],
         copy: Callable[[Value], Value] | None = None,
     ) -> PerRow[Value]:
-        column = Column(initial, accept, copy, self.course.followers.owner)
+        column = Column(initial, accept, copy, self.course.followers.entourage)
         self.course.followers.join(column, Turn.COLUMN)
         return column
 
@@ -232,7 +232,7 @@ class DecodingSession(Session):
         initial: Callable[[Prompt], Tensor],
         accept: Callable[[Tensor, Tokens, Logits | None], Tensor],
     ) -> PerRowTensor:
-        column = TensorColumn(initial, accept, self.course.followers.owner)
+        column = TensorColumn(initial, accept, self.course.followers.entourage)
         self.course.followers.join(column, Turn.COLUMN)
         return column
 
@@ -248,7 +248,7 @@ class DecodingSession(Session):
             out, failures = self.course.chain.process(logits, self.rows)
         else:
             index = torch.tensor(active, device=logits.device)
-            some = Rows(self.course.board, active)
+            some = Rows(self.course.store, active)
             part, failures = self.course.chain.process(logits[index], some)
             out = logits.index_copy(0, index, part)
         if failures:
@@ -256,20 +256,20 @@ class DecodingSession(Session):
             out = out.index_fill(0, torch.tensor(lost, device=out.device), -torch.inf)
         return out
 
-    def _spread(self, places: Sequence[int]) -> Logits:
+    def _spread(self, seats: Sequence[int]) -> Logits:
         """Logits of these rows' next positions among zeros for the others."""
         count = len(self.rows.records)
-        if len(places) == count:
-            return self.course.main.logits(places)
+        if len(seats) == count:
+            return self.course.main.logits(seats)
         out = torch.zeros(count, self.model.vocab_size, dtype=torch.float32, device=self.device)
-        if places:
-            out[torch.tensor(places, device=self.device)] = self.course.main.logits(places)
+        if seats:
+            out[torch.tensor(seats, device=self.device)] = self.course.main.logits(seats)
         return out
 
     def _active(self) -> list[int]:
         """The rows that are neither finished nor waiting."""
         return [
-            place
-            for place, row in enumerate(self.rows.records)
-            if row.finish_reason is None and place not in self._waiting
+            seat
+            for seat, row in enumerate(self.rows.records)
+            if row.finish_reason is None and seat not in self._waiting
         ]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gpt2sdk.components.records import Completion, FinishReason
-from gpt2sdk.components.rows import Board, Row
+from gpt2sdk.components.rows import Row, RowStore
 from gpt2sdk.session.logprobs import Logprobs
 from gpt2sdk.session.request import Loss, Request
 from gpt2sdk.streaming import TextDecoder, Transcript, spell
@@ -17,40 +17,40 @@ class Delivery:
         logprobs: The tokens' log-probabilities, where they are kept.
     """
 
-    def __init__(self, board: Board, decoder: TextDecoder) -> None:
+    def __init__(self, store: RowStore, decoder: TextDecoder) -> None:
         self.transcript: Transcript | None = None
         self.logprobs: Logprobs | None = None
-        self._board = board
+        self._store = store
         self._decoder = decoder
 
-    def completion(self, place: int, otherwise: FinishReason) -> Completion:
+    def completion(self, seat: int, otherwise: FinishReason) -> Completion:
         """A row as a completion; `otherwise` is its reason where it has none."""
-        row = self._board.rows[place]
+        row = self._store.rows[seat]
         tokens = tuple(row.new_tokens)
         if self.transcript is not None:
-            text = self.transcript.final(place)
+            text = self.transcript.final(seat)
         else:
             ended = row.finish_reason == "end_token"
             text = spell(self._decoder, row.prompt.tokens, tokens[:-1] if ended else tokens)
-        logprobs = None if self.logprobs is None else self.logprobs.of(place)
+        logprobs = None if self.logprobs is None else self.logprobs.of(seat)
         reason = row.finish_reason or otherwise
         return Completion(text, tokens, row.prompt.index, row.lane, reason, logprobs=logprobs)
 
-    def show(self, place: int, request: Request, hold: int) -> None:
+    def show(self, seat: int, request: Request, hold: int) -> None:
         """Send what became certain of a row that goes on."""
-        row = self._board.rows[place]
+        row = self._store.rows[seat]
         if request.streaming and not row.handed and self.transcript is not None:
-            text = self.transcript.certain(place, hold)
+            text = self.transcript.certain(seat, hold)
             tokens = row.new_tokens[: max(row.grown - hold, 0)]
             request.tell(row.lane, text, tokens)
 
-    def hand_over(self, place: int, request: Request, otherwise: FinishReason) -> None:
+    def hand_over(self, seat: int, request: Request, otherwise: FinishReason) -> None:
         """Send a row's completion and what its deltas still lack."""
-        row = self._board.rows[place]
+        row = self._store.rows[seat]
         if not row.handed:
             row.handed = True
             self._note_loss(row, request)
-            request.finish(self.completion(place, otherwise))
+            request.finish(self.completion(seat, otherwise))
 
     def close(self, request: Request, otherwise: FinishReason, unborn: Sequence[int]) -> None:
         """Send all that there is of a request; its rows stay, finished.
@@ -60,26 +60,26 @@ class Delivery:
             otherwise: The reason of those that have none.
             unborn: The lanes of its rows that have not begun.
         """
-        rows = self._board.rows
-        mine = [place for place, row in enumerate(rows) if row.prompt is request.prompt]
-        for place in mine:
-            rows[place].finish_reason = rows[place].finish_reason or otherwise
+        rows = self._store.rows
+        mine = [seat for seat, row in enumerate(rows) if row.prompt is request.prompt]
+        for seat in mine:
+            rows[seat].finish_reason = rows[seat].finish_reason or otherwise
         if request.lead.strategy.rows_independent:
-            for place in mine:
-                self.hand_over(place, request, otherwise)
+            for seat in mine:
+                self.hand_over(seat, request, otherwise)
         elif mine or request.submitted:
             # Of hypotheses that had no token left, nothing is told where others were handed in.
-            for row in (rows[place] for place in mine):
+            for row in (rows[seat] for seat in mine):
                 if row.failure is not None and not (row.failure.dead and request.submitted):
                     self._note_loss(row, request)
-            request.close(self.completion(place, otherwise) for place in mine)
+            request.close(self.completion(seat, otherwise) for seat in mine)
         reason = "cancelled" if otherwise == "error" else otherwise
         logprobs = () if request.logprobs else None
         for lane in unborn:
             unbegun = Completion("", (), request.prompt.index, lane, reason, logprobs=logprobs)
             request.finish(unbegun)
-        for place in mine:
-            rows[place].handed = True
+        for seat in mine:
+            rows[seat].handed = True
         request.over = True
 
     def _note_loss(self, row: Row, request: Request) -> None:

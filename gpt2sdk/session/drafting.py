@@ -30,15 +30,15 @@ class Drafting:
         self._rows = rows
         self._branch = branch
 
-    def propose(self, places: Sequence[int]) -> list[list[int]]:
-        """Proposals for the rows at these places; empty where nothing is worth a try."""
-        proposals: list[list[int]] = [[] for _ in places]
-        limits = [self._limit(place) for place in places]
+    def propose(self, seats: Sequence[int]) -> list[list[int]]:
+        """Proposals for the rows at these seats; empty where nothing is worth a try."""
+        proposals: list[list[int]] = [[] for _ in seats]
+        limits = [self._limit(seat) for seat in seats]
         worth = [at for at, limit in enumerate(limits) if limit > 0]
         if not worth:
             return proposals
         longest = max(limits)
-        some = self._rows.select([places[at] for at in worth])
+        some = self._rows.select([seats[at] for at in worth])
         proposed = self._run.propose(some, longest)
         if not isinstance(proposed, Tensor) or proposed.shape[:-1] != (len(worth),):
             message = f"the drafter proposed {proposed!r:.60}, expected {len(worth)} rows of tokens"
@@ -48,8 +48,8 @@ class Drafting:
             proposals[at] = tokens[: tokens.index(-1)] if -1 in tokens else tokens
         return proposals
 
-    def _limit(self, place: int) -> int:
-        row, record = self._branch.rows[place], self._rows.records[place]
+    def _limit(self, seat: int) -> int:
+        row, record = self._branch.rows[seat], self._rows.records[seat]
         if row.ahead:
             return 0
         credit = row.earned // SHARE + row.accepted - row.wasted

@@ -29,17 +29,17 @@ def settle(
         transcript: Where text criteria find their matches; `None` where there are none.
 
     Returns:
-        The rows that a criterion raises for, by their places.
+        The rows that a criterion raises for, by their seats.
     """
     found: dict[int, FinishReason] = {}
     failures: dict[int, Failure] = {}
     if chain.criteria:
         _check(rows, tokens, chain, found, failures)
-    for place, (row, token) in enumerate(zip(rows.records, tokens, strict=True)):
+    for seat, (row, token) in enumerate(zip(rows.records, tokens, strict=True)):
         if token >= 0:
-            written = None if transcript is None else transcript.rows[place].end
+            written = None if transcript is None else transcript.rows[seat].end
             text_reason = None if written is None else written[1]
-            row.finish_reason = _reason(row, token, found.get(place), text_reason)
+            row.finish_reason = _reason(row, token, found.get(seat), text_reason)
     return failures
 
 
@@ -51,7 +51,7 @@ def _check(
     failures: dict[int, Failure],
 ) -> None:
     """Note the first reason of the token criteria for each row that grew."""
-    grown = [place for place, token in enumerate(tokens) if token >= 0]
+    grown = [seat for seat, token in enumerate(tokens) if token >= 0]
     for station in chain.criteria:
         chain.acting = station.purpose
         some = rows.select(grown).bound(station.purpose)
@@ -67,9 +67,9 @@ def _check(
                 for at, each in raised.items():
                     failures[part.index[at]] = raising(station.purpose, each)
             reason = cast("StoppingCriterion", started.component).reason
-            for place, over in zip(part.index, ended, strict=True):
+            for seat, over in zip(part.index, ended, strict=True):
                 if over:
-                    found.setdefault(place, reason)
+                    found.setdefault(seat, reason)
     chain.acting = ""
 
 

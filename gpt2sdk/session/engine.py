@@ -22,7 +22,7 @@ _END = object()
 
 
 @dataclass(eq=False, slots=True)
-class _Entry:
+class _Member:
     """A session, and its strategy where it stands; `None` before it has begun."""
 
     session: DecodingSession
@@ -81,7 +81,7 @@ class Engine:
         self._vocabulary = vocabulary
         self._decoder = decoder
         self._told_of = started
-        self._entries: list[_Entry] = []
+        self._members: list[_Member] = []
         self._lock = RLock()
         self._at_work = False
         self._numbers = count()
@@ -93,56 +93,56 @@ class Engine:
             OptionError: A component refuses its options.
             ContextOverflowError: A prompt and what it may grow by exceed the window.
         """
-        opened: list[_Entry] = []
+        opened: list[_Member] = []
         joined: list[tuple[Course, Request]] = []
         for request in requests:
             request.number = next(self._numbers)
         with self._alone(), torch.inference_mode():
             try:
                 for group in self._groups(requests):
-                    entry = self._joinable(group[0])
-                    if entry is None:
-                        opened.append(_Entry(self._open(group)))
+                    member = self._joinable(group[0])
+                    if member is None:
+                        opened.append(_Member(self._open(group)))
                         continue
                     for request in group:
-                        entry.course.enqueue(request)
-                        joined.append((entry.course, request))
+                        member.course.enqueue(request)
+                        joined.append((member.course, request))
             except Exception:
                 for course, request in joined:
                     course.end(request, "error")
                 raise
-            self._entries += opened
+            self._members += opened
 
     def step(self) -> bool:
         """Let each session that can make its next step; return whether anything is left to do."""
         with self._alone(), torch.inference_mode():
-            for entry in self._entries:
-                entry.course.end_cancelled()
+            for member in self._members:
+                member.course.end_cancelled()
             self._begin()
-            dues = [(entry, entry.course.due()) for entry in self._running]
-            ready = [entry for entry, due in dues if not due]
-            for entry in ready or self._read(dues):
-                self._advance(entry)
-            for entry in self._running:
-                if not entry.course.requests:
-                    self._advance(entry)  # for the last time: it sees that nothing is running
-            if not self._entries:
+            dues = [(member, member.course.due()) for member in self._running]
+            ready = [member for member, due in dues if not due]
+            for member in ready or self._read(dues):
+                self._advance(member)
+            for member in self._running:
+                if not member.course.requests:
+                    self._advance(member)  # for the last time: it sees that nothing is running
+            if not self._members:
                 self._reader.trim()
-            return bool(self._entries)
+            return bool(self._members)
 
     def cancel(self, requests: Sequence[Request]) -> None:
         """End these requests, those that wait for room too."""
         with self._alone(), torch.inference_mode():
-            for entry in self._entries:
+            for member in self._members:
                 for request in requests:
-                    if entry.course.requests.of(request.prompt) is request:
-                        entry.course.end(request, "cancelled")
+                    if member.course.requests.of(request.prompt) is request:
+                        member.course.end(request, "cancelled")
 
     def close(self) -> None:
         """Let go of the caches; what is unfinished is cancelled."""
         with self._alone(), torch.inference_mode():
-            for entry in list(self._entries):
-                self._end(entry, "cancelled")
+            for member in list(self._members):
+                self._end(member, "cancelled")
             self._reader.close()
 
     @contextmanager
@@ -163,8 +163,8 @@ class Engine:
                 self._at_work = False
 
     @property
-    def _running(self) -> list[_Entry]:
-        return [entry for entry in self._entries if entry.steps is not None]
+    def _running(self) -> list[_Member]:
+        return [member for member in self._members if member.steps is not None]
 
     def _groups(self, requests: Sequence[Request]) -> list[Sequence[Request]]:
         """Requests that become rows of one session, or of one batch."""
@@ -177,111 +177,113 @@ class Engine:
             groups += [group[at : at + size] for at in range(0, len(group), size)]
         return groups
 
-    def _joinable(self, request: Request) -> _Entry | None:
+    def _joinable(self, request: Request) -> _Member | None:
         """The session that a request's rows can join."""
         if not request.lead.strategy.rows_independent:
             return None
         lead = request.lead.identity
-        return next((each for each in self._entries if each.course.lead.identity == lead), None)
+        return next((each for each in self._members if each.course.lead.identity == lead), None)
 
     def _open(self, requests: Sequence[Request]) -> DecodingSession:
         return DecodingSession(self._reader, self._vocabulary, self._decoder, requests)
 
     def _begin(self) -> None:
         """Let waiting requests begin, in the order in which they came, while there is room."""
-        for entry in self._running:
-            if entry.independent:
-                entry.course.refill(0)
-        room = self.batch_size - sum(entry.course.size for entry in self._running)
+        for member in self._running:
+            if member.independent:
+                member.course.refill(0)
+        room = self.batch_size - sum(member.course.size for member in self._running)
         while (waiting := self._next()) is not None:
-            entry, course = waiting, waiting.course
+            member, course = waiting, waiting.course
             # A batch of prompts begins at once, and nobody overtakes it.
-            wanted = 1 if entry.independent else course.size
+            wanted = 1 if member.independent else course.size
             if room < wanted:
                 break
             room -= wanted
             course.refill(wanted)
             if not course.requests:
-                self._end(entry, "cancelled")
-        for entry in list(self._entries):
-            if entry.steps is None and entry.course.board.rows:
-                self._start(entry)
+                self._end(member, "cancelled")
+        for member in list(self._members):
+            if member.steps is None and member.course.store.rows:
+                self._start(member)
 
-    def _next(self) -> _Entry | None:
+    def _next(self) -> _Member | None:
         """The session whose request has waited longest."""
         waiting = [
-            (first.number, entry)
-            for entry in self._entries
-            if (first := entry.course.requests.first()) is not None
+            (first.number, member)
+            for member in self._members
+            if (first := member.course.requests.first()) is not None
         ]
         return min(waiting, key=lambda each: each[0])[1] if waiting else None
 
-    def _start(self, entry: _Entry) -> None:
-        strategy = entry.course.lead.strategy
-        self._told_of(entry.session)
+    def _start(self, member: _Member) -> None:
+        strategy = member.course.lead.strategy
+        self._told_of(member.session)
         try:
-            steps: object = strategy.decode(entry.session)
+            steps: object = strategy.decode(member.session)
         except Exception as error:  # noqa: BLE001 - whatever it is, the requests carry it
-            self._end(entry, "error", error)
+            self._end(member, "error", error)
             return
         if isinstance(steps, Iterator):
-            entry.steps = steps
+            member.steps = steps
             return
         kind = type(steps).__name__
         message = f"{strategy.name} returned {kind}, expected a generator: it has to yield steps"
-        self._end(entry, "error", PluginContractError(message, plugin=strategy.name))
+        self._end(member, "error", PluginContractError(message, plugin=strategy.name))
 
-    def _read(self, dues: Sequence[tuple[_Entry, list[int]]]) -> list[_Entry]:
+    def _read(self, dues: Sequence[tuple[_Member, list[int]]]) -> list[_Member]:
         """Feed the model what all of these sessions have to read; return those that can go on."""
-        readings: list[tuple[_Entry, Reading]] = []
-        for entry, due in dues:
+        readings: list[tuple[_Member, Reading]] = []
+        for member, due in dues:
             try:
-                readings += [(entry, each) for each in entry.course.readings(due)]
+                readings += [(member, each) for each in member.course.readings(due)]
             except Exception as error:  # noqa: BLE001 - as above
-                self._end(entry, "error", error)
+                self._end(member, "error", error)
         for slots in {id(each.branch.slots): each.branch.slots for _, each in readings}.values():
-            mine = [(entry, each) for entry, each in readings if each.branch.slots is slots]
+            mine = [(member, each) for member, each in readings if each.branch.slots is slots]
             try:
                 self._reader.read([each for _, each in mine])
             except Exception as error:  # noqa: BLE001 - as above
                 # Who follows another model fails with it; who has this one for its own, ends.
-                for entry, reading in mine:
-                    if reading.branch is entry.course.main:
-                        self._end(entry, "error", error)
+                for member, reading in mine:
+                    if reading.branch is member.course.main:
+                        self._end(member, "error", error)
                     else:
                         what = f"a mirror's model raised {type(error).__name__}: {error}"
                         failure = Failure("", what, error)
-                        entry.course.lose(dict.fromkeys(reading.places, failure))
-        return [entry for entry, _ in dues if entry in self._entries]
+                        member.course.lose(dict.fromkeys(reading.seats, failure))
+        return [member for member, _ in dues if member in self._members]
 
-    def _advance(self, entry: _Entry) -> None:
+    def _advance(self, member: _Member) -> None:
         """Let a strategy make its next step."""
         try:
-            step = _END if entry.steps is None else next(entry.steps, _END)
+            step = _END if member.steps is None else next(member.steps, _END)
             if step is _END:
-                entry.course.finish()
-                self._end(entry, "strategy")
+                member.course.finish()
+                self._end(member, "strategy")
                 return
-            entry.course.deliver()
+            member.course.deliver()
         except Cancelled:
-            self._end(entry, "cancelled")
+            self._end(member, "cancelled")
         except Exception as error:  # noqa: BLE001 - as above
-            self._end(entry, "error", error)
+            self._end(member, "error", error)
         except BaseException:
-            self._end(entry, "cancelled")
+            self._end(member, "cancelled")
             raise
         else:
             if not isinstance(step, Step):
                 message = f"the strategy yielded {step!r:.60}, expected what session.append returns"
-                self._end(entry, "error", PluginContractError(message))
+                self._end(member, "error", PluginContractError(message))
 
-    def _end(self, entry: _Entry, otherwise: FinishReason, error: Exception | None = None) -> None:
+    def _end(
+        self, member: _Member, otherwise: FinishReason, error: Exception | None = None
+    ) -> None:
         """Be done with a session, whatever else goes wrong."""
-        if entry not in self._entries:
+        if member not in self._members:
             return
-        self._entries.remove(entry)
+        self._members.remove(member)
         try:
-            for request in entry.course.requests:
-                entry.course.end(request, otherwise, error)
+            for request in member.course.requests:
+                member.course.end(request, otherwise, error)
         finally:
-            entry.course.close()
+            member.course.close()

@@ -36,39 +36,39 @@ class Logprobs:
         self._asks = wanted
         self._raw = raw
 
-    def of(self, place: int) -> tuple[float, ...] | None:
+    def of(self, seat: int) -> tuple[float, ...] | None:
         """The numbers of a row's tokens, if they are wanted."""
-        return tuple(self.rows[place]) if self._wanted[place] else None
+        return tuple(self.rows[seat]) if self._wanted[seat] else None
 
     def note(self, logits: Logits) -> None:
         """Take the processed logits of all rows."""
-        for place, wanted in enumerate(self._wanted):
+        for seat, wanted in enumerate(self._wanted):
             if wanted == "processed":
-                self._noted[place] = (logits, place)
+                self._noted[seat] = (logits, seat)
 
-    def admit(self, place: int, row: Row) -> None:
+    def admit(self, seat: int, row: Row) -> None:
         """A fresh row has none."""
-        self.rows[place : place + 1] = [[]]
-        self._wanted[place : place + 1] = [self._asks(row.prompt)]
-        self._noted[place : place + 1] = [None]
+        self.rows[seat : seat + 1] = [[]]
+        self._wanted[seat : seat + 1] = [self._asks(row.prompt)]
+        self._noted[seat : seat + 1] = [None]
 
     def append(self, tokens: Sequence[int]) -> None:
         """Judge each row's token; one that nothing had scored gets NaN."""
         judged = {
-            place: math.nan
-            for place, (token, wanted) in enumerate(zip(tokens, self._wanted, strict=True))
+            seat: math.nan
+            for seat, (token, wanted) in enumerate(zip(tokens, self._wanted, strict=True))
             if token >= 0 and wanted
         }
-        scored = [(place, found) for place in judged if (found := self._judge(place)) is not None]
+        scored = [(seat, found) for seat in judged if (found := self._judge(seat)) is not None]
         if scored:
             logits = gather_rows([found for _, found in scored])
-            taken = torch.tensor([tokens[place] for place, _ in scored], device=logits.device)
+            taken = torch.tensor([tokens[seat] for seat, _ in scored], device=logits.device)
             numbers = logits.gather(-1, taken[:, None])[:, 0] - logits.logsumexp(-1)
-            places = [place for place, _ in scored]
-            judged.update(zip(places, numbers.tolist(), strict=True))
-        for place, value in judged.items():
-            self.rows[place].append(value)
-            self._noted[place] = None
+            seats = [seat for seat, _ in scored]
+            judged.update(zip(seats, numbers.tolist(), strict=True))
+        for seat, value in judged.items():
+            self.rows[seat].append(value)
+            self._noted[seat] = None
 
     def fork(self, parents: Sequence[int]) -> None:
         """Copies have the same past."""
@@ -78,10 +78,10 @@ class Logprobs:
 
     def rewind(self, counts: Sequence[int]) -> None:
         """Forget each row's last ones."""
-        for place, count in enumerate(counts):
-            if count and self._wanted[place]:
-                del self.rows[place][-count:]
-                self._noted[place] = None
+        for seat, count in enumerate(counts):
+            if count and self._wanted[seat]:
+                del self.rows[seat][-count:]
+                self._noted[seat] = None
 
-    def _judge(self, place: int) -> Line | None:
-        return self._noted[place] if self._wanted[place] == "processed" else self._raw(place)
+    def _judge(self, seat: int) -> Line | None:
+        return self._noted[seat] if self._wanted[seat] == "processed" else self._raw(seat)

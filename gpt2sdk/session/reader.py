@@ -16,13 +16,13 @@ class Reading(NamedTuple):
 
     Attributes:
         branch: For which of its models.
-        places: Its rows.
+        seats: Its rows.
         proposals: What was drafted behind each of them.
         meter: Who counts the cost for a prompt.
     """
 
     branch: Branch
-    places: Sequence[int]
+    seats: Sequence[int]
     proposals: Sequence[Sequence[int]]
     meter: Callable[[Prompt], Meter]
 
@@ -52,9 +52,9 @@ class Reader:
         for slots in {id(each.branch.slots): each.branch.slots for each in readings}.values():
             mine = [each for each in readings if each.branch.slots is slots]
             wanted = [
-                (reading, place, errand)
+                (reading, seat, errand)
                 for reading in mine
-                for place, errand in reading.branch.errands(reading.places, reading.proposals)
+                for seat, errand in reading.branch.errands(reading.seats, reading.proposals)
             ]
             if wanted:
                 layers = sorted({layer for reading in mine for layer in reading.branch.layers})
@@ -84,13 +84,13 @@ def _settle(
 ) -> None:
     """Let branches take in what the model said, and count what it cost."""
     meters: dict[int, Meter] = {}
-    for (reading, place, errand), (slot, scored) in zip(wanted, answers, strict=True):
-        meter = reading.meter(reading.branch.rows[place].prompt)
+    for (reading, seat, errand), (slot, scored) in zip(wanted, answers, strict=True):
+        meter = reading.meter(reading.branch.rows[seat].prompt)
         meters[id(meter)] = meter
         meter.tokens_fed += len(errand.tokens)
-        reading.branch.settle(place, errand, slot, scored)
+        reading.branch.settle(seat, errand, slot, scored)
     for meter in meters.values():
         meter.model_calls += 1
         meter.began = meter.began or began
     for reading in readings:
-        reading.branch.catch_up(reading.places)
+        reading.branch.catch_up(reading.seats)

@@ -106,7 +106,7 @@ class Request:
         logprobs: Log-probabilities to record: none, raw ones, or those the sampler saw.
         streaming: Whether its text is wanted as it becomes certain.
         cancelled: Asked before each model call whether it is to end.
-        number: Its place among the requests that its engine was given.
+        number: Which of the requests it is that its engine was given, in order.
         outbox: Where its deltas go; those of one call share one.
         meter: What counts its cost; those of one call share one.
         loss: What was wrong with it; `None` for nothing.
@@ -218,7 +218,7 @@ class Requests:
         self._by_prompt[request.prompt] = request
 
     def wait(self, request: Request) -> None:
-        """Let the rows of a request wait for a place: all its lanes, or the first."""
+        """Let the rows of a request wait for a seat: all its lanes, or the first."""
         lead = request.lead
         lanes = lead.num_return_sequences if lead.strategy.rows_independent else 1
         self._queue.extend((request, lane) for lane in range(lanes))

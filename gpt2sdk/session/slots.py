@@ -17,7 +17,7 @@ class Scored(NamedTuple):
 
     Attributes:
         scores: The model call.
-        at: The position's place among those the call returned.
+        at: Where the position stands among those the call returned.
     """
 
     scores: Scores
@@ -147,12 +147,12 @@ def gather_hidden_states(positions: Sequence[Scored], layer: int) -> Float[Tenso
     return gather_rows([(each.scores.hidden_states[layer], each.at) for each in positions])
 
 
-def gather_rows(places: Sequence[tuple[Tensor, int]]) -> Tensor:
-    """Stack rows of tensors, each given by its tensor and its place there; a view where it can."""
-    source, first = places[0]
-    if any(tensor is not source for tensor, _ in places):
-        return torch.stack([tensor[at] for tensor, at in places])
-    index = [at for _, at in places]
+def gather_rows(lines: Sequence[tuple[Tensor, int]]) -> Tensor:
+    """Stack rows of tensors, each given by its tensor and its number there; a view where it can."""
+    source, first = lines[0]
+    if any(tensor is not source for tensor, _ in lines):
+        return torch.stack([tensor[at] for tensor, at in lines])
+    index = [at for _, at in lines]
     if index == list(range(first, first + len(index))):
         return source if len(index) == source.shape[0] else source[first : first + len(index)]
     return source[torch.tensor(index, device=source.device)]

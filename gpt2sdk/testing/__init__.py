@@ -1,6 +1,5 @@
 """Fakes and conformance checks for authors of components."""
 
-from gpt2sdk.testing.board import make_rows
 from gpt2sdk.testing.conformance import (
     check_criterion,
     check_drafter,
@@ -14,6 +13,7 @@ from gpt2sdk.testing.quantizers import QuantizerReport, check_quantizer
 from gpt2sdk.testing.table_model import TableModel
 from gpt2sdk.testing.tiny import save_tiny_model, tiny_gpt2, tiny_tokenizer
 from gpt2sdk.testing.trial import choose, ends, process, reweigh
+from gpt2sdk.testing.written_rows import make_rows
 
 __all__ = [
     "Letters",

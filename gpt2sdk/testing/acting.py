@@ -119,7 +119,7 @@ def story(component: Component, situation: Situation, *, detours: bool = False) 
 def _go_astray(session: DecodingSession, step: int) -> None:
     """Let copies of the rows, then the rows themselves, go another way, and come back."""
     count = len(session.rows)
-    session.fork([place for place in range(count) for _ in range(2)])
+    session.fork([number for number in range(count) for _ in range(2)])
     _tell_draws(session)
     other = step_logits(step + _STEPS, 2 * count)
     session.next_logits()

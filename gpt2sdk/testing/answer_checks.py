@@ -8,10 +8,10 @@ from gpt2sdk.components.processor import LogitsProcessor, Stage
 from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.stopping import StoppingCriterion
 from gpt2sdk.testing.acting import PROPOSALS, alike, answer, begin
-from gpt2sdk.testing.board import make_rows
 from gpt2sdk.testing.promise import promise
 from gpt2sdk.testing.situations import VOCAB_SIZE, ordinary, situations
 from gpt2sdk.testing.trial import open_session
+from gpt2sdk.testing.written_rows import make_rows
 
 _DRAWS, _MANY = 1000, 4000
 

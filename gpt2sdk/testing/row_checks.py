@@ -18,9 +18,9 @@ def check_a_row_alone_is_as_in_a_batch(component: Component) -> None:
     """A row's answer does not depend on its neighbours."""
     for situation in situations():
         together = answer(component, situation)
-        for place in range(len(situation.rows)):
-            alone = answer(component, situation.select([place]))
-            _assert_alike(component, situation, together[[place]], alone, f"row {place} alone")
+        for number in range(len(situation.rows)):
+            alone = answer(component, situation.select([number]))
+            _assert_alike(component, situation, together[[number]], alone, f"row {number} alone")
 
 
 def check_rows_may_stand_in_any_order(component: Component) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gpt2sdk.components.rows import Row
-from gpt2sdk.testing.board import make_rows
+from gpt2sdk.testing.written_rows import make_rows
 
 VOCAB_SIZE = 29
 """The letters, a blank, a full stop, and a token that ends rows."""
@@ -38,10 +38,10 @@ class Situation:
     logits: Tensor
     rows: tuple[Row, ...]
 
-    def select(self, places: Sequence[int]) -> "Situation":
+    def select(self, index: Sequence[int]) -> "Situation":
         """The same with some of the rows, in this order."""
-        rows = tuple(self.rows[place] for place in places)
-        return Situation(self.name, self.logits[list(places)], rows)
+        rows = tuple(self.rows[at] for at in index)
+        return Situation(self.name, self.logits[list(index)], rows)
 
 
 def situations() -> Iterator[Situation]:

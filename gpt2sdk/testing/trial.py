@@ -20,9 +20,9 @@ from gpt2sdk.session.decoding import DecodingSession
 from gpt2sdk.session.reader import Reader
 from gpt2sdk.session.request import Lead, Link, Request
 from gpt2sdk.shapes import Logits, Mask, Tokens
-from gpt2sdk.testing.board import make_rows
 from gpt2sdk.testing.letters import Letters
 from gpt2sdk.testing.table_model import TableModel
+from gpt2sdk.testing.written_rows import make_rows
 
 
 class ByHand(Strategy):
@@ -61,7 +61,7 @@ def open_session(
     requests = [
         Request(
             Prompt(
-                place,
+                number,
                 prompt.tokens,
                 prompt.seed,
                 prompt.max_new_tokens,
@@ -75,7 +75,7 @@ def open_session(
                 Link(each.name, each) for each in acting if isinstance(each, StoppingCriterion)
             ),
         )
-        for place, prompt in enumerate(prompts)
+        for number, prompt in enumerate(prompts)
     ]
     model = TableModel(vocab_size, context_length=4096, device=device)
     letters = Letters()
@@ -167,7 +167,7 @@ def _session(component: Component, logits: Logits, rows: Rows | None) -> Decodin
 def _retrace(session: Session, rows: Rows) -> None:
     """Give the rows of a session the histories of these."""
     grow(session, [row.new_tokens for row in rows.records])
-    over = {place: why for place, why in enumerate(session.rows.finish_reason) if why}
+    over = {number: why for number, why in enumerate(session.rows.finish_reason) if why}
     if over:
         message = f"rows end with the history they are given: {over}"
         raise ValueError(message)

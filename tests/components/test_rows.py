@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt2sdk import PluginContractError, Prompt
-from gpt2sdk.components.rows import Board, Row, Rows
+from gpt2sdk.components.rows import Row, Rows, RowStore
 from gpt2sdk.race import halves, race
 from gpt2sdk.rng import key, purpose_key
 from gpt2sdk.testing import make_rows
 
 
-def board(*histories):
-    made = Board()
+def store(*histories):
+    made = RowStore()
     for place, history in enumerate(histories):
         made.admit(place, Row(Prompt(place, tuple(history)), 0, list(history)))
     return made
@@ -55,7 +55,7 @@ VERBS = st.lists(
 
 @given(VERBS)
 def test_the_buffer_follows_every_verb(verbs):
-    made, plain = board([1, 2], [3]), [[1, 2], [3]]
+    made, plain = store([1, 2], [3]), [[1, 2], [3]]
     fixed = [2, 1]
     for verb, numbers in verbs:
         count = len(plain)
@@ -80,7 +80,7 @@ def test_the_buffer_follows_every_verb(verbs):
 
 
 def test_copies_take_their_place_as_lane_and_go_on_from_the_largest_draw():
-    made = board([1], [2])
+    made = store([1], [2])
     made.append([5, -1])
     made.append([5, 5])
     made.fork([0, 0, 1])
@@ -90,7 +90,7 @@ def test_copies_take_their_place_as_lane_and_go_on_from_the_largest_draw():
 
 
 def test_rewinding_does_not_give_random_numbers_back():
-    made = board([1])
+    made = store([1])
     made.append([5])
     before = Rows(made).uniform("x").item()
     made.rewind([1])
@@ -160,7 +160,7 @@ def test_a_race_needs_a_line_of_logits_for_each_row():
 
 
 def test_a_race_waits_for_no_device():
-    on_meta = Board("meta")
+    on_meta = RowStore("meta")
     on_meta.admit(0, Row(Prompt(0, (5,), 0, 9), 0, [5]))
 
     assert "meta" == Rows(on_meta).race(torch.zeros(1, 50_257, device="meta")).device.type

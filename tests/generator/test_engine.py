@@ -281,7 +281,7 @@ def test_calls_together_take_no_more_room_than_there_is(gen, hold):
     other = gen.stream(prompts, strategy="greedy", **options)
     rows = 0
     while engine.step():
-        rows = max(rows, sum(entry.course.live for entry in engine._entries))  # noqa: SLF001
+        rows = max(rows, sum(each.course.live for each in engine._members))  # noqa: SLF001
 
     # Rows whose end may be taken back take up room, too.
     assert rows == 5 if hold == 0 else rows <= 5

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from gpt2sdk_train.objective import Objective
     from gpt2sdk_train.packing import PackedTokens
     from gpt2sdk_train.progress_bar import ProgressBar
-    from gpt2sdk_train.settings import TrainingSettings
     from gpt2sdk_train.tensorboard_log import TensorBoardLog
     from gpt2sdk_train.training import TrainingResult, train
+    from gpt2sdk_train.training_settings import TrainingSettings
     from gpt2sdk_train.validation import ValidationScore, score
 
 _HOMES = {
@@ -47,7 +47,7 @@ _HOMES = {
     "gpt2sdk_train.objective": ("Objective",),
     "gpt2sdk_train.packing": ("PackedTokens",),
     "gpt2sdk_train.progress_bar": ("ProgressBar",),
-    "gpt2sdk_train.settings": ("TrainingSettings",),
+    "gpt2sdk_train.training_settings": ("TrainingSettings",),
     "gpt2sdk_train.tensorboard_log": ("TensorBoardLog",),
     "gpt2sdk_train.training": ("TrainingResult", "train"),
     "gpt2sdk_train.validation": ("ValidationScore", "score"),

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from gpt2sdk import OptionError, Quantized, QuantizedLinear, QuantizedTable
 from gpt2sdk.gpt2 import GPT2, Linear, Table, TiedHead
-from gpt2sdk_train.adapter_part import Part, matrix
+from gpt2sdk_train.adapter_part import AdapterPart, matrix
 
 PLAIN = (nn.Linear, QuantizedLinear, nn.Embedding, QuantizedTable, nn.LayerNorm, TiedHead)
 """What may have adapters beside it."""
@@ -31,9 +31,9 @@ class Adapted(nn.Module):
         self.adapters = nn.ModuleDict()
 
     @property
-    def parts(self) -> dict[str, Part]:
+    def parts(self) -> dict[str, AdapterPart]:
         """The adapters' parts, by the adapters' names."""
-        return {name: part for name, part in self.adapters.items() if isinstance(part, Part)}
+        return {name: part for name, part in self.adapters.items() if isinstance(part, AdapterPart)}
 
     @property
     def weight(self) -> Tensor:

@@ -11,7 +11,7 @@ from typing_extensions import override
 from gpt2sdk import Quantized, QuantizedLinear
 
 
-class Part(nn.Module, ABC):
+class AdapterPart(nn.Module, ABC):
     """One adapter's part in one module: something is added to what the module returns.
 
     The module stays as it is and is told at each call, so a quantized one serves as well.
@@ -58,10 +58,10 @@ class Part(nn.Module, ABC):
             tensor.copy_(tensors[suffix])
 
 
-class Several(Part):
+class Several(AdapterPart):
     """Several parts of one adapter in one module, such as LoRA and a new bias."""
 
-    def __init__(self, parts: Iterable[Part]) -> None:
+    def __init__(self, parts: Iterable[AdapterPart]) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
 
@@ -94,8 +94,8 @@ class Several(Part):
     def describe(self) -> dict[str, object]:
         return {name: each for part in self._parts() for name, each in part.describe().items()}
 
-    def _parts(self) -> list[Part]:
-        return [part for part in self.parts if isinstance(part, Part)]
+    def _parts(self) -> list[AdapterPart]:
+        return [part for part in self.parts if isinstance(part, AdapterPart)]
 
 
 def matrix(base: nn.Module) -> Tensor:

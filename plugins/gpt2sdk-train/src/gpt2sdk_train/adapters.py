@@ -12,7 +12,7 @@ from gpt2sdk import CheckpointError, OptionError
 from gpt2sdk.gpt2 import GPT2
 from gpt2sdk_train.adapted import Adapted, adapt, separate_head
 from gpt2sdk_train.adapter_files import make_config, read_files, write_files
-from gpt2sdk_train.adapter_part import Part
+from gpt2sdk_train.adapter_part import AdapterPart
 from gpt2sdk_train.adapter_state import AdapterState
 from gpt2sdk_train.lora import LoRA
 from gpt2sdk_train.low_rank import LowRank
@@ -242,7 +242,7 @@ class Adapters:
         state.unmerged.clear()
         state.config = None
 
-    def parts(self, name: str) -> dict[str, Part]:
+    def parts(self, name: str) -> dict[str, AdapterPart]:
         """Return an adapter's part in each module, by the module's name.
 
         Raises:
@@ -297,7 +297,7 @@ class Adapters:
             site for site in sites if any(fnmatchcase(site.path, pattern) for pattern in patterns)
         ]
 
-    def _attach(self, site: Site, name: str, part: Part) -> None:
+    def _attach(self, site: Site, name: str, part: AdapterPart) -> None:
         layer = site.module if isinstance(site.module, Adapted) else adapt(site.module)
         if layer is not site.module:
             self._put(site.path, layer)
@@ -318,7 +318,7 @@ class Adapters:
             raise OptionError(f"the adapters are merged: unmerge() before you {verb} one")
 
 
-def _shapes(part: Part) -> dict[str, torch.Size]:
+def _shapes(part: AdapterPart) -> dict[str, torch.Size]:
     return {suffix: tensor.shape for suffix, tensor in part.stored().items()}
 
 

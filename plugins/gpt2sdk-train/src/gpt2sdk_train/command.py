@@ -88,9 +88,9 @@ def train(  # noqa: PLR0913 - each is an option of the command
     `--resume` goes on. Several processes: `torchrun --nproc_per_node 2 -m gpt2sdk train …`.
     """
     # `gpt2sdk train --help` needs no torch.
-    from gpt2sdk_train.command_line import Order, carry_out  # noqa: PLC0415
+    from gpt2sdk_train.command_line import Arguments, carry_out  # noqa: PLC0415
 
-    order = Order(
+    arguments = Arguments(
         texts=tuple(texts),
         validation=tuple(validation or ()),
         output=output,
@@ -103,7 +103,7 @@ def train(  # noqa: PLR0913 - each is an option of the command
         tensorboard=tensorboard,
         as_json=as_json,
     )
-    carry_out(order)
+    carry_out(arguments)
 
 
 def read_pairs(pairs: list[str] | None) -> dict[str, object]:

@@ -20,9 +20,9 @@ from gpt2sdk_train.log_file import json_line
 from gpt2sdk_train.lora import LoRA
 from gpt2sdk_train.progress_bar import ProgressBar
 from gpt2sdk_train.resumption import earlier_checkpoint
-from gpt2sdk_train.settings import TrainingSettings
 from gpt2sdk_train.tensorboard_log import TensorBoardLog
 from gpt2sdk_train.training import CHECKPOINTS, train
+from gpt2sdk_train.training_settings import TrainingSettings
 
 Value = TypeVar("Value", bound=Component)
 
@@ -34,7 +34,7 @@ _SMALL = {"vocab_size": 4096, "n_positions": 256, "n_embd": 256, "n_layer": 6, "
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Arguments:
     """What was asked for.
 
     Attributes:
@@ -64,58 +64,64 @@ class Order:
     as_json: bool
 
 
-def carry_out(order: Order) -> None:
-    """Train as ordered, and say where the result is.
+def carry_out(arguments: Arguments) -> None:
+    """Train as asked, and say where the result is.
 
     Raises:
         OptionError: A setting, a file or the folder does not fit.
         typer.Exit: The user interrupted it; everything is saved.
     """
-    settings = _made(TrainingSettings, order.settings)
-    lora = None if order.lora is None else _made(LoRA, {"base_model": order.model, **order.lora})
-    _check_contradictions(order)
-    earlier_checkpoint(Checkpoints(order.output / CHECKPOINTS), resume=order.resume)
-    documents = read_documents(*order.texts)
-    validation = read_documents(*order.validation) if order.validation else []
-    model, tokenizer = _fresh(order, documents) if order.model is None else _loaded(order)
+    settings = _made(TrainingSettings, arguments.settings)
+    lora = (
+        None
+        if arguments.lora is None
+        else _made(LoRA, {"base_model": arguments.model, **arguments.lora})
+    )
+    _check_contradictions(arguments)
+    earlier_checkpoint(Checkpoints(arguments.output / CHECKPOINTS), resume=arguments.resume)
+    documents = read_documents(*arguments.texts)
+    validation = read_documents(*arguments.validation) if arguments.validation else []
+    model, tokenizer = (
+        _fresh(arguments, documents) if arguments.model is None else _loaded(arguments)
+    )
     if lora is not None:
         Adapters(model).add(_ADAPTER, lora, seed=settings.seed)
-    if order.adapter is not None:
-        Adapters(model).load(order.adapter, _ADAPTER, trainable=True)
-    observers: list[Observer] = [_print_json if order.as_json else ProgressBar()]
-    if order.tensorboard:
-        observers.append(TensorBoardLog(order.output / "tensorboard"))
+    if arguments.adapter is not None:
+        Adapters(model).load(arguments.adapter, _ADAPTER, trainable=True)
+    observers: list[Observer] = [_print_json if arguments.as_json else ProgressBar()]
+    if arguments.tensorboard:
+        observers.append(TensorBoardLog(arguments.output / "tensorboard"))
     result = train(
         model,
         tokenizer,
         documents,
         settings,
-        output=order.output,
+        output=arguments.output,
         validation=validation,
         observers=observers,
-        resume=order.resume,
+        resume=arguments.resume,
     )
-    if not order.as_json and PartialState().is_main_process:
+    if not arguments.as_json and PartialState().is_main_process:
         hint = " (--resume goes on)" if result.reason == "interrupted" else ""
         sys.stdout.write(f"{result.reason} after {result.step} steps: {result.folder}{hint}\n")
     if result.reason == "interrupted":
         raise typer.Exit(_INTERRUPTED)
 
 
-def _check_contradictions(order: Order) -> None:
-    if order.sizes and order.model is not None:
+def _check_contradictions(arguments: Arguments) -> None:
+    if arguments.sizes and arguments.model is not None:
         raise OptionError("--size is for fresh models, and --model was given", name="size")
-    if order.lora is not None and order.adapter is not None:
+    if arguments.lora is not None and arguments.adapter is not None:
         raise OptionError("--lora makes an adapter, and --adapter has one: give one of them")
-    for name, value in (("lora", order.lora), ("adapter", order.adapter)):
-        if value is not None and order.model is None:
+    for name, value in (("lora", arguments.lora), ("adapter", arguments.adapter)):
+        if value is not None and arguments.model is None:
             raise OptionError(
                 f"--{name} trains an adapter of a model: give that as --model", name=name
             )
 
 
-def _fresh(order: Order, documents: list[str]) -> tuple[GPT2, Tokenizer]:
-    sizes = {**_SMALL, **order.sizes}
+def _fresh(arguments: Arguments, documents: list[str]) -> tuple[GPT2, Tokenizer]:
+    sizes = {**_SMALL, **arguments.sizes}
     tokenizer = train_tokenizer(documents, vocab_size=_config(sizes).vocab_size)
     ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     # A short text gives fewer tokens than were wanted.
@@ -128,11 +134,11 @@ def _config(fields: Mapping[str, object]) -> GPT2Config:
     return make(**fields)
 
 
-def _loaded(order: Order) -> tuple[GPT2, Tokenizer]:
-    generator = Generator.from_pretrained(str(order.model), dtype="float32")
+def _loaded(arguments: Arguments) -> tuple[GPT2, Tokenizer]:
+    generator = Generator.from_pretrained(str(arguments.model), dtype="float32")
     model, tokenizer = generator.model, generator.tokenizer
     if not isinstance(model, GPT2) or not isinstance(tokenizer, Tokenizer):
-        raise OptionError(f"{order.model}: expected a GPT-2 model", name="model")
+        raise OptionError(f"{arguments.model}: expected a GPT-2 model", name="model")
     return model, tokenizer
 
 

@@ -18,10 +18,10 @@ from gpt2sdk_train.interruption import Interruption
 from gpt2sdk_train.objective import Objective
 from gpt2sdk_train.optimizers import make_optimizers
 from gpt2sdk_train.packing import PackedTokens, derived_seed
-from gpt2sdk_train.preparation import Plan
+from gpt2sdk_train.preparation import Workload
 from gpt2sdk_train.resumption import describe
 from gpt2sdk_train.schedule import learning_rate
-from gpt2sdk_train.settings import TrainingSettings
+from gpt2sdk_train.training_settings import TrainingSettings
 from gpt2sdk_train.validation import ValidationScore, score
 from gpt2sdk_train.weights import Weights
 
@@ -38,7 +38,7 @@ class Task:
         parameters: Those of its parameters that are trained, by name.
         weights: What checkpoints hold of it.
         settings: How.
-        plan: The same in numbers.
+        workload: The same in numbers.
         text: What is trained on.
         validation: What decides which weights are the best; `None` for nothing.
         processes: How many processes train together.
@@ -48,7 +48,7 @@ class Task:
     parameters: Mapping[str, nn.Parameter]
     weights: Weights
     settings: TrainingSettings
-    plan: Plan
+    workload: Workload
     text: PackedTokens
     validation: PackedTokens | None
     processes: int
@@ -118,15 +118,15 @@ class Loop:
         return reason
 
     def _steps(self, interruption: Interruption) -> Reason:
-        plan, settings = self._task.plan, self._task.settings
+        workload, settings = self._task.workload, self._task.settings
         reason: Reason = "finished"
-        while self.state.step < plan.steps:
+        while self.state.step < workload.steps:
             if settings.patience and self.state.disappointments >= settings.patience:
                 reason = "early_stopping"
                 break
             stop = self._step(wanted=interruption.wanted)
-            last = self.state.step == plan.steps
-            if self._task.validation and (last or self.state.step % plan.evaluate_every == 0):
+            last = self.state.step == workload.steps
+            if self._task.validation and (last or self.state.step % workload.evaluate_every == 0):
                 self._validate(self._task.validation)
             if stop:
                 reason = "interrupted"
@@ -146,13 +146,13 @@ class Loop:
         task = self._task
         count = sum(parameter.numel() for parameter in task.parameters.values())
         tokens = len(task.text)
-        self._tell(Started(self.state.step, task.plan.steps, count, tokens, task.processes))
+        self._tell(Started(self.state.step, task.workload.steps, count, tokens, task.processes))
 
     def _step(self, *, wanted: bool) -> bool:
         """Make one step, and return whether a process is to be interrupted."""
-        plan, settings = self._task.plan, self._task.settings
+        workload, settings = self._task.workload, self._task.settings
         started = time.perf_counter()
-        rate = learning_rate(settings, self.state.step, plan.steps)
+        rate = learning_rate(settings, self.state.step, workload.steps)
         for group in (group for one in self._optimizers for group in one.param_groups):
             group["lr"] = rate
         torch.manual_seed(
@@ -167,25 +167,27 @@ class Loop:
             optimizer.zero_grad()
         step = self.state.step + 1
         self.state = replace(self.state, step=step)
-        speed = settings.batch_size * plan.order.size / (time.perf_counter() - started)
+        speed = settings.batch_size * workload.order.size / (time.perf_counter() - started)
         self._speed += (_SMOOTHING if self._speed else 1.0) * (speed - self._speed)
-        epoch = step * settings.batch_size / plan.order.per_epoch
+        epoch = step * settings.batch_size / workload.order.per_epoch
         self._tell(Stepped(step, epoch, loss, rate, norm, self._speed))
         return stop
 
     def _backward(self, *, wanted: bool) -> tuple[float, bool]:
         """Add up the gradients of this process's share of the batch, a pass at a time."""
-        plan, settings = self._task.plan, self._task.settings
+        workload, settings = self._task.workload, self._task.settings
         accelerator = self._accelerator
         first = self.state.step * settings.batch_size + accelerator.process_index
-        places = range(first, first + settings.batch_size, accelerator.num_processes)[: plan.share]
-        blocks = plan.order.take(places).to(accelerator.device)
+        places = range(first, first + settings.batch_size, accelerator.num_processes)[
+            : workload.share
+        ]
+        blocks = workload.order.take(places).to(accelerator.device)
         total = torch.zeros((), device=accelerator.device)
         passes = torch.split(blocks, settings.micro_batch_size)
         for number, part in enumerate(passes, start=1):
             alone = accelerator.no_sync(self._prepared) if number < len(passes) else nullcontext()
             with alone:
-                loss: Tensor = self._prepared(part) * (len(part) / plan.share)
+                loss: Tensor = self._prepared(part) * (len(part) / workload.share)
                 accelerator.backward(loss)
             total += loss.detach()
         # One message between processes carries both.
@@ -217,7 +219,7 @@ class Loop:
     def _score(self, text: PackedTokens) -> ValidationScore:
         accelerator = self._accelerator
         part = (accelerator.process_index, accelerator.num_processes)
-        own = score(self._objective, text, size=self._task.plan.order.size, part=part)
+        own = score(self._objective, text, size=self._task.workload.order.size, part=part)
         sums = torch.tensor([own.nats, own.tokens], dtype=torch.float64)
         nats, tokens = accelerator.reduce(sums.to(accelerator.device), reduction="sum").tolist()
         return ValidationScore(nats, int(tokens), text.nbytes)
@@ -244,7 +246,7 @@ class Loop:
             if not torch.isfinite(parameter).all():
                 raise self._not_a_number(self.state.step, name, math.nan)
         place = (self.state.step - 1) * self._task.settings.batch_size
-        block = self._task.plan.order.take([place]).to(self._accelerator.device)
+        block = self._task.workload.order.take([place]).to(self._accelerator.device)
         self._objective.eval()
         loss = self._objective.losses(block).mean()
         self._objective.train()

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from gpt2sdk_train.adapter_part import Part, bias, matrix
+from gpt2sdk_train.adapter_part import AdapterPart, bias, matrix
 from gpt2sdk_train.lora import LoRA
 
 
-class Factors(Part):
+class Factors(AdapterPart):
     """D and U, and for DoRA the lengths.
 
     With W the module's values, V = W + factor · U D and n the lengths of what V makes of each

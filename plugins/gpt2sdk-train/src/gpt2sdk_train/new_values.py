@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from gpt2sdk_train.adapter_part import Part, bias, matrix
+from gpt2sdk_train.adapter_part import AdapterPart, bias, matrix
 
 
-class NewValues(Part):
+class NewValues(AdapterPart):
     """New parameters of a matrix, table or norm, in place of its own (PEFT's `modules_to_save`).
 
     Attributes:
@@ -67,7 +67,7 @@ class NewValues(Part):
         return {"replaces": list(self.stored())}
 
 
-class NewRows(Part):
+class NewRows(AdapterPart):
     """New vectors of some entries of a table (PEFT's `trainable_token_indices`).
 
     A tied head sees them, too.

@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 
 from gpt2sdk import OptionError
-from gpt2sdk_train.settings import TrainingSettings
+from gpt2sdk_train.training_settings import TrainingSettings
 
 _TABLES = ("wte.weight", "wpe.weight", "lm_head.weight")
 

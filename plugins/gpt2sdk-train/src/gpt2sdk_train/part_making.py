@@ -9,7 +9,7 @@ from gpt2sdk import Quantized
 from gpt2sdk.gpt2 import GPT2
 from gpt2sdk_train.adapter_config import AdapterConfig
 from gpt2sdk_train.adapter_files import ROWS, AdapterFiles
-from gpt2sdk_train.adapter_part import Part, Several, matrix
+from gpt2sdk_train.adapter_part import AdapterPart, Several, matrix
 from gpt2sdk_train.adapter_reading import Found, hold, is_replaced
 from gpt2sdk_train.low_rank import LowRank, LowRankTable
 from gpt2sdk_train.new_values import NewRows, NewValues
@@ -19,7 +19,7 @@ from gpt2sdk_train.sites import HEAD, Site, device_of, find_sites
 _ANOTHER = 0.25
 
 
-def make_parts(files: AdapterFiles, model: GPT2) -> dict[str, Part]:
+def make_parts(files: AdapterFiles, model: GPT2) -> dict[str, AdapterPart]:
     """Return an adapter's part in each module, by module; nothing of the model is changed.
 
     Raises:
@@ -27,7 +27,7 @@ def make_parts(files: AdapterFiles, model: GPT2) -> dict[str, Part]:
     """
     sites = find_sites(model)
     tied = model.config.tie_word_embeddings
-    made: dict[str, list[Part]] = {}
+    made: dict[str, list[AdapterPart]] = {}
     for path, found in hold(files, sites).items():
         device = device_of(sites[path], model)
         tensors = {
@@ -46,7 +46,7 @@ def make_parts(files: AdapterFiles, model: GPT2) -> dict[str, Part]:
     return {path: parts[0] if len(parts) == 1 else Several(parts) for path, parts in made.items()}
 
 
-def file_tensors(part: Part, site: Site) -> dict[str, Tensor]:
+def file_tensors(part: AdapterPart, site: Site) -> dict[str, Tensor]:
     """Return a part's tensors as files have them."""
     stored = part.stored()
     if site.transposed and "weight" in stored:
@@ -56,7 +56,7 @@ def file_tensors(part: Part, site: Site) -> dict[str, Tensor]:
 
 def _parts(
     files: AdapterFiles, site: Site, tensors: Mapping[str, Tensor], found: Found
-) -> Iterator[Part]:
+) -> Iterator[AdapterPart]:
     config = files.config
     if any(suffix.startswith("lora_") for suffix in tensors):
         yield _low_rank(config, files.name_of(site.path), site, tensors)
@@ -67,7 +67,9 @@ def _parts(
         yield NewRows(entries, tensors[ROWS])
 
 
-def _low_rank(config: AdapterConfig, name: str, site: Site, tensors: Mapping[str, Tensor]) -> Part:
+def _low_rank(
+    config: AdapterConfig, name: str, site: Site, tensors: Mapping[str, Tensor]
+) -> AdapterPart:
     table = site.kind == "table"
     down = tensors["lora_embedding_A" if table else "lora_A.weight"]
     lora = config.lora(name, site.path, len(down))
@@ -76,7 +78,7 @@ def _low_rank(config: AdapterConfig, name: str, site: Site, tensors: Mapping[str
         raise config.error(
             f"{site.path}: the ranks of its two matrices are {len(down)} and {up.shape[1]}"
         )
-    part: Part
+    part: AdapterPart
     if table:
         part = LowRankTable(lora, site.inputs, site.outputs, down.device)
     else:

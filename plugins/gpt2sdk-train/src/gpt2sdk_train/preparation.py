@@ -11,12 +11,12 @@ from gpt2sdk.gpt2 import GPT2, Tokenizer
 from gpt2sdk_train.adapters import Adapters
 from gpt2sdk_train.documents import check_documents
 from gpt2sdk_train.packing import BlockOrder, PackedTokens
-from gpt2sdk_train.settings import TrainingSettings
+from gpt2sdk_train.training_settings import TrainingSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A run's numbers.
+class Workload:
+    """What a run has to do, in numbers.
 
     Attributes:
         order: Which blocks come when.
@@ -31,7 +31,9 @@ class Plan:
     share: int
 
 
-def make_plan(settings: TrainingSettings, model: GPT2, text: PackedTokens, processes: int) -> Plan:
+def make_workload(
+    settings: TrainingSettings, model: GPT2, text: PackedTokens, processes: int
+) -> Workload:
     """Turn settings into numbers of steps and blocks.
 
     Raises:
@@ -46,7 +48,7 @@ def make_plan(settings: TrainingSettings, model: GPT2, text: PackedTokens, proce
     per_epoch = order.per_epoch / settings.batch_size
     steps = settings.steps or max(1, math.ceil(settings.epochs * per_epoch))
     evaluate_every = settings.evaluate_every or max(1, math.ceil(per_epoch))
-    return Plan(order, steps, evaluate_every, settings.batch_size // processes)
+    return Workload(order, steps, evaluate_every, settings.batch_size // processes)
 
 
 def check_model(model: GPT2, tokenizer: Tokenizer, parameters: Mapping[str, nn.Parameter]) -> None:

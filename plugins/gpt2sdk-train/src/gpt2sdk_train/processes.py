@@ -7,7 +7,7 @@ from accelerate import Accelerator, DistributedType  # type: ignore[import-untyp
 from accelerate.utils import GradientAccumulationPlugin  # type: ignore[import-untyped]
 
 from gpt2sdk import OptionError
-from gpt2sdk_train.settings import TrainingSettings
+from gpt2sdk_train.training_settings import TrainingSettings
 
 _OFFERED = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 # What `accelerate launch` hands on to what it starts.

@@ -2,7 +2,7 @@
 
 import math
 
-from gpt2sdk_train.settings import TrainingSettings
+from gpt2sdk_train.training_settings import TrainingSettings
 
 # Hägele et al., 2024, arXiv:2405.18392: a fifth to two fifths do as well as a cosine.
 _COOLDOWN = 0.4

@@ -17,10 +17,10 @@ from gpt2sdk_train.events import Event, Observer, Reason, Validated
 from gpt2sdk_train.log_file import JsonLinesLog
 from gpt2sdk_train.loop import Loop, Task
 from gpt2sdk_train.packing import PackedTokens
-from gpt2sdk_train.preparation import check_model, check_validation, make_plan
+from gpt2sdk_train.preparation import check_model, check_validation, make_workload
 from gpt2sdk_train.processes import join_processes
 from gpt2sdk_train.resumption import check_resumable, earlier_checkpoint
-from gpt2sdk_train.settings import TrainingSettings
+from gpt2sdk_train.training_settings import TrainingSettings
 from gpt2sdk_train.weights import trained_part
 
 CHECKPOINTS = "checkpoints"
@@ -96,11 +96,11 @@ def train(  # noqa: PLR0913 - what is trained, on what, how, where to, watched b
     held_out = PackedTokens.encode(validation, tokenizer, ends) if validation else None
     accelerator = join_processes(settings)
     processes = accelerator.num_processes
-    plan = make_plan(settings, model, text, processes)
-    task = Task(model, parameters, weights, settings, plan, text, held_out, processes)
+    workload = make_workload(settings, model, text, processes)
+    task = Task(model, parameters, weights, settings, workload, text, held_out, processes)
     state = latest.state() if latest else None
     if state:
-        check_resumable(state, task.fresh_state(), plan.steps)
+        check_resumable(state, task.fresh_state(), workload.steps)
     with _prepared(model, parameters, settings), torch.random.fork_rng(_cuda(accelerator)):
         loop = Loop(accelerator, task, checkpoints, _teller(accelerator, folder, observers))
         if latest and state:

@@ -1,4 +1,4 @@
-"""Memory: values kept per row for the components that asked, following the rows' every move."""
+"""Columns: values kept per row for the components that asked, following the rows' every move."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +21,8 @@ Value = TypeVar("Value")
 class Follower(Protocol):
     """State of the rows: everything that is kept per row obeys the same four verbs."""
 
-    def admit(self, place: int, row: Row) -> None:
-        """A fresh row takes `place`; the place behind the last one is a new one."""
+    def admit(self, seat: int, row: Row) -> None:
+        """A fresh row takes `seat`; the seat behind the last one is a new one."""
 
     def append(self, tokens: Sequence[int]) -> None:
         """Each row takes a token; -1 where it takes none."""
@@ -35,15 +35,15 @@ class Follower(Protocol):
 
 
 @dataclass(eq=False, slots=True)
-class Owner:
-    """Whoever asked for memory: a component at work, or the strategy.
+class Entourage:
+    """What follows the rows for one component at work, or for the strategy.
 
     Attributes:
-        failures: Where it is told of rows that its functions raised for, by place.
+        failures: Where it is told of rows that the component's functions raised for, by seat.
         name: What the component is called; empty for the strategy, whose errors go on.
-        prompts: Those it acts on; `None` for all.
-        followers: What follows the rows for it: its columns and mirrors.
-        seen: What its columns know of the logits it is given.
+        prompts: Those that the component acts on; `None` for all.
+        followers: Its columns and mirrors.
+        seen: What its columns know of the logits that the component is given.
     """
 
     failures: dict[int, Failure]
@@ -53,31 +53,31 @@ class Owner:
     seen: list["Seen"] = field(default_factory=list)
 
     def acts_on(self, prompt: Prompt) -> bool:
-        """Whether its memory is wanted for a prompt's rows."""
+        """Whether it is wanted for a prompt's rows."""
         return self.prompts is None or prompt in self.prompts
 
-    def fail(self, place: int, error: Exception) -> None:
-        """Take note that one of its functions raised for a row."""
+    def fail(self, seat: int, error: Exception) -> None:
+        """Take note that one of the component's functions raised for a row."""
         if not self.name:
             raise error
-        self.failures[place] = raising(self.name, error)
+        self.failures[seat] = raising(self.name, error)
 
     def note(self, logits: Tensor, index: Sequence[int]) -> None:
-        """Let its columns know what it was given for the rows at `index`."""
+        """Let columns know what the component was given for the rows at `index`."""
         for seen in self.seen:
             seen.note(logits, index)
 
 
 class Seen:
-    """What a column's owner was given for each row since its last token: it judges one token."""
+    """What its component was given for each row since its last token: it judges one token."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[Tensor, int] | None] = []
 
     def note(self, logits: Tensor, index: Sequence[int]) -> None:
         """Remember the logits of the rows at `index`; they are not copied."""
-        for at, place in enumerate(index):
-            self.rows[place] = (logits, at)
+        for at, seat in enumerate(index):
+            self.rows[seat] = (logits, at)
 
 
 class Column(PerRow[Value], Generic[Value]):
@@ -88,54 +88,54 @@ class Column(PerRow[Value], Generic[Value]):
         initial: Callable[[Prompt], Value],
         accept: Callable[[Value, int, Tensor | None], Value],
         copy: Callable[[Value], Value] | None,
-        owner: Owner,
+        entourage: Entourage,
     ) -> None:
         self.seen = Seen()
-        owner.seen.append(self.seen)
+        entourage.seen.append(self.seen)
         self._initial = initial
         self._accept = accept
         self._copy = copy
-        self._owner = owner
+        self._entourage = entourage
         self._prompts: list[Prompt] = []
         self._values: list[Value] = []
         self._past: list[list[Value]] = []
 
     @override
     def __getitem__(self, rows: Rows) -> list[Value]:
-        return [self._values[place] for place in rows.index]
+        return [self._values[seat] for seat in rows.index]
 
-    def admit(self, place: int, row: Row) -> None:
+    def admit(self, seat: int, row: Row) -> None:
         """A fresh row gets its initial value."""
-        end = place + 1
-        self._values[place:end] = [self._first(place, row.prompt)]
-        self._past[place:end] = [[]]
-        self._prompts[place:end] = [row.prompt]
-        self.seen.rows[place:end] = [None]
+        end = seat + 1
+        self._values[seat:end] = [self._first(seat, row.prompt)]
+        self._past[seat:end] = [[]]
+        self._prompts[seat:end] = [row.prompt]
+        self.seen.rows[seat:end] = [None]
 
-    def _first(self, place: int, prompt: Prompt) -> Value:
-        """A row's initial value; nothing where the owner does not act on it."""
-        if self._owner.acts_on(prompt):
+    def _first(self, seat: int, prompt: Prompt) -> Value:
+        """A row's initial value; nothing where the component does not act on it."""
+        if self._entourage.acts_on(prompt):
             try:
                 return self._initial(prompt)
             except Exception as error:  # noqa: BLE001 - whatever it is, the row carries it
-                self._owner.fail(place, error)
+                self._entourage.fail(seat, error)
         return cast("Value", None)
 
     def append(self, tokens: Sequence[int]) -> None:
         """Advance the values of the rows that took a token."""
-        for place, token in enumerate(tokens):
-            if token < 0 or not self._owner.acts_on(self._prompts[place]):
+        for seat, token in enumerate(tokens):
+            if token < 0 or not self._entourage.acts_on(self._prompts[seat]):
                 continue
-            value = self._values[place]
-            self._past[place].append(value)
-            seen = self.seen.rows[place]
+            value = self._values[seat]
+            self._past[seat].append(value)
+            seen = self.seen.rows[seat]
             logits = None if seen is None else seen[0][seen[1]]
-            self.seen.rows[place] = None
+            self.seen.rows[seat] = None
             try:
                 own = value if self._copy is None else self._copy(value)
-                self._values[place] = self._accept(own, token, logits)
+                self._values[seat] = self._accept(own, token, logits)
             except Exception as error:  # noqa: BLE001 - as above
-                self._owner.fail(place, error)
+                self._entourage.fail(seat, error)
 
     def fork(self, parents: Sequence[int]) -> None:
         """Values and their past are shared; `accept` never changes them in place."""
@@ -146,12 +146,12 @@ class Column(PerRow[Value], Generic[Value]):
 
     def rewind(self, counts: Sequence[int]) -> None:
         """Bring back the values from before each row's last tokens."""
-        for place, count in enumerate(counts):
-            past = self._past[place]
+        for seat, count in enumerate(counts):
+            past = self._past[seat]
             if count:
-                self.seen.rows[place] = None
+                self.seen.rows[seat] = None
             if count and past:
-                self._values[place] = past[-min(count, len(past))]
+                self._values[seat] = past[-min(count, len(past))]
                 del past[-count:]
 
 
@@ -162,68 +162,68 @@ class TensorColumn(PerRowTensor):
         self,
         initial: Callable[[Prompt], Tensor],
         accept: Callable[[Tensor, Tokens, Logits | None], Tensor],
-        owner: Owner,
+        entourage: Entourage,
     ) -> None:
         self.seen = Seen()
-        owner.seen.append(self.seen)
+        entourage.seen.append(self.seen)
         self._initial = initial
         self._accept = accept
-        self._owner = owner
+        self._entourage = entourage
         self._prompts: list[Prompt] = []
         self._now: list[tuple[Tensor, int]] = []
         self._past: list[list[tuple[Tensor, int]]] = []
 
     @override
     def __getitem__(self, rows: Rows) -> Tensor:
-        return gather_rows([self._now[place] for place in rows.index])
+        return gather_rows([self._now[seat] for seat in rows.index])
 
-    def admit(self, place: int, row: Row) -> None:
+    def admit(self, seat: int, row: Row) -> None:
         """A fresh row gets its initial entry."""
-        end = place + 1
-        self._now[place:end] = [(self._first(place, row.prompt), 0)]
-        self._past[place:end] = [[]]
-        self._prompts[place:end] = [row.prompt]
-        self.seen.rows[place:end] = [None]
+        end = seat + 1
+        self._now[seat:end] = [(self._first(seat, row.prompt), 0)]
+        self._past[seat:end] = [[]]
+        self._prompts[seat:end] = [row.prompt]
+        self.seen.rows[seat:end] = [None]
 
-    def _first(self, place: int, prompt: Prompt) -> Tensor:
-        """A row's initial entry; nothing where the owner does not act on it."""
-        if self._owner.acts_on(prompt):
+    def _first(self, seat: int, prompt: Prompt) -> Tensor:
+        """A row's initial entry; nothing where the component does not act on it."""
+        if self._entourage.acts_on(prompt):
             try:
                 return self._initial(prompt)[None]
             except Exception as error:  # noqa: BLE001 - as above
-                self._owner.fail(place, error)
+                self._entourage.fail(seat, error)
         return torch.empty(1)
 
     def append(self, tokens: Sequence[int]) -> None:
         """Advance the entries of the rows that took a token."""
         index: list[int] = []
         blind: list[int] = []
-        for place, token in enumerate(tokens):
-            if token >= 0 and self._owner.acts_on(self._prompts[place]):
-                self._past[place].append(self._now[place])
-                (blind if self.seen.rows[place] is None else index).append(place)
-        seen = [given for place in index if (given := self.seen.rows[place]) is not None]
+        for seat, token in enumerate(tokens):
+            if token >= 0 and self._entourage.acts_on(self._prompts[seat]):
+                self._past[seat].append(self._now[seat])
+                (blind if self.seen.rows[seat] is None else index).append(seat)
+        seen = [given for seat in index if (given := self.seen.rows[seat]) is not None]
         self._advance(index, tokens, gather_rows(seen) if seen else None)
         self._advance(blind, tokens, None)
-        for place in index:
-            self.seen.rows[place] = None
+        for seat in index:
+            self.seen.rows[seat] = None
 
     def _advance(self, index: Sequence[int], tokens: Sequence[int], logits: Logits | None) -> None:
         if not index:
             return
-        values = gather_rows([self._now[place] for place in index])
-        taken = torch.tensor([tokens[place] for place in index], device=values.device)
+        values = gather_rows([self._now[seat] for seat in index])
+        taken = torch.tensor([tokens[seat] for seat in index], device=values.device)
         try:
             advanced = self._accept(values, taken, logits)
         except Exception as error:  # noqa: BLE001 - as above
             if len(index) == 1:
-                self._owner.fail(index[0], error)
+                self._entourage.fail(index[0], error)
                 return
-            for at, place in enumerate(index):
-                self._advance([place], tokens, None if logits is None else logits[at : at + 1])
+            for at, seat in enumerate(index):
+                self._advance([seat], tokens, None if logits is None else logits[at : at + 1])
             return
-        for at, place in enumerate(index):
-            self._now[place] = (advanced, at)
+        for at, seat in enumerate(index):
+            self._now[seat] = (advanced, at)
 
     def fork(self, parents: Sequence[int]) -> None:
         """Entries are values: copies refer to the same tensor."""
@@ -234,10 +234,10 @@ class TensorColumn(PerRowTensor):
 
     def rewind(self, counts: Sequence[int]) -> None:
         """Bring back the entries from before each row's last tokens."""
-        for place, count in enumerate(counts):
-            past = self._past[place]
+        for seat, count in enumerate(counts):
+            past = self._past[seat]
             if count:
-                self.seen.rows[place] = None
+                self.seen.rows[seat] = None
             if count and past:
-                self._now[place] = past[-min(count, len(past))]
+                self._now[seat] = past[-min(count, len(past))]
                 del past[-count:]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gpt2sdk.components.records import Prompt
-from gpt2sdk.components.rows import Board, Row, Rows
+from gpt2sdk.components.rows import Row, Rows, RowStore
 from gpt2sdk.rng import derive
 
 
@@ -29,12 +29,12 @@ def make_rows(
     >>> make_rows([[5, 6, 7], [8]]).lengths.tolist()
     [3, 1]
     """
-    board = Board()
+    store = RowStore()
     ends = frozenset(eos_token_ids)
     lengths = [1] * len(histories) if prompt_lengths is None else prompt_lengths
-    for place, (history, length) in enumerate(zip(histories, lengths, strict=True)):
-        tokens, row_seed = tuple(history[:length]), derive(seed, place)
-        prompt = Prompt(place, tokens, row_seed, max_new_tokens, eos_token_ids=ends)
+    for number, (history, length) in enumerate(zip(histories, lengths, strict=True)):
+        tokens, row_seed = tuple(history[:length]), derive(seed, number)
+        prompt = Prompt(number, tokens, row_seed, max_new_tokens, eos_token_ids=ends)
         row = Row(prompt, lane=0, tokens=list(history), draws=len(history) - length)
-        board.admit(place, row)
-    return Rows(board, purpose=purpose)
+        store.admit(number, row)
+    return Rows(store, purpose=purpose)

@@ -9,7 +9,7 @@ _HEADING = 60
 _ECHOED = 400
 
 
-class Transcript:
+class Printer:
     """Prints one completion as its text comes, several one after another as each is whole."""
 
     def __init__(self, prompts: Sequence[str], samples: int) -> None:
