@@ -258,7 +258,9 @@ def test_options_are_checked_before_the_model_is_looked_for(invoke):
 def test_options_are_composed_once(invoke, model, tmp_path):
     plugin = tmp_path / "loud.py"
     plugin.write_text(LOUD)
-    ran = invoke("generate", str(model), "Once", *SHORT, "-q", "--plugin", str(plugin), "-o", "volume=11")
+    ran = invoke(
+        "generate", str(model), "Once", *SHORT, "-q", "--plugin", str(plugin), "-o", "volume=11"
+    )
 
     assert "volume 11\n" == ran.stderr
 
