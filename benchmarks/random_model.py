@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from gpt2sdk import GPT2Config, TensorInfo
-from gpt2sdk.gpt2.export import file_key, write_folder
-from gpt2sdk.gpt2.layout import MATRICES, parameter_shapes
+from gpt2sdk.gpt2.architecture import GPT2Architecture
+from gpt2sdk.gpt2.export import write_folder
 from gpt2sdk.gpt2.shards import Bundle
 from gpt2sdk.testing import tiny_tokenizer
 
@@ -38,23 +38,25 @@ def write_random_model(folder: Path, sizes: dict[str, int], *, table: float = 1.
     tokenizer = tiny_tokenizer()
     end = tokenizer.eos_token_id
     config = GPT2Config(**sizes, bos_token_id=end, eos_token_id=end)
-    shapes = parameter_shapes(config)
+    gpt2 = GPT2Architecture(config=config)
+    shapes = gpt2.parameters()
     room, free = 8 * sum(map(prod, shapes.values())), shutil.disk_usage(folder.parent).free
     if free < room:
         message = f"{folder.parent}: {room / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free"
         raise SystemExit(message)
     bundles = []
     for number, (name, shape) in enumerate(shapes.items()):
-        turned = shape[::-1] if name.endswith(MATRICES) else shape
+        turned = shape[::-1] if gpt2.transposed(name) else shape
         scale = table if name == "wte.weight" else 1.0
-        make = partial(_drawn, name, turned, scale, number)
-        bundles.append(Bundle({file_key(name): TensorInfo(turned, "float32")}, make))
-    write_folder(folder, config, tokenizer, bundles, max_shard_size=10**11)
+        make = partial(_drawn, gpt2.file_key(name), turned, scale, number)
+        bundles.append(Bundle({gpt2.file_key(name): TensorInfo(turned, "float32")}, make))
+    configs = gpt2.config_files("float32", tokenizer)
+    write_folder(folder, configs, tokenizer, bundles, max_shard_size=10**11)
 
 
-def _drawn(name: str, shape: tuple[int, ...], scale: float, seed: int) -> dict[str, Tensor]:
+def _drawn(key: str, shape: tuple[int, ...], scale: float, seed: int) -> dict[str, Tensor]:
     """Draw a parameter as GPT-2 is initialised: biases 0, norms 1, the others normal."""
     if len(shape) == 1:
-        return {file_key(name): torch.full(shape, float(name.endswith("weight")))}
+        return {key: torch.full(shape, float(key.endswith("weight")))}
     generator = torch.Generator().manual_seed(seed)
-    return {file_key(name): torch.randn(shape, generator=generator).mul_(0.02 * scale)}
+    return {key: torch.randn(shape, generator=generator).mul_(0.02 * scale)}

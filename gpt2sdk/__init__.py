@@ -6,10 +6,20 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from gpt2sdk.components.architecture import Architecture
     from gpt2sdk.components.causal_lm import CausalLM, KeyValueCache, Scores
+    from gpt2sdk.components.checkpoint import Checkpoint, Layout, StoredParameter
     from gpt2sdk.components.component import Component
     from gpt2sdk.components.drafter import Drafter, DrafterRun
-    from gpt2sdk.components.placement import Part, Place, Placement, PlacementPlan, Residency
+    from gpt2sdk.components.language import Language
+    from gpt2sdk.components.placement import (
+        Part,
+        Place,
+        PlacedModel,
+        Placement,
+        PlacementPlan,
+        Residency,
+    )
     from gpt2sdk.components.processor import LogitsProcessor, ProcessorRun, Stage
     from gpt2sdk.components.quantizer import (
         Matrix,
@@ -45,6 +55,7 @@ if TYPE_CHECKING:
     from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
     from gpt2sdk.components.weights import CheckpointFormat, ModelSource, OpenedFile
     from gpt2sdk.config import GPT2Config
+    from gpt2sdk.config_files import ConfigFiles
     from gpt2sdk.defaults import greedy, sample
     from gpt2sdk.errors import (
         CheckpointError,
@@ -66,7 +77,9 @@ if TYPE_CHECKING:
     from gpt2sdk.shapes import Counts, History, Logits, Mask, Tokens, Uniforms
 
 _HOMES = {
+    "gpt2sdk.components.architecture": ("Architecture",),
     "gpt2sdk.components.causal_lm": ("CausalLM", "KeyValueCache", "Scores"),
+    "gpt2sdk.components.checkpoint": ("Checkpoint", "StoredParameter", "Layout"),
     "gpt2sdk.components.component": ("Component",),
     "gpt2sdk.components.drafter": ("Drafter", "DrafterRun"),
     "gpt2sdk.components.processor": ("LogitsProcessor", "ProcessorRun", "Stage"),
@@ -92,7 +105,15 @@ _HOMES = {
     ),
     "gpt2sdk.components.stored_matrix": ("check_finite", "check_stored"),
     "gpt2sdk.components.strategy": ("Strategy", "strategy"),
-    "gpt2sdk.components.placement": ("Part", "Place", "Placement", "PlacementPlan", "Residency"),
+    "gpt2sdk.components.language": ("Language",),
+    "gpt2sdk.components.placement": (
+        "Part",
+        "Place",
+        "PlacedModel",
+        "Placement",
+        "PlacementPlan",
+        "Residency",
+    ),
     "gpt2sdk.components.quantizer": (
         "Matrix",
         "Quantized",
@@ -105,6 +126,7 @@ _HOMES = {
     "gpt2sdk.components.tensor_source": ("TensorInfo", "TensorSource"),
     "gpt2sdk.components.weights": ("CheckpointFormat", "ModelSource", "OpenedFile"),
     "gpt2sdk.config": ("GPT2Config",),
+    "gpt2sdk.config_files": ("ConfigFiles",),
     "gpt2sdk.defaults": ("greedy", "sample"),
     "gpt2sdk.errors": (
         "CheckpointError",
@@ -128,11 +150,14 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Architecture",
     "CausalLM",
+    "Checkpoint",
     "CheckpointError",
     "CheckpointFormat",
     "Completion",
     "Component",
+    "ConfigFiles",
     "ContextOverflowError",
     "Counts",
     "CriterionRun",
@@ -145,6 +170,8 @@ __all__ = [
     "Generator",
     "History",
     "KeyValueCache",
+    "Language",
+    "Layout",
     "Logits",
     "LogitsProcessor",
     "Mask",
@@ -157,6 +184,7 @@ __all__ = [
     "PerRow",
     "PerRowTensor",
     "Place",
+    "PlacedModel",
     "Placement",
     "PlacementError",
     "PlacementPlan",
@@ -183,6 +211,7 @@ __all__ = [
     "Stage",
     "Step",
     "StoppingCriterion",
+    "StoredParameter",
     "Strategy",
     "Target",
     "TensorInfo",

@@ -5,7 +5,6 @@ kept in `extra` and written back, so nothing of a file is lost by loading and sa
 """
 
 import difflib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -22,15 +21,10 @@ from pydantic import (
 )
 from typing_extensions import override
 
-from gpt2sdk.architecture import other_networks
-from gpt2sdk.downloads import failed_download
+from gpt2sdk.config_files import GENERATION_CONFIG_FILE, ConfigFiles
 from gpt2sdk.errors import CheckpointError, OptionError
-from gpt2sdk.mention import argument
-
-CONFIG_FILE = "config.json"
-GENERATION_CONFIG_FILE = "generation_config.json"
-# What PEFT calls the config of an adapter, which is no model by itself.
-_ADAPTER_CONFIG = "adapter_config.json"
+from gpt2sdk.network_keys import other_networks
+from gpt2sdk.token_ids import several, token_ids, without_negative_ids
 
 # Other names under which transformers reads and writes the same fields; `n_ctx` was dropped in
 # 2021, `torch_dtype` became `dtype` in 2025.
@@ -51,33 +45,6 @@ _TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 _KEPT = frozenset({"extra", "generation"})
 
 
-def _token_ids(value: object) -> object:
-    """Accept one id, a non-empty list of ids, or none; a list becomes a tuple."""
-    if isinstance(value, list | tuple):
-        ids = tuple(value)
-        if not all(_is_token_id(item) for item in ids):
-            raise ValueError("a token id or a list of them, each 0 or more")
-        return ids or None
-    if value is not None and not _is_token_id(value):
-        raise ValueError("a token id or a list of them, each 0 or more")
-    return value
-
-
-def _is_token_id(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _without_negative_ids(value: object) -> object:
-    """Read ids below 0 as none: some programs write -1 where there is no such token.
-
-    >>> _without_negative_ids(-1), _without_negative_ids([-1, 5]), _without_negative_ids("a")
-    (None, [5], 'a')
-    """
-    if isinstance(value, list):
-        return [item for item in value if not isinstance(item, int) or item >= 0]
-    return None if isinstance(value, int) and value < 0 else value
-
-
 def _dtype_name(value: object) -> object:
     return value.removeprefix("torch.") if isinstance(value, str) else value
 
@@ -85,7 +52,7 @@ def _dtype_name(value: object) -> object:
 Positive = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 TokenId = Annotated[int, Field(ge=0)]
-TokenIds = Annotated[int | tuple[int, ...] | None, BeforeValidator(_token_ids)]
+TokenIds = Annotated[int | tuple[int, ...] | None, BeforeValidator(token_ids)]
 # The keys of `gpt2.activations`, which needs torch; the tests compare both.
 Activation = Literal[
     "gelu",
@@ -220,12 +187,12 @@ class GPT2Config(BaseModel):
     @property
     def written_end_tokens(self) -> tuple[int, ...]:
         """The end tokens that were given or stood in the file; the default counts for nothing."""
-        return _several(self.eos_token_id) if "eos_token_id" in self.model_fields_set else ()
+        return several(self.eos_token_id) if "eos_token_id" in self.model_fields_set else ()
 
     @property
     def generation_end_tokens(self) -> tuple[int, ...]:
         """The end tokens of `generation_config.json`."""
-        return _several(_token_ids(_without_negative_ids(self.generation.get("eos_token_id"))))
+        return several(token_ids(without_negative_ids(self.generation.get("eos_token_id"))))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object], *, path: str | Path = "") -> Self:
@@ -242,11 +209,26 @@ class GPT2Config(BaseModel):
         """
         _refuse_other_models(values, path)
         fields, extra = _sort_keys(values, set(cls.model_fields) - _KEPT, path)
-        fields |= {key: _without_negative_ids(fields[key]) for key in _TOKEN_IDS if key in fields}
+        fields |= {key: without_negative_ids(fields[key]) for key in _TOKEN_IDS if key in fields}
         try:
             return cls.model_validate({**fields, "extra": extra})
         except ValidationError as error:
             raise _checkpoint_error(_first_problem(error)[0], path) from None
+
+    @classmethod
+    def from_files(cls, files: ConfigFiles) -> Self:
+        """Read what a model's config files hold.
+
+        Raises:
+            CheckpointError: As for `from_dict`, or if the generation config names end tokens that
+                are none.
+        """
+        config = cls.from_dict(files.values, path=files.path)
+        if not files.generation:
+            return config
+        generation = dict(files.generation)
+        _check_end_tokens(generation, files.path.parent / GENERATION_CONFIG_FILE)
+        return config.model_copy(update={"generation": generation})
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> Self:
@@ -255,26 +237,7 @@ class GPT2Config(BaseModel):
         Raises:
             CheckpointError: If a file is absent, is not JSON, or its values do not fit.
         """
-        path = Path(folder) / CONFIG_FILE
-        if not path.is_file() and (path.parent / _ADAPTER_CONFIG).is_file():
-            base = read_json(path.parent / _ADAPTER_CONFIG).get("base_model_name_or_path")
-            raise CheckpointError(
-                f"{folder}: expected a model, found an adapter of {base or 'one'}: load that with "
-                f"{argument('adapter', str(folder))}, or merge both: gpt2sdk merge "
-                f"{base or 'MODEL'} {folder} NEW_FOLDER (with the plugin gpt2sdk-train)",
-                path=folder,
-            )
-        if not path.is_file():
-            raise CheckpointError(
-                f"{folder}: expected a {CONFIG_FILE} in the folder, found none", path=folder
-            )
-        config = cls.from_dict(read_json(path), path=path)
-        generation = Path(folder) / GENERATION_CONFIG_FILE
-        if not generation.is_file():
-            return config
-        values = read_json(generation)
-        _check_end_tokens(values, generation)
-        return config.model_copy(update={"generation": values})
+        return cls.from_files(ConfigFiles.from_folder(folder))
 
     def to_dict(self) -> dict[str, object]:
         """Return what belongs into a `config.json`, in Hugging Face's names.
@@ -291,41 +254,15 @@ class GPT2Config(BaseModel):
         return {**head, **fields, **self.extra}
 
 
-def read_json(path: Path) -> dict[str, object]:
-    """Read a JSON object, with a byte order mark before it or without.
-
-    Raises:
-        CheckpointError: If the file cannot be read, or does not hold a JSON object.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}", path=path) from error
-    except ValueError as error:
-        reason = failed_download(path, text=True) or str(error)
-        raise CheckpointError(f"{path}: expected JSON: {reason}", path=path) from error
-    if not isinstance(values, dict):
-        raise CheckpointError(
-            f"{path}: expected a JSON object, found a {type(values).__name__}", path=path
-        )
-    return values
-
-
 def _refuse_other_models(values: Mapping[str, object], path: str | Path) -> None:
     for problem in other_networks(values):
         raise _checkpoint_error(problem, path)
 
 
-def _several(ids: object) -> tuple[int, ...]:
-    if isinstance(ids, tuple):
-        return ids
-    return (ids,) if isinstance(ids, int) else ()
-
-
 def _check_end_tokens(values: Mapping[str, object], path: Path) -> None:
     ids = values.get("eos_token_id")
     try:
-        _token_ids(_without_negative_ids(ids))
+        token_ids(without_negative_ids(ids))
     except ValueError as error:
         raise _checkpoint_error(f"eos_token_id={ids!r}: expected {error}", path) from None
 

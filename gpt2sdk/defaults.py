@@ -1,4 +1,4 @@
-"""What the core ships to decide the next token: two strategies and two plain samplers."""
+"""What the core ships: two strategies, two plain samplers, and the architecture GPT-2."""
 
 from collections.abc import Iterator
 
@@ -75,4 +75,6 @@ def greedy(session: Session) -> Iterator[Step]:
 @hookimpl
 def gpt2sdk_components() -> tuple[type[Component] | StrategyFunction[[]], ...]:
     """Return the core's own components."""
-    return sample, greedy, Greedy, Multinomial
+    from gpt2sdk.gpt2.architecture import GPT2Architecture
+
+    return sample, greedy, Greedy, Multinomial, GPT2Architecture

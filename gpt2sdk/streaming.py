@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from gpt2sdk.components.records import Failure, Prompt
 from gpt2sdk.components.rows import Row
@@ -12,6 +12,7 @@ State = Any
 """A decoder's state between two tokens: opaque to everybody else, and immutable."""
 
 
+@runtime_checkable
 class TextDecoder(Protocol):
     """Decodes token by token, as a pure function of state and token."""
 

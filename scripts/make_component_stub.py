@@ -72,7 +72,7 @@ def known(offers: tuple[Offer, ...], commands: dict[str, str]) -> str:
     for offer in offers:
         if offer.origin.distribution != CORE:
             found = names.setdefault(offer.origin.distribution, set())
-            found |= {offer.name, offer.component.__name__, *offer.component.model_fields}
+            found |= {offer.name, offer.component.__name__, *offer.component.option_names()}
     tables = [
         f'    "{distribution}": """\n{_wrapped(sorted(words))}\n    """,'
         for distribution, words in sorted(names.items())

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt2sdk.config import GPT2Config, read_json
+from gpt2sdk.config import GPT2Config
+from gpt2sdk.config_files import read_json
 from gpt2sdk.errors import CheckpointError, OptionError
 
 # OpenAI's release as it lay on the hub in 2019: no model_type, no switches, `n_ctx` beside

@@ -36,13 +36,11 @@ def explain(
     registry = registry_with(read_plugins(plugin))
     composition = compose(read_options(option, {}), registry=registry, prompts=prompts)
     if model is not None:
-        from gpt2sdk.gpt2.end_tokens import find_end_tokens
         from gpt2sdk.loading import Hub, open_model
 
         hub = Hub(revision=revision, local_files_only=offline)
         opened = open_model(model, registry=registry, hub=hub)
-        ends = find_end_tokens(opened.checkpoint.config, opened.tokenizer())
-        composition = composition.ending_at(ends.ids)
+        composition = composition.ending_at(opened.end_tokens(opened.tokenizer()).ids)
     explanation = explained(composition, registry)
     if as_json:
         show_json(as_record(explanation))

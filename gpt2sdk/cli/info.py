@@ -46,9 +46,9 @@ def info(
     wanted = plan or settings != LoadSettings()
     if not as_json:
         # Before the plan, which may say that it does not fit.
-        show_card(card, opened.checkpoint.config)
+        show_card(card, opened.architecture)
     planned = plan_load(model, settings, hub=hub, registry=registry) if wanted else None
-    walked = walk(opened.checkpoint.config) if shapes else []
+    walked = walk(opened.architecture) if shapes else []
     if as_json:
         rows = {"shapes": [asdict(row) for row in walked]} if shapes else {}
         steps = {"plan": planned.as_dict()} if planned else {}

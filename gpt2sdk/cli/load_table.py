@@ -78,7 +78,7 @@ def _row(parts: Sequence[PartPlan]) -> tuple[str, ...]:
     several = len(parts) > 1
     each = " each" if several else ""
     return (
-        f"{first.name} … {last.name}" if several else first.name,
+        f"{first.name} … {last.name}" if several else first.name or "model",
         ", ".join(first.formats) or "as they are",
         size_text(first.nbytes) + each,
         size_text(first.file_nbytes) + each,

@@ -9,9 +9,9 @@ from rich.filesize import decimal
 from rich.text import Text
 
 from gpt2sdk.cli.tables import heading, show, table
-from gpt2sdk.config import GPT2Config
-from gpt2sdk.gpt2.cache import token_nbytes
-from gpt2sdk.gpt2.end_tokens import find_end_tokens
+from gpt2sdk.components.architecture import Architecture
+from gpt2sdk.config_files import CONFIG_FILE
+from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.loading import OpenedModel
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -63,11 +63,13 @@ def describe(opened: OpenedModel) -> ModelCard:
         TokenizerError: There is no tokenizer, or it cannot be read.
     """
     checkpoint = opened.checkpoint
-    config = checkpoint.config
+    architecture = opened.architecture
     parameters = sum(prod(shape) for shape in checkpoint.shapes.values())
-    cached = config.n_layer * _CACHED_TOKENS
     tokenizer = opened.tokenizer()
-    ends = find_end_tokens(config, tokenizer)
+    ends = opened.end_tokens(tokenizer)
+    kind, size = type(tokenizer).__name__, architecture.vocabulary_size()
+    if isinstance(tokenizer, Tokenizer):
+        kind, size = tokenizer.kind, tokenizer.vocab_size
     dtype = str(checkpoint.file_dtype).removeprefix("torch.")
     return ModelCard(
         name=opened.source.name,
@@ -76,33 +78,29 @@ def describe(opened: OpenedModel) -> ModelCard:
         revision=opened.source.revision,
         parameters=parameters,
         stored_as=f"{opened.quantizer.name} and {dtype}" if opened.quantizer else dtype,
-        weight_bytes={name: parameters * dtype.itemsize for name, dtype in _DTYPES.items()},
+        weight_bytes={name: parameters * each.itemsize for name, each in _DTYPES.items()},
         cache_bytes_per_1000_tokens={
-            name: cached * token_nbytes(config, dtype) for name, dtype in _DTYPES.items()
+            name: _cached(architecture, each) for name, each in _DTYPES.items()
         },
-        tokenizer=tokenizer.kind,
-        tokenizer_vocab_size=tokenizer.vocab_size,
+        tokenizer=kind,
+        tokenizer_vocab_size=size,
         special_tokens=dict(tokenizer.special_tokens),
         end_tokens=ends.ids,
         notes=(*opened.notes, *ends.notes),
-        config=config.to_dict(),
+        config=architecture.config_files(dtype, None)[CONFIG_FILE],
     )
 
 
-def show_card(card: ModelCard, config: GPT2Config) -> None:
+def show_card(card: ModelCard, architecture: Architecture) -> None:
     """Print what a model is."""
     where = "" if card.path == card.name else card.path
     special = ", ".join(f"{text} {token}" for text, token in card.special_tokens.items())
-    head = "the token embedding" if config.tie_word_embeddings else "a matrix of its own"
     rows = [
         ("parameters", f"{card.parameters:,}"),
         ("weights", f"{_sizes(card.weight_bytes)}; stored as {card.stored_as}"),
-        ("layers", f"{config.n_layer}, each with {config.n_head} heads of {config.head_size}"),
-        ("width", f"{config.n_embd:,}, inside a layer {config.inner_size:,}"),
-        ("activation", config.activation_function),
-        ("vocabulary", f"{config.vocab_size:,} tokens"),
-        ("context", f"{config.n_positions:,} tokens"),
-        ("output head", head),
+        *architecture.facts().items(),
+        ("vocabulary", f"{architecture.vocabulary_size():,} tokens"),
+        ("context", f"{architecture.window():,} tokens"),
         ("tokenizer", f"{card.tokenizer}, {card.tokenizer_vocab_size:,} tokens"),
         ("special tokens", special or "none"),
         ("end tokens", ", ".join(map(str, card.end_tokens)) or "none"),
@@ -111,6 +109,12 @@ def show_card(card: ModelCard, config: GPT2Config) -> None:
     ]
     about = ", ".join(filter(None, [card.source, where, card.revision]))
     show(heading(card.name, about), table([(Text(title, style="dim"), is_) for title, is_ in rows]))
+
+
+def _cached(architecture: Architecture, dtype: torch.dtype) -> int:
+    """Return what the cache of many tokens takes where it has the weights' type."""
+    device, parts = torch.device("meta"), architecture.parts()
+    return _CACHED_TOKENS * sum(architecture.cache_nbytes(part, dtype, device) for part in parts)
 
 
 def _sizes(by_type: Mapping[str, int]) -> str:

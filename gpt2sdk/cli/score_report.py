@@ -10,9 +10,9 @@ from rich.console import RenderableType
 from gpt2sdk.cli.prompts import STANDARD_INPUT, read_text
 from gpt2sdk.cli.tables import heading, show, table
 from gpt2sdk.components.causal_lm import CausalLM
+from gpt2sdk.components.language import Language
 from gpt2sdk.components.records import Score
 from gpt2sdk.errors import OptionError
-from gpt2sdk.generator.prompts import Language
 from gpt2sdk.gpt2.document_encoder import DocumentEncoder
 from gpt2sdk.gpt2.documents import SEPARATOR, split_documents
 from gpt2sdk.gpt2.end_tokens import EndTokens, find_end_tokens

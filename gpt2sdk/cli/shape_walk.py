@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from gpt2sdk.cli.tables import show, table
-from gpt2sdk.config import GPT2Config
+from gpt2sdk.components.architecture import Architecture
+from gpt2sdk.errors import OptionError
 from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.gpt2.shape_table import ShapeRow, describe_shapes
 
@@ -14,10 +15,16 @@ _TITLES = ("module", "kind", "in", "out", "parameters")
 _BLOCK = re.compile(r"h\.(\d+)")
 
 
-def walk(config: GPT2Config) -> list[ShapeRow]:
-    """Follow a short sequence through a model of these sizes."""
-    with torch.device("meta"):
-        model = GPT2(config)
+def walk(architecture: Architecture) -> list[ShapeRow]:
+    """Follow a short sequence through a model.
+
+    Raises:
+        OptionError: If it is no GPT-2.
+    """
+    model = architecture.empty_model(torch.float32)
+    if not isinstance(model, GPT2):
+        message = f"--shapes follows a GPT-2, the model is a {architecture.name}: leave it out"
+        raise OptionError(message, name="shapes")
     return describe_shapes(model)
 
 

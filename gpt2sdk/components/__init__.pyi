@@ -3,6 +3,7 @@
 
 from gpt2sdk.defaults import Greedy as Greedy
 from gpt2sdk.defaults import Multinomial as Multinomial
+from gpt2sdk.gpt2.architecture import GPT2Architecture as GPT2Architecture
 from gpt2sdk_sampling.bad_words import BadWords as BadWords
 from gpt2sdk_sampling.epsilon_cutoff import EpsilonCutoff as EpsilonCutoff
 from gpt2sdk_sampling.eta_cutoff import EtaCutoff as EtaCutoff

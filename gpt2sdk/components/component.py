@@ -72,6 +72,11 @@ class Component(BaseModel):
         return next(iter(cls.model_fields), None)
 
     @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        """The fields that users set: all of them, unless a role says otherwise."""
+        return tuple(cls.model_fields)
+
+    @classmethod
     def is_neutral(cls, value: object) -> bool:
         """Whether `value` for the switch means "not used"."""
         switch = cls.switch()

@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -13,12 +14,22 @@ from gpt2sdk.components.component import Component
 Kept = Literal["device", "cpu", "disk"]
 
 
+def is_block(name: str) -> bool:
+    """Whether a part is one of a list of blocks: its name ends with its number there.
+
+    >>> is_block("h.11"), is_block("wpe")
+    (True, False)
+    """
+    return name.rpartition(".")[2].isdigit()
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A part of a model that is placed as a whole.
 
     Attributes:
-        name: `wte`, `wpe`, `h.0` and so on, `ln_f`; `lm_head` where it is not tied to `wte`.
+        name: What its architecture calls it. GPT-2's are `wte`, `wpe`, `h.0` and so on, `ln_f`;
+            `lm_head` where it is not tied to `wte`.
         nbytes: Bytes of its weights in the form in which they are held while it runs.
         stored_nbytes: Bytes of its weights in the form in which they are kept elsewhere.
         cache_nbytes: Bytes of keys and values for each token of each row; 0 except for blocks.
@@ -36,6 +47,11 @@ class Part:
     workspace: int = 0
     passing_workspace: int = 0
     reserved_tokens: int = 1024
+
+    @property
+    def is_block(self) -> bool:
+        """Whether it is one of the model's blocks."""
+        return is_block(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +144,21 @@ class Residency(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give back files and buffers; the model cannot run any more."""
+
+
+@runtime_checkable
+class PlacedModel(Protocol):
+    """A model that can run with its parts on several devices."""
+
+    @property
+    def residency(self) -> Residency | None:
+        """What brings the parts to where they compute; `None` if all are on one device."""
+
+    def set_residency(self, residency: Residency | None) -> None:
+        """Let a residency bring the parts from now on, or none."""
+
+    def computing(self) -> AbstractContextManager[None]:
+        """Return a context in which no other thread changes the form of the weights."""
 
 
 class Placement(Component):

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from gpt2sdk.components.component import Component
 from gpt2sdk.components.tensor_source import TensorSource
-from gpt2sdk.config import GPT2Config
 
 
 class ModelSource(Component):
@@ -45,15 +44,17 @@ class OpenedFile:
     """A model that is one file: weights, sizes and tokenizer together.
 
     Attributes:
-        source: Its tensors, under the names of a GPT-2 checkpoint, as floating point numbers.
-        config: Its sizes.
+        source: Its tensors, under the names of its architecture's checkpoints, as floating point
+            numbers.
+        config: What its `config.json` would hold: `model_type` and sizes, for the installed
+            architectures to claim.
         tokenizer: The texts of the tokenizer's files, by their names in the Hugging Face layout:
             `tokenizer.json`, or `vocab.json` and `merges.txt`.
         notes: What a reader should know, one line each.
     """
 
     source: TensorSource
-    config: GPT2Config
+    config: Mapping[str, object]
     tokenizer: Mapping[str, str]
     notes: tuple[str, ...] = ()
 
@@ -73,5 +74,5 @@ class CheckpointFormat(Component):
         """Look into a file without reading its weights.
 
         Raises:
-            CheckpointError: If it is damaged, or holds no GPT-2.
+            CheckpointError: If it is damaged, or holds nothing that can be described so.
         """

@@ -8,26 +8,35 @@ from pathlib import Path
 from typing import Self, overload
 
 import torch
+from torch import nn
 
+from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.components.causal_lm import CausalLM
+from gpt2sdk.components.language import Language
 from gpt2sdk.components.placement import Placement
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.components.records import Result, Score
 from gpt2sdk.errors import OptionError
 from gpt2sdk.generator.beginning import begin, check_engine
 from gpt2sdk.generator.call import Call
+from gpt2sdk.generator.decoder import decoder_of
 from gpt2sdk.generator.holder import ModelHolder
 from gpt2sdk.generator.load_words import answering
-from gpt2sdk.generator.prompts import Language, PromptInput, encode_prompts
+from gpt2sdk.generator.prompts import PromptInput, encode_prompts
 from gpt2sdk.generator.scoring import score_all
 from gpt2sdk.generator.stream import Stream
 from gpt2sdk.generator.token_input import TokenInput
-from gpt2sdk.gpt2.detokenizer import Detokenizer
 from gpt2sdk.gpt2.end_tokens import find_end_tokens
-from gpt2sdk.gpt2.export import save_pretrained
+from gpt2sdk.gpt2.export import save_model
 from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk.gpt2.tokenizer import Tokenizer
-from gpt2sdk.loading import Hub, LoadSettings, MaxMemory, Quantization, load
+from gpt2sdk.loading import (
+    Hub,
+    LoadSettings,
+    MaxMemory,
+    Quantization,
+    architecture_of,
+    load,
+)
 from gpt2sdk.options import Explanation, compose, explain
 from gpt2sdk.plugins.host import PluginHost
 from gpt2sdk.plugins.registry import Registry, default_registry
@@ -48,13 +57,14 @@ class Generator(ModelHolder):
         registry: The components that calls can name.
         notes: What was decided or noticed while the model was loaded, one line each.
         quantizer: What holds the model's matrices in fewer bits; `None` for nothing.
+        architecture: What loaded the model, and saves it; `None` for a model that was not loaded.
         device: Where logits come out.
         dtype: The type in which the model computes; `None` for one that is no GPT-2.
         config: The model's sizes and switches; `None` for one that is no GPT-2.
         context_length: How many tokens a row may have, its prompt included.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a model, and what was found out about it while it was loaded
         self,
         model: CausalLM,
         tokenizer: Language,
@@ -64,18 +74,22 @@ class Generator(ModelHolder):
         registry: Registry | None = None,
         notes: Sequence[str] = (),
         quantizer: Quantizer | None = None,
+        architecture: Architecture | None = None,
     ) -> None:
         """Put a model and its tokenizer to work.
 
         Args:
             model: What scores tokens; any `CausalLM`.
             tokenizer: Its tokenizer.
-            decoder: Tokens to text as they come; a `Tokenizer` needs none.
+            decoder: Tokens to text as they come; a `Tokenizer` needs none, nor does one that has
+                the methods of `TextDecoder` itself.
             eos_token_ids: The tokens that end a row; by default all that the tokenizer and a
                 GPT-2's config name.
             registry: The components that calls can name; all installed ones by default.
             notes: What was noticed while the model was loaded.
             quantizer: What holds the model's matrices in fewer bits, if anything does.
+            architecture: What names the model's parameters where it is saved; by default the
+                installed one that knows it.
 
         Raises:
             OptionError: The tokenizer is of another kind, and there is no decoder.
@@ -88,7 +102,8 @@ class Generator(ModelHolder):
         self.registry = registry or default_registry()
         self.notes = (*notes, *(ends.notes if eos_token_ids is None else ()))
         self.quantizer = quantizer
-        self._decoder = decoder or _decoder_of(tokenizer)
+        self.architecture = architecture
+        self._decoder = decoder or decoder_of(tokenizer)
 
     @classmethod
     @answering
@@ -148,13 +163,15 @@ class Generator(ModelHolder):
         if adapter is not None:
             _put_in(loaded.model, Path(adapter), registry.host)
         registry.host.notify("gpt2sdk_model_loaded", loaded.model)
-        loaded.model.prepare()
+        loaded.architecture.prepare(loaded.model)
         return cls(
             loaded.model,
             loaded.tokenizer,
+            eos_token_ids=loaded.end_tokens.ids,
             registry=registry,
-            notes=loaded.notes,
+            notes=(*loaded.notes, *loaded.end_tokens.notes),
             quantizer=loaded.quantizer,
+            architecture=loaded.architecture,
         )
 
     def generate(
@@ -321,14 +338,15 @@ class Generator(ModelHolder):
         Quantized matrices are written as they are.
 
         Raises:
-            OptionError: The model is not a GPT-2.
+            OptionError: No installed architecture knows the model.
             CheckpointError: The folder cannot be written.
         """
-        if not isinstance(self.model, GPT2):
-            message = f"only GPT-2 models can be saved, this is {type(self.model).__name__}"
+        architecture = architecture_of(self.model, self.registry, self.architecture)
+        if not isinstance(self.model, nn.Module):
+            kind = type(self.model).__name__
+            message = f"the model is a {kind}: expected a torch.nn.Module, whose weights are saved"
             raise OptionError(message, name="model")
-        tokenizer = self.tokenizer if isinstance(self.tokenizer, Tokenizer) else None
-        save_pretrained(self.model, self.model.config, tokenizer, folder, quantizer=self.quantizer)
+        save_model(self.model, architecture, self.tokenizer, folder, quantizer=self.quantizer)
 
     def _call(
         self,
@@ -360,11 +378,3 @@ def _put_in(model: CausalLM, adapter: Path, host: PluginHost) -> None:
             "gpt2sdk-train (pip install gpt2sdk-train)"
         )
         raise OptionError(message, name="adapter", value=str(adapter))
-
-
-def _decoder_of(tokenizer: Language) -> TextDecoder:
-    if isinstance(tokenizer, Tokenizer):
-        return Detokenizer(tokenizer)
-    kind = type(tokenizer).__name__
-    message = f"decoder is missing: expected one, since {kind} is no gpt2sdk Tokenizer"
-    raise OptionError(message, name="decoder")

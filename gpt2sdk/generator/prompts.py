@@ -1,10 +1,10 @@
 """Prompts: what a caller may write, turned into tokens and checked before any work."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, SupportsIndex
+from typing import SupportsIndex
 
+from gpt2sdk.components.language import Language
 from gpt2sdk.components.records import Prompt
-from gpt2sdk.components.session import Vocabulary
 from gpt2sdk.errors import ContextOverflowError, OptionError
 from gpt2sdk.generator.token_input import Ids, TokenInput, as_lists
 from gpt2sdk.options import Composition
@@ -14,22 +14,6 @@ PromptInput = str | Sequence[str | SupportsIndex | Ids | Mapping[str, object]] |
 """One text, one sequence of token ids, or a list of such: tensors, arrays, tokenizers' batches."""
 
 DEFAULT_NEW_TOKENS = 128
-
-
-class Language(Vocabulary, Protocol):
-    """What a generator asks of a tokenizer."""
-
-    @property
-    def eos_token_id(self) -> int | None:
-        """The token that ends a text."""
-
-    @property
-    def adds_bos(self) -> bool:
-        """Whether every text is to begin with `bos_token_id`."""
-
-    @property
-    def bos_token_id(self) -> int | None:
-        """The token that begins a text."""
 
 
 Encoded = tuple[str | None, tuple[int, ...]]

@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpt2sdk.components.causal_lm import CausalLM
+from gpt2sdk.components.language import Language
 from gpt2sdk.components.records import Score
 from gpt2sdk.errors import GenerationError, OptionError
-from gpt2sdk.generator.prompts import Language, PromptInput
+from gpt2sdk.generator.prompts import PromptInput
 from gpt2sdk.generator.token_input import as_lists
 from gpt2sdk.generator.windows import Window, batches, cut
 from gpt2sdk.shapes import Logits

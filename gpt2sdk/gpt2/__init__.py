@@ -1,9 +1,10 @@
-"""The one architecture that core ships: network, cache, checkpoint and tokenizer."""
+"""The architecture that core ships: network, cache, checkpoint and tokenizer."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gpt2sdk.gpt2.architecture import GPT2Architecture
     from gpt2sdk.gpt2.attention import Attend, CausalAttention, Heads
     from gpt2sdk.gpt2.cache import Cache
     from gpt2sdk.gpt2.capture import Activations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gpt2sdk.gpt2.tokenizer import Tokenizer
 
 _HOMES = {
+    "gpt2sdk.gpt2.architecture": ("GPT2Architecture",),
     "gpt2sdk.gpt2.attention": ("Attend", "CausalAttention", "Heads"),
     "gpt2sdk.gpt2.cache": ("Cache",),
     "gpt2sdk.gpt2.capture": ("Activations",),
@@ -49,6 +51,7 @@ __all__ = [
     "DocumentEncoder",
     "Embedding",
     "EndTokens",
+    "GPT2Architecture",
     "GPT2Output",
     "Heads",
     "Linear",

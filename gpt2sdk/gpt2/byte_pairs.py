@@ -7,7 +7,7 @@ from typing import TypeGuard
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
-from gpt2sdk.config import read_json
+from gpt2sdk.config_files import read_json
 from gpt2sdk.errors import CheckpointError, TokenizerError
 from gpt2sdk.gpt2.added_tokens import fill_vocabulary
 

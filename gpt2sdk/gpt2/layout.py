@@ -6,12 +6,11 @@ square and speaks for all four.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
 
+from gpt2sdk.components.checkpoint import Layout, QuantizedInfos, Shape, StoredParameter, lay_out
 from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
 from gpt2sdk.config import GPT2Config
-from gpt2sdk.errors import CheckpointError, listing
 from gpt2sdk.gpt2.keys import ANCHOR, EMBEDDING, HEAD, Keys, foreign_hints
 from gpt2sdk.gpt2.model import GPT2
 
@@ -19,36 +18,6 @@ MATRICES = GPT2.stored_transposed
 """The ends of the names of what the original layout stores `[in, out]`."""
 
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
-
-Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where one parameter lies.
-
-    Attributes:
-        key: Its name in the checkpoint.
-        transposed: Whether the checkpoint has it `[in, out]`; here matrices are `[out, in]`.
-    """
-
-    key: str
-    transposed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where a checkpoint has each parameter.
-
-    Attributes:
-        places: The place of each parameter, by its name here.
-        head: The place of a separate output head; `None` where there is none.
-        quantized: The keys of each quantized parameter, by suffix; these have no place.
-    """
-
-    places: Mapping[str, Place]
-    head: Place | None
-    quantized: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def parameter_shapes(config: GPT2Config) -> dict[str, Shape]:
@@ -81,22 +50,11 @@ def parameter_shapes(config: GPT2Config) -> dict[str, Shape]:
     return shapes
 
 
-def stored_name(name: str, suffix: str) -> str:
-    """Return where a tensor of a quantized parameter lies.
-
-    >>> stored_name("h.0.attn.c_attn.weight", ".scale"), stored_name("lm_head.weight", "../SCB")
-    ('h.0.attn.c_attn.weight.scale', 'lm_head.SCB')
-    """
-    if suffix.startswith("../"):
-        return f"{name.rpartition('.')[0]}.{suffix.removeprefix('../')}"
-    return name + suffix
-
-
 def find_layout(
     source: TensorSource,
     sorted_keys: Keys,
     config: GPT2Config,
-    quantized: Mapping[str, Mapping[str, TensorInfo]] | None = None,
+    quantized: QuantizedInfos | None = None,
 ) -> Layout:
     """Find each parameter of a model in a checkpoint.
 
@@ -110,41 +68,17 @@ def find_layout(
         CheckpointError: If keys are missing, unexpected or of the wrong shape or type. All of them
             are in the error; the message lists the first, and says what they point to.
     """
-    infos = source.infos
+    infos, quantized = source.infos, quantized or {}
     keys = dict(sorted_keys.names)
-    wanted = {
-        name: {suffix: (stored_name(name, suffix), info) for suffix, info in stored.items()}
-        for name, stored in (quantized or {}).items()
+    expected = _expected(keys, config, quantized)
+    transposed = _stored_in_out(keys, infos, quantized)
+    entries = {
+        name: (StoredParameter(keys.get(name, name), transposed and name.endswith(MATRICES)), shape)
+        for name, shape in expected.items()
     }
-    packed = {own: info for stored in wanted.values() for own, info in stored.values()}
-    expected = _expected(keys, config, wanted)
-    missing = [name for name in (*expected, *packed) if name not in keys]
-    unexpected = [key for name, key in keys.items() if name not in expected | packed]
-    transposed = _stored_in_out(keys, infos, wanted)
-    places = {
-        name: Place(keys[name], transposed and name.endswith(MATRICES))
-        for name in expected
-        if name in keys
-    }
-    mismatched = [
-        problem
-        for name, place in places.items()
-        for problem in _mismatches(place, infos[place.key], expected[name])
-    ]
-    mismatched += [
-        f"{keys[name]}: expected {_described(info)}, found {_described(infos[keys[name]])}"
-        for name, info in packed.items()
-        if name in keys and not info.admits(infos[keys[name]])
-    ]
-    if missing or unexpected or mismatched:
-        plain = {name: key for name, key in keys.items() if name not in wanted}
-        hints = list(_hints(plain, infos, config, transposed=transposed))
-        raise _misfit(source, missing, unexpected, mismatched, hints)
-    found = {
-        name: {suffix: keys[own] for suffix, (own, _) in stored.items()}
-        for name, stored in wanted.items()
-    }
-    return Layout(places, places.get(HEAD), found)
+    plain = {name: key for name, key in keys.items() if name not in quantized}
+    hints = _hints(plain, infos, config, transposed=transposed)
+    return lay_out(source, keys, entries, quantized, hints)
 
 
 def _expected(
@@ -173,18 +107,6 @@ def _stored_in_out(
             shape = infos[key].shape
             return len(shape) != 2 or shape[0] != 3 * shape[1]
     return True
-
-
-def _described(info: TensorInfo) -> str:
-    return f"{info.dtype} of shape {list(info.shape)}"
-
-
-def _mismatches(place: Place, info: TensorInfo, expected: Shape) -> Iterator[str]:
-    stored = expected[::-1] if place.transposed else expected
-    if info.shape != stored:
-        yield f"{place.key}: expected shape {list(stored)}, found {list(info.shape)}"
-    elif info.dtype not in _FLOATS:
-        yield f"{place.key}: expected floating point numbers, found {info.dtype}"
 
 
 def _hints(
@@ -222,29 +144,3 @@ def _hints(
         yield "the weights are quantized"
     if not layers:
         yield "this does not look like a GPT-2"
-
-
-def _misfit(
-    source: TensorSource,
-    missing: Sequence[str],
-    unexpected: Sequence[str],
-    mismatched: Sequence[str],
-    hints: Sequence[str],
-) -> CheckpointError:
-    parts = [
-        f"{len(names)} {what}: {listing(names, most=6)}"
-        for what, names in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("mismatched", mismatched),
-        )
-        if names
-    ]
-    cause = f" ({'; '.join(hints)})" if hints else ""
-    return CheckpointError(
-        f"{source.path}: the weights do not fit the config{cause}; {'; '.join(parts)}",
-        path=source.path,
-        missing=missing,
-        unexpected=unexpected,
-        mismatched=mismatched,
-    )

@@ -1,13 +1,11 @@
 """A model's matrices and parts, known by their names and sizes only."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import torch
 
 from gpt2sdk.components.quantizer import Matrix
 from gpt2sdk.config import GPT2Config
-from gpt2sdk.gpt2.checkpoint import Checkpoint
 from gpt2sdk.gpt2.keys import EMBEDDING, HEAD
 from gpt2sdk.gpt2.layout import MATRICES, parameter_shapes
 
@@ -33,20 +31,6 @@ def model_matrices(config: GPT2Config, dtype: torch.dtype) -> Iterator[Matrix]:
             yield Matrix(name, size, dtype, "head")
         elif name.endswith(MATRICES):
             yield Matrix(name, size, dtype, "linear")
-
-
-def checkpoint_matrices(checkpoint: Checkpoint) -> dict[str, Matrix]:
-    """Return the matrices of a checkpoint by name, each in the type in which the file has it.
-
-    Quantized ones have the type that the config names.
-    """
-    quantized = checkpoint.layout.quantized
-    return {
-        matrix.name: matrix
-        if matrix.name in quantized
-        else replace(matrix, dtype=checkpoint.stored_dtype(matrix.name))
-        for matrix in model_matrices(checkpoint.config, checkpoint.dtype)
-    }
 
 
 def parameters_by_part(config: GPT2Config) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gpt2sdk.config import read_json
+from gpt2sdk.config_files import read_json
 from gpt2sdk.errors import CheckpointError, listing
 
 

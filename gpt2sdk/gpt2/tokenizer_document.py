@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
-from gpt2sdk.config import read_json
+from gpt2sdk.config_files import read_json
 from gpt2sdk.errors import CheckpointError, TokenizerError
 from gpt2sdk.gpt2.added_tokens import fill_vocabulary, in_order
 

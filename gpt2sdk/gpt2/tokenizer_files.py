@@ -8,7 +8,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import WordPiece
 
-from gpt2sdk.config import read_json
+from gpt2sdk.config_files import read_json
 from gpt2sdk.errors import CheckpointError, TokenizerError
 from gpt2sdk.gpt2.added_tokens import add_in_order
 from gpt2sdk.gpt2.bos import adds_bos, with_bos

@@ -1,5 +1,6 @@
 """From a name to a model on its devices: probe, plan, stream, finish."""
 
+from gpt2sdk.loading.choice import architecture_of
 from gpt2sdk.loading.conversion import quantize_checkpoint
 from gpt2sdk.loading.loaded import Loaded, load, plan_load
 from gpt2sdk.loading.location import Hub, Provenance, locate
@@ -22,6 +23,7 @@ __all__ = [
     "Provenance",
     "Quantization",
     "QuantizationConfig",
+    "architecture_of",
     "check_tokenizer",
     "load",
     "locate",

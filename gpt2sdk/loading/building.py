@@ -7,7 +7,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from gpt2sdk.components.placement import Residency
+from gpt2sdk.components.architecture import Architecture, as_causal_lm
+from gpt2sdk.components.causal_lm import CausalLM
+from gpt2sdk.components.checkpoint import Checkpoint
+from gpt2sdk.components.placement import PlacedModel, Residency
 from gpt2sdk.components.quantizer import (
     Matrix,
     Quantized,
@@ -17,24 +20,22 @@ from gpt2sdk.components.quantizer import (
     Target,
 )
 from gpt2sdk.errors import PlacementError, PluginContractError
-from gpt2sdk.gpt2.checkpoint import Checkpoint, empty_model, fill
-from gpt2sdk.gpt2.matrices import parameters_by_part
-from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.loading.failures import failure, naming
 from gpt2sdk.loading.plan import LoadPlan, PartPlan
 
 T = TypeVar("T")
 
 
-def build(checkpoint: Checkpoint, plan: LoadPlan) -> GPT2:
+def build(checkpoint: Checkpoint[Architecture], plan: LoadPlan) -> CausalLM:
     """Build a model as planned; at most one matrix's workspace is held besides.
 
     Raises:
         CheckpointError: If a file cannot be read, or holds no such weights.
         PlacementError: If a device has no room after all.
-        PluginContractError: If a quantizer or placement fails.
+        PluginContractError: If an architecture, quantizer or placement fails.
     """
-    model = empty_model(checkpoint.config, plan.dtype)
+    architecture = checkpoint.architecture
+    model = architecture.empty_model(plan.dtype)
     residency = _residency(plan, model)
     try:
         for part in plan.parts:
@@ -45,9 +46,9 @@ def build(checkpoint: Checkpoint, plan: LoadPlan) -> GPT2:
         if residency is not None:
             residency.close()
         raise
-    if residency is not None:
+    if residency is not None and isinstance(model, PlacedModel):
         model.set_residency(residency)
-    return model
+    return as_causal_lm(model, architecture)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Maker:
         target: What for.
     """
 
-    checkpoint: Checkpoint
+    checkpoint: Checkpoint[Architecture]
     quantizer: Quantizer
     target: Target
 
@@ -90,9 +91,9 @@ class Maker:
         return self.quantizer.linear(matrix, slabs, bias, self.target)
 
     def _bias(self, matrix: Matrix) -> Tensor | None:
-        if matrix.use != "linear":
-            return None
         name = bias_of(matrix)
+        if matrix.use != "linear" or name not in self.checkpoint.layout.entries:
+            return None
         return self.checkpoint.read(name, device=self.target.device, dtype=self.target.dtype)
 
 
@@ -123,14 +124,16 @@ def attempt(quantizer: Quantizer, name: str, device: torch.device, make: Callabl
             ) from error
 
 
-def _residency(plan: LoadPlan, model: GPT2) -> Residency | None:
+def _residency(plan: LoadPlan, model: nn.Module) -> Residency | None:
     if plan.placement is None or plan.places is None:
         return None
     with naming(plan.placement, "cannot carry its plan out"):
         return plan.placement.residency(plan.places, model)
 
 
-def _build_part(model: GPT2, checkpoint: Checkpoint, plan: LoadPlan, part: PartPlan) -> None:
+def _build_part(
+    model: nn.Module, checkpoint: Checkpoint[Architecture], plan: LoadPlan, part: PartPlan
+) -> None:
     """Give a part its weights: where it computes if it stays there, else on the CPU."""
     device = torch.device(part.device if part.kept == "device" else "cpu")
     filled: set[str] = set()
@@ -140,13 +143,13 @@ def _build_part(model: GPT2, checkpoint: Checkpoint, plan: LoadPlan, part: PartP
             model.set_submodule(matrix.name.removesuffix(".weight"), maker.make(matrix))
             filled |= {matrix.name, bias_of(matrix)}
         _fix(model, part)
-    for name in parameters_by_part(checkpoint.config)[part.name]:
+    for name in checkpoint.architecture.parts()[part.name]:
         if name not in filled:
-            fill(model, checkpoint, name, device=device, dtype=plan.dtype)
-    _check_filled(model.get_submodule(part.name), plan, part.name)
+            checkpoint.fill(model, name, device=device, dtype=plan.dtype)
+    _check_filled(model, checkpoint.architecture, plan, part.name)
 
 
-def _fix(model: GPT2, part: PartPlan) -> None:
+def _fix(model: nn.Module, part: PartPlan) -> None:
     """Pack what will be computed with where it is kept, so that it is not packed each time."""
     for each in part.matrices:
         module = model.get_submodule(each.matrix.name.removesuffix(".weight"))
@@ -154,10 +157,14 @@ def _fix(model: GPT2, part: PartPlan) -> None:
             module.fix()
 
 
-def _check_filled(module: nn.Module, plan: LoadPlan, part: str) -> None:
-    tensors = [*module.parameters(), *module.buffers()]
+def _check_filled(model: nn.Module, architecture: Architecture, plan: LoadPlan, part: str) -> None:
+    # Of a part without a module of its own, the others' parameters come later.
+    module, own = model.get_submodule(part), bool(part)
+    tensors = [*module.parameters(recurse=own), *module.buffers(recurse=own)]
     if any(tensor.is_meta for tensor in tensors):
-        name = plan.quantizer.name if plan.quantizer else ""
+        plugin = plan.quantizer or architecture
+        role = "quantizer" if plan.quantizer else "architecture"
         raise PluginContractError(
-            f"the quantizer {name} left tensors of {part} without numbers", plugin=name
+            f"the {role} {plugin.name} left tensors of {part or 'the model'} without numbers",
+            plugin=plugin.name,
         )

@@ -7,9 +7,12 @@ from typing import cast
 
 import torch
 
+from gpt2sdk.components.architecture import Architecture
+from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.placement import Placement
 from gpt2sdk.components.quantizer import Matrix, QuantizedMatrix, Quantizer
 from gpt2sdk.components.weights import CheckpointFormat, ModelSource
+from gpt2sdk.config_files import ConfigFiles
 from gpt2sdk.errors import (
     CheckpointError,
     OptionError,
@@ -21,6 +24,7 @@ from gpt2sdk.loading.failures import naming
 from gpt2sdk.loading.habits import check_habit
 from gpt2sdk.loading.precision import is_here
 from gpt2sdk.loading.settings import Quantization, QuantizationConfig
+from gpt2sdk.mention import argument
 from gpt2sdk.plugins.registry import Offer, Registry
 
 # Who reads what other programs write, for those who lack the plugin.
@@ -60,6 +64,70 @@ def format_of(path: Path, registry: Registry) -> CheckpointFormat | None:
         )
     made = found[0].component()
     return made if isinstance(made, CheckpointFormat) else None
+
+
+def claimed_architecture(config: ConfigFiles, registry: Registry) -> Architecture:
+    """Return the installed architecture that a config describes.
+
+    Raises:
+        CheckpointError: If nobody claims it; the message lists what is installed.
+        PluginConflictError: If several do.
+    """
+    found: dict[str, Architecture] = {}
+    kinds: list[type[Architecture]] = []
+    for offer in registry.offers(Architecture):
+        kind = offer.component
+        if issubclass(kind, Architecture):
+            kinds.append(kind)
+            with naming(kind, f"failed on {config.path}"):
+                claimed = kind.claim(config)
+            if claimed is not None:
+                found[str(offer)] = claimed
+    if len(found) > 1:
+        names = listing(list(found))
+        raise PluginConflictError(f"{config.path}: several architectures claim it: {names}")
+    if found:
+        return next(iter(found.values()))
+    installed = "; ".join(f"{kind.name} claims {kind.claims()}" for kind in kinds)
+    kept = config.values.get("model_type")
+    said = "has no model_type" if kept is None else f"says model_type={kept!r}"
+    raise CheckpointError(
+        f"{config.path}: {said}, and no installed architecture claims it: {installed}; expected "
+        f"one of these, or a plugin with its architecture: see {argument('plugins')}",
+        path=config.path,
+    )
+
+
+def architecture_of(
+    model: CausalLM, registry: Registry, loaded: Architecture | None = None
+) -> Architecture:
+    """Return a model's architecture, by the model itself where an installed one knows it.
+
+    Training may have changed what was loaded: a head that was tied may have weights of its own.
+
+    Args:
+        model: The model.
+        registry: Where architectures are looked for.
+        loaded: What loaded it, for those that no one knows by sight.
+
+    Raises:
+        OptionError: If there is none.
+    """
+    names = []
+    for offer in registry.offers(Architecture):
+        kind = offer.component
+        if issubclass(kind, Architecture):
+            found = kind.of(model)
+            if found is not None:
+                return found
+            names.append(kind.name)
+    if loaded is not None:
+        return loaded
+    raise OptionError(
+        f"the model is a {type(model).__name__}, which none of the installed architectures knows "
+        f"({listing(names)}): expected architecture= beside it, or a model that was loaded by one",
+        name="architecture",
+    )
 
 
 def find_quantizer(quantization: Quantization, registry: Registry) -> Quantizer:

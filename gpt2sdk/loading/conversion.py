@@ -8,14 +8,15 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from gpt2sdk.components.architecture import Architecture
+from gpt2sdk.components.checkpoint import Checkpoint, stored_name
 from gpt2sdk.components.quantizer import Matrix, Target
 from gpt2sdk.components.tensor_source import TensorInfo
 from gpt2sdk.errors import OptionError
 from gpt2sdk.gpt2.allocator import tight_memory
-from gpt2sdk.gpt2.checkpoint import Checkpoint
-from gpt2sdk.gpt2.export import MAX_SHARD_SIZE, file_key, file_orientation, write_folder
-from gpt2sdk.gpt2.layout import MATRICES, stored_name
+from gpt2sdk.gpt2.export import MAX_SHARD_SIZE, file_orientation, write_folder
 from gpt2sdk.gpt2.shards import Bundle
+from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.loading.building import Maker
 from gpt2sdk.loading.choice import find_quantizer, probe
 from gpt2sdk.loading.location import Hub
@@ -95,8 +96,8 @@ def quantize_checkpoint(  # noqa: PLR0913 - a name, what to make of it, and wher
     with tight_memory():
         write_folder(
             destination,
-            checkpoint.config.model_copy(update={"dtype": str(kind).removeprefix("torch.")}),
-            tokenizer,
+            opened.architecture.config_files(str(kind).removeprefix("torch."), tokenizer),
+            tokenizer if isinstance(tokenizer, Tokenizer) else None,
             _bundles(plan, Maker(checkpoint, quantizer, Target(on, kind)), asked),
             quantizer=quantizer,
             max_shard_size=max_shard_size,
@@ -108,30 +109,37 @@ def quantize_checkpoint(  # noqa: PLR0913 - a name, what to make of it, and wher
 def _bundles(plan: LoadPlan, maker: Maker, asked: torch.dtype | None) -> list[Bundle]:
     """Return what the folder gets, each matrix made when it is its turn."""
     checkpoint = maker.checkpoint
+    architecture = checkpoint.architecture
     planned = {each.matrix.name: each for part in plan.parts for each in part.matrices}
     bundles = []
     for name, shape in checkpoint.shapes.items():
         found = planned.get(name)
         if found is not None and found.quantized is not None:
-            infos = _keyed(name, found.quantized.stored)
+            infos = _keyed(architecture, name, found.quantized.stored)
             bundles.append(Bundle(infos, partial(_quantized, maker, found.matrix)))
         else:
-            turned = shape[::-1] if name.endswith(MATRICES) else shape
+            turned = shape[::-1] if architecture.transposed(name) else shape
             dtype = asked or checkpoint.stored_dtype(name)
             info = TensorInfo(turned, str(dtype).removeprefix("torch."))
             make = partial(_plain, checkpoint, name, dtype)
-            bundles.append(Bundle({file_key(name): info}, make))
+            bundles.append(Bundle({architecture.file_key(name): info}, make))
     return bundles
 
 
 def _quantized(maker: Maker, matrix: Matrix) -> Mapping[str, Tensor]:
-    return _keyed(matrix.name, maker.make(matrix).stored())
+    return _keyed(maker.checkpoint.architecture, matrix.name, maker.make(matrix).stored())
 
 
-def _keyed(name: str, by_suffix: Mapping[str, T]) -> dict[str, T]:
-    return {file_key(stored_name(name, suffix)): value for suffix, value in by_suffix.items()}
+def _keyed(architecture: Architecture, name: str, by_suffix: Mapping[str, T]) -> dict[str, T]:
+    return {
+        architecture.file_key(stored_name(name, suffix)): value
+        for suffix, value in by_suffix.items()
+    }
 
 
-def _plain(checkpoint: Checkpoint, name: str, dtype: torch.dtype) -> Mapping[str, Tensor]:
+def _plain(
+    checkpoint: Checkpoint[Architecture], name: str, dtype: torch.dtype
+) -> Mapping[str, Tensor]:
     tensor = checkpoint.read(name, device=torch.device("cpu"), dtype=dtype)
-    return {file_key(name): file_orientation(name, tensor)}
+    architecture = checkpoint.architecture
+    return {architecture.file_key(name): file_orientation(architecture, name, tensor)}

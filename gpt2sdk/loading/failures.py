@@ -3,13 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.components.component import Component
 from gpt2sdk.components.placement import Placement
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.components.weights import CheckpointFormat
 from gpt2sdk.errors import GPT2SDKError, PluginContractError
 
-_ROLES = {Quantizer: "quantizer", Placement: "placement", CheckpointFormat: "format"}
+_ROLES = {
+    Architecture: "architecture",
+    CheckpointFormat: "format",
+    Placement: "placement",
+    Quantizer: "quantizer",
+}
 
 
 def failure(
@@ -18,7 +24,7 @@ def failure(
     """Return the exception for a plugin that did something wrong, or raised what isn't ours.
 
     Args:
-        plugin: The quantizer, placement or file format, or its class.
+        plugin: The architecture, quantizer, placement or file format, or its class.
         what: What happened: `failed on h.0.mlp.c_fc.weight`.
         error: Why.
     """

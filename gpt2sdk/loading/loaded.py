@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpt2sdk.components.architecture import Architecture
+from gpt2sdk.components.causal_lm import CausalLM
+from gpt2sdk.components.language import Language
 from gpt2sdk.components.quantizer import Quantizer
-from gpt2sdk.config import GPT2Config
 from gpt2sdk.gpt2.allocator import tight_memory
-from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk.gpt2.tokenizer import Tokenizer
+from gpt2sdk.gpt2.end_tokens import EndTokens
 from gpt2sdk.loading.building import build
 from gpt2sdk.loading.location import Hub, Provenance
 from gpt2sdk.loading.memory import check_presence, planned_device
@@ -26,16 +27,18 @@ class Loaded:
     Attributes:
         model: The network, on its devices, in evaluation mode.
         tokenizer: Its tokenizer.
-        config: Its sizes; the ties and the dtype are those of the loaded weights.
+        architecture: What it is; the ties are those of the loaded weights.
+        end_tokens: The tokens that end a text.
         source: Where it came from.
         plan: What was done.
         quantizer: What holds its matrices in fewer bits; saving it takes this. `None` for nothing.
         notes: What was decided or noticed while loading, one line each.
     """
 
-    model: GPT2
-    tokenizer: Tokenizer
-    config: GPT2Config
+    model: CausalLM
+    tokenizer: Language
+    architecture: Architecture
+    end_tokens: EndTokens
     source: Provenance
     plan: LoadPlan
     quantizer: Quantizer | None
@@ -75,7 +78,16 @@ def load(
     plan = plan_opened(opened, settings, registry, device)
     with tight_memory():
         model = build(opened.checkpoint, plan)
-    return Loaded(model, tokenizer, model.config, opened.source, plan, plan.quantizer, plan.notes)
+    return Loaded(
+        model,
+        tokenizer,
+        opened.architecture,
+        opened.end_tokens(tokenizer),
+        opened.source,
+        plan,
+        plan.quantizer,
+        plan.notes,
+    )
 
 
 def plan_load(

@@ -5,7 +5,7 @@ from itertools import groupby
 
 import torch
 
-from gpt2sdk.components.placement import PlacementPlan
+from gpt2sdk.components.placement import PlacementPlan, is_block
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.loading.choice import probe
 from gpt2sdk.loading.memory import size_text
@@ -66,7 +66,7 @@ def _ranges(parts: Sequence[PartPlan]) -> str:
     Example: `wte, wpe, h.0 … h.11`.
     """
     found = []
-    for is_block, group in groupby(parts, key=lambda part: part.name.startswith("h.")):
+    for blocks, group in groupby(parts, key=lambda part: is_block(part.name)):
         names = [part.name for part in group]
-        found += [f"{names[0]} … {names[-1]}"] if is_block and len(names) > 1 else names
+        found += [f"{names[0]} … {names[-1]}"] if blocks and len(names) > 1 else names
     return ", ".join(found)

@@ -1,25 +1,25 @@
 """A model whose files were looked at, and whose weights were not read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from gpt2sdk.components.architecture import Architecture
+from gpt2sdk.components.checkpoint import Checkpoint, QuantizedInfos
+from gpt2sdk.components.language import Language
 from gpt2sdk.components.quantizer import Quantizer
-from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
+from gpt2sdk.components.tensor_source import TensorSource
 from gpt2sdk.components.weights import CheckpointFormat, OpenedFile
-from gpt2sdk.config import GPT2Config
-from gpt2sdk.errors import (
-    CheckpointError,
-    TokenizerError,
-    listing,
-)
-from gpt2sdk.gpt2.checkpoint import Checkpoint, fit_checkpoint, open_files
+from gpt2sdk.config_files import ConfigFiles
+from gpt2sdk.errors import CheckpointError, TokenizerError, listing
+from gpt2sdk.gpt2.end_tokens import EndTokens, NamedEnds, find_end_tokens
 from gpt2sdk.gpt2.export import QUANTIZATION_CONFIG
-from gpt2sdk.gpt2.matrices import model_matrices
+from gpt2sdk.gpt2.model_files import open_files
 from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.loading.choice import (
+    claimed_architecture,
     claimed_quantizer,
     format_of,
     installed_sources,
@@ -37,16 +37,23 @@ class OpenedModel:
     Attributes:
         source: Where it came from.
         checkpoint: Its weights, ready to be read.
+        config: What its config files say, in their own words.
         quantizer: What reads them, where they are quantized.
         texts: The texts of its tokenizer's files; `None` where these lie in its folder.
         notes: What was noticed, one line each.
     """
 
     source: Provenance
-    checkpoint: Checkpoint
+    checkpoint: Checkpoint[Architecture]
+    config: ConfigFiles
     quantizer: Quantizer | None
     texts: Mapping[str, str] | None
     notes: tuple[str, ...]
+
+    @property
+    def architecture(self) -> Architecture:
+        """What it is."""
+        return self.checkpoint.architecture
 
     @property
     def folder(self) -> Path:
@@ -54,18 +61,30 @@ class OpenedModel:
         path = self.source.path
         return path if path.is_dir() else path.parent
 
-    def tokenizer(self) -> Tokenizer:
+    def tokenizer(self) -> Language:
         """Read its tokenizer.
 
         Raises:
             TokenizerError: If there is none, it cannot be read, or it is another model's.
         """
-        if self.texts is None:
-            tokenizer = Tokenizer.from_folder(self.folder)
-        else:
+        if self.texts is not None:
             tokenizer = Tokenizer.from_texts(self.texts)
-        check_tokenizer(tokenizer, self.checkpoint.config)
+        else:
+            own = self.architecture.tokenizer(self.folder)
+            if own is not None:
+                return own
+            tokenizer = Tokenizer.from_folder(self.folder)
+        check_tokenizer(tokenizer, self.architecture.vocabulary_size())
         return tokenizer
+
+    def end_tokens(self, tokenizer: Language) -> EndTokens:
+        """Gather the tokens that end a text, by its files and its tokenizer.
+
+        Raises:
+            CheckpointError: If a file names tokens that are none.
+        """
+        named = NamedEnds.of(self.config, self.architecture.vocabulary_size())
+        return find_end_tokens(named, tokenizer)
 
 
 def open_model(
@@ -92,29 +111,44 @@ def open_model(
     how = format_of(source.path, registry)
     if how is not None:
         opened = _open_file(how, source.path)
-        checkpoint = fit_checkpoint(opened.source, opened.config)
-        return OpenedModel(
-            source, checkpoint, None, opened.tokenizer, (*opened.notes, *checkpoint.notes)
-        )
+        config = ConfigFiles(opened.config, source.path)
+        checkpoint = fit(claimed_architecture(config, registry), opened.source)
+        notes = (*opened.notes, *checkpoint.notes)
+        return OpenedModel(source, checkpoint, config, None, opened.tokenizer, notes)
     return _open_folder(source, registry, device or torch.device("cpu"))
 
 
-def check_tokenizer(tokenizer: Tokenizer, config: GPT2Config) -> None:
+def check_tokenizer(tokenizer: Tokenizer, vocab_size: int) -> None:
     """Make sure that every token has a row in the model.
+
+    Args:
+        tokenizer: The tokenizer.
+        vocab_size: How many rows the model has.
 
     Raises:
         TokenizerError: If the tokenizer has more tokens than the model.
     """
-    if tokenizer.vocab_size <= config.vocab_size:
+    if tokenizer.vocab_size <= vocab_size:
         return
-    beyond = [
-        text for text, token in tokenizer.special_tokens.items() if token >= config.vocab_size
-    ]
+    beyond = [text for text, token in tokenizer.special_tokens.items() if token >= vocab_size]
     added = f", among them the added {listing(beyond)}" if beyond else ""
     raise TokenizerError(
-        f"the tokenizer has {tokenizer.vocab_size} tokens{added}, the model {config.vocab_size}: "
+        f"the tokenizer has {tokenizer.vocab_size} tokens{added}, the model {vocab_size}: "
         "expected the tokenizer that the model was trained with"
     )
+
+
+def fit(
+    architecture: Architecture, source: TensorSource, quantized: QuantizedInfos | None = None
+) -> Checkpoint[Architecture]:
+    """Let an architecture find its weights; whatever it does wrong carries its name.
+
+    Raises:
+        CheckpointError: If they don't fit.
+        PluginContractError: If the architecture fails.
+    """
+    with naming(architecture, f"failed on {source.path}"):
+        return architecture.fit(source, quantized)
 
 
 def _open_file(how: CheckpointFormat, file: Path) -> OpenedFile:
@@ -130,31 +164,40 @@ def _open_folder(source: Provenance, registry: Registry, device: torch.device) -
         raise CheckpointError(f"{path}: none of the installed formats reads it: {hint}", path=path)
     files = open_files(path)
     config = files.config
-    described = config.extra.get(QUANTIZATION_CONFIG)
+    described = config.values.get(QUANTIZATION_CONFIG)
+    plain = {key: value for key, value in config.values.items() if key != QUANTIZATION_CONFIG}
+    config = replace(config, values=plain)
+    architecture = claimed_architecture(config, registry)
+    tensors = files.open()
+    quantizer: Quantizer | None = None
+    notes = files.notes
     if described is None:
-        checkpoint = fit_checkpoint(files.source, config, notes=files.notes)
-        return OpenedModel(source, checkpoint, None, None, checkpoint.notes)
-    if not isinstance(described, dict):
+        checkpoint = fit(architecture, tensors)
+    elif not isinstance(described, dict):
         raise CheckpointError(
             f"{folder}: expected {QUANTIZATION_CONFIG} in the config to be a mapping that says how "
             f"the weights are quantized, found {described!r}",
             path=folder,
         )
-    extra = {key: value for key, value in config.extra.items() if key != QUANTIZATION_CONFIG}
-    config = config.model_copy(update={"extra": extra})
-    try:
-        quantizer = claimed_quantizer(dict(described), registry, folder)
-    except CheckpointError as unread:
-        checkpoint = _plain(files.source, config, unread)
-        method = described.get("quant_method", "a method that is not named")
-        note = f"the config says {method}, but nothing is quantized: the weights are plain numbers"
-        return OpenedModel(source, checkpoint, None, None, (note, *checkpoint.notes))
-    quantizer = quantizer.fitted(files.source.infos)
-    checkpoint = fit_checkpoint(files.source, config, _stored(quantizer, config, device))
-    return OpenedModel(source, checkpoint, quantizer, None, checkpoint.notes)
+    else:
+        try:
+            quantizer = claimed_quantizer(described, registry, folder)
+        except CheckpointError as unread:
+            checkpoint = _plain(architecture, tensors, unread)
+            method = described.get("quant_method", "a method that is not named")
+            note = (
+                f"the config says {method}, but nothing is quantized: the weights are plain numbers"
+            )
+            notes = (*notes, note)
+        else:
+            quantizer = quantizer.fitted(tensors.infos)
+            checkpoint = fit(architecture, tensors, _stored(quantizer, architecture, device))
+    return OpenedModel(source, checkpoint, config, quantizer, None, (*notes, *checkpoint.notes))
 
 
-def _plain(tensors: TensorSource, config: GPT2Config, unread: CheckpointError) -> Checkpoint:
+def _plain(
+    architecture: Architecture, tensors: TensorSource, unread: CheckpointError
+) -> Checkpoint[Architecture]:
     """Return a checkpoint that is not quantized, whatever its config says.
 
     Some quantizers of transformers know `nn.Linear` only and pass GPT-2's `Conv1D` by, so that
@@ -164,18 +207,17 @@ def _plain(tensors: TensorSource, config: GPT2Config, unread: CheckpointError) -
         CheckpointError: `unread`, if the weights are quantized after all.
     """
     try:
-        return fit_checkpoint(tensors, config)
+        return fit(architecture, tensors)
     except CheckpointError:
         raise unread from None
 
 
 def _stored(
-    quantizer: Quantizer, config: GPT2Config, device: torch.device
-) -> dict[str, Mapping[str, TensorInfo]]:
+    quantizer: Quantizer, architecture: Architecture, device: torch.device
+) -> QuantizedInfos:
     """Return which tensors a quantized checkpoint must have, by parameter and suffix."""
-    dtype = getattr(torch, config.dtype or "float32")
     plans = {
         matrix.name: plan_matrix(quantizer, matrix, device)
-        for matrix in model_matrices(config, dtype)
+        for matrix in architecture.matrices(architecture.weight_dtype() or torch.float32)
     }
     return {name: plan.stored for name, plan in plans.items() if plan is not None}

@@ -44,8 +44,8 @@ class PartPlan:
     """What becomes of a part of the model.
 
     Attributes:
-        name: `wte`, `wpe`, `h.0` and so on, `ln_f`; `lm_head` where it is not tied to `wte`.
-        matrices: Its matrices; none in `wpe` and `ln_f`, whose numbers stay as they are.
+        name: What its architecture calls it: `wte`, `h.0`.
+        matrices: Those of its matrices that a quantizer may be asked about.
         nbytes: Bytes it takes while the model runs, packed copies included.
         stored_nbytes: Bytes it takes in the form in which it is kept elsewhere.
         file_nbytes: Bytes in the file.

@@ -102,7 +102,18 @@ class Planner:
 
     def _placement(self) -> Placement | None:
         asked = self.settings.placement
-        return None if asked is None else find_placement(asked, self.registry)
+        if asked is None:
+            return None
+        found = find_placement(asked, self.registry)
+        if not self.opened.architecture.placeable:
+            kind = self.opened.architecture.name
+            raise OptionError(
+                f"{argument('placement', found.name)}: {self.opened.source.name} is a {kind}, "
+                "whose models run on one device: leave it out",
+                name="placement",
+                value=asked,
+            )
+        return found
 
     def _quantizer(self) -> Quantizer | None:
         asked, stored = self.settings.quantization, self.opened.quantizer
@@ -148,7 +159,8 @@ class Planner:
         placement = self._placement()
         formats = list(self._formats())
         yield from (replace(each, placement=placement) for each in formats)
-        if placement is None and self.registry.named("auto", Placement):
+        placeable = self.opened.architecture.placeable
+        if placement is None and placeable and self.registry.named("auto", Placement):
             placement = find_placement("auto", self.registry)
             shorter = formats[1:] if self._shortens(formats[0].dtype) else formats
             yield from (replace(each, placement=placement) for each in shorter)
@@ -207,7 +219,8 @@ class Planner:
         hints = ""
         if self.opened.quantizer is None and not self.registry.offers(Quantizer):
             hints += f"; {argument('quantization')} needs less, with gpt2sdk-quantization"
-        if not self.registry.named("auto", Placement):
+        placeable = self.opened.architecture.placeable
+        if placeable and not self.registry.named("auto", Placement):
             hints += f"; {argument('placement', 'auto')} needs less, with gpt2sdk-accelerate"
         return hints
 
@@ -273,7 +286,7 @@ def plan_recipe(
     checkpoint = opened.checkpoint
     sizing = Sizing.of(checkpoint, recipe.quantizer, recipe.dtype)
     budget = memory_budget(max_memory, device, placed=recipe.placement is not None)
-    main, tokens = torch.device(next(iter(budget))), checkpoint.config.n_positions
+    main, tokens = torch.device(next(iter(budget))), opened.architecture.window()
     parts, places = sizing.parts(main), None
     if recipe.placement is not None:
         told = [

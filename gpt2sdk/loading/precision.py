@@ -5,8 +5,9 @@ from typing import Final
 
 import torch
 
+from gpt2sdk.components.architecture import Architecture
+from gpt2sdk.components.checkpoint import Checkpoint
 from gpt2sdk.errors import OptionError
-from gpt2sdk.gpt2.checkpoint import Checkpoint
 from gpt2sdk.mention import argument
 
 DTYPES: Final[Mapping[str, torch.dtype]] = {
@@ -91,7 +92,9 @@ def is_here(device: torch.device) -> bool:
     return True
 
 
-def auto_dtype(checkpoint: Checkpoint, device: torch.device) -> tuple[torch.dtype, tuple[str, ...]]:
+def auto_dtype(
+    checkpoint: Checkpoint[Architecture], device: torch.device
+) -> tuple[torch.dtype, tuple[str, ...]]:
     """Choose the dtype to load in, and say why where it isn't the checkpoint's own."""
     if checkpoint.dtype == torch.float16 and device.type == "cpu":
         note = (

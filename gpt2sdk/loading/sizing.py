@@ -7,12 +7,10 @@ from typing import Self
 
 import torch
 
+from gpt2sdk.components.architecture import Architecture
+from gpt2sdk.components.checkpoint import Checkpoint
 from gpt2sdk.components.placement import Kept, Part, Place
 from gpt2sdk.components.quantizer import Matrix, QuantizedMatrix, Quantizer
-from gpt2sdk.gpt2.cache import cache_dtype, token_nbytes
-from gpt2sdk.gpt2.checkpoint import Checkpoint
-from gpt2sdk.gpt2.matrices import checkpoint_matrices, parameters_by_part
-from gpt2sdk.gpt2.packed import may_pack
 from gpt2sdk.gpt2.shards import stored_nbytes
 from gpt2sdk.gpt2.tensors import SLAB_BYTES
 from gpt2sdk.loading.choice import plan_matrix
@@ -35,16 +33,21 @@ class Sizing:
         matrices: The matrices, by parameter.
     """
 
-    checkpoint: Checkpoint
+    checkpoint: Checkpoint[Architecture]
     quantizer: Quantizer | None
     dtype: torch.dtype
     names: Mapping[str, Sequence[str]]
     matrices: Mapping[str, Matrix]
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, quantizer: Quantizer | None, dtype: torch.dtype) -> Self:
+    def of(
+        cls,
+        checkpoint: Checkpoint[Architecture],
+        quantizer: Quantizer | None,
+        dtype: torch.dtype,
+    ) -> Self:
         """Prepare to measure a checkpoint; what parts it has is asked once."""
-        names, matrices = parameters_by_part(checkpoint.config), checkpoint_matrices(checkpoint)
+        names, matrices = checkpoint.architecture.parts(), checkpoint.matrices()
         return cls(checkpoint, quantizer, dtype, names, matrices)
 
     def parts(self, device: torch.device, kept: Kept = "device") -> tuple[PartPlan, ...]:
@@ -72,15 +75,11 @@ class Sizing:
             stored_nbytes=rest + sum(each.stored_nbytes for each in planned),
             file_nbytes=in_file + sum(each.file_nbytes for each in planned),
             workspace=max(slabs, *(each.workspace for each in planned), 0),
-            cache_nbytes=self.cache_nbytes(place.device) if name.startswith("h.") else 0,
+            cache_nbytes=self.checkpoint.architecture.cache_nbytes(name, self.dtype, place.device),
             device=device_name(place.device),
             kept=place.kept,
             reason=place.reason,
         )
-
-    def cache_nbytes(self, device: torch.device) -> int:
-        """Return the bytes of a block's keys and values for one token."""
-        return token_nbytes(self.checkpoint.config, cache_dtype(self.dtype, device))
 
     def _matrix(self, matrix: Matrix, place: Place) -> MatrixPlan:
         planned = self._quantized(matrix, place.device)
@@ -111,7 +110,8 @@ class Sizing:
     def _plain(self, matrix: Matrix, place: Place) -> MatrixPlan:
         numbers = math.prod(matrix.shape)
         size = numbers * self.dtype.itemsize
-        packs = place.kept == "device" and may_pack(numbers, self.dtype, place.device)
+        architecture = self.checkpoint.architecture
+        packs = place.kept == "device" and architecture.packs(matrix, self.dtype, place.device)
         # Of the output head, the packed copy stands beside the matrix; of others, in its place.
         beside = packs and (matrix.use == "head" or matrix.tied)
         # While it is packed: the matrix it will replace, or the head's rows less their mean.
@@ -136,11 +136,11 @@ class Sizing:
 
     def _slabs(self, name: str) -> int:
         """Return what reading a plain parameter takes besides."""
-        key = self.checkpoint.layout.places[name].key
+        key = self.checkpoint.layout.entries[name].key
         return _COPIES * min(SLAB_BYTES, stored_nbytes(self.checkpoint.source.infos[key]))
 
     def _file_nbytes(self, name: str) -> int:
-        key = self.checkpoint.layout.places[name].key
+        key = self.checkpoint.layout.entries[name].key
         return self.checkpoint.source.nbytes(key)
 
 

@@ -101,7 +101,7 @@ def option_records(registry: Registry, name: str | None = None) -> list[OptionRe
         role = ", ".join(role_name(role) for role in offer.roles)
         records += [
             _record(offer.component, option, offer.origin, role)
-            for option in offer.component.model_fields
+            for option in offer.component.option_names()
         ]
     if name is None:
         return records

@@ -227,14 +227,14 @@ def _names(registry: Registry, *, dotted: bool) -> set[str]:
     return set(Settings.model_fields) | {
         f"{offer.name}.{option}" if dotted else option
         for offer in registry.offers()
-        for option in offer.component.model_fields
+        for option in offer.component.option_names()
     }
 
 
 def _own_options(component: str, registry: Registry) -> str:
     """Say which options a component has, where its name was taken for one."""
     for offer in registry.named(component):
-        fields = list(offer.component.model_fields)
+        fields = list(offer.component.option_names())
         if fields:
             return (
                 f"{component} is a {role_name(offer.roles[0])} with the options {listing(fields)}"

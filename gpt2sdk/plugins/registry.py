@@ -209,7 +209,7 @@ class Registry:
         )
         by_option: dict[str, list[Offer]] = {}
         for offer in offers:
-            for option in offer.component.model_fields:
+            for option in offer.component.option_names():
                 by_option.setdefault(option, []).append(offer)
         self._by_option = {option: tuple(owners) for option, owners in by_option.items()}
         return tuple(offers)

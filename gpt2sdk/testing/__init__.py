@@ -10,7 +10,7 @@ from gpt2sdk.testing.conformance import (
 )
 from gpt2sdk.testing.letters import Letters
 from gpt2sdk.testing.quantizers import QuantizerReport, check_quantizer
-from gpt2sdk.testing.table_model import TableModel
+from gpt2sdk.testing.table_model import TableCache, TableModel
 from gpt2sdk.testing.tiny import save_tiny_model, tiny_gpt2, tiny_tokenizer
 from gpt2sdk.testing.trial import choose, ends, process, reweigh
 from gpt2sdk.testing.written_rows import make_rows
@@ -18,6 +18,7 @@ from gpt2sdk.testing.written_rows import make_rows
 __all__ = [
     "Letters",
     "QuantizerReport",
+    "TableCache",
     "TableModel",
     "check_criterion",
     "check_drafter",

@@ -11,7 +11,7 @@ def test_every_option_is_listed_on_one_line(invoke):
     lines = invoke("options").stdout.splitlines()
 
     for offer in default_registry().offers():
-        for option in offer.component.model_fields:
+        for option in offer.component.option_names():
             name = option if option == offer.name else f"{offer.name}.{option}"
             (line,) = [line for line in lines if line.split()[:1] == [name]]
             assert line.endswith(offer.component.model_fields[option].description or "")

@@ -156,7 +156,7 @@ def test_every_layout_has_the_same_parameters(tmp_path, layout):
     checkpoint = open_checkpoint(write(tmp_path, LAYOUTS[layout]))
 
     assert_same(parameters(), checkpoint)
-    assert checkpoint.config.tie_word_embeddings
+    assert checkpoint.architecture.config.tie_word_embeddings
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_a_head_that_differs_is_followed_and_noted(tmp_path):
     head = torch.randn(23, 8)
     checkpoint = open_checkpoint(write(tmp_path, original() | {"lm_head.weight": head}))
 
-    assert not checkpoint.config.tie_word_embeddings
+    assert not checkpoint.architecture.config.tie_word_embeddings
     assert ("the output head differs from the embedding, so they are not tied",) == checkpoint.notes
     assert_same(parameters() | {"lm_head.weight": head}, checkpoint)
 
@@ -247,7 +247,7 @@ def test_a_head_that_differs_in_its_last_number_is_not_tied(tmp_path, monkeypatc
     state = with_head(original())
     state["lm_head.weight"][-1, -1] += 1e-6
 
-    assert not open_checkpoint(write(tmp_path, state)).config.tie_word_embeddings
+    assert not open_checkpoint(write(tmp_path, state)).architecture.config.tie_word_embeddings
 
 
 def test_what_the_config_unties_stays_untied(tmp_path):

@@ -102,7 +102,7 @@ def test_both_constructors_and_the_files_agree(tmp_path):
     loaded = Generator.from_pretrained(folder, device="cpu")
     put_together = Generator(loaded.model, loaded.tokenizer)
     opened = open_model(folder, registry=default_registry())
-    found = find_end_tokens(opened.checkpoint.config, opened.tokenizer())
+    found = find_end_tokens(opened.checkpoint.architecture.config, opened.tokenizer())
 
     assert {7, END, loaded.tokenizer.eos_token_id} == loaded.eos_token_ids
     assert loaded.eos_token_ids == put_together.eos_token_ids == set(found.ids)

@@ -54,7 +54,7 @@ def write(folder, *, bias=False, **changes):
 def test_the_sizes_are_those_of_the_file(tmp_path, bias):
     checkpoint = open_checkpoint(write(tmp_path, bias=bias))
 
-    assert checkpoint.config == GPT2Config(
+    assert checkpoint.architecture.config == GPT2Config(
         n_layer=2,
         n_head=2,
         n_embd=8,
@@ -86,8 +86,8 @@ def test_a_config_beside_the_file_wins(tmp_path):
     (tmp_path / "config.json").write_text(config.model_dump_json(exclude={"extra", "dtype"}))
 
     assert (1, "gelu_new") == (
-        open_checkpoint(file).config.n_head,
-        open_checkpoint(file).config.activation_function,
+        open_checkpoint(file).architecture.config.n_head,
+        open_checkpoint(file).architecture.config.activation_function,
     )
 
 

@@ -12,7 +12,6 @@ from torch.nn import functional
 from gpt2sdk import (
     CheckpointError,
     CheckpointFormat,
-    GPT2Config,
     OpenedFile,
     Place,
     Placement,
@@ -26,6 +25,7 @@ from gpt2sdk import (
     TensorInfo,
     hookimpl,
 )
+from gpt2sdk.config_files import read_json
 from gpt2sdk.gpt2.tensors import open_tensors
 from gpt2sdk.loading import Hub, LoadSettings, load, plan_load, quantize_checkpoint
 from gpt2sdk.plugins.registry import Registry
@@ -313,7 +313,7 @@ class Bundle(CheckpointFormat):
         said = json.loads(file.read_text())
         folder = Path(said["folder"])
         texts = {"tokenizer.json": (folder / "tokenizer.json").read_text()}
-        config = GPT2Config.from_folder(folder)
+        config = read_json(folder / "config.json")
         return OpenedFile(open_tensors(folder), config, texts, ("it was one file",))
 
 

@@ -28,7 +28,7 @@ def test_a_converted_folder_is_what_saving_a_quantized_model_gives(fakes, tiny, 
     loaded = fakes.load(tiny, quantization=name)
     save_pretrained(
         loaded.model,
-        loaded.config,
+        loaded.model.config,
         loaded.tokenizer,
         tmp_path / "saved",
         quantizer=loaded.quantizer,
@@ -175,7 +175,7 @@ def slow(opened, tensor):
 shards._write_tensor = slow
 checkpoint = open_checkpoint(sys.argv[1])
 model = load_model(checkpoint, device=torch.device("cpu"), dtype=torch.float32)
-save_pretrained(model, checkpoint.config, None, sys.argv[2])
+save_pretrained(model, checkpoint.architecture.config, None, sys.argv[2])
 """
 
 

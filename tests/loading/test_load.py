@@ -86,7 +86,7 @@ def test_a_folder_is_loaded_with_all_that_belongs_to_it(tmp_path):
     assert "héllo" == loaded.tokenizer.decode(loaded.tokenizer.encode("héllo"))
     named = {"bos_token_id": 0, "eos_token_id": 0}
     assert CONFIG.model_copy(update={"dtype": "float32", "generation": named} | named) == (
-        loaded.config
+        loaded.model.config
     )
     assert ("folder", tmp_path / "tiny", None) == (
         loaded.source.kind,
@@ -148,7 +148,7 @@ def test_the_type_is_the_checkpoints_unless_a_cpu_cannot(tmp_path, stored, asked
     loaded = load(tmp_path / "tiny", dtype=asked, device="cpu")
 
     assert {expected} == {parameter.dtype for parameter in loaded.model.parameters()}
-    assert str(expected) == f"torch.{loaded.config.dtype}"
+    assert str(expected) == f"torch.{loaded.model.config.dtype}"
     assert notes == len(loaded.notes)
 
 

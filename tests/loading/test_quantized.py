@@ -38,7 +38,7 @@ def same(left, right):
 
 def save(loaded, folder):
     save_pretrained(
-        loaded.model, loaded.config, loaded.tokenizer, folder, quantizer=loaded.quantizer
+        loaded.model, loaded.model.config, loaded.tokenizer, folder, quantizer=loaded.quantizer
     )
     return folder
 
@@ -139,7 +139,7 @@ def test_what_is_saved_loads_bit_for_bit(fakes, tiny, tmp_path, name, dtype):
     assert same(stored(first.model), stored(again.model))
     assert torch.equal(before, logits(again.model))
     assert (first.quantizer, True) == (again.quantizer, again.plan.restored)
-    assert first.config == again.config
+    assert first.model.config == again.model.config
     assert first.plan.nbytes == again.plan.nbytes
 
 
@@ -201,7 +201,8 @@ def test_a_quantized_model_is_not_saved_without_its_quantizer(fakes, tiny, tmp_p
     loaded = fakes.load(tiny, quantization="byte")
 
     message = fails(
-        lambda: save_pretrained(loaded.model, loaded.config, None, tmp_path / "x"), OptionError
+        lambda: save_pretrained(loaded.model, loaded.model.config, None, tmp_path / "x"),
+        OptionError,
     )
     assert "pass quantizer=" in message
     assert [] == list(tmp_path.iterdir())
@@ -338,7 +339,7 @@ def test_a_config_that_only_says_that_weights_are_quantized_is_noted(fakes, tiny
     said = method or "a method that is not named"
     note = f"the config says {said}, but nothing is quantized: the weights are plain numbers"
     assert (note, *expected.notes) == found.notes
-    assert "quantization_config" not in found.config.extra
+    assert "quantization_config" not in found.model.config.extra
 
 
 def test_two_who_claim_it_are_a_conflict(fakes, quantized):

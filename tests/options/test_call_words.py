@@ -46,7 +46,7 @@ ELSEWHERE = """
 @pytest.fixture(scope="module")
 def options():
     return set(Settings.model_fields) | {
-        option for offer in default_registry().offers() for option in offer.component.model_fields
+        option for offer in default_registry().offers() for option in offer.component.option_names()
     }
 
 

@@ -169,7 +169,7 @@ def test_a_head_of_its_own_wins_over_the_config_as_in_transformers(tmp_path):
     checkpoint, model = ours(tmp_path)
 
     assert_same_logits(expected(theirs), model)
-    assert not checkpoint.config.tie_word_embeddings
+    assert not checkpoint.architecture.config.tie_word_embeddings
 
 
 def test_a_model_without_a_head_is_tied(tmp_path):
@@ -233,7 +233,9 @@ def test_transformers_loads_what_is_saved_bit_for_bit(tmp_path, tied, most, dtyp
     reference = reference_model(tie_word_embeddings=tied, eos_token_id=[3, 4], n_inner=40).to(dtype)
     reference.save_pretrained(tmp_path / "theirs")
     checkpoint, model = ours(tmp_path / "theirs")
-    save_pretrained(model, checkpoint.config, None, tmp_path / "ours", max_shard_size=most)
+    save_pretrained(
+        model, checkpoint.architecture.config, None, tmp_path / "ours", max_shard_size=most
+    )
     again, report = transformers.AutoModelForCausalLM.from_pretrained(
         tmp_path / "ours", output_loading_info=True
     )
@@ -254,7 +256,7 @@ def test_a_packed_model_is_saved_plain(tmp_path):
     reference.save_pretrained(tmp_path / "theirs")
     checkpoint, model = ours(tmp_path / "theirs")
     model.prepare()
-    save_pretrained(model, checkpoint.config, None, tmp_path / "ours")
+    save_pretrained(model, checkpoint.architecture.config, None, tmp_path / "ours")
     again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "ours")
 
     assert torch.equal(expected(reference), expected(again))

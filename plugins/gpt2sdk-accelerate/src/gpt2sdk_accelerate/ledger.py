@@ -13,7 +13,7 @@ SLOTS = 2
 
 def is_block(part: Part) -> bool:
     """Whether a part is one of the blocks."""
-    return part.name.startswith("h.")
+    return part.is_block
 
 
 def usage(parts: Sequence[Part], places: Mapping[str, Place]) -> dict[str, int]:

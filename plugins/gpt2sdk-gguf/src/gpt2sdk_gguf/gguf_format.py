@@ -7,7 +7,7 @@ from typing import ClassVar, final
 import numpy as np
 from typing_extensions import override
 
-from gpt2sdk import CheckpointError, CheckpointFormat, GPT2Config, OpenedFile, OptionError
+from gpt2sdk import CheckpointError, CheckpointFormat, OpenedFile
 from gpt2sdk_gguf.contents import ARCHITECTURE, Contents, Stored
 from gpt2sdk_gguf.names import own_name
 from gpt2sdk_gguf.source import GgufSource
@@ -46,7 +46,7 @@ class Gguf(CheckpointFormat):
         return OpenedFile(source, config, tokenizer_files(contents), tuple(found))
 
 
-def _config(contents: Contents, tensors: dict[str, Stored], *, tied: bool) -> GPT2Config:
+def _config(contents: Contents, tensors: dict[str, Stored], *, tied: bool) -> dict[str, object]:
     """Read the sizes; the tables say themselves how long they are."""
     missing = sorted({_TABLE, _POSITIONS} - tensors.keys())
     if missing:
@@ -76,10 +76,7 @@ def _config(contents: Contents, tensors: dict[str, Stored], *, tied: bool) -> GP
             f"{contents.path}: its settings lack {', '.join(absent)}: it is damaged, or no GPT-2",
             path=contents.path,
         )
-    try:
-        return GPT2Config.from_dict({"model_type": "gpt2", **sizes}, path=contents.path)
-    except OptionError as error:
-        raise CheckpointError(f"{contents.path}: {error}", path=contents.path) from error
+    return {"model_type": "gpt2", **sizes}
 
 
 def _is_tied(file: Path, tensors: dict[str, Stored]) -> bool:

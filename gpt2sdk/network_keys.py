@@ -95,7 +95,20 @@ _HARMLESS = frozenset(
     }
 )
 _CODE = "auto_map"
-_MODEL_TYPES = ("gpt2", "gpt-sw3", "gpt_sw3")
+_SIZES = frozenset({"n_embd", "n_layer"})
+
+MODEL_TYPES = ("gpt2", "gpt-sw3", "gpt_sw3")
+"""What `model_type` says of the network; files of 2019 do not have it."""
+
+
+def is_gpt2(values: Mapping[str, object]) -> bool:
+    """Whether a config calls itself one of a GPT-2.
+
+    >>> is_gpt2({"model_type": "gpt2"}), is_gpt2({"n_embd": 8}), is_gpt2({"model_type": "llama"})
+    (True, True, False)
+    """
+    kind = values.get("model_type")
+    return kind in MODEL_TYPES if kind is not None else not _SIZES.isdisjoint(values)
 
 
 def other_networks(values: Mapping[str, object]) -> Iterator[str]:
@@ -108,9 +121,9 @@ def other_networks(values: Mapping[str, object]) -> Iterator[str]:
     ['multi_query=True: expected False, as in GPT-2; what it stands for is another network']
     """
     kind = values.get("model_type")
-    if kind is None and not {"n_embd", "n_layer"} & values.keys():
+    if kind is None and not is_gpt2(values):
         yield "expected model_type='gpt2' or the sizes of a GPT-2 (n_embd, n_layer), found neither"
-    if kind is not None and kind not in _MODEL_TYPES:
+    if kind is not None and not is_gpt2(values):
         yield f"model_type={kind!r}: expected 'gpt2' (or 'gpt-sw3', which is the same network)"
     for key, value in values.items():
         neutral = _neutral(key)

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from gpt2sdk.architecture import foreign_code, other_networks, unknown_keys
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import CheckpointError
+from gpt2sdk.network_keys import foreign_code, other_networks, unknown_keys
 
 GPT2 = {"model_type": "gpt2", "n_embd": 8, "n_head": 2, "n_layer": 1}
 
