@@ -164,12 +164,14 @@ class Course:
         if self.over:
             raise PluginContractError("the session is over: its rows grow no more")
         self.main.ask()
-        self.end_cancelled()
         if self._hold or not self.live:
             self.refill()
-        due = self.unread()
-        if due:
-            self._reader.read(self.readings(due))
+        if self.unread():
+            # The strategy has not yielded: whoever cancels it is heard here alone.
+            self.end_cancelled()
+            due = self.unread()
+            if due:
+                self._reader.read(self.readings(due))
 
     def readings(self, seats: Sequence[int]) -> list[Reading]:
         """What is to be read for these rows: their own sequences, and those of mirrors in use."""
@@ -286,6 +288,10 @@ class Course:
         """Let go of everything that takes memory, whoever still holds the session."""
         self.over, self.processed = True, None
         self.followers.close()
+        # Runs hold the session, and what counts for a prompt is asked of this: no cycle stays.
+        self.main.meter, self._drafting = None, None
+        self.delivery.transcript, self.delivery.logprobs = None, None
+        del self.chain
 
     def _hand_over(self, seat: int) -> None:
         """Send a finished row's completion."""

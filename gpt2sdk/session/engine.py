@@ -189,6 +189,8 @@ class Engine:
 
     def _begin(self) -> None:
         """Let waiting requests begin, in the order in which they came, while there is room."""
+        if not any(member.course.requests.waiting for member in self._members):
+            return
         for member in self._running:
             if member.independent:
                 member.course.refill(0)

@@ -96,7 +96,7 @@ class Followers:
         for follower in followers:
             follower.fork(())
         self.leave(followers)
-        self.entourage = Entourage(self.failures)
+        self.entourage.followers.clear()
 
     def admit(self, seat: int, row: Row) -> None:
         """Put a fresh row at `seat`, in a finished row's stead or behind the last one."""
