@@ -1,5 +1,6 @@
 """Columns: values kept per row for the components that asked, following the rows' every move."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar, cast
@@ -80,8 +81,49 @@ class Seen:
             self.rows[seat] = (logits, at)
 
 
-class Column(PerRow[Value], Generic[Value]):
-    """Host values, one per row, with their past so that `rewind` can bring it back."""
+class History(ABC, Generic[Value]):
+    """One value per row with its past, so that `rewind` can bring it back."""
+
+    def __init__(self, entourage: Entourage) -> None:
+        self.seen = Seen()
+        entourage.seen.append(self.seen)
+        self._entourage = entourage
+        self._prompts: list[Prompt] = []
+        self._now: list[Value] = []
+        self._past: list[list[Value]] = []
+
+    @abstractmethod
+    def _first(self, seat: int, prompt: Prompt) -> Value:
+        """What a fresh row starts with."""
+
+    def admit(self, seat: int, row: Row) -> None:
+        """A fresh row gets its initial value."""
+        end = seat + 1
+        self._now[seat:end] = [self._first(seat, row.prompt)]
+        self._past[seat:end] = [[]]
+        self._prompts[seat:end] = [row.prompt]
+        self.seen.rows[seat:end] = [None]
+
+    def fork(self, parents: Sequence[int]) -> None:
+        """Values and their past are shared: none is ever changed in place."""
+        self._now = [self._now[parent] for parent in parents]
+        self._past = [list(self._past[parent]) for parent in parents]
+        self._prompts = [self._prompts[parent] for parent in parents]
+        self.seen.rows = [self.seen.rows[parent] for parent in parents]
+
+    def rewind(self, counts: Sequence[int]) -> None:
+        """Bring back the values from before each row's last tokens."""
+        for seat, count in enumerate(counts):
+            past = self._past[seat]
+            if count:
+                self.seen.rows[seat] = None
+            if count and past:
+                self._now[seat] = past[-min(count, len(past))]
+                del past[-count:]
+
+
+class Column(History[Value], PerRow[Value]):
+    """Host values, one per row."""
 
     def __init__(
         self,
@@ -90,28 +132,16 @@ class Column(PerRow[Value], Generic[Value]):
         copy: Callable[[Value], Value] | None,
         entourage: Entourage,
     ) -> None:
-        self.seen = Seen()
-        entourage.seen.append(self.seen)
+        super().__init__(entourage)
         self._initial = initial
         self._accept = accept
         self._copy = copy
-        self._entourage = entourage
-        self._prompts: list[Prompt] = []
-        self._values: list[Value] = []
-        self._past: list[list[Value]] = []
 
     @override
     def __getitem__(self, rows: Rows) -> list[Value]:
-        return [self._values[seat] for seat in rows.index]
+        return [self._now[seat] for seat in rows.index]
 
-    def admit(self, seat: int, row: Row) -> None:
-        """A fresh row gets its initial value."""
-        end = seat + 1
-        self._values[seat:end] = [self._first(seat, row.prompt)]
-        self._past[seat:end] = [[]]
-        self._prompts[seat:end] = [row.prompt]
-        self.seen.rows[seat:end] = [None]
-
+    @override
     def _first(self, seat: int, prompt: Prompt) -> Value:
         """A row's initial value; nothing where the component does not act on it."""
         if self._entourage.acts_on(prompt):
@@ -126,37 +156,20 @@ class Column(PerRow[Value], Generic[Value]):
         for seat, token in enumerate(tokens):
             if token < 0 or not self._entourage.acts_on(self._prompts[seat]):
                 continue
-            value = self._values[seat]
+            value = self._now[seat]
             self._past[seat].append(value)
             seen = self.seen.rows[seat]
             logits = None if seen is None else seen[0][seen[1]]
             self.seen.rows[seat] = None
             try:
                 own = value if self._copy is None else self._copy(value)
-                self._values[seat] = self._accept(own, token, logits)
+                self._now[seat] = self._accept(own, token, logits)
             except Exception as error:  # noqa: BLE001 - as above
                 self._entourage.fail(seat, error)
 
-    def fork(self, parents: Sequence[int]) -> None:
-        """Values and their past are shared; `accept` never changes them in place."""
-        self._values = [self._values[parent] for parent in parents]
-        self._past = [list(self._past[parent]) for parent in parents]
-        self._prompts = [self._prompts[parent] for parent in parents]
-        self.seen.rows = [self.seen.rows[parent] for parent in parents]
 
-    def rewind(self, counts: Sequence[int]) -> None:
-        """Bring back the values from before each row's last tokens."""
-        for seat, count in enumerate(counts):
-            past = self._past[seat]
-            if count:
-                self.seen.rows[seat] = None
-            if count and past:
-                self._values[seat] = past[-min(count, len(past))]
-                del past[-count:]
-
-
-class TensorColumn(PerRowTensor):
-    """A stacked tensor, one entry per row, likewise."""
+class TensorColumn(History[tuple[Tensor, int]], PerRowTensor):
+    """A stacked tensor, one entry per row: each is a tensor and its place in it."""
 
     def __init__(
         self,
@@ -164,35 +177,23 @@ class TensorColumn(PerRowTensor):
         accept: Callable[[Tensor, Tokens, Logits | None], Tensor],
         entourage: Entourage,
     ) -> None:
-        self.seen = Seen()
-        entourage.seen.append(self.seen)
+        super().__init__(entourage)
         self._initial = initial
         self._accept = accept
-        self._entourage = entourage
-        self._prompts: list[Prompt] = []
-        self._now: list[tuple[Tensor, int]] = []
-        self._past: list[list[tuple[Tensor, int]]] = []
 
     @override
     def __getitem__(self, rows: Rows) -> Tensor:
         return gather_rows([self._now[seat] for seat in rows.index])
 
-    def admit(self, seat: int, row: Row) -> None:
-        """A fresh row gets its initial entry."""
-        end = seat + 1
-        self._now[seat:end] = [(self._first(seat, row.prompt), 0)]
-        self._past[seat:end] = [[]]
-        self._prompts[seat:end] = [row.prompt]
-        self.seen.rows[seat:end] = [None]
-
-    def _first(self, seat: int, prompt: Prompt) -> Tensor:
+    @override
+    def _first(self, seat: int, prompt: Prompt) -> tuple[Tensor, int]:
         """A row's initial entry; nothing where the component does not act on it."""
         if self._entourage.acts_on(prompt):
             try:
-                return self._initial(prompt)[None]
+                return self._initial(prompt)[None], 0
             except Exception as error:  # noqa: BLE001 - as above
                 self._entourage.fail(seat, error)
-        return torch.empty(1)
+        return torch.empty(1), 0
 
     def append(self, tokens: Sequence[int]) -> None:
         """Advance the entries of the rows that took a token."""
@@ -224,20 +225,3 @@ class TensorColumn(PerRowTensor):
             return
         for at, seat in enumerate(index):
             self._now[seat] = (advanced, at)
-
-    def fork(self, parents: Sequence[int]) -> None:
-        """Entries are values: copies refer to the same tensor."""
-        self._now = [self._now[parent] for parent in parents]
-        self._past = [list(self._past[parent]) for parent in parents]
-        self._prompts = [self._prompts[parent] for parent in parents]
-        self.seen.rows = [self.seen.rows[parent] for parent in parents]
-
-    def rewind(self, counts: Sequence[int]) -> None:
-        """Bring back the entries from before each row's last tokens."""
-        for seat, count in enumerate(counts):
-            past = self._past[seat]
-            if count:
-                self.seen.rows[seat] = None
-            if count and past:
-                self._now[seat] = past[-min(count, len(past))]
-                del past[-count:]
