@@ -67,18 +67,21 @@ class Call:
             GenerationError: Something raised; it carries the result, the others' completions too.
         """
         try:
-            over = False
-            while not over:
+            while True:
                 over = self.over
-                yield from self._take()
-                if not over and self._requests[self._first].cancelled():
+                while self._outbox:
+                    yield self._take()
+                if over:
+                    break
+                if self._requests[self._first].cancelled():
                     self._engine.cancel(self._requests)
-                elif not over and not self._engine.step() and not self.over:
+                elif not self._engine.step() and not self.over:
                     message = "the engine has nothing left to do, and the call is not over"
                     raise PluginContractError(message)
         except KeyboardInterrupt:
             self._engine.close()
-            yield from self._take()
+            while self._outbox:
+                yield self._take()
         finally:
             if self._owns_engine:
                 self._engine.close()
@@ -107,12 +110,11 @@ class Call:
         ordered = sorted(made, key=lambda each: (each.prompt_index, each.sample_index))
         return Result(tuple(ordered), self._meter.usage(), self._options)
 
-    def _take(self) -> Iterator[Delta]:
-        while self._outbox:
-            delta = self._outbox.popleft()
-            if delta.completion is not None:
-                self._completions.append(delta.completion)
-            yield delta
+    def _take(self) -> Delta:
+        delta = self._outbox.popleft()
+        if delta.completion is not None:
+            self._completions.append(delta.completion)
+        return delta
 
     def _raise_loss(self) -> None:
         losses = [(each.prompt.index, each.loss) for each in self._requests if each.loss]

@@ -8,7 +8,7 @@ from gpt2sdk.components.records import Prompt
 from gpt2sdk.errors import ContextOverflowError, OptionError
 from gpt2sdk.generator.token_input import Ids, TokenInput, as_lists
 from gpt2sdk.options import Composition
-from gpt2sdk.session.branch import check_room
+from gpt2sdk.session.checks import check_room
 
 PromptInput = str | Sequence[str | SupportsIndex | Ids | Mapping[str, object]] | TokenInput
 """One text, one sequence of token ids, or a list of such: tensors, arrays, tokenizers' batches."""

@@ -89,7 +89,7 @@ class Cache:
             places: The positions in these slots; room for them is reserved.
         """
         buffer = self._buffers[layer]
-        if buffer is None or self._is_small(buffer):
+        if buffer is None or len(buffer) < len(self._used) or buffer.shape[2] < self._places:
             buffer = self._enlarge(layer, new)
         buffer[slots, :, places] = new if new.dtype == buffer.dtype else new.to(buffer.dtype)
 
@@ -112,9 +112,12 @@ class Cache:
         return buffer.narrow(2, 0, total)
 
     def reserve(self, places: int) -> None:
-        """Make room for that many tokens per slot; layers follow as they are written to."""
+        """Make room for that many tokens per slot; layers that hold nothing follow when they do."""
         if places > self._places:
             self._places = min(self.limit, max(places, 2 * self._places, _FIRST_PLACES))
+            for layer, buffer in enumerate(self._buffers):
+                if buffer is not None:
+                    self._enlarge(layer, buffer)
 
     def advance(self, counts: Sequence[int]) -> None:
         """Count the tokens that were written behind each slot's."""
@@ -193,7 +196,7 @@ class Cache:
         for index, buffer in enumerate(self._buffers):
             if buffer is None:
                 continue
-            roomy = self._enlarge(index, buffer) if self._is_small(buffer) else buffer
+            roomy = self._enlarge(index, buffer) if len(buffer) < len(self._used) else buffer
             part = roomy.narrow(2, first, count)
             target = torch.tensor(children, device=buffer.device)
             source = torch.tensor(parents, device=buffer.device)
@@ -226,9 +229,6 @@ class Cache:
         kept = np.flatnonzero(places >= 0)
         shared[np.ix_(kept, kept)] = self._shared[np.ix_(places[kept], places[kept])]
         return shared
-
-    def _is_small(self, buffer: Tensor) -> bool:
-        return buffer.shape[0] < len(self._used) or buffer.shape[2] < self._places
 
     def _enlarge(self, layer: int, like: Tensor) -> Float[Tensor, "slots pairs places size"]:
         """Give a layer a buffer for all slots and places, on the device of keys and values."""

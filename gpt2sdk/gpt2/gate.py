@@ -38,7 +38,8 @@ class Gate:
         """Start to compute, once nobody is alone or waits to be."""
         me = get_ident()
         with self._turn:
-            if me not in self._inside and self._alone != me:
+            taken = self._alone is not None or self._waiting
+            if taken and me not in self._inside and self._alone != me:
                 self._turn.wait_for(lambda: self._alone is None and not self._waiting)
             self._inside[me] = self._inside.get(me, 0) + 1
 

@@ -176,7 +176,9 @@ class Runner:
         elif isinstance(linear, QuantizedLinear):
             self.kernels[f"{part}.{name}"] = self._packed(part, linear)
             kernel = linear.forward
-        return kernel if after is None else _chain(kernel, after)
+        if after is None:
+            return kernel
+        return _chain(kernel, after.function if _is(after, Activation) else after)
 
     def _scores(self, head: nn.Module, table: nn.Module) -> Kernel:
         """Return what makes logits."""

@@ -5,18 +5,26 @@ The session's own branch and every mirror are of this kind. A branch row's seque
 behind it; they count once the row really appends them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import override
 
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.records import Prompt
 from gpt2sdk.components.rows import Row, RowStore
-from gpt2sdk.errors import ContextOverflowError
+from gpt2sdk.session.checks import check_room
+from gpt2sdk.session.reader import (
+    Errand,
+    Follows,
+    Scored,
+    Slots,
+    gather_hidden_states,
+    gather_logits,
+)
 from gpt2sdk.session.request import Meter
-from gpt2sdk.session.slots import Errand, Scored, Slots, gather_hidden_states, gather_logits
 from gpt2sdk.shapes import Logits
 
 
@@ -70,33 +78,7 @@ class BranchRow:
         self.ahead = []
 
 
-def check_room(prompt: Prompt, length: int, limit: int, *, slide: bool) -> None:
-    """Make sure that a prompt's rows can grow as far as they may.
-
-    Args:
-        prompt: The prompt.
-        length: What stands before the new tokens: the prompt itself, or a mirror's own one.
-        limit: The model's context window, in tokens. The last new token is never fed to it.
-        slide: Whether full rows go on with their last half.
-
-    Raises:
-        ContextOverflowError: There is nothing to start from, or no room to grow.
-    """
-    what = "prompt" if length == len(prompt.tokens) else "the mirrored prompt of prompt"
-    if not length:
-        message = f"{what} {prompt.index} is empty: expected at least one token to continue from"
-    elif slide or length + prompt.max_new_tokens <= limit + 1:
-        return
-    else:
-        message = (
-            f"{what} {prompt.index} has {length} tokens and may grow by {prompt.max_new_tokens}, "
-            f"but the window is {limit}: shorten it, lower max_new_tokens, or set "
-            'overflow="slide"'
-        )
-    raise ContextOverflowError(message, prompt_tokens=length, limit=limit)
-
-
-class Branch:
+class Branch(Follows):
     """One model's view of all rows.
 
     Attributes:
@@ -105,7 +87,8 @@ class Branch:
         layers: The layers whose hidden states are wanted at scored positions.
         slots: Where what was fed is kept.
         meter: Who counts what became of the drafts for a prompt; nobody, for mirrors.
-        wanted: Whether its logits were asked for in the last step, and may be in the next.
+        asked: Whether its logits were asked for since the last step.
+        wanted: Whether they were in the step before, and may be in the next.
     """
 
     def __init__(
@@ -131,8 +114,9 @@ class Branch:
         self.rows: list[BranchRow] = []
         self.layers: Sequence[int] = ()
         self.meter: Callable[[Prompt], Meter] | None = None
+        self.asked = False
         self.wanted = True
-        self._asked = False
+        self._along: list[tuple[int, int]] = []
         self._store = store
         self._prefix = prefix
         self._acts_on = acts_on
@@ -159,12 +143,14 @@ class Branch:
 
     def append(self, tokens: Sequence[int]) -> None:
         """Follow rows that are about to append these tokens."""
-        for seat, token in enumerate(tokens):
-            if token >= 0:
-                row = self.rows[seat]
-                accepted = row.take(token, self.length(seat))
-                if accepted and self.meter is not None:
-                    self.meter(row.prompt).accepted += 1
+        for row, record, token in zip(self.rows, self._store.rows, tokens, strict=True):
+            if token < 0:
+                continue
+            length = len(row.prefix) - len(row.prompt.tokens) + len(record.tokens) - row.base
+            if not row.ahead and length >= len(row.fed):
+                row.known = None
+            elif row.take(token, length) and self.meter is not None:
+                self.meter(row.prompt).accepted += 1
 
     def fork(self, parents: Sequence[int]) -> None:
         """Copy rows: copies share their slots until one of them is fed."""
@@ -201,14 +187,6 @@ class Branch:
         self.fork(())
         del self.slots
 
-    def ask(self) -> None:
-        """Take note that its logits are asked for."""
-        self._asked = True
-
-    def step(self) -> None:
-        """Take note that a step is over."""
-        self.wanted, self._asked = self._asked, False
-
     def follows(self, seat: int) -> bool:
         """Whether it is wanted for a row."""
         return bool(self.rows[seat].prefix)
@@ -240,75 +218,75 @@ class Branch:
         row = self.rows[seat]
         return row.fed[row.valid : row.valid + len(row.ahead)]
 
+    @override
     def errands(
-        self, seats: Sequence[int], proposals: Sequence[Sequence[int]]
-    ) -> Iterator[tuple[int, Errand]]:
+        self, seats: Sequence[int], proposals: Sequence[Sequence[int]] | None
+    ) -> list[Errand]:
         """What to feed these rows, with the tokens proposed behind them.
 
         Of the rows of a prompt that have read nothing yet, only the first reads; the others follow.
         """
-        leaders: set[Prompt] = set()
-        for seat, drafted in zip(seats, proposals, strict=True):
-            row = self.rows[seat]
-            if self._reads_along(seat):
-                if row.prompt in leaders:
+        found: list[Errand] = []
+        self._along = []
+        leaders: dict[Prompt, int] = {}
+        for at, seat in enumerate(seats):
+            row, record = self.rows[seat], self._store.rows[seat]
+            drafted = proposals[at] if proposals else ()
+            grown = len(record.tokens) - len(row.prompt.tokens)
+            if not (row.valid or grown):
+                leader = leaders.setdefault(row.prompt, seat)
+                if leader != seat:
+                    self._along.append((seat, leader))
                     continue
-                leaders.add(row.prompt)
-            tokens, keep = self._work(seat, drafted)
+            if row.known is not None and not drafted:
+                continue
+            length = len(row.prefix) + grown - row.base
+            limit = self.model.context_length
+            if self._slide and length > limit:
+                row.base += length - limit // 2
+                row.valid, row.known, length = 0, None, limit // 2
+            if row.ahead:
+                row.wasted += len(row.ahead)
+                row.ahead = []
+            if row.known is None and row.valid == length:
+                row.valid -= 1
+            count = length - row.valid
+            row.earned += count
+            drafted = drafted[: limit - length]
+            tail = record.tokens[-1:] if count == 1 and grown else _tail(row, record, count)
+            tokens = [*tail, *drafted] if drafted else tail
+            keep = len(drafted) + (row.known is None)
             if keep:
-                yield seat, Errand(row.slot, row.valid, tokens, keep)
+                found.append(Errand(seat, row.prompt, row.slot, row.valid, tokens, keep))
+        return found
 
-    def settle(self, seat: int, errand: Errand, slot: int, scored: list[Scored]) -> None:
+    @override
+    def settle(self, errand: Errand, slot: int, scored: list[Scored]) -> None:
         """Take in what the model said."""
-        row = self.rows[seat]
+        row = self.rows[errand.seat]
         row.slot = slot
         row.fed[row.valid :] = errand.tokens
-        row.valid = self.length(seat)
+        row.valid = self.length(errand.seat)
         if row.known is None:
             row.known = row.last = scored.pop(0)
         row.ahead = scored
         if scored and self.meter is not None:
             self.meter(row.prompt).drafted += len(scored)
 
-    def catch_up(self, seats: Sequence[int]) -> None:
+    @override
+    def catch_up(self) -> None:
         """Give rows that have read nothing what their prompt's first row has just read."""
-        leaders: dict[Prompt, BranchRow] = {}
-        for seat in seats:
-            row = self.rows[seat]
-            if self._store.rows[seat].grown:
-                continue
-            leader = leaders.setdefault(row.prompt, row)
-            if row.valid == 0 and leader.valid:
-                self.slots.share(leader.slot)
-                fed = leader.fed[: leader.valid]
-                self.rows[seat] = replace(leader, fed=fed, ahead=[], earned=0, accepted=0, wasted=0)
+        for seat, leader in self._along:
+            first = self.rows[leader]
+            self.slots.share(first.slot)
+            fed = first.fed[: first.valid]
+            self.rows[seat] = replace(first, fed=fed, ahead=[], earned=0, accepted=0, wasted=0)
+        self._along = []
 
-    def _reads_along(self, seat: int) -> bool:
-        return self.rows[seat].valid == 0 and self._store.rows[seat].grown == 0
 
-    def _work(self, seat: int, drafted: Sequence[int]) -> tuple[Sequence[int], int]:
-        """What to feed a row and how many positions to score; cuts `valid` back to the start."""
-        row = self.rows[seat]
-        if row.known is not None and not drafted:
-            return (), 0
-        length = self.length(seat)
-        if self._slide and length > self.model.context_length:
-            row.base += length - self.model.context_length // 2
-            row.valid, row.known = 0, None
-            length = self.length(seat)
-        row.wasted += len(row.ahead)
-        row.ahead = []
-        if row.known is None and row.valid == length:
-            row.valid -= 1
-        drafted = drafted[: self.model.context_length - length]
-        tail = self._tail(seat, length - row.valid)
-        row.earned += len(tail)
-        return [*tail, *drafted], len(drafted) + (row.known is None)
-
-    def _tail(self, seat: int, count: int) -> list[int]:
-        """The last `count` tokens of a row's sequence."""
-        row = self._store.rows[seat]
-        if count <= row.grown:
-            return row.tokens[len(row.tokens) - count :]
-        prefix = self.rows[seat].prefix
-        return [*prefix[len(prefix) + row.grown - count :], *row.new_tokens]
+def _tail(row: BranchRow, record: Row, count: int) -> list[int]:
+    """The last `count` tokens of a row's sequence."""
+    new = record.new_tokens
+    if count <= len(new):
+        return new[len(new) - count :]
+    return [*row.prefix[len(row.prefix) + len(new) - count :], *new]

@@ -7,6 +7,7 @@ so that a processor is called once for all their rows.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, Generic, TypeVar, cast
 
 import torch
@@ -65,12 +66,13 @@ class Station(Generic[Run]):
     def groups(self, rows: Rows) -> list[tuple[Started[Run], list[int] | None]]:
         """Each run with where its rows stand among `rows`; `None` for all of them."""
         groups: dict[Started[Run], list[int]] = {}
-        for at, row in enumerate(rows.records):
+        records = rows.records
+        for at, row in enumerate(records):
             started = self.acting.get(row.prompt)
             if started is not None:
                 groups.setdefault(started, []).append(at)
         return [
-            (started, None if len(index) == len(rows) else index)
+            (started, None if len(index) == len(records) else index)
             for started, index in groups.items()
         ]
 
@@ -224,7 +226,6 @@ class Chain:
             Exception: It raised for all rows; see `one_by_one`.
         """
         self.acting = self.sampler.component.name
-        failures: Mapping[int, Failure] = {}
         try:
             tokens = self._choose(logits, rows)
         except Exception as error:  # noqa: BLE001 - goes on where it is not a single row's
@@ -234,12 +235,14 @@ class Chain:
                 lambda at, row: self._choose(logits[at : at + 1], row),
                 everywhere=self.one_call,
             )
-            failures = {at: raising(self.acting, each) for at, each in raised.items()}
             tokens = torch.full((len(rows),), -1, dtype=torch.int64, device=logits.device)
             for at, token in made.items():
                 tokens[at] = token[0]
+            failures = {at: raising(self.acting, each) for at, each in raised.items()}
+            self.acting = ""
+            return tokens, failures
         self.acting = ""
-        return tokens, failures
+        return tokens, {}
 
     def text_criteria(self, prompt: Prompt) -> list[tuple[TextCriterionRun, FinishReason]]:
         """The text criteria that act on a prompt, with their reasons."""
@@ -268,10 +271,10 @@ class Chain:
         for station in self.processors:
             out = self._process(station, out, rows)
         self.acting = ""
-        finite = torch.isfinite(out.amax(-1))
-        if bool(finite.all()):
+        peaks: list[float] = out.amax(-1).tolist()
+        failed = [at for at, peak in enumerate(peaks) if not isfinite(peak)]
+        if not failed:
             return out, {}
-        failed = [at for at, fine in enumerate(finite.tolist()) if not fine]
         return out, {at: self._fault(logits[at : at + 1], rows.select([at])) for at in failed}
 
     def _process(self, station: Station[ProcessorRun], logits: Logits, rows: Rows) -> Logits:
@@ -280,7 +283,8 @@ class Chain:
         out = logits
         for started, index in station.groups(rows):
             if index is None:
-                started.entourage.note(logits, rows.index)
+                if started.entourage.seen:
+                    started.entourage.note(logits, rows.index)
                 return formed(started.run.process(logits, rows), logits, station.purpose)
             some, chosen = rows.select(index), torch.tensor(index, device=logits.device)
             part = logits[chosen]
@@ -292,7 +296,8 @@ class Chain:
 
     def _choose(self, logits: Logits, rows: Rows) -> Tokens:
         name = self.sampler.component.name
-        self.sampler.entourage.note(logits, rows.index)
+        if self.sampler.entourage.seen:
+            self.sampler.entourage.note(logits, rows.index)
         tokens: object = self.sampler.run.choose(logits, rows.bound(name))
         if isinstance(tokens, torch.Tensor) and tokens.shape == logits.shape[:1]:
             return tokens

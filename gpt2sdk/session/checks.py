@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gpt2sdk.components.records import Failure
+from gpt2sdk.components.records import Failure, Prompt
 from gpt2sdk.components.rows import Row, Rows
 from gpt2sdk.errors import (
     ContextOverflowError,
@@ -25,6 +25,32 @@ BAD_INPUT = (OptionError, TokenizerError, ContextOverflowError)
 """Errors that say that the call is wrong, not a row."""
 
 NOTHING_LEFT = "no token to choose from"
+
+
+def check_room(prompt: Prompt, length: int, limit: int, *, slide: bool) -> None:
+    """Make sure that a prompt's rows can grow as far as they may.
+
+    Args:
+        prompt: The prompt.
+        length: What stands before the new tokens: the prompt itself, or a mirror's own one.
+        limit: The model's context window, in tokens. The last new token is never fed to it.
+        slide: Whether full rows go on with their last half.
+
+    Raises:
+        ContextOverflowError: There is nothing to start from, or no room to grow.
+    """
+    what = "prompt" if length == len(prompt.tokens) else "the mirrored prompt of prompt"
+    if not length:
+        message = f"{what} {prompt.index} is empty: expected at least one token to continue from"
+    elif slide or length + prompt.max_new_tokens <= limit + 1:
+        return
+    else:
+        message = (
+            f"{what} {prompt.index} has {length} tokens and may grow by {prompt.max_new_tokens}, "
+            f"but the window is {limit}: shorten it, lower max_new_tokens, or set "
+            'overflow="slide"'
+        )
+    raise ContextOverflowError(message, prompt_tokens=length, limit=limit)
 
 
 def formed(after: object, before: Logits, processor: str) -> Logits:
@@ -104,8 +130,13 @@ def whole_numbers(numbers: Tensor | Sequence[int], verb: str) -> list[int]:
     Raises:
         PluginContractError: It is not a list of whole numbers, nor a tensor of one axis.
     """
-    listed = numbers.tolist() if isinstance(numbers, Tensor) else list(numbers)
-    if not isinstance(listed, list) or not all(isinstance(each, int) for each in listed):
+    if isinstance(numbers, Tensor):
+        whole = numbers.ndim == 1 and not (numbers.is_floating_point() or numbers.is_complex())
+        listed = numbers.tolist()
+    else:
+        listed = list(numbers)
+        whole = all(isinstance(each, int) for each in listed)
+    if not whole:
         message = f"{verb} was given {numbers!r:.80}, expected whole numbers along one axis"
         raise PluginContractError(message)
     return listed

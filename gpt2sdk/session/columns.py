@@ -13,7 +13,7 @@ from gpt2sdk.components.records import Failure, Prompt
 from gpt2sdk.components.rows import Row, Rows
 from gpt2sdk.components.session import PerRow, PerRowTensor
 from gpt2sdk.session.checks import raising
-from gpt2sdk.session.slots import gather_rows
+from gpt2sdk.session.reader import gather_rows
 from gpt2sdk.shapes import Logits, Tokens
 
 Value = TypeVar("Value")

@@ -16,7 +16,7 @@ from gpt2sdk.session.delivery import Delivery
 from gpt2sdk.session.drafting import Drafting
 from gpt2sdk.session.followers import Followers, Turn
 from gpt2sdk.session.logprobs import Line, Logprobs
-from gpt2sdk.session.reader import Reader, Reading
+from gpt2sdk.session.reader import Reader, Reading, by_model
 from gpt2sdk.session.request import Lead, Loss, Meter, Request, Requests
 from gpt2sdk.shapes import Logits
 from gpt2sdk.streaming import TextDecoder, Transcript
@@ -35,6 +35,7 @@ class Course:
         delivery: What of them is on its way to the requests.
         steps: How many times tokens were appended.
         processed: What the chain made last, until tokens are appended.
+        read: Whether the rows were read since the last step, and are as they were then.
         over: Whether nothing more will come of it.
     """
 
@@ -48,6 +49,7 @@ class Course:
         """
         self.lead = lead
         self.requests = Requests()
+        self.read = False
         self.over = False
         self.processed: Logits | None = None
         self.steps = 0
@@ -150,8 +152,12 @@ class Course:
 
     def end_cancelled(self) -> None:
         """End the requests that were cancelled; those that wait, when their turn comes."""
-        for prompt in {row.prompt for row in self.store.rows if not row.handed}:
-            request = self.requests.of(prompt)
+        last = None
+        for row in self.store.rows:
+            if row.handed or row.prompt is last:
+                continue
+            last = row.prompt
+            request = self.requests.of(last)
             if request is not None and request.cancelled():
                 self.end(request, "cancelled")
 
@@ -163,7 +169,9 @@ class Course:
         """Make sure that every row that goes on has been read, or waits for those that have."""
         if self.over:
             raise PluginContractError("the session is over: its rows grow no more")
-        self.main.ask()
+        self.main.asked = True
+        if self.read and not self._hold:
+            return
         if self._hold or not self.live:
             self.refill()
         if self.unread():
@@ -171,33 +179,37 @@ class Course:
             self.end_cancelled()
             due = self.unread()
             if due:
-                self._reader.read(self.readings(due))
+                for readings in by_model(self.readings(due)):
+                    self._reader.read(readings)
 
     def readings(self, seats: Sequence[int]) -> list[Reading]:
         """What is to be read for these rows: their own sequences, and those of mirrors in use."""
-        proposals: list[list[int]] = [[] for _ in seats]
+        proposals: list[list[int]] | None = None
         if self._drafting is not None and self.lead.drafter is not None:
             self.chain.acting = self.lead.drafter.name
             proposals = self._drafting.propose(seats)
             self.chain.acting = ""
-        readings = []
-        for branch in self.followers.branches:
-            if branch is self.main or branch.wanted:
+        readings = [Reading(self.main, seats, proposals, self.meter)]
+        for branch in self.followers.branches[1:]:
+            if branch.wanted:
                 mine = [at for at, seat in enumerate(seats) if branch.follows(seat)]
-                rows, drafts = [seats[at] for at in mine], [proposals[at] for at in mine]
+                rows = [seats[at] for at in mine]
+                drafts = None if proposals is None else [proposals[at] for at in mine]
                 readings.append(Reading(branch, rows, drafts, self.meter))
         return readings
 
     def deliver(self) -> None:
         """Send what became certain; to be called after each step."""
+        self.read = False
         for branch in self.followers.branches:
-            branch.step()
+            branch.wanted, branch.asked = branch.asked, False
         if self._hold is None:
             return
+        writing = self.delivery.transcript is not None
         for seat, row in enumerate(self.store.rows):
             if row.finish_reason is not None and self._independent and not self._hold:
                 self._hand_over(seat)
-            elif (request := self.requests.of(row.prompt)) is not None:
+            elif writing and (request := self.requests.of(row.prompt)) is not None:
                 self.delivery.show(seat, request, self._hold)
 
     def finish(self) -> None:
@@ -318,9 +330,9 @@ class Course:
 
     def unread(self) -> list[int]:
         """The rows to be read before the strategy's next step; none while some have been."""
-        rows = self.store.rows
+        rows, known = self.store.rows, self.main.rows
         live = [seat for seat, row in enumerate(rows) if row.finish_reason is None]
-        unread = [seat for seat in live if self.main.is_behind(seat)]
+        unread = [seat for seat in live if known[seat].known is None]
         due = live if unread and (len(unread) == len(live) or not self._independent) else []
         if self.main.layers:
             # The last token of a row that fills the window is never fed.

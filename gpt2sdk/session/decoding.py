@@ -52,7 +52,7 @@ class FollowingMirror(Mirror):
 
     @override
     def next_logits(self, rows: Rows) -> Logits:
-        self._branch.ask()
+        self._branch.asked = True
         behind = [seat for seat in rows.index if self._branch.is_behind(seat)]
         if behind:
             proposals = [self._parent.proposals(seat) for seat in behind]
@@ -106,40 +106,59 @@ class DecodingSession(Session):
         self.course.ask()
         if not self.course.requests:
             raise Cancelled
-        known, self._waiting = [], set()
-        for seat, row in enumerate(self.course.store.rows):
+        course = self.course
+        known, waiting = [], set()
+        for seat, (row, state) in enumerate(zip(course.store.rows, course.main.rows, strict=True)):
             if row.finish_reason is None:
-                if self.course.main.is_behind(seat):
-                    self._waiting.add(seat)
+                if state.known is None:
+                    waiting.add(seat)
                 else:
                     known.append(seat)
-        return self._spread(known)
+        self._waiting = waiting
+        count = len(course.store.rows)
+        if len(known) == count:
+            return course.main.logits(known)
+        out = torch.zeros(count, self.model.vocab_size, dtype=torch.float32, device=self.device)
+        if known:
+            out[torch.tensor(known, device=self.device)] = course.main.logits(known)
+        return out
 
     @override
     def process(self, logits: Logits) -> Logits:
-        check_count(len(logits), len(self.rows), "process")
-        out = self.course.processed = self._process(logits)
-        if self.course.delivery.logprobs is not None:
-            self.course.delivery.logprobs.note(out)
+        course, active = self.course, self._active()
+        check_count(len(logits), len(course.store.rows), "process")
+        if len(active) == len(logits):
+            out, failures = course.chain.process(logits, self.rows)
+        elif active:
+            index = torch.tensor(active, device=logits.device)
+            part, failures = course.chain.process(logits[index], Rows(course.store, active))
+            out = logits.index_copy(0, index, part)
+        else:
+            out, failures = logits, {}
+        if failures:
+            lost = course.lose({active[at]: each for at, each in failures.items()})
+            out = out.index_fill(0, torch.tensor(lost, device=out.device), -torch.inf)
+        course.processed = out
+        if course.delivery.logprobs is not None:
+            course.delivery.logprobs.note(out)
         return out
 
     @override
     def choose(self, logits: Logits) -> Tokens:
-        check_count(len(logits), len(self.rows), "choose")
-        active = self._active()
-        if logits is not self.course.processed:
-            check_logits(self.rows.records, logits, active, self.course.lead.strategy.name)
+        course, active = self.course, self._active()
+        check_count(len(logits), len(course.store.rows), "choose")
+        if logits is not course.processed:
+            check_logits(self.rows.records, logits, active, course.lead.strategy.name)
         if len(active) == len(logits):
-            tokens, failures = self.course.chain.choose(logits, self.rows)
+            tokens, failures = course.chain.choose(logits, self.rows)
         else:
             tokens = torch.full((len(logits),), -1, dtype=torch.int64, device=logits.device)
             if not active:
                 return tokens
             index = torch.tensor(active, device=logits.device)
-            some = Rows(self.course.store, active)
-            tokens[index], failures = self.course.chain.choose(logits[index], some)
+            tokens[index], failures = course.chain.choose(logits[index], Rows(course.store, active))
         if failures:
-            self.course.lose({active[at]: each for at, each in failures.items()})
+            course.lose({active[at]: each for at, each in failures.items()})
         return tokens
 
     @override
@@ -154,19 +173,20 @@ class DecodingSession(Session):
 
     @override
     def append(self, tokens: Tokens | Sequence[int]) -> Step:
+        course = self.course
         taken = whole_numbers(tokens, "append")
-        check_count(len(taken), len(self.rows), "append")
-        for seat, row in enumerate(self.course.store.rows):
+        check_count(len(taken), len(course.store.rows), "append")
+        for seat, row in enumerate(course.store.rows):
             if row.finish_reason is not None or seat in self._waiting:
                 taken[seat] = -1
         check_tokens(taken, self.model.vocab_size)
-        self.course.processed = None
-        self.course.followers.append(taken)
-        transcript = self.course.delivery.transcript
-        failures = settle(self.rows, taken, self.course.chain, transcript)
-        self.course.lose({**self.course.followers.take_failures(), **failures})
-        self.course.steps += 1
-        return Step(self.course.steps - 1, tuple(taken), self.rows)
+        course.processed, course.read = None, False
+        course.followers.append(taken)
+        failures = settle(self.rows, taken, course.chain, course.delivery.transcript)
+        if failures or course.followers.failures:
+            course.lose({**course.followers.take_failures(), **failures})
+        course.steps += 1
+        return Step(course.steps - 1, tuple(taken), self.rows)
 
     @override
     def fork(self, parents: Sequence[int] | Counts) -> None:
@@ -176,6 +196,7 @@ class DecodingSession(Session):
         kept = {rows[seat].prompt for seat in seats}
         for prompt in {row.prompt: None for row in rows if row.prompt not in kept}:
             self.course.drop(prompt)
+        self.course.read = False
         self.course.followers.fork(seats)
         self._waiting = {child for child, parent in enumerate(seats) if parent in self._waiting}
 
@@ -185,6 +206,7 @@ class DecodingSession(Session):
         check_count(len(backs), len(self.rows), "rewind")
         for seat, (row, count) in enumerate(zip(self.course.store.rows, backs, strict=True)):
             check_rewind(seat, row, count, self._hold)
+        self.course.read = False
         self.course.followers.rewind(backs)
 
     @override
@@ -240,36 +262,11 @@ class DecodingSession(Session):
     def texts(self) -> list[str]:
         return [row.text for row in self.course.write_text().rows]
 
-    def _process(self, logits: Logits) -> Logits:
-        active = self._active()
-        if not active:
-            return logits
-        if len(active) == len(logits):
-            out, failures = self.course.chain.process(logits, self.rows)
-        else:
-            index = torch.tensor(active, device=logits.device)
-            some = Rows(self.course.store, active)
-            part, failures = self.course.chain.process(logits[index], some)
-            out = logits.index_copy(0, index, part)
-        if failures:
-            lost = self.course.lose({active[at]: each for at, each in failures.items()})
-            out = out.index_fill(0, torch.tensor(lost, device=out.device), -torch.inf)
-        return out
-
-    def _spread(self, seats: Sequence[int]) -> Logits:
-        """Logits of these rows' next positions among zeros for the others."""
-        count = len(self.rows.records)
-        if len(seats) == count:
-            return self.course.main.logits(seats)
-        out = torch.zeros(count, self.model.vocab_size, dtype=torch.float32, device=self.device)
-        if seats:
-            out[torch.tensor(seats, device=self.device)] = self.course.main.logits(seats)
-        return out
-
     def _active(self) -> list[int]:
         """The rows that are neither finished nor waiting."""
+        waiting = self._waiting
         return [
             seat
-            for seat, row in enumerate(self.rows.records)
-            if row.finish_reason is None and seat not in self._waiting
+            for seat, row in enumerate(self.course.store.rows)
+            if row.finish_reason is None and seat not in waiting
         ]

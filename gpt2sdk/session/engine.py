@@ -1,6 +1,6 @@
 """The engine: sessions advance by turns, and the model reads for all of them at once."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -14,7 +14,7 @@ from gpt2sdk.components.session import Session, Step, Vocabulary
 from gpt2sdk.errors import OptionError, PluginContractError
 from gpt2sdk.session.course import Course
 from gpt2sdk.session.decoding import Cancelled, DecodingSession
-from gpt2sdk.session.reader import Reader, Reading
+from gpt2sdk.session.reader import Reader, Reading, by_model
 from gpt2sdk.session.request import Request
 from gpt2sdk.streaming import TextDecoder
 
@@ -26,11 +26,8 @@ class _Member:
     """A session, and its strategy where it stands; `None` before it has begun."""
 
     session: DecodingSession
+    course: Course
     steps: Iterator[Step] | None = None
-
-    @property
-    def course(self) -> Course:
-        return self.session.course
 
     @property
     def independent(self) -> bool:
@@ -102,7 +99,8 @@ class Engine:
                 for group in self._groups(requests):
                     member = self._joinable(group[0])
                     if member is None:
-                        opened.append(_Member(self._open(group)))
+                        session = self._open(group)
+                        opened.append(_Member(session, session.course))
                         continue
                     for request in group:
                         member.course.enqueue(request)
@@ -116,15 +114,16 @@ class Engine:
     def step(self) -> bool:
         """Let each session that can make its next step; return whether anything is left to do."""
         with self._alone(), torch.inference_mode():
+            waiting = False
             for member in self._members:
                 member.course.end_cancelled()
-            self._begin()
-            dues = [(member, member.course.due()) for member in self._running]
-            ready = [member for member, due in dues if not due]
-            for member in ready or self._read(dues):
+                waiting = waiting or member.course.requests.waiting > 0
+            if waiting:
+                self._begin()
+            for member in self._ready():
                 self._advance(member)
-            for member in self._running:
-                if not member.course.requests:
+            for member in list(self._members):
+                if member.steps is not None and not member.course.requests:
                     self._advance(member)  # for the last time: it sees that nothing is running
             if not self._members:
                 self._reader.trim()
@@ -162,10 +161,6 @@ class Engine:
             finally:
                 self._at_work = False
 
-    @property
-    def _running(self) -> list[_Member]:
-        return [member for member in self._members if member.steps is not None]
-
     def _groups(self, requests: Sequence[Request]) -> list[Sequence[Request]]:
         """Requests that become rows of one session, or of one batch."""
         by_lead: dict[object, list[Request]] = {}
@@ -189,12 +184,11 @@ class Engine:
 
     def _begin(self) -> None:
         """Let waiting requests begin, in the order in which they came, while there is room."""
-        if not any(member.course.requests.waiting for member in self._members):
-            return
-        for member in self._running:
+        running = [member for member in self._members if member.steps is not None]
+        for member in running:
             if member.independent:
                 member.course.refill(0)
-        room = self.batch_size - sum(member.course.size for member in self._running)
+        room = self.batch_size - sum(member.course.size for member in running)
         while (waiting := self._next()) is not None:
             member, course = waiting, waiting.course
             # A batch of prompts begins at once, and nobody overtakes it.
@@ -233,28 +227,46 @@ class Engine:
         message = f"{strategy.name} returned {kind}, expected a generator: it has to yield steps"
         self._end(member, "error", PluginContractError(message, plugin=strategy.name))
 
-    def _read(self, dues: Sequence[tuple[_Member, list[int]]]) -> list[_Member]:
-        """Feed the model what all of these sessions have to read; return those that can go on."""
-        readings: list[tuple[_Member, Reading]] = []
+    def _ready(self) -> list[_Member]:
+        """The sessions whose turn it is: those with nothing to read, or else all that are read for.
+
+        What all of the latter have to read goes to the model in one pass.
+        """
+        running = [member for member in self._members if member.steps is not None]
+        dues = [(member, member.course.due()) for member in running]
+        ready = [member for member, due in dues if not due]
+        if ready:
+            return ready
+        readings: list[Reading] = []
+        readers: dict[int, _Member] = {}
         for member, due in dues:
             try:
-                readings += [(member, each) for each in member.course.readings(due)]
+                wanted = member.course.readings(due)
             except Exception as error:  # noqa: BLE001 - as above
                 self._end(member, "error", error)
-        for slots in {id(each.branch.slots): each.branch.slots for _, each in readings}.values():
-            mine = [(member, each) for member, each in readings if each.branch.slots is slots]
+                continue
+            readings += wanted
+            readers.update((id(each), member) for each in wanted)
+            member.course.read = True
+        for mine in by_model(readings):
             try:
-                self._reader.read([each for _, each in mine])
+                self._reader.read(mine)
             except Exception as error:  # noqa: BLE001 - as above
-                # Who follows another model fails with it; who has this one for its own, ends.
-                for member, reading in mine:
-                    if reading.branch is member.course.main:
-                        self._end(member, "error", error)
-                    else:
-                        what = f"a mirror's model raised {type(error).__name__}: {error}"
-                        failure = Failure("", what, error)
-                        member.course.lose(dict.fromkeys(reading.seats, failure))
+                self._fail(mine, readers, error)
         return [member for member, _ in dues if member in self._members]
+
+    def _fail(
+        self, readings: Sequence[Reading], readers: Mapping[int, _Member], error: Exception
+    ) -> None:
+        """A model raised: who follows it fails with it, and who has it for its own, ends."""
+        for reading in readings:
+            member = readers[id(reading)]
+            if reading.branch is member.course.main:
+                self._end(member, "error", error)
+            else:
+                what = f"a mirror's model raised {type(error).__name__}: {error}"
+                failure = Failure("", what, error)
+                member.course.lose(dict.fromkeys(reading.seats, failure))
 
     def _advance(self, member: _Member) -> None:
         """Let a strategy make its next step."""

@@ -39,12 +39,14 @@ class Followers:
         failures: What is wrong with rows, by seat, for those who keep something of them.
         entourage: Whose what joins now is: of the component that is being started, or of the
             strategy.
+        branches: What models know of the rows; the session's own comes first.
     """
 
     def __init__(self, store: RowStore) -> None:
         self.store = store
         self.failures: dict[int, Failure] = {}
         self.entourage = Entourage(self.failures)
+        self.branches: list[Branch] = []
         self._joined: list[_Joined] = []
         self.join(store, Turn.ROWS)
 
@@ -53,13 +55,6 @@ class Followers:
         failures = dict(self.failures)
         self.failures.clear()
         return failures
-
-    @property
-    def branches(self) -> Iterator[Branch]:
-        """What models know of the rows; the session's own comes first."""
-        for one in self._joined:
-            if isinstance(one.follower, Branch):
-                yield one.follower
 
     @contextmanager
     def joining(self, entourage: Entourage) -> Iterator[None]:
@@ -79,6 +74,8 @@ class Followers:
             for seat, row in enumerate(self.store.rows):
                 follower.admit(seat, row)
         insort(self._joined, _Joined(turn, follower), key=lambda one: one.turn)
+        if isinstance(follower, Branch):
+            self.branches.append(follower)
         self.entourage.followers.append(follower)
 
     def leave(self, followers: Sequence[Follower]) -> None:
@@ -86,6 +83,7 @@ class Followers:
         if followers:
             gone = {id(follower) for follower in followers}
             self._joined = [each for each in self._joined if id(each.follower) not in gone]
+            self.branches = [branch for branch in self.branches if id(branch) not in gone]
             for follower in followers:
                 if isinstance(follower, Branch):
                     follower.close()

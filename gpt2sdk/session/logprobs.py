@@ -8,7 +8,7 @@ import torch
 
 from gpt2sdk.components.records import Prompt
 from gpt2sdk.components.rows import Row
-from gpt2sdk.session.slots import gather_rows
+from gpt2sdk.session.reader import gather_rows
 from gpt2sdk.shapes import Logits
 
 Line = tuple[torch.Tensor, int]

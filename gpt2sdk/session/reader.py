@@ -1,14 +1,151 @@
-"""The reader: one model call for the rows of all sessions that want one."""
+"""The reader: one model call for the rows of all sessions that want one.
+
+It keeps each model's cache in slots, which rows that have read the same share, and which are copied
+when such rows part.
+"""
 
 import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from traceback import clear_frames
+from typing import NamedTuple, Protocol
 
-from gpt2sdk.components.causal_lm import CausalLM
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gpt2sdk.components.causal_lm import CausalLM, Scores
 from gpt2sdk.components.records import Prompt
-from gpt2sdk.session.branch import Branch
 from gpt2sdk.session.request import Meter
-from gpt2sdk.session.slots import Errand, Scored, Slots
+
+
+class Scored(NamedTuple):
+    """One position that was scored.
+
+    Attributes:
+        scores: The model call.
+        at: Where the position stands among those the call returned.
+    """
+
+    scores: Scores
+    at: int
+
+
+class Errand(NamedTuple):
+    """What a row wants of the next model call.
+
+    Attributes:
+        seat: The row's.
+        prompt: What it continues.
+        slot: What it holds; `None` for a row that has read nothing.
+        valid: How many tokens of the slot count.
+        tokens: What is fed behind them.
+        keep: How many last positions are scored.
+    """
+
+    seat: int
+    prompt: Prompt
+    slot: int | None
+    valid: int
+    tokens: Sequence[int]
+    keep: int
+
+
+class Slots:
+    """The slots of one model's cache, each with the number of rows that hold it.
+
+    A row that is copied shares its slot with the copy. Only a row that is fed needs a slot of its
+    own, so that however often rows fork between two model calls, one gather moves what differs.
+    """
+
+    def __init__(self, model: CausalLM) -> None:
+        self.model = model
+        self.cache = model.make_cache(0)
+        self._holders: list[int] = []
+
+    def share(self, slot: int | None) -> int | None:
+        """Let one more row hold a slot."""
+        if slot is not None:
+            self._holders[slot] += 1
+        return slot
+
+    def release(self, slot: int | None) -> None:
+        """Let one row less hold it; what nobody holds goes to the next row that needs one."""
+        if slot is not None:
+            self._holders[slot] -= 1
+
+    def prepare(self, errands: Sequence[Errand]) -> tuple[list[int], list[int]]:
+        """Find each row a slot that no other row holds, cut to what counts of it.
+
+        Returns:
+            The slots; and how many rows hold each slot if the model then reads them.
+        """
+        before, holders = len(self._holders), list(self._holders)
+        slots: list[int] = []
+        copies: dict[int, int] = {}
+        for errand in errands:
+            slot = errand.slot
+            if slot is None or holders[slot] > 1:
+                parent = -1 if slot is None else slot
+                # A slot that is let go now keeps its content until all copies are made.
+                if slot is not None:
+                    holders[slot] -= 1
+                slot = holders.index(0) if 0 in holders else len(holders)
+                holders[slot : slot + 1] = [1]
+                copies[slot] = parent
+            slots.append(slot)
+        while holders and not holders[-1]:
+            holders.pop()
+        if copies or len(holders) != before:
+            self.cache.fork([copies.get(slot, slot) for slot in range(len(holders))])
+        lengths = self.cache.lengths
+        if any(lengths[slot] != each.valid for slot, each in zip(slots, errands, strict=True)):
+            cuts = list(lengths)
+            for slot, errand in zip(slots, errands, strict=True):
+                cuts[slot] = errand.valid
+            self.cache.rewind(cuts)
+        return slots, holders
+
+    def keep(self, holders: list[int]) -> None:
+        """Let rows hold the slots that were prepared for them."""
+        self._holders = holders
+
+    def restore(self) -> None:
+        """Let rows hold what they held: the model has failed."""
+        held = len(self.cache.lengths)
+        del self._holders[held:]
+        self.cache.fork(range(len(self._holders)))
+
+    def trim(self) -> bool:
+        """Free the memory if no row holds any; says whether it did."""
+        if any(self._holders):
+            return False
+        self._holders.clear()
+        self.cache.fork([])
+        return True
+
+    def close(self) -> None:
+        """Free the cache: nothing can be scored any more."""
+        self._holders.clear()
+        self.cache.fork([])
+        del self.cache
+
+
+class Follows(Protocol):
+    """What a model knows of rows: a branch."""
+
+    slots: Slots
+    layers: Sequence[int]
+
+    def errands(
+        self, seats: Sequence[int], proposals: Sequence[Sequence[int]] | None
+    ) -> list[Errand]:
+        """What to feed these rows, with the tokens proposed behind them."""
+
+    def settle(self, errand: Errand, slot: int, scored: list[Scored]) -> None:
+        """Take in what the model said."""
+
+    def catch_up(self) -> None:
+        """Give rows what others have read for them."""
 
 
 class Reading(NamedTuple):
@@ -17,13 +154,13 @@ class Reading(NamedTuple):
     Attributes:
         branch: For which of its models.
         seats: Its rows.
-        proposals: What was drafted behind each of them.
+        proposals: What was drafted behind each of them; `None` for nothing at all.
         meter: Who counts the cost for a prompt.
     """
 
-    branch: Branch
+    branch: Follows
     seats: Sequence[int]
-    proposals: Sequence[Sequence[int]]
+    proposals: Sequence[Sequence[int]] | None
     meter: Callable[[Prompt], Meter]
 
 
@@ -47,20 +184,52 @@ class Reader:
     def read(self, readings: Sequence[Reading]) -> None:
         """Score the ends of these rows' sequences, and what is proposed behind them.
 
-        Each model runs once.
+        The model runs once.
+
+        Args:
+            readings: Of one model: see `by_model`.
         """
-        for slots in {id(each.branch.slots): each.branch.slots for each in readings}.values():
-            mine = [each for each in readings if each.branch.slots is slots]
-            wanted = [
-                (reading, seat, errand)
-                for reading in mine
-                for seat, errand in reading.branch.errands(reading.seats, reading.proposals)
-            ]
-            if wanted:
-                layers = sorted({layer for reading in mine for layer in reading.branch.layers})
-                began = time.perf_counter()
-                answers = slots.score([errand for _, _, errand in wanted], layers)
-                _settle(mine, wanted, answers, began)
+        owners: list[Reading] = []
+        errands: list[Errand] = []
+        for reading in readings:
+            wanted = reading.branch.errands(reading.seats, reading.proposals)
+            errands += wanted
+            owners += [reading] * len(wanted)
+        if not errands:
+            return
+        began = time.perf_counter()
+        held = readings[0].branch.slots
+        slots, holders = held.prepare(errands)
+        tokens: list[Sequence[int]] = [()] * len(holders)
+        keep = [0] * len(holders)
+        for slot, errand in zip(slots, errands, strict=True):
+            tokens[slot], keep[slot] = errand.tokens, errand.keep
+        layers = {layer for reading in readings for layer in reading.branch.layers}
+        try:
+            scores = held.model.score(held.cache, tokens, keep, sorted(layers))
+        except BaseException as error:
+            held.restore()
+            # An error keeps nothing of what the model worked on.
+            clear_frames(error.__traceback__.tb_next if error.__traceback__ else None)
+            raise
+        held.keep(holders)
+        first, end = [], 0
+        for count in keep:
+            first.append(end)
+            end += count
+        meters: dict[int, Meter] = {}
+        for reading, errand, slot in zip(owners, errands, slots, strict=True):
+            meter = reading.meter(errand.prompt)
+            meters[id(meter)] = meter
+            meter.tokens_fed += len(errand.tokens)
+            start = first[slot]
+            scored = [Scored(scores, at) for at in range(start, start + errand.keep)]
+            reading.branch.settle(errand, slot, scored)
+        for meter in meters.values():
+            meter.model_calls += 1
+            meter.began = meter.began or began
+        for reading in readings:
+            reading.branch.catch_up()
 
     def trim(self) -> None:
         """Free the caches that no row holds anything of."""
@@ -76,21 +245,32 @@ class Reader:
         self._slots.clear()
 
 
-def _settle(
-    readings: Sequence[Reading],
-    wanted: Sequence[tuple[Reading, int, Errand]],
-    answers: Sequence[tuple[int, list[Scored]]],
-    began: float,
-) -> None:
-    """Let branches take in what the model said, and count what it cost."""
-    meters: dict[int, Meter] = {}
-    for (reading, seat, errand), (slot, scored) in zip(wanted, answers, strict=True):
-        meter = reading.meter(reading.branch.rows[seat].prompt)
-        meters[id(meter)] = meter
-        meter.tokens_fed += len(errand.tokens)
-        reading.branch.settle(seat, errand, slot, scored)
-    for meter in meters.values():
-        meter.model_calls += 1
-        meter.began = meter.began or began
+def by_model(readings: Sequence[Reading]) -> Iterator[list[Reading]]:
+    """What one call of each model can read."""
+    groups: dict[int, list[Reading]] = {}
     for reading in readings:
-        reading.branch.catch_up(reading.seats)
+        groups.setdefault(id(reading.branch.slots), []).append(reading)
+    yield from groups.values()
+
+
+def gather_logits(positions: Iterable[Scored]) -> Float[Tensor, "rows vocab"]:
+    """Logits at these positions; the call's own tensor where they are just what it returned."""
+    return gather_rows([(scores.logits, at) for scores, at in positions])
+
+
+def gather_hidden_states(positions: Iterable[Scored], layer: int) -> Float[Tensor, "rows embed"]:
+    """Hidden states of one layer at these positions."""
+    return gather_rows([(scores.hidden_states[layer], at) for scores, at in positions])
+
+
+def gather_rows(lines: Sequence[tuple[Tensor, int]]) -> Tensor:
+    """Stack rows of tensors, each given by its tensor and its number there; a view where it can."""
+    source, first = lines[0]
+    index: list[int] = []
+    for tensor, at in lines:
+        if tensor is not source:
+            return torch.stack([tensor[at] for tensor, at in lines])
+        index.append(at)
+    if index == list(range(first, first + len(index))):
+        return source if len(index) == source.shape[0] else source[first : first + len(index)]
+    return source[torch.tensor(index, device=source.device)]
