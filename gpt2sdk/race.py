@@ -37,6 +37,8 @@ NO_TOKEN = -2
 
 # A maximum over short blocks runs at the speed of memory, torch's argmax on CPUs at a tenth.
 _BLOCK = 64
+# Of fewer, finding the block takes longer than looking at all.
+_SCANNED_UP_TO = 4096
 # The numbers of so many tokens stay in a core's cache; accelerators want much at once.
 _AT_ONCE, _AT_ONCE_ELSEWHERE = 1 << 15, 1 << 24
 
@@ -134,6 +136,8 @@ def race(logits: Logits, keys: Keys) -> Tokens:
     parts = [slice(start, start + step) for start in range(0, count, step)] or [slice(0)]
     if here and step == 1:
         return torch.cat([_race_kept(logits[part], marks, keys[part]) for part in parts])
+    if len(parts) == 1:
+        return _race(logits, marks, keys)
     return torch.cat([_race(logits[part], marks, keys[part]) for part in parts])
 
 
@@ -162,6 +166,10 @@ def _race(logits: Logits, marks: Int[Tensor, " ids"], keys: Keys) -> Tokens:
     There may be up to a block more marks than logits.
     """
     count, width = logits.shape
+    if width <= _SCANNED_UP_TO:
+        times = _minus_uniforms(marks[None, :width], keys).log1p_().neg_().log_()
+        lead, place = torch.sub(logits - logits.amax(-1, keepdim=True), times, out=times).max(-1)
+        return place.where(lead.isfinite(), NO_TOKEN)
     times = _minus_uniforms(marks.unsqueeze(0), keys).log1p_().neg_().log_()
     leads = torch.empty_like(times)
     torch.sub(logits, logits.amax(-1, keepdim=True), out=leads[:, :width])

@@ -142,7 +142,9 @@ class RowStore:
                 times += range(row.written, len(row.tokens))
                 values += fresh
                 row.written = len(row.tokens)
-        if values:
+        if values and self.device.type == "cpu":
+            self._buffer.numpy()[seats, times] = values
+        elif values:
             where = torch.tensor([seats, times, values], device=self.device)
             self._buffer[where[0], where[1]] = where[2]
         return self._buffer[: len(self.rows), :longest]

@@ -43,7 +43,7 @@ class Cache:
         self._lengths = [0] * slots
         self._places = 0
         self._buffers: list[Tensor | None] = [None] * layers
-        # How far each slot's memory was ever written, whoever was there.
+        # How far each slot's memory was ever written, whoever was there; it may have more slots.
         self._used = [0] * slots
         # How many leading places of two slots are copies of one another.
         self._shared = np.zeros((slots, slots), dtype=np.int64)
@@ -90,7 +90,7 @@ class Cache:
         """
         buffer = self._buffers[layer]
         if buffer is None or len(buffer) < len(self._used) or buffer.shape[2] < self._places:
-            buffer = self._enlarge(layer, new)
+            buffer = self._resize(layer, new)
         buffer[slots, :, places] = new if new.dtype == buffer.dtype else new.to(buffer.dtype)
 
     def read(
@@ -117,7 +117,7 @@ class Cache:
             self._places = min(self.limit, max(places, 2 * self._places, _FIRST_PLACES))
             for layer, buffer in enumerate(self._buffers):
                 if buffer is not None:
-                    self._enlarge(layer, buffer)
+                    self._resize(layer, buffer)
 
     def advance(self, counts: Sequence[int]) -> None:
         """Count the tokens that were written behind each slot's."""
@@ -147,8 +147,7 @@ class Cache:
         self._clear([child for child, parent in enumerate(parents) if parent < 0])
         self._lengths = [self._lengths[parent] if parent >= 0 else 0 for parent in parents]
         self._shared = self._shared_by(parents)
-        if not self._lengths:
-            self._free()
+        self._shrink()
 
     def rewind(self, lengths: Sequence[int]) -> None:
         """Forget what each slot holds beyond its given length.
@@ -196,7 +195,7 @@ class Cache:
         for index, buffer in enumerate(self._buffers):
             if buffer is None:
                 continue
-            roomy = self._enlarge(index, buffer) if len(buffer) < len(self._used) else buffer
+            roomy = self._resize(index, buffer) if len(buffer) < len(self._used) else buffer
             part = roomy.narrow(2, first, count)
             target = torch.tensor(children, device=buffer.device)
             source = torch.tensor(parents, device=buffer.device)
@@ -214,9 +213,21 @@ class Cache:
                         buffer[slot, :, :used].zero_()
                 self._used[slot] = 0
 
-    def _free(self) -> None:
-        self._buffers = [None] * self.layers
-        self._used, self._places = [], 0
+    def _shrink(self) -> None:
+        """Give memory back where less than half of the slots, or of their places, is in use."""
+        if not self._lengths:
+            self._buffers = [None] * self.layers
+            self._used, self._places = [], 0
+            return
+        slots, longest = len(self._lengths), max(self._lengths)
+        places = max(2 * longest, _FIRST_PLACES)
+        if 2 * slots > len(self._used) and 2 * places > self._places:
+            return
+        self._used = [min(used, places) for used in self._used[:slots]]
+        self._places = min(places, self._places)
+        for layer, buffer in enumerate(self._buffers):
+            if buffer is not None:
+                self._resize(layer, buffer)
 
     def _shared_by(self, parents: Sequence[int]) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
         """Return how many leading places the new slots share.
@@ -230,7 +241,7 @@ class Cache:
         shared[np.ix_(kept, kept)] = self._shared[np.ix_(places[kept], places[kept])]
         return shared
 
-    def _enlarge(self, layer: int, like: Tensor) -> Float[Tensor, "slots pairs places size"]:
+    def _resize(self, layer: int, like: Tensor) -> Float[Tensor, "slots pairs places size"]:
         """Give a layer a buffer for all slots and places, on the device of keys and values."""
         shape = (len(self._used), 2 * self.heads, self._places, self.head_size)
         dtype = cache_dtype(like.dtype, like.device)
@@ -239,7 +250,8 @@ class Cache:
             new = torch.zeros(shape, dtype=dtype, device=like.device)
         old = self._buffers[layer]
         if old is not None and (used := max(self._used, default=0)):
-            new[: old.shape[0], :, :used] = old[:, :, :used]
+            slots = min(len(old), len(new))
+            new[:slots, :, :used] = old[:slots, :, :used]
         self._buffers[layer] = new
         return new
 

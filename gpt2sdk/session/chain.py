@@ -5,7 +5,6 @@ so that a processor is called once for all their rows.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Generic, TypeVar, cast
@@ -27,7 +26,8 @@ from gpt2sdk.components.stopping import (
 )
 from gpt2sdk.errors import PluginContractError
 from gpt2sdk.session.checks import NOTHING_LEFT, find_fault, formed, one_by_one, raising
-from gpt2sdk.session.columns import Entourage, Follower
+from gpt2sdk.session.columns import Entourage
+from gpt2sdk.session.followers import Followers
 from gpt2sdk.session.request import Lead, Link, Request
 from gpt2sdk.shapes import Logits, Tokens
 
@@ -132,34 +132,33 @@ class Chain:
         self,
         lead: Lead,
         session: Session,
-        begin: Callable[[Entourage], AbstractContextManager[None]],
-        failures: dict[int, Failure],
+        followers: Followers,
     ) -> None:
         """Start what all requests have in common.
 
         Args:
             lead: That.
             session: What components are started with.
-            begin: Entered around each start: what joins the rows then belongs to it.
-            failures: Where owners tell of rows that their functions raised for.
+            followers: What follows the rows, and will do so for components.
         """
         self.processors: Stations[ProcessorRun] = Stations()
         self.criteria: Stations[CriterionRun] = Stations()
         self.texts: Stations[TextCriterionRun] = Stations()
         self.acting = ""
         self._session = session
-        self._begin = begin
-        self._failures = failures
+        self._followers = followers
         self._started: dict[object, Started[object]] = {}
         self._keys: dict[Prompt, set[object]] = {}
         self._call_of: dict[Prompt, int] = {}
         sampler, drafter = lead.sampler, lead.drafter
         self.sampler: Started[SamplerRun] = self._start(sampler.name, sampler, sampler.start)
         self.sampler.entourage.prompts = None
+        followers.wake(self.sampler.entourage)
         self.drafter: Started[DrafterRun] | None = None
         if drafter is not None:
             self.drafter = self._start(drafter.name, drafter, drafter.start)
             self.drafter.entourage.prompts = None
+            followers.wake(self.drafter.entourage)
 
     def admit(self, request: Request) -> None:
         """Start the components of a request, as far as no other one has their equals."""
@@ -170,20 +169,22 @@ class Chain:
         self.criteria.admit(prompt, [self._run(each, prompt) for each in request.criteria])
         self.texts.admit(prompt, [self._run(each, prompt) for each in request.text_criteria])
 
-    def release(self, prompt: Prompt) -> list[Follower]:
-        """Let go of what acted on a prompt; returns what need not follow the rows any more."""
+    def entourages(self, prompt: Prompt) -> list[Entourage]:
+        """What follows a prompt's rows for what acts on them, and not on all rows."""
+        return [self._started[key].entourage for key in self._keys[prompt]]
+
+    def release(self, prompt: Prompt) -> None:
+        """Let go of what acted on a prompt alone."""
         self.processors.release(prompt)
         self.criteria.release(prompt)
         self.texts.release(prompt)
-        idle: list[Follower] = []
         self._call_of.pop(prompt, None)
         for key in self._keys.pop(prompt, ()):
             prompts = self._started[key].entourage.prompts
             if prompts is not None:
                 prompts.discard(prompt)
                 if not prompts:
-                    idle += self._started.pop(key).entourage.followers
-        return idle
+                    self._followers.leave(self._started.pop(key).entourage.followers)
 
     def process(self, logits: Logits, rows: Rows) -> tuple[Logits, Mapping[int, Failure]]:
         """Run the processors and check, once and at the end, what comes out.
@@ -336,7 +337,7 @@ class Chain:
         """A component of several roles is started once, and so is one of several requests."""
         key = purpose, identity(component)
         if key not in self._started:
-            entourage = Entourage(self._failures, purpose, set())
-            with self._begin(entourage):
+            entourage = Entourage(self._followers.failures, purpose, set())
+            with self._followers.joining(entourage):
                 self._started[key] = Started(component, start(self._session), entourage)
         return cast("Started[Run]", self._started[key])

@@ -45,6 +45,7 @@ class Entourage:
         prompts: Those that the component acts on; `None` for all.
         followers: Its columns and mirrors.
         seen: What its columns know of the logits that the component is given.
+        joined: Whether its followers follow the rows: from the first row on that it acts on.
     """
 
     failures: dict[int, Failure]
@@ -52,6 +53,7 @@ class Entourage:
     prompts: set[Prompt] | None = None
     followers: list[Follower] = field(default_factory=list)
     seen: list["Seen"] = field(default_factory=list)
+    joined: bool = False
 
     def acts_on(self, prompt: Prompt) -> bool:
         """Whether it is wanted for a prompt's rows."""

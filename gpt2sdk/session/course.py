@@ -73,7 +73,7 @@ class Course:
         Raises:
             ContextOverflowError: A prompt and what it may grow by exceed the window.
         """
-        self.chain = Chain(self.lead, session, self.followers.joining, self.followers.failures)
+        self.chain = Chain(self.lead, session, self.followers)
         if self.chain.drafter is not None:
             self._drafting = Drafting(self.chain.drafter.run, Rows(self.store), self.main)
         for request in requests:
@@ -110,8 +110,7 @@ class Course:
         self.requests.add(request)
         try:
             self.chain.admit(request)
-            for branch in self.followers.branches:
-                branch.check_room(prompt)
+            self._check_room(prompt)
         except Exception:
             self.forget(request)
             raise
@@ -147,6 +146,8 @@ class Course:
                 self.end(first, "cancelled")
             if first is None:
                 return
+            for entourage in self.chain.entourages(first.prompt):
+                self.followers.wake(entourage)
             self.followers.admit(seat, self.requests.begin())
             self.lose(self.followers.take_failures())
 
@@ -305,6 +306,15 @@ class Course:
         self.delivery.transcript, self.delivery.logprobs = None, None
         del self.chain
 
+    def _check_room(self, prompt: Prompt) -> None:
+        for branch in self.followers.branches:
+            branch.check_room(prompt)
+        for entourage in self.chain.entourages(prompt):
+            if not entourage.joined:
+                for follower in entourage.followers:
+                    if isinstance(follower, Branch):
+                        follower.check_room(prompt)
+
     def _hand_over(self, seat: int) -> None:
         """Send a finished row's completion."""
         request = self.requests.of(self.store.rows[seat].prompt)
@@ -318,7 +328,7 @@ class Course:
     def forget(self, request: Request) -> None:
         """Let go of a request that is over, and of what acted on it alone."""
         self.requests.drop(request)
-        self.followers.leave(self.chain.release(request.prompt))
+        self.chain.release(request.prompt)
 
     def open_branch(self, model: CausalLM, prefix: Callable[[Prompt], Sequence[int]]) -> Branch:
         """Let a model follow the rows, for whoever is being started."""

@@ -233,8 +233,9 @@ class DecodingSession(Session):
             message = "the mirror's model has {} tokens, expected {}, as many as the session's"
             raise OptionError(message.format(*sizes), name="model")
         branch = self.course.open_branch(other, prompt)
-        for request in self.course.requests:
-            branch.check_room(request.prompt)
+        if self.course.followers.entourage.prompts is None:
+            for request in self.course.requests:
+                branch.check_room(request.prompt)
         return FollowingMirror(branch, self.course.main, self._reader, self.course.meter)
 
     @override

@@ -4,7 +4,6 @@ from bisect import insort
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import NamedTuple
 
 from gpt2sdk.components.records import Failure
 from gpt2sdk.components.rows import Row, RowStore
@@ -26,11 +25,6 @@ class Turn(IntEnum):
     ROWS = 4
 
 
-class _Joined(NamedTuple):
-    turn: Turn
-    follower: Follower
-
-
 class Followers:
     """The rows of a session and all that follows them.
 
@@ -45,9 +39,10 @@ class Followers:
     def __init__(self, store: RowStore) -> None:
         self.store = store
         self.failures: dict[int, Failure] = {}
-        self.entourage = Entourage(self.failures)
+        self.entourage = Entourage(self.failures, joined=True)
         self.branches: list[Branch] = []
-        self._joined: list[_Joined] = []
+        self._joined: list[Follower] = []
+        self._turns: dict[int, Turn] = {}
         self.join(store, Turn.ROWS)
 
     def take_failures(self) -> dict[int, Failure]:
@@ -69,28 +64,44 @@ class Followers:
             self.entourage = before
 
     def join(self, follower: Follower, turn: Turn) -> None:
-        """Let a follower catch up with the rows there are, and follow them from now on."""
-        if turn is not Turn.ROWS:
-            for seat, row in enumerate(self.store.rows):
-                follower.admit(seat, row)
-        insort(self._joined, _Joined(turn, follower), key=lambda one: one.turn)
-        if isinstance(follower, Branch):
-            self.branches.append(follower)
+        """Let a follower follow the rows, once there are some that its component acts on."""
         self.entourage.followers.append(follower)
+        self._turns[id(follower)] = turn
+        if self.entourage.joined:
+            self._follow(follower)
+
+    def wake(self, entourage: Entourage) -> None:
+        """Let all that a component asked for follow the rows from now on."""
+        if not entourage.joined:
+            entourage.joined = True
+            for follower in entourage.followers:
+                self._follow(follower)
 
     def leave(self, followers: Sequence[Follower]) -> None:
         """Let these follow no longer."""
-        if followers:
-            gone = {id(follower) for follower in followers}
-            self._joined = [each for each in self._joined if id(each.follower) not in gone]
-            self.branches = [branch for branch in self.branches if id(branch) not in gone]
-            for follower in followers:
-                if isinstance(follower, Branch):
-                    follower.close()
+        if not followers:
+            return
+        gone = {id(follower) for follower in followers}
+        self._joined = [follower for follower in self._joined if id(follower) not in gone]
+        self.branches = [branch for branch in self.branches if id(branch) not in gone]
+        for follower in followers:
+            del self._turns[id(follower)]
+            if isinstance(follower, Branch):
+                follower.close()
+
+    def _follow(self, follower: Follower) -> None:
+        """Let a follower catch up with the rows there are."""
+        turn = self._turns[id(follower)]
+        if turn is not Turn.ROWS:
+            for seat, row in enumerate(self.store.rows):
+                follower.admit(seat, row)
+        insort(self._joined, follower, key=lambda one: self._turns[id(one)])
+        if isinstance(follower, Branch):
+            self.branches.append(follower)
 
     def close(self) -> None:
         """Let go of all that follows the rows: its functions and runs may hold the session."""
-        followers = [one.follower for one in self._joined if one.turn is not Turn.ROWS]
+        followers = [follower for follower in self._joined if follower is not self.store]
         for follower in followers:
             follower.fork(())
         self.leave(followers)
@@ -98,20 +109,20 @@ class Followers:
 
     def admit(self, seat: int, row: Row) -> None:
         """Put a fresh row at `seat`, in a finished row's stead or behind the last one."""
-        for one in self._joined:
-            one.follower.admit(seat, row)
+        for follower in self._joined:
+            follower.admit(seat, row)
 
     def append(self, tokens: Sequence[int]) -> None:
         """Append one token to each row; -1 leaves a row as it is."""
-        for one in self._joined:
-            one.follower.append(tokens)
+        for follower in self._joined:
+            follower.append(tokens)
 
     def fork(self, parents: Sequence[int]) -> None:
         """Rows become copies of `rows[parents]`."""
-        for one in self._joined:
-            one.follower.fork(parents)
+        for follower in self._joined:
+            follower.fork(parents)
 
     def rewind(self, counts: Sequence[int]) -> None:
         """Take back each row's last tokens."""
-        for one in self._joined:
-            one.follower.rewind(counts)
+        for follower in self._joined:
+            follower.rewind(counts)

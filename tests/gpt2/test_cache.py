@@ -262,3 +262,17 @@ def test_a_token_takes_the_bytes_that_are_said(dtype):
     score(model, cache, [[1, 2]])
 
     assert 3 * token_nbytes(config, dtype) * cache.places == cache.nbytes
+
+
+def test_memory_shrinks_with_the_slots_and_with_what_they_hold():
+    cache = filled(*[[3] * 140] * 8)
+    most = cache.nbytes
+    cache.fork([7, 0, 1, 2, 3])
+    assert cache.nbytes == most
+    cache.fork([4, 1])
+    assert cache.nbytes == most // 4
+    cache.rewind([9, 3])
+    cache.fork([1, 0])
+    assert (cache.places, cache.lengths) == (64, (3, 9))
+    got = score(MODEL, cache, [[], [5]])
+    torch.testing.assert_close(expected([*[3] * 9, 5])[-1:], got, rtol=1e-4, atol=1e-4)

@@ -95,3 +95,21 @@ def test_a_mirror_scores_its_rows_proposals_along(run, table_model):
 
     assert 90 == calls[0]  # the mirror is read in the same passes
     assert 1.7 * calls[1] < calls[0]
+
+
+def test_mirrors_of_prompts_that_wait_follow_no_rows_yet(run):
+    from gpt2sdk_sampling.guidance_scale import GuidanceScale
+
+    following = []
+
+    @strategy(rows_independent=True)
+    def counting(session: Session):
+        while session.running:
+            following.append(len(session.course.followers.branches))
+            yield session.append(session.choose(session.process(session.next_logits())))
+
+    chain = [[GuidanceScale(guidance_scale=1.2, negative_prompt=(at,)) for at in range(9)]]
+    outcome = run(["a"] * 9, counting, chain=chain, batch_size=2, max_new_tokens=4)
+
+    assert all(each.tokens for each in outcome.completions.values())
+    assert 3 == max(following)
