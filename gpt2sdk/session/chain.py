@@ -153,12 +153,12 @@ class Chain:
         sampler, drafter = lead.sampler, lead.drafter
         self.sampler: Started[SamplerRun] = self._start(sampler.name, sampler, sampler.start)
         self.sampler.entourage.prompts = None
-        followers.wake(self.sampler.entourage)
+        followers.wake([self.sampler.entourage])
         self.drafter: Started[DrafterRun] | None = None
         if drafter is not None:
             self.drafter = self._start(drafter.name, drafter, drafter.start)
             self.drafter.entourage.prompts = None
-            followers.wake(self.drafter.entourage)
+            followers.wake([self.drafter.entourage])
 
     def admit(self, request: Request) -> None:
         """Start the components of a request, as far as no other one has their equals."""

@@ -110,7 +110,7 @@ class Course:
         self.requests.add(request)
         try:
             self.chain.admit(request)
-            self._check_room(prompt)
+            self.followers.check_room(prompt, self.chain.entourages(prompt))
         except Exception:
             self.forget(request)
             raise
@@ -146,8 +146,7 @@ class Course:
                 self.end(first, "cancelled")
             if first is None:
                 return
-            for entourage in self.chain.entourages(first.prompt):
-                self.followers.wake(entourage)
+            self.followers.wake(self.chain.entourages(first.prompt))
             self.followers.admit(seat, self.requests.begin())
             self.lose(self.followers.take_failures())
 
@@ -163,8 +162,12 @@ class Course:
                 self.end(request, "cancelled")
 
     def due(self) -> list[int]:
-        """What `unread` says; nothing for a strategy that asked for no logits in its last step."""
-        return self.unread() if self.main.wanted else []
+        """The rows to be read before the strategy's next step.
+
+        There are none while some were scored ahead, and none for a strategy that asked for no
+        logits in its last step.
+        """
+        return self.followers.unread(together=not self._independent) if self.main.wanted else []
 
     def ask(self) -> None:
         """Make sure that every row that goes on has been read, or waits for those that have."""
@@ -175,13 +178,12 @@ class Course:
             return
         if self._hold or not self.live:
             self.refill()
-        if self.unread():
+        if self.followers.unread(together=not self._independent):
             # The strategy has not yielded: whoever cancels it is heard here alone.
             self.end_cancelled()
-            due = self.unread()
-            if due:
-                for readings in by_model(self.readings(due)):
-                    self._reader.read(readings)
+            due = self.followers.unread(together=not self._independent)
+            for readings in by_model(self.readings(due) if due else ()):
+                self._reader.read(readings)
 
     def readings(self, seats: Sequence[int]) -> list[Reading]:
         """What is to be read for these rows: their own sequences, and those of mirrors in use."""
@@ -190,14 +192,7 @@ class Course:
             self.chain.acting = self.lead.drafter.name
             proposals = self._drafting.propose(seats)
             self.chain.acting = ""
-        readings = [Reading(self.main, seats, proposals, self.meter)]
-        for branch in self.followers.branches[1:]:
-            if branch.wanted:
-                mine = [at for at, seat in enumerate(seats) if branch.follows(seat)]
-                rows = [seats[at] for at in mine]
-                drafts = None if proposals is None else [proposals[at] for at in mine]
-                readings.append(Reading(branch, rows, drafts, self.meter))
-        return readings
+        return self.followers.readings(seats, proposals, self.meter)
 
     def deliver(self) -> None:
         """Send what became certain; to be called after each step."""
@@ -227,9 +222,8 @@ class Course:
         counts = Counter(row.prompt for row in self.store.rows)
         lost = {row.prompt for row in self.store.rows if row.failure is not None}
         for request in self.requests:
-            prompt = request.prompt
-            if not (self._independent or request.submitted or prompt in lost):
-                check_completions(name, counts[prompt], wanted, prompt.index)
+            if not (self._independent or request.submitted or request.prompt in lost):
+                check_completions(name, counts[request.prompt], wanted, request.prompt.index)
         for request in self.requests:
             self.end(request, "strategy")
 
@@ -306,15 +300,6 @@ class Course:
         self.delivery.transcript, self.delivery.logprobs = None, None
         del self.chain
 
-    def _check_room(self, prompt: Prompt) -> None:
-        for branch in self.followers.branches:
-            branch.check_room(prompt)
-        for entourage in self.chain.entourages(prompt):
-            if not entourage.joined:
-                for follower in entourage.followers:
-                    if isinstance(follower, Branch):
-                        follower.check_room(prompt)
-
     def _hand_over(self, seat: int) -> None:
         """Send a finished row's completion."""
         request = self.requests.of(self.store.rows[seat].prompt)
@@ -337,23 +322,6 @@ class Course:
         branch = Branch(slots, self.store, prefix, acts_on, slide=slide)
         self.followers.join(branch, Turn.BRANCH)
         return branch
-
-    def unread(self) -> list[int]:
-        """The rows to be read before the strategy's next step; none while some have been."""
-        rows, known = self.store.rows, self.main.rows
-        live = [seat for seat, row in enumerate(rows) if row.finish_reason is None]
-        unread = [seat for seat in live if known[seat].known is None]
-        due = live if unread and (len(unread) == len(live) or not self._independent) else []
-        if self.main.layers:
-            # The last token of a row that fills the window is never fed.
-            limit = self.main.model.context_length
-            due += [
-                seat
-                for seat, row in enumerate(rows)
-                if row.finish_reason is not None and not row.handed
-                if self.main.is_behind(seat) and self.main.length(seat) <= limit
-            ]
-        return due
 
     def _keep_hidden_states(self) -> None:
         self.main.layers = range(self.main.model.layers + 1)

@@ -1,14 +1,16 @@
 """Followers: everything that is kept per row, moved together through every verb."""
 
 from bisect import insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 
-from gpt2sdk.components.records import Failure
+from gpt2sdk.components.records import Failure, Prompt
 from gpt2sdk.components.rows import Row, RowStore
 from gpt2sdk.session.branch import Branch
 from gpt2sdk.session.columns import Entourage, Follower
+from gpt2sdk.session.reader import Reading
+from gpt2sdk.session.request import Meter
 
 
 class Turn(IntEnum):
@@ -70,12 +72,28 @@ class Followers:
         if self.entourage.joined:
             self._follow(follower)
 
-    def wake(self, entourage: Entourage) -> None:
-        """Let all that a component asked for follow the rows from now on."""
-        if not entourage.joined:
-            entourage.joined = True
-            for follower in entourage.followers:
-                self._follow(follower)
+    def wake(self, entourages: Iterable[Entourage]) -> None:
+        """Let all that components asked for follow the rows from now on."""
+        for entourage in entourages:
+            if not entourage.joined:
+                entourage.joined = True
+                for follower in entourage.followers:
+                    self._follow(follower)
+
+    def check_room(self, prompt: Prompt, entourages: Iterable[Entourage]) -> None:
+        """Make sure that a prompt's rows can grow as far as they may, in each model's window.
+
+        Args:
+            prompt: The prompt.
+            entourages: What will follow its rows, besides what follows all rows.
+
+        Raises:
+            ContextOverflowError: They cannot.
+        """
+        followers = [follower for each in entourages for follower in each.followers]
+        for follower in dict.fromkeys([*self.branches, *followers]):
+            if isinstance(follower, Branch):
+                follower.check_room(prompt)
 
     def leave(self, followers: Sequence[Follower]) -> None:
         """Let these follow no longer."""
@@ -98,6 +116,50 @@ class Followers:
         insort(self._joined, follower, key=lambda one: self._turns[id(one)])
         if isinstance(follower, Branch):
             self.branches.append(follower)
+
+    def unread(self, *, together: bool) -> list[int]:
+        """The rows that the session's own model has to read.
+
+        Args:
+            together: Whether all rows that go on are read as soon as one has to be; else none are
+                while others have positions that were scored ahead.
+        """
+        rows, main = self.store.rows, self.branches[0]
+        known = main.rows
+        live = [seat for seat, row in enumerate(rows) if row.finish_reason is None]
+        unread = [seat for seat in live if known[seat].known is None]
+        due = live if unread and (together or len(unread) == len(live)) else []
+        if main.layers:
+            # The last token of a row that fills the window is never fed.
+            due += [
+                seat
+                for seat, row in enumerate(rows)
+                if row.finish_reason is not None and not row.handed
+                if main.is_behind(seat) and main.length(seat) <= main.model.context_length
+            ]
+        return due
+
+    def readings(
+        self,
+        seats: Sequence[int],
+        proposals: Sequence[Sequence[int]] | None,
+        meter: Callable[[Prompt], Meter],
+    ) -> list[Reading]:
+        """What models are to read for these rows: their own sequences, and mirrors' in use.
+
+        Args:
+            seats: The rows.
+            proposals: What was drafted behind each of them; `None` for nothing at all.
+            meter: Who counts the cost for a prompt.
+        """
+        main, *mirrors = self.branches
+        readings = [Reading(main, seats, proposals, meter)]
+        for branch in mirrors:
+            if branch.wanted:
+                mine = [at for at, seat in enumerate(seats) if branch.follows(seat)]
+                drafts = None if proposals is None else [proposals[at] for at in mine]
+                readings.append(Reading(branch, [seats[at] for at in mine], drafts, meter))
+        return readings
 
     def close(self) -> None:
         """Let go of all that follows the rows: its functions and runs may hold the session."""
