@@ -26,8 +26,7 @@ def particle_filter(
         yield session.append(session.choose(session.process(session.next_logits())))
         after = torch.tensor([text.count(wish) for text in session.texts()])
         scores += strength * (after - before).view_as(scores)
-        growing = torch.tensor([end is None for end in session.rows.finish_reason])
-        growing = growing.view_as(scores)
+        growing = ~session.rows.finished.cpu().view_as(scores)
         # Rows that grow have numbers not used before; finished ones may have their last again.
         grower = growing.int().argmax(1, keepdim=True)
         uniforms = session.uniform("resample").cpu().view_as(scores).gather(1, grower)

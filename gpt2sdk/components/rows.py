@@ -13,7 +13,7 @@ from gpt2sdk.components.records import Failure, FinishReason, Prompt
 from gpt2sdk.errors import PluginContractError
 from gpt2sdk.race import NO_TOKEN, exponentials, halves, race
 from gpt2sdk.rng import key, purpose_key, uniform
-from gpt2sdk.shapes import Counts, Exponentials, History, Keys, Logits, Tokens, Uniforms
+from gpt2sdk.shapes import Counts, Exponentials, History, Keys, Logits, Mask, Tokens, Uniforms
 
 
 @dataclass(slots=True)
@@ -238,6 +238,28 @@ class Rows:
     def finish_reason(self) -> list[FinishReason | None]:
         """Why each row ended; `None` while it goes on."""
         return [row.finish_reason for row in self.records]
+
+    @property
+    def finished(self) -> Mask:
+        """Whether each row has ended."""
+        over = [row.finish_reason is not None for row in self.records]
+        return torch.tensor(over, dtype=torch.bool, device=self.device)
+
+    def by_prompt(self) -> list[tuple[Prompt, "Rows"]]:
+        """Each prompt with those of these rows that continue it, in the order they stand in.
+
+        Prompts come in the order of their first rows. Where rows come and go, the groups are
+        those of now: ask again after a `fork`.
+
+        >>> from gpt2sdk.testing import make_rows
+        >>> rows = make_rows([[5], [6], [7]]).select([2, 0, 2])
+        >>> [(prompt.index, list(group.index)) for prompt, group in rows.by_prompt()]
+        [(2, [2, 2]), (0, [0])]
+        """
+        places: dict[Prompt, list[int]] = {}
+        for place, row in enumerate(self.records):
+            places.setdefault(row.prompt, []).append(place)
+        return [(prompt, self.select(group)) for prompt, group in places.items()]
 
     def histories(self) -> list[list[int]]:
         """Each row's tokens as a list: these lists are the truth, and cost nothing to read."""

@@ -42,6 +42,34 @@ def test_a_selection_shows_its_rows_in_its_order():
     assert shown(rows.select([1])) == [[1]]
 
 
+def test_rows_are_grouped_by_prompt_in_the_order_they_stand_in():
+    made = store([1], [2])
+    made.fork([1, 0, 1])
+    groups = Rows(made, purpose="mine").by_prompt()
+
+    assert [(1, [0, 2]), (0, [1])] == [(prompt.index, [*rows.index]) for prompt, rows in groups]
+    assert [0, 1] == groups[0][1].lane.tolist()
+    alone = Rows(made).bound("mine").uniform()[1:2]
+    assert alone.tolist() == groups[1][1].uniform().tolist()
+
+
+def test_calls_that_ask_for_the_same_are_different_prompts():
+    made = RowStore()
+    for seat in range(2):
+        made.admit(seat, Row(Prompt(0, (7,)), 0, [7]))
+
+    assert [[0], [1]] == [[*rows.index] for _, rows in Rows(made).by_prompt()]
+
+
+def test_finished_says_which_rows_have_a_reason():
+    made = store([1], [2], [3])
+    made.rows[1].finish_reason = "length"
+
+    assert [False, True, False] == Rows(made).finished.tolist()
+    assert [True] == Rows(made).select([1]).finished.tolist()
+    assert torch.bool == Rows(RowStore()).finished.dtype
+
+
 VERBS = st.lists(
     st.one_of(
         st.tuples(st.just("append"), st.lists(st.integers(-1, 8), min_size=6, max_size=6)),

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from gpt2sdk import Logits, OptionError, Rows, Session, Step, strategy
+from gpt2sdk import Logits, OptionError, Session, Step, strategy
 
 NumBeams = Annotated[int, Field(ge=1, description="Hypotheses followed at a time.")]
 LengthPenalty = Annotated[
@@ -71,7 +71,7 @@ def beam(
         session.fork(parents.flatten())
         step = session.append(tokens.flatten())
 
-        over = _over(session.rows).view_as(scores)
+        over = session.rows.finished.view_as(scores)
         ended = (scores / length**length_penalty).where(over, -torch.inf)[:, :num_beams]
         best = torch.cat([best, ended], 1).topk(num_beams).values
         _submit(session, ended, scores.shape[1])
@@ -115,11 +115,6 @@ def extend(
 def _places(order: Int[Tensor, "prompts count"], width: int) -> Int[Tensor, "prompts count"]:
     """Turn places among a prompt's `width` rows into places in the session."""
     return order + width * torch.arange(len(order), device=order.device)[:, None]
-
-
-def _over(rows: Rows) -> Bool[Tensor, " rows"]:
-    reasons = [reason is not None for reason in rows.finish_reason]
-    return torch.tensor(reasons, device=rows.device)
 
 
 def _submit(session: Session, ended: Float[Tensor, "prompts beams"], width: int) -> None:
