@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gpt2sdk.components.causal_lm import CausalLM
-from gpt2sdk.components.records import Prompt
+from gpt2sdk.components.records import FinishReason, Prompt
 from gpt2sdk.components.rows import Rows
 from gpt2sdk.shapes import Counts, Logits, Tokens, Uniforms
 
@@ -147,6 +147,24 @@ class Session(ABC):
 
         Raises:
             ValueError: A count reaches into the prompt, or behind text that was certain.
+        """
+
+    @abstractmethod
+    def finish(self, rows: Sequence[int] | Counts, reason: FinishReason = "strategy") -> None:
+        """End these rows where they stand; those that have ended keep their reason.
+
+        So a row may be stopped because of what it wrote, or because its siblings have settled the
+        matter. It is finished like any other: its text is certain, its seat is free where rows are
+        independent, and a rewind takes the end back. Decide before the step is yielded: after
+        that the rows are read once more.
+
+        Args:
+            rows: Their seats, as `rows.index` has them.
+            reason: What their completions report.
+
+        Raises:
+            PluginContractError: No row sits there, or the reason is empty or `"error"`, which is
+                for rows that something is wrong with.
         """
 
     @abstractmethod

@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gpt2sdk.components.records import Failure, Prompt
+from gpt2sdk.components.records import Failure, FinishReason, Prompt
 from gpt2sdk.components.rows import Row, Rows
 from gpt2sdk.errors import (
     ContextOverflowError,
@@ -167,14 +167,28 @@ def check_tokens(tokens: Sequence[int], vocab_size: int) -> None:
         raise PluginContractError(message)
 
 
-def check_parents(parents: Sequence[int], rows: int) -> None:
+def check_seats(seats: Sequence[int], rows: int, verb: str) -> None:
     """Make sure that rows sit there.
 
     Raises:
         PluginContractError: One is not.
     """
-    if any(not 0 <= seat < rows for seat in parents):
-        message = f"fork was given {parents}, expected rows, 0 to {rows - 1}"
+    if any(not 0 <= seat < rows for seat in seats):
+        message = f"{verb} was given {seats}, expected rows, 0 to {rows - 1}"
+        raise PluginContractError(message)
+
+
+def check_reason(reason: FinishReason) -> None:
+    """Make sure that a strategy may end rows for this reason.
+
+    Raises:
+        PluginContractError: It is no word, or `"error"`.
+    """
+    if not isinstance(reason, str) or not reason or reason == "error":
+        message = (
+            f"finish was given the reason {reason!r}, expected a word such as 'strategy'; a row "
+            "that something is wrong with ends by itself"
+        )
         raise PluginContractError(message)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from gpt2sdk.components.causal_lm import CausalLM
-from gpt2sdk.components.records import Prompt
+from gpt2sdk.components.records import FinishReason, Prompt
 from gpt2sdk.components.rows import Rows
 from gpt2sdk.components.session import Mirror, PerRow, PerRowTensor, Session, Step, Vocabulary
 from gpt2sdk.errors import OptionError, PluginContractError
@@ -16,10 +16,11 @@ from gpt2sdk.session.branch import Branch
 from gpt2sdk.session.checks import (
     check_count,
     check_logits,
-    check_parents,
+    check_reason,
     check_rewind,
     check_score,
     check_scores,
+    check_seats,
     check_tokens,
     whole_numbers,
 )
@@ -191,7 +192,7 @@ class DecodingSession(Session):
     @override
     def fork(self, parents: Sequence[int] | Counts) -> None:
         seats = whole_numbers(parents, "fork")
-        check_parents(seats, len(self.rows))
+        check_seats(seats, len(self.rows), "fork")
         rows = self.course.store.rows
         kept = {rows[seat].prompt for seat in seats}
         for prompt in {row.prompt: None for row in rows if row.prompt not in kept}:
@@ -208,6 +209,15 @@ class DecodingSession(Session):
             check_rewind(seat, row, count, self._hold)
         self.course.read = False
         self.course.followers.rewind(backs)
+
+    @override
+    def finish(self, rows: Sequence[int] | Counts, reason: FinishReason = "strategy") -> None:
+        seats = whole_numbers(rows, "finish")
+        check_seats(seats, len(self.rows), "finish")
+        check_reason(reason)
+        for seat in seats:
+            row = self.course.store.rows[seat]
+            row.finish_reason = row.finish_reason or reason
 
     @override
     def submit(self, rows: Sequence[int], scores: Sequence[float]) -> None:

@@ -126,6 +126,7 @@ def _go_astray(session: DecodingSession, step: int) -> None:
     session.process(other)
     session.choose(other)
     session.append([-1, _JUNK] * count)
+    session.finish(range(1, 2 * count, 2))
     session.fork(range(0, 2 * count, 2))
     _tell_draws(session)
     _wander(session)

@@ -100,3 +100,28 @@ def test_every_row_is_what_it_is_alone(streaming, data, run, table_model):
             each = made[place, lane]
             expected = naive(model, tokens, place, lane, rooms[place])
             assert expected == (each.tokens, each.text, each.finish_reason)
+
+
+@strategy(rows_independent=True)
+def second_settles(session: Session):
+    """Write c; when the second row of prompt n has written 2 + n of them, its prompt ends."""
+    while session.running:
+        session.next_logits()
+        step = session.append([2] * len(session.rows))
+        for prompt, rows in session.rows.by_prompt():
+            for row in rows.records:
+                if (row.lane, row.grown) == (1, 2 + prompt.index):
+                    session.finish(rows.index, "settled")
+        yield step
+
+
+def test_rows_that_a_sibling_ends_make_room(run):
+    # Three seats: prompt 0 ends after two steps, the second row of prompt 1 begins then and ends
+    # that prompt in step five, and the second row of prompt 2 begins then.
+    options = {"num_return_sequences": 2, "streaming": True, "max_new_tokens": 20}
+    outcome = run(["a", "b", "d"], second_settles, batch_size=3, **options)
+
+    made = [len(outcome[prompt, lane].tokens) for prompt in range(3) for lane in range(2)]
+    assert [2, 2, 5, 3, 7, 4] == made
+    assert {"settled"} == {each.finish_reason for each in outcome.completions.values()}
+    assert 9 == outcome.usage.model_calls

@@ -98,6 +98,63 @@ def test_append_refuses_a_wrong_number_of_rows_or_a_token_out_of_range(tokens, o
         session.append(tokens)
 
 
+def test_finish_ends_rows_where_they_stand_and_overrides_no_reason(open_session):
+    session = open_session(["a"] * 4, by_hand)
+    session.append([END, B, B, B])
+    session.finish(torch.tensor([0, 1]))
+    session.finish([2, 1], "settled")
+
+    assert ["end_token", "strategy", "settled", None] == session.rows.finish_reason
+    assert [True, True, True, False] == session.rows.finished.tolist()
+    assert (-1, -1, -1, C) == session.append([C] * 4).tokens
+    assert [[END], [B], [B], [B, C]] == new_tokens(session)
+    assert not session.next_logits()[:3].any()
+
+
+def test_a_row_may_finish_before_its_first_token(open_session, table_model):
+    model = table_model()
+    session = open_session(["a", "b"], by_hand, model=model)
+    session.finish([0])
+    session.next_logits()
+
+    assert (1, 1) == (model.calls, model.tokens_fed)
+
+
+def test_rows_that_all_finish_by_decision_end_the_session(open_session):
+    session = open_session(["a", "b"], by_hand)
+    session.finish(range(2))
+
+    assert not session.running
+
+
+def test_forks_keep_an_end_by_decision_and_a_rewind_takes_it_back(open_session):
+    session = open_session(["a", "b"], by_hand)
+    session.append([B, C])
+    session.finish([1])
+    session.fork([1, 1, 0])
+    assert ["strategy", "strategy", None] == session.rows.finish_reason
+
+    session.rewind([1, 0, 0])
+    assert [None, "strategy", None] == session.rows.finish_reason
+
+
+@pytest.mark.parametrize("seats", [[2], [-1]])
+def test_finish_refuses_a_place_where_no_row_is(seats, open_session):
+    session = open_session(["a", "b"], by_hand)
+
+    with pytest.raises(PluginContractError, match="finish was given"):
+        session.finish(seats)
+
+
+@pytest.mark.parametrize("reason", ["error", ""])
+def test_finish_refuses_what_is_no_reason(reason, open_session):
+    session = open_session(["a"], by_hand)
+
+    with pytest.raises(PluginContractError, match="finish was given the reason"):
+        session.finish([0], reason)
+    assert [None] == session.rows.finish_reason
+
+
 def test_fork_copies_rows_in_any_order_finished_ones_too(open_session, table_model):
     session = open_session(["a", "b"], by_hand)
     session.append([B, END])
