@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gpt2sdk.components.causal_lm import CausalLM
-from gpt2sdk.components.records import FinishReason, Prompt
+from gpt2sdk.components.records import Completion, FinishReason, Prompt
 from gpt2sdk.components.rows import Rows
 from gpt2sdk.shapes import Counts, Logits, Tokens, Uniforms
 
@@ -231,4 +231,18 @@ class Session(ABC):
 
     @abstractmethod
     def texts(self) -> list[str]:
-        """What each row has written so far, complete characters only."""
+        """What each row has written so far, complete characters only.
+
+        A stop string that ended a row is still there: see `completions`.
+        """
+
+    @abstractmethod
+    def completions(self, rows: Sequence[int] | Counts) -> list[Completion]:
+        """What these rows would be handed in as: to be judged, compared or counted.
+
+        Their texts end before end tokens and stop strings. Rows that go on have the reason
+        `"strategy"`.
+
+        Raises:
+            PluginContractError: No row sits there.
+        """

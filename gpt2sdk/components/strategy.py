@@ -25,11 +25,14 @@ class Strategy(Component):
             and may a row use up what was scored ahead for it while others wait.
         draws: The strategy draws from the processed distribution; where it does not, options
             that only shape a draw (temperature, truncation) are refused.
+        chooses: Tokens are picked by the call's sampler, with `session.choose`. A strategy that
+            draws otherwise says no, so that a sampler is refused rather than ignored.
         wants: `{"hidden_states"}` where `rows.hidden_states(layer)` is used.
     """
 
     rows_independent: ClassVar[bool] = False
     draws: ClassVar[bool] = True
+    chooses: ClassVar[bool] = True
     wants: ClassVar[frozenset[str]] = frozenset()
 
     def hold(self) -> Hold:
@@ -81,6 +84,7 @@ def strategy(
     rows_independent: bool = False,
     hold: Hold | Callable[..., Hold] = 0,
     draws: bool = True,
+    chooses: bool = True,
     wants: Iterable[str] = (),
 ) -> Callable[[Decoding[P]], StrategyFunction[P]]: ...
 
@@ -92,6 +96,7 @@ def strategy(
     rows_independent: bool = False,
     hold: Hold | Callable[..., Hold] = 0,
     draws: bool = True,
+    chooses: bool = True,
     wants: Iterable[str] = (),
 ) -> StrategyFunction[P] | Callable[[Decoding[P]], StrategyFunction[P]]:
     """Make a generator function a strategy of the same name.
@@ -105,6 +110,7 @@ def strategy(
         hold: How many last tokens of a row it may take back; a function of the options where it
             depends on them; `None` where rows are certain only when handed in.
         draws: See `Strategy`.
+        chooses: See `Strategy`.
         wants: See `Strategy`.
     """
 
@@ -129,6 +135,7 @@ def strategy(
         component.name = function.__name__
         component.rows_independent = rows_independent
         component.draws = draws
+        component.chooses = draws and chooses
         component.wants = frozenset(wants)
         component.decode = decode  # type: ignore[method-assign]
         component.hold = held  # type: ignore[method-assign]

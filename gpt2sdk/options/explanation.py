@@ -68,7 +68,7 @@ def _parts(composition: Composition, registry: Registry) -> Iterator[ExplainedCo
         yield _leading("drafter", lead.drafter, why, registry)
     for processor in chain:
         yield _chained(processor, registry)
-    if lead.strategy.draws:
+    if lead.strategy.draws and lead.strategy.chooses:
         yield _leading("sampler", lead.sampler, why, registry)
     for entry in entries[len(chain) :]:
         yield _chained(entry, registry)

@@ -44,7 +44,7 @@ def options_of(component: Component) -> dict[str, object]:
 
 def leading(lead: Lead) -> dict[str, Component]:
     """Return the components of a lead that act, by the setting that names them."""
-    sampler = lead.sampler if lead.strategy.draws else None
+    sampler = lead.sampler if lead.strategy.draws and lead.strategy.chooses else None
     named = {"strategy": lead.strategy, "sampler": sampler, "drafter": lead.drafter}
     return {setting: component for setting, component in named.items() if component is not None}
 

@@ -74,14 +74,14 @@ def named_sampler(value: object, registry: Registry, drawn_by: type[Strategy]) -
     """Return the sampler that a call names; the default is multinomial, or greedy.
 
     Raises:
-        OptionError: It is no sampler, or the strategy does not draw.
+        OptionError: It is no sampler, or the strategy picks tokens without one.
     """
     if value is None:
         return Named("sampler", Multinomial if drawn_by.draws else Greedy)
-    if not drawn_by.draws:
+    if not (drawn_by.draws and drawn_by.chooses):
+        why = "draws in a way of its own" if drawn_by.draws else "does not draw"
         raise OptionError(
-            f"sampler has no effect with the strategy {drawn_by.name}, which does not draw: "
-            "leave it out",
+            f"sampler has no effect with the strategy {drawn_by.name}, which {why}: leave it out",
             name="sampler",
             value=value,
         )

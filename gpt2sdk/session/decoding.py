@@ -8,7 +8,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from gpt2sdk.components.causal_lm import CausalLM
-from gpt2sdk.components.records import FinishReason, Prompt
+from gpt2sdk.components.records import Completion, FinishReason, Prompt
 from gpt2sdk.components.rows import Rows
 from gpt2sdk.components.session import Mirror, PerRow, PerRowTensor, Session, Step, Vocabulary
 from gpt2sdk.errors import OptionError, PluginContractError
@@ -272,6 +272,12 @@ class DecodingSession(Session):
     @override
     def texts(self) -> list[str]:
         return [row.text for row in self.course.write_text().rows]
+
+    @override
+    def completions(self, rows: Sequence[int] | Counts) -> list[Completion]:
+        seats = whole_numbers(rows, "completions")
+        check_seats(seats, len(self.rows), "completions")
+        return [self.course.delivery.completion(seat, "strategy") for seat in seats]
 
     def _active(self) -> list[int]:
         """The rows that are neither finished nor waiting."""

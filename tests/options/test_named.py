@@ -35,7 +35,13 @@ def careful(session, *, width: int = 2):
     yield from ()
 
 
-COMPONENTS = (Tuned, Lookup, wide, careful)
+@strategy(chooses=False)
+def racing(session):
+    """Draw, but ask no sampler."""
+    yield from ()
+
+
+COMPONENTS = (Tuned, Lookup, wide, careful, racing)
 
 
 def function(session):
@@ -135,3 +141,9 @@ def test_a_window_slides_only_where_no_token_is_taken_back(composed, refusal):
     for name in ("careful", "wide"):
         message = f'overflow="slide" needs a strategy that takes no tokens back, {name} may'
         assert message == refusal(overflow="slide", strategy=name)
+
+
+def test_a_strategy_that_draws_in_its_own_way_refuses_a_sampler(composed, refusal):
+    message = "sampler has no effect with the strategy racing, which draws in a way of its own"
+    assert message in refusal(strategy="racing", sampler="tuned")
+    assert "sampler" not in composed(strategy="racing").in_force

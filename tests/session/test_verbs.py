@@ -155,6 +155,27 @@ def test_finish_refuses_what_is_no_reason(reason, open_session):
     assert [None] == session.rows.finish_reason
 
 
+def test_completions_are_what_rows_would_be_handed_in_as(open_session, finish):
+    session = open_session(["a", "a", "a"], by_hand, stop=("cd",))
+    for tokens in ([B, C, C], [END, B, D]):
+        session.append(tokens)
+    made = session.completions([2, 0, 1])
+
+    assert ["", "b", "cb"] == [each.text for each in made]
+    assert [(C, D), (B, END), (C, B)] == [each.tokens for each in made]
+    assert ["stop_string", "end_token", "strategy"] == [each.finish_reason for each in made]
+    assert ["b", "cb", "cd"] == session.texts()
+    ended = [each.completion for each in finish(session)]
+    assert [made[1].text, made[2].text, made[0].text] == [each.text for each in ended]
+
+
+def test_completions_refuse_a_place_where_no_row_is(open_session):
+    session = open_session(["a"], by_hand)
+
+    with pytest.raises(PluginContractError, match="completions was given"):
+        session.completions([1])
+
+
 def test_fork_copies_rows_in_any_order_finished_ones_too(open_session, table_model):
     session = open_session(["a", "b"], by_hand)
     session.append([B, END])
