@@ -15,8 +15,17 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from gpt2sdk import Drafter, GenerationError, Generator, LogitsProcessor, OptionError, Prompt
-from gpt2sdk import Sampler, StoppingCriterion, Strategy
+from gpt2sdk import (
+    Drafter,
+    GenerationError,
+    Generator,
+    LogitsProcessor,
+    OptionError,
+    Prompt,
+    Sampler,
+    StoppingCriterion,
+    Strategy,
+)
 from gpt2sdk.defaults import Greedy, Multinomial, greedy, sample
 from gpt2sdk.options import compose
 from gpt2sdk.plugins.registry import default_registry
