@@ -22,6 +22,7 @@ from gpt2sdk.generator.call import Call
 from gpt2sdk.generator.decoder import decoder_of
 from gpt2sdk.generator.holder import ModelHolder
 from gpt2sdk.generator.load_words import answering
+from gpt2sdk.generator.prompt_words import asking_for_a_prompt
 from gpt2sdk.generator.prompts import PromptInput, encode_prompts
 from gpt2sdk.generator.scoring import score_all
 from gpt2sdk.generator.stream import Stream
@@ -174,6 +175,7 @@ class Generator(ModelHolder):
             architecture=loaded.architecture,
         )
 
+    @asking_for_a_prompt
     def generate(
         self,
         prompt: PromptInput,
@@ -204,6 +206,7 @@ class Generator(ModelHolder):
         deque(call.deltas(), maxlen=0)
         return call.result()
 
+    @asking_for_a_prompt
     def stream(
         self,
         prompt: PromptInput,
