@@ -22,8 +22,8 @@ from gpt2sdk.loading.choice import find_quantizer, probe
 from gpt2sdk.loading.location import Hub
 from gpt2sdk.loading.opening import open_model
 from gpt2sdk.loading.plan import LoadPlan
-from gpt2sdk.loading.planning import Recipe, plan_recipe
 from gpt2sdk.loading.precision import parse_device, parse_dtype
+from gpt2sdk.loading.recipe import Recipe, plan_recipe
 from gpt2sdk.loading.settings import Quantization
 from gpt2sdk.plugins.registry import Registry, default_registry
 

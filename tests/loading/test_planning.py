@@ -17,7 +17,7 @@ from gpt2sdk import (
     hookimpl,
 )
 from gpt2sdk.loading import open_model, parse_size, size_text
-from gpt2sdk.loading.planning import Recipe, plan_recipe
+from gpt2sdk.loading.recipe import Recipe, plan_recipe
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.testing import tiny_gpt2
 
