@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import RenderableType
 
-from gpt2sdk.cli.prompts import STANDARD_INPUT, read_text
+from gpt2sdk.cli.prompt_files import STANDARD_INPUT, read_text
 from gpt2sdk.cli.tables import heading, show, table
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.language import Language

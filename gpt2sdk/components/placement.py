@@ -86,7 +86,7 @@ class PlacementPlan:
 
     Attributes:
         places: Each part's place, by its name, in the model's order.
-        nbytes: Most bytes of weights that each device holds at once while the model runs, slots
+        nbytes: Most bytes of weights that each device holds at once while the model runs, buffers
             for parts in transit included: `cpu`, `cuda:0`, `disk`.
         notes: What a reader should know, one line each.
         reserved_tokens: For how many tokens room for keys and values was kept; `None` for what the

@@ -107,15 +107,15 @@ def _write_file(file: Path, bundles: Sequence[Bundle], watch: Callable[[int], No
     known = {key: info for key, info in infos.items() if -1 not in info.shape}
     longest = {key: TensorInfo((10**9,), infos[key].dtype) for key in infos.keys() - known.keys()}
     room = len(_encoded(_described(known, longest)))
-    places = _described(known, {})
+    spans = _described(known, {})
     late: dict[str, Tensor] = {}
     with file.open("wb") as opened:
         for one in bundles:
             made = one.make()
             _check(one, made)
             for key, tensor in made.items():
-                if key in places:
-                    opened.seek(room + places[key].start)
+                if key in spans:
+                    opened.seek(room + spans[key].start)
                     _write_tensor(opened, tensor)
                 else:
                     late[key] = tensor.clone()
@@ -126,11 +126,11 @@ def _write_file(file: Path, bundles: Sequence[Bundle], watch: Callable[[int], No
         described = _described(known, {key: TensorInfo.of(tensor) for key, tensor in late.items()})
         opened.seek(0)
         opened.write(_encoded(described, room))
-    return sum(place.end - place.start for place in described.values())
+    return sum(span.end - span.start for span in described.values())
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Span:
     """Where a tensor lies behind the header."""
 
     info: TensorInfo
@@ -138,28 +138,26 @@ class _Place:
     end: int
 
 
-def _described(
-    known: Mapping[str, TensorInfo], late: Mapping[str, TensorInfo]
-) -> dict[str, _Place]:
+def _described(known: Mapping[str, TensorInfo], late: Mapping[str, TensorInfo]) -> dict[str, _Span]:
     """Lay tensors out, one behind the other."""
-    places = {}
+    spans = {}
     end = 0
     # Wider types first, so that every tensor starts at a multiple of its element size.
     ordered = sorted(known.items(), key=lambda item: -_itemsize(item[1]))
     for key, info in (*ordered, *late.items()):
         start, end = end, end + stored_nbytes(info)
-        places[key] = _Place(info, start, end)
-    return places
+        spans[key] = _Span(info, start, end)
+    return spans
 
 
-def _encoded(places: Mapping[str, _Place], length: int = 0) -> bytes:
+def _encoded(spans: Mapping[str, _Span], length: int = 0) -> bytes:
     """Return the file's beginning; blanks fill it up to a length, or to a multiple of 8."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    for key, place in places.items():
+    for key, span in spans.items():
         header[key] = {
-            "dtype": _HEADER_DTYPES[place.info.dtype],
-            "shape": list(place.info.shape),
-            "data_offsets": [place.start, place.end],
+            "dtype": _HEADER_DTYPES[span.info.dtype],
+            "shape": list(span.info.shape),
+            "data_offsets": [span.start, span.end],
         }
     text = json.dumps(header, separators=(",", ":")).encode()
     text = text.ljust(max(length - 8, len(text) + -len(text) % 8))

@@ -18,15 +18,10 @@ from gpt2sdk.gpt2.end_tokens import EndTokens, NamedEnds, find_end_tokens
 from gpt2sdk.gpt2.export import QUANTIZATION_CONFIG
 from gpt2sdk.gpt2.model_files import open_files
 from gpt2sdk.gpt2.tokenizer import Tokenizer
-from gpt2sdk.loading.choice import (
-    claimed_architecture,
-    claimed_quantizer,
-    format_of,
-    installed_sources,
-    plan_matrix,
-)
+from gpt2sdk.loading.claims import claimed_architecture, claimed_quantizer, format_of
 from gpt2sdk.loading.failures import naming
 from gpt2sdk.loading.location import Hub, Provenance, locate
+from gpt2sdk.loading.lookup import installed_sources, plan_matrix
 from gpt2sdk.plugins.registry import Registry
 
 

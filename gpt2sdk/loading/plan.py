@@ -7,7 +7,7 @@ import torch
 
 from gpt2sdk.components.placement import Kept, Place, Placement, PlacementPlan
 from gpt2sdk.components.quantizer import Matrix, QuantizedMatrix, Quantizer
-from gpt2sdk.loading.memory import size_text
+from gpt2sdk.loading.device_memory import size_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,14 @@ from gpt2sdk.components.placement import Placement
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.errors import OptionError, PlacementError
 from gpt2sdk.gpt2.packed import has_kernels
-from gpt2sdk.loading.choice import find_placement, find_quantizer, ladder, probe
+from gpt2sdk.loading.device_memory import check_devices, device_name, size_text
 from gpt2sdk.loading.least import least, size_to_ask
-from gpt2sdk.loading.memory import check_devices, device_name, size_text
+from gpt2sdk.loading.load_settings import LoadSettings, MaxMemory
+from gpt2sdk.loading.lookup import find_placement, find_quantizer, ladder, probe
 from gpt2sdk.loading.opening import OpenedModel
 from gpt2sdk.loading.plan import LoadPlan
 from gpt2sdk.loading.precision import auto_dtype, is_here, parse_dtype
 from gpt2sdk.loading.recipe import Recipe, plan_recipe
-from gpt2sdk.loading.settings import LoadSettings, MaxMemory
 from gpt2sdk.mention import argument
 from gpt2sdk.plugins.registry import Registry
 

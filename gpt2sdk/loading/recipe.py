@@ -9,12 +9,12 @@ import torch
 from gpt2sdk.components.placement import Part, Placement, PlacementPlan
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.errors import listing
+from gpt2sdk.loading.device_memory import memory_budget
 from gpt2sdk.loading.failures import failure, naming
-from gpt2sdk.loading.memory import memory_budget
+from gpt2sdk.loading.load_settings import MaxMemory
 from gpt2sdk.loading.notes import kernels_of, notes_of
 from gpt2sdk.loading.opening import OpenedModel
 from gpt2sdk.loading.plan import DevicePlan, LoadPlan, PartPlan
-from gpt2sdk.loading.settings import MaxMemory
 from gpt2sdk.loading.sizing import Sizing, as_part
 
 

@@ -13,8 +13,8 @@ from gpt2sdk.components.placement import Kept, Part, Place
 from gpt2sdk.components.quantizer import Matrix, QuantizedMatrix, Quantizer
 from gpt2sdk.gpt2.shards import stored_nbytes
 from gpt2sdk.gpt2.tensors import SLAB_BYTES
-from gpt2sdk.loading.choice import plan_matrix
-from gpt2sdk.loading.memory import device_name
+from gpt2sdk.loading.device_memory import device_name
+from gpt2sdk.loading.lookup import plan_matrix
 from gpt2sdk.loading.plan import MatrixPlan, PartPlan
 
 # A slab as it is read, turned over, and converted.

@@ -53,9 +53,9 @@ def test_json_has_every_part_and_every_option(invoke):
     ran = invoke("explain", "-o", "strategy=beam", "-o", "repetition_penalty=1.2", "--json")
     record = json.loads(ran.stdout)
 
-    assert ["beam", "repetition_penalty"] == [part["name"] for part in record["parts"]]
-    assert record["parts"][1]["stage"] == "PENALTY"
-    assert record["parts"][1]["why"] == "repetition_penalty"
+    assert ["beam", "repetition_penalty"] == [each["name"] for each in record["components"]]
+    assert record["components"][1]["stage"] == "PENALTY"
+    assert record["components"][1]["why"] == "repetition_penalty"
     assert record["options"]["num_beams"] == 4
     # Only a call knows these.
     assert ("model", None) == (record["options"]["eos_token_id"], record["options"]["seed"])

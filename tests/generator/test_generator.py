@@ -378,7 +378,7 @@ def test_the_length_in_force_is_recorded(gen):
 
 
 def test_what_a_call_would_run_can_be_asked(gen):
-    names = [part.name for part in gen.explain(max_new_tokens=3).parts]
+    names = [part.name for part in gen.explain(max_new_tokens=3).components]
 
     assert names == ["sample", "multinomial"]
 

@@ -209,7 +209,7 @@ def test_a_placement_is_offered_where_one_is_installed(fakes, tiny):
 
 
 def test_the_most_that_is_free_is_the_limit_by_default(fakes, tiny, monkeypatch):
-    monkeypatch.setattr("gpt2sdk.loading.memory._free_in_system", lambda: 1000)
+    monkeypatch.setattr("gpt2sdk.loading.device_memory._free_in_system", lambda: 1000)
 
     assert "only 1.0 kB may be used" in fails(lambda: fakes.load(tiny))
 

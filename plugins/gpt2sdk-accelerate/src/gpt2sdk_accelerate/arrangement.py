@@ -12,8 +12,8 @@ import torch
 
 from gpt2sdk import Part, Place, PlacementError, PlacementPlan
 from gpt2sdk_accelerate.ledger import (
+    BUFFERS,
     CPU,
-    SLOTS,
     besides,
     finished,
     is_block,
@@ -115,7 +115,7 @@ def _streamed(
     for staying in range(len(blocks) - tables, -1, -1):
         passing = blocks[staying:]
         room = dict(gpus)
-        room[str(device)] -= _slots(passing) + tokens * sum(each.cache_nbytes for each in passing)
+        room[str(device)] -= _buffers(passing) + tokens * sum(each.cache_nbytes for each in passing)
         there = [part for part in parts if part not in passing and (tables or _on_gpu(part))]
         stays = filled(there, room, tokens)
         if stays is None:
@@ -138,8 +138,8 @@ def _passing(device: torch.device, *, on_disk: bool) -> Place:
     return Place(device, "cpu", "the device is full: it passes through")
 
 
-def _slots(passing: Sequence[Part]) -> int:
-    return SLOTS * max((part.stored_nbytes for part in passing), default=0)
+def _buffers(passing: Sequence[Part]) -> int:
+    return BUFFERS * max((part.stored_nbytes for part in passing), default=0)
 
 
 def _on_gpu(part: Part) -> bool:

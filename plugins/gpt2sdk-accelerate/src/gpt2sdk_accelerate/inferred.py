@@ -10,7 +10,7 @@ from typing_extensions import override
 from gpt2sdk import Part, PlacementError, PlacementPlan
 from gpt2sdk_accelerate.arrangement import accelerators
 from gpt2sdk_accelerate.device_map import DeviceMap
-from gpt2sdk_accelerate.ledger import SLOTS, is_block
+from gpt2sdk_accelerate.ledger import BUFFERS, is_block
 from gpt2sdk_accelerate.planned import Planned
 
 
@@ -34,8 +34,8 @@ class Inferred(Planned):
         try:
             return self._planned(parts, memory, memory)
         except PlacementError:
-            # Blocks kept elsewhere pass through slots, which accelerate leaves no room for.
-            passing = SLOTS * max(part.stored_nbytes for part in parts if is_block(part))
+            # Blocks kept elsewhere pass through buffers, which accelerate leaves no room for.
+            passing = BUFFERS * max(part.stored_nbytes for part in parts if is_block(part))
             passing += self.reserved_tokens(parts) * sum(part.cache_nbytes for part in parts)
             room = {name: max(memory[name] - passing, 0) for name in accelerators(memory)}
             return self._planned(parts, memory, {**memory, **room})

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from gpt2sdk.errors import OptionError
+from gpt2sdk.loading.load_settings import MaxMemory
 from gpt2sdk.loading.precision import is_here, parse_device
-from gpt2sdk.loading.settings import MaxMemory
 from gpt2sdk.mention import argument
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

@@ -10,14 +10,14 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from gpt2sdk_accelerate.lane import Lane, Mark
-from gpt2sdk_accelerate.ledger import SLOTS
+from gpt2sdk_accelerate.ledger import BUFFERS
 
 # A part's weights in the CPU's memory, or what reads them into a buffer there.
 Source = UInt8[Tensor, " bytes"] | Callable[[UInt8[Tensor, " bytes"]], None]
 
 
 @dataclass(slots=True, eq=False)
-class Slot:
+class TransitBuffer:
     """A buffer.
 
     Attributes:
@@ -38,7 +38,7 @@ class Slot:
 
 
 @final
-class Slots:
+class Transit:
     """Two buffers on a device: a part computes in one while the next part arrives in the other.
 
     A thread that computes holds the lock, so several threads take turns, part by part.
@@ -52,25 +52,25 @@ class Slots:
         self.lane = lane
         self.lock = RLock()
         self._nbytes = 0
-        self._slots: list[Slot] = []
-        self._entered: Slot | None = None
+        self._buffers: list[TransitBuffer] = []
+        self._entered: TransitBuffer | None = None
         self._reader: ThreadPoolExecutor | None = None
         self._clock = 0
 
     @property
     def owners(self) -> set[str]:
         """Whose weights are there, or on their way."""
-        return {slot.owner for slot in self._slots} - {""}
+        return {buffer.owner for buffer in self._buffers} - {""}
 
     def reserve(self, nbytes: int) -> None:
         """Make sure that a part of this size fits into each buffer."""
         if nbytes > self._nbytes:
             self._settle()
-            self._slots = []
+            self._buffers = []
             self._nbytes = nbytes
-            self._slots = [
-                Slot(self.lane.on_device(nbytes), self.lane.mark(), self.lane.mark())
-                for _ in range(SLOTS)
+            self._buffers = [
+                TransitBuffer(self.lane.on_device(nbytes), self.lane.mark(), self.lane.mark())
+                for _ in range(BUFFERS)
             ]
 
     def prefetch(self, name: str, source: Source, nbytes: int) -> None:
@@ -86,16 +86,16 @@ class Slots:
         """Return the buffer that holds a part for the work issued next."""
         self.lock.acquire()
         try:
-            slot = self._find(name)
-            if slot is None:
-                slot = self._oldest()
-                self._fill(slot, name, source, nbytes)
-            self.lane.wait(self._sent(slot))
+            buffer = self._find(name)
+            if buffer is None:
+                buffer = self._oldest()
+                self._fill(buffer, name, source, nbytes)
+            self.lane.wait(self._sent(buffer))
         except BaseException:
             self.lock.release()
             raise
-        self._entered = slot
-        return slot.memory
+        self._entered = buffer
+        return buffer.memory
 
     def leave(self) -> None:
         """Give the buffer free behind the work that was issued since."""
@@ -110,55 +110,57 @@ class Slots:
         """Give the buffers back."""
         with self.lock:
             self._settle()
-            self._slots, self._nbytes = [], 0
+            self._buffers, self._nbytes = [], 0
             if self._reader is not None:
                 self._reader.shutdown()
                 self._reader = None
 
-    def _find(self, name: str) -> Slot | None:
-        return next((slot for slot in self._slots if slot.owner == name), None)
+    def _find(self, name: str) -> TransitBuffer | None:
+        return next((buffer for buffer in self._buffers if buffer.owner == name), None)
 
-    def _oldest(self) -> Slot:
+    def _oldest(self) -> TransitBuffer:
         """Return the buffer that was filled longest ago, other than the one in use."""
-        others = [slot for slot in self._slots if slot is not self._entered]
-        return min(others, key=lambda slot: slot.used)
+        others = [buffer for buffer in self._buffers if buffer is not self._entered]
+        return min(others, key=lambda buffer: buffer.used)
 
-    def _fill(self, slot: Slot, name: str, source: Source, nbytes: int) -> None:
+    def _fill(self, buffer: TransitBuffer, name: str, source: Source, nbytes: int) -> None:
         """Start to bring a part into a buffer."""
-        sent = self._sent(slot)
+        sent = self._sent(buffer)
         self._clock += 1
-        slot.used, slot.owner = self._clock, ""
+        buffer.used, buffer.owner = self._clock, ""
         if isinstance(source, Tensor):
-            slot.sent = self.lane.send(slot.memory[:nbytes], source, slot.free)
+            buffer.sent = self.lane.send(buffer.memory[:nbytes], source, buffer.free)
         else:
-            slot.sent = self._worker().submit(self._stage, slot, source, nbytes, sent)
-        slot.owner = name
+            buffer.sent = self._worker().submit(self._stage, buffer, source, nbytes, sent)
+        buffer.owner = name
 
-    def _stage(self, slot: Slot, read: Callable[[Tensor], None], nbytes: int, sent: Mark) -> Mark:
+    def _stage(
+        self, buffer: TransitBuffer, read: Callable[[Tensor], None], nbytes: int, sent: Mark
+    ) -> Mark:
         """Read a part into the CPU's buffer, once that was sent, and send it."""
-        if slot.staging is None:
-            slot.staging = self.lane.on_host(self._nbytes)
+        if buffer.staging is None:
+            buffer.staging = self.lane.on_host(self._nbytes)
         self.lane.finish(sent)
-        read(slot.staging[:nbytes])
-        return self.lane.send(slot.memory[:nbytes], slot.staging[:nbytes], slot.free)
+        read(buffer.staging[:nbytes])
+        return self.lane.send(buffer.memory[:nbytes], buffer.staging[:nbytes], buffer.free)
 
     def _worker(self) -> ThreadPoolExecutor:
         if self._reader is None:
             self._reader = ThreadPoolExecutor(1, thread_name_prefix="gpt2sdk-offload")
         return self._reader
 
-    def _sent(self, slot: Slot) -> Mark:
+    def _sent(self, buffer: TransitBuffer) -> Mark:
         """Return the mark behind the copy into a buffer, when it was issued."""
-        if isinstance(slot.sent, Future):
+        if isinstance(buffer.sent, Future):
             try:
-                slot.sent = slot.sent.result()
+                buffer.sent = buffer.sent.result()
             except BaseException:
-                slot.owner, slot.sent = "", self.lane.mark()
+                buffer.owner, buffer.sent = "", self.lane.mark()
                 raise
-        return slot.sent
+        return buffer.sent
 
     def _settle(self) -> None:
         """Wait for everything that is under way."""
-        for slot in self._slots:
-            self.lane.finish(self._sent(slot))
-            self.lane.finish(slot.free)
+        for buffer in self._buffers:
+            self.lane.finish(self._sent(buffer))
+            self.lane.finish(buffer.free)

@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from gpt2sdk.errors import OptionError
-from gpt2sdk.loading.memory import check_devices, free_memory, memory_budget, parse_size, size_text
+from gpt2sdk.loading.device_memory import (
+    check_devices,
+    free_memory,
+    memory_budget,
+    parse_size,
+    size_text,
+)
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -91,7 +97,7 @@ def test_a_placement_may_use_what_the_cpu_has_free():
 
 def test_a_placement_may_use_all_gpus_unless_one_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr("gpt2sdk.loading.memory.free_memory", lambda device: 5)
+    monkeypatch.setattr("gpt2sdk.loading.device_memory.free_memory", lambda device: 5)
 
     for device, expected in (("cuda", ["cuda:0", "cuda:1", "cpu"]), ("cuda:1", ["cuda:1", "cpu"])):
         assert expected == list(memory_budget(None, torch.device(device), placed=True))
