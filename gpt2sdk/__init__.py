@@ -70,11 +70,16 @@ if TYPE_CHECKING:
         PluginLoadError,
         TokenizerError,
     )
+    from gpt2sdk.files.tensors import open_tensors
     from gpt2sdk.generator.generator import Generator
     from gpt2sdk.hookspecs import hookimpl
     from gpt2sdk.mention import argument
     from gpt2sdk.options.given import each
     from gpt2sdk.shapes import Counts, History, Logits, Mask, Tokens, Uniforms
+    from gpt2sdk.tokenizer.document_encoder import DocumentEncoder
+    from gpt2sdk.tokenizer.documents import SEPARATOR, split_documents
+    from gpt2sdk.tokenizer.end_tokens import EndTokens, find_end_tokens
+    from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 _HOMES = {
     "gpt2sdk.components.architecture": ("Architecture",),
@@ -142,14 +147,20 @@ _HOMES = {
         "TokenizerError",
     ),
     "gpt2sdk.options.given": ("each",),
+    "gpt2sdk.files.tensors": ("open_tensors",),
     "gpt2sdk.generator.generator": ("Generator",),
     "gpt2sdk.hookspecs": ("hookimpl",),
     "gpt2sdk.mention": ("argument",),
     "gpt2sdk.shapes": ("Counts", "History", "Logits", "Mask", "Tokens", "Uniforms"),
+    "gpt2sdk.tokenizer.document_encoder": ("DocumentEncoder",),
+    "gpt2sdk.tokenizer.documents": ("SEPARATOR", "split_documents"),
+    "gpt2sdk.tokenizer.end_tokens": ("EndTokens", "find_end_tokens"),
+    "gpt2sdk.tokenizer.tokenizer": ("Tokenizer",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "SEPARATOR",
     "Architecture",
     "CausalLM",
     "Checkpoint",
@@ -162,8 +173,10 @@ __all__ = [
     "Counts",
     "CriterionRun",
     "Delta",
+    "DocumentEncoder",
     "Drafter",
     "DrafterRun",
+    "EndTokens",
     "GPT2Config",
     "GPT2SDKError",
     "GenerationError",
@@ -219,6 +232,7 @@ __all__ = [
     "TextCriterion",
     "TextCriterionRun",
     "TextEnd",
+    "Tokenizer",
     "TokenizerError",
     "Tokens",
     "Uniforms",
@@ -230,9 +244,12 @@ __all__ = [
     "check_finite",
     "check_stored",
     "each",
+    "find_end_tokens",
     "greedy",
     "hookimpl",
+    "open_tensors",
     "sample",
+    "split_documents",
     "strategy",
 ]
 

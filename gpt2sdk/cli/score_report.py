@@ -13,11 +13,11 @@ from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.language import Language
 from gpt2sdk.components.records import Score
 from gpt2sdk.errors import OptionError
-from gpt2sdk.gpt2.document_encoder import DocumentEncoder
-from gpt2sdk.gpt2.documents import SEPARATOR, split_documents
-from gpt2sdk.gpt2.end_tokens import EndTokens, find_end_tokens
 from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk.gpt2.tokenizer import Tokenizer
+from gpt2sdk.tokenizer.document_encoder import DocumentEncoder
+from gpt2sdk.tokenizer.documents import SEPARATOR, split_documents
+from gpt2sdk.tokenizer.end_tokens import EndTokens, find_end_tokens
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 _LONGEST_NAME = 40
 _TITLES = ("", "tokens", "bytes", "bits per byte", "perplexity")

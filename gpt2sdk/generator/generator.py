@@ -24,7 +24,6 @@ from gpt2sdk.generator.prompt_words import asking_for_a_prompt
 from gpt2sdk.generator.prompts import PromptInput, encode_prompts
 from gpt2sdk.generator.scorer import Scorer
 from gpt2sdk.generator.stream import Stream
-from gpt2sdk.gpt2.end_tokens import find_end_tokens
 from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.loading import (
     Hub,
@@ -37,6 +36,7 @@ from gpt2sdk.options import Explanation, compose, explain
 from gpt2sdk.plugins.registry import Registry, default_registry
 from gpt2sdk.session.engine import Engine
 from gpt2sdk.streaming import TextDecoder
+from gpt2sdk.tokenizer.end_tokens import find_end_tokens
 
 
 class Generator(Scorer):

@@ -13,7 +13,7 @@ from gpt2sdk.components.language import Language
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import OptionError
-from gpt2sdk.gpt2.export import save_model
+from gpt2sdk.files.model_folder import save_model
 from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.loading import architecture_of
 from gpt2sdk.plugins.registry import Registry

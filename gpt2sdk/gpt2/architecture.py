@@ -16,7 +16,6 @@ from gpt2sdk.components.tensor_source import TensorSource
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.config_files import CONFIG_FILE, GENERATION_CONFIG_FILE, ConfigFiles
 from gpt2sdk.gpt2.cache import cache_dtype, token_nbytes
-from gpt2sdk.gpt2.end_tokens import find_end_tokens
 from gpt2sdk.gpt2.fitting import fit_weights
 from gpt2sdk.gpt2.keys import HEAD
 from gpt2sdk.gpt2.layout import MATRICES, parameter_shapes
@@ -24,8 +23,9 @@ from gpt2sdk.gpt2.matrices import model_matrices, parameters_by_part, part_of
 from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.gpt2.packed import may_pack
 from gpt2sdk.gpt2.saved_config import generation_config, with_ends
-from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.network_keys import MODEL_TYPES, is_gpt2
+from gpt2sdk.tokenizer.end_tokens import find_end_tokens
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 
 @final

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import override
 
+from gpt2sdk.allocator import tight_memory
 from gpt2sdk.components.causal_lm import KeyValueCache, Scores
 from gpt2sdk.components.placement import Residency
 from gpt2sdk.components.quantizer import Quantized, QuantizedTable
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import OptionError, PlacementError
-from gpt2sdk.gpt2.allocator import tight_memory
 from gpt2sdk.gpt2.attention import Attend, CausalAttention
 from gpt2sdk.gpt2.batch import checked
 from gpt2sdk.gpt2.block import Block

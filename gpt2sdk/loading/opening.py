@@ -14,15 +14,16 @@ from gpt2sdk.components.tensor_source import TensorSource
 from gpt2sdk.components.weights import CheckpointFormat, OpenedFile
 from gpt2sdk.config_files import ConfigFiles
 from gpt2sdk.errors import CheckpointError, TokenizerError, listing
-from gpt2sdk.gpt2.end_tokens import EndTokens, NamedEnds, find_end_tokens
-from gpt2sdk.gpt2.export import QUANTIZATION_CONFIG
-from gpt2sdk.gpt2.model_files import open_files
-from gpt2sdk.gpt2.tokenizer import Tokenizer
+from gpt2sdk.files.model_files import open_files
+from gpt2sdk.files.model_folder import QUANTIZATION_CONFIG
+from gpt2sdk.gpt2.nanogpt import with_nanogpt_sizes
 from gpt2sdk.loading.claims import claimed_architecture, claimed_quantizer, format_of
 from gpt2sdk.loading.failures import naming
 from gpt2sdk.loading.location import Hub, Provenance, locate
 from gpt2sdk.loading.lookup import installed_sources, plan_matrix
 from gpt2sdk.plugins.registry import Registry
+from gpt2sdk.tokenizer.end_tokens import EndTokens, NamedEnds, find_end_tokens
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ def _open_folder(source: Provenance, registry: Registry, device: torch.device) -
     hint = registry.remedy(path.suffix.removeprefix(".")) if path.is_file() else ""
     if hint:
         raise CheckpointError(f"{path}: none of the installed formats reads it: {hint}", path=path)
-    files = open_files(path)
+    files = with_nanogpt_sizes(open_files(path))
     config = files.config
     described = config.values.get(QUANTIZATION_CONFIG)
     plain = {key: value for key, value in config.values.items() if key != QUANTIZATION_CONFIG}

@@ -11,8 +11,8 @@ from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.components.checkpoint import Checkpoint
 from gpt2sdk.components.placement import Kept, Part, Place
 from gpt2sdk.components.quantizer import Matrix, QuantizedMatrix, Quantizer
-from gpt2sdk.gpt2.shards import stored_nbytes
-from gpt2sdk.gpt2.tensors import SLAB_BYTES
+from gpt2sdk.files.shards import stored_nbytes
+from gpt2sdk.files.tensors import SLAB_BYTES
 from gpt2sdk.loading.device_memory import device_name
 from gpt2sdk.loading.lookup import plan_matrix
 from gpt2sdk.loading.plan import MatrixPlan, PartPlan

@@ -23,8 +23,9 @@ from gpt2sdk import (
     PluginContractError,
     Scores,
     hookimpl,
+    open_tensors,
 )
-from gpt2sdk.gpt2 import GPT2, open_tensors
+from gpt2sdk.gpt2 import GPT2
 from gpt2sdk.loading import LoadSettings, load, plan_load, quantize_checkpoint
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.testing import Letters, TableCache, tiny_gpt2, tiny_tokenizer

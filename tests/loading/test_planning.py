@@ -125,7 +125,7 @@ def test_a_plan_says_how_products_are_made_and_what_they_depend_on(fakes, tiny):
 
 def test_bytes_in_the_file_are_those_that_the_source_says(fakes, tiny, monkeypatch):
     """A format may hold fewer than it reads."""
-    from gpt2sdk.gpt2.tensors import SafetensorsSource
+    from gpt2sdk.files.tensors import SafetensorsSource
 
     before = fakes.plan(tiny)
     monkeypatch.setattr(SafetensorsSource, "nbytes", lambda self, name: 7)
@@ -136,7 +136,7 @@ def test_bytes_in_the_file_are_those_that_the_source_says(fakes, tiny, monkeypat
 
 
 def test_planning_reads_no_weights(fakes, tiny, monkeypatch):
-    from gpt2sdk.gpt2.tensors import SafetensorsSource
+    from gpt2sdk.files.tensors import SafetensorsSource
 
     def read(*_):
         raise AssertionError("weights were read")

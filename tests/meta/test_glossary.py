@@ -10,6 +10,7 @@ import gpt2sdk
 
 PLAIN = {
     "count": "a whole number, in any language",
+    "encoder": "what makes tokens of something, as tokenizers has it",
     "end": "where a text ends",
     "error": "what Python calls so",
     "file": "what lies on a disk",

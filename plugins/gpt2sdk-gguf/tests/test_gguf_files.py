@@ -7,8 +7,8 @@ import pytest
 import torch
 from gguf import GGMLQuantizationType as Kind
 
-from gpt2sdk import Generator, GPT2Config
-from gpt2sdk.gpt2 import GPT2, Tokenizer, save_pretrained
+from gpt2sdk import Generator, GPT2Config, Tokenizer
+from gpt2sdk.gpt2 import GPT2, save_pretrained
 from gpt2sdk_gguf.gguf_format import Gguf
 from gpt2sdk_gguf.names import own_name
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 import typer
 from accelerate import PartialState  # type: ignore[import-untyped]
 
-from gpt2sdk import Component, Generator, GPT2Config, OptionError
-from gpt2sdk.gpt2 import GPT2, Tokenizer
+from gpt2sdk import Component, Generator, GPT2Config, OptionError, Tokenizer
+from gpt2sdk.gpt2 import GPT2
 from gpt2sdk_train.adapters import Adapters
 from gpt2sdk_train.bpe import train_tokenizer
 from gpt2sdk_train.checkpoints import TrainingCheckpoints

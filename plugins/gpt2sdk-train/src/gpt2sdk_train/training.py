@@ -9,8 +9,8 @@ import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from torch import nn
 
-from gpt2sdk import CheckpointError
-from gpt2sdk.gpt2 import GPT2, Tokenizer, find_end_tokens
+from gpt2sdk import CheckpointError, Tokenizer, find_end_tokens
+from gpt2sdk.gpt2 import GPT2
 from gpt2sdk_train.checkpoints import TrainingCheckpoints
 from gpt2sdk_train.dropout import fast_dropout
 from gpt2sdk_train.events import Event, Observer, Reason, Validated

@@ -6,8 +6,8 @@ import pytest
 from tokenizers import Tokenizer as Library
 from tokenizers import processors
 
-from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.testing.tiny import tiny_tokenizer
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 END = "<|endoftext|>"
 TEMPLATES = {

@@ -9,7 +9,7 @@ from tokenizers.models import BPE
 
 from gpt2sdk.config_files import read_json
 from gpt2sdk.errors import CheckpointError, TokenizerError
-from gpt2sdk.gpt2.added_tokens import fill_vocabulary
+from gpt2sdk.tokenizer.added_tokens import fill_vocabulary
 
 _PRE_TOKENIZER = pre_tokenizers.ByteLevel(add_prefix_space=False)
 _DECODER = decoders.ByteLevel()

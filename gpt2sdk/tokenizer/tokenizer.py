@@ -14,9 +14,9 @@ from tokenizers.models import BPE
 from typing_extensions import override
 
 from gpt2sdk.errors import TokenizerError, listing
-from gpt2sdk.gpt2.added_tokens import placeholder
-from gpt2sdk.gpt2.bos import adds_bos
-from gpt2sdk.gpt2.tokenizer_files import (
+from gpt2sdk.tokenizer.added_tokens import placeholder
+from gpt2sdk.tokenizer.bos import adds_bos
+from gpt2sdk.tokenizer.tokenizer_files import (
     TOKENIZER_FILES,
     TokenizerFiles,
     read_tokenizer,

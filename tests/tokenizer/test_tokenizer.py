@@ -13,7 +13,7 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Library
 
 from gpt2sdk.errors import TokenizerError
-from gpt2sdk.gpt2.tokenizer import Tokenizer
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 TEXTS = ["the cat sat on the mat", "the hat of the cat", "naïve café 😀 the the the"]
 END = "<|endoftext|>"

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gpt2sdk.components.tensor_source import TensorInfo
 from gpt2sdk.errors import CheckpointError
-from gpt2sdk.gpt2.tensors import SAFETENSORS_DTYPES, slab_bounds
+from gpt2sdk.files.tensors import SAFETENSORS_DTYPES, slab_bounds
 
 _HEADER_DTYPES = {name: code for code, name in SAFETENSORS_DTYPES.items()}
 

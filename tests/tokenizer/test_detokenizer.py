@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Library
 
-from gpt2sdk.gpt2.detokenizer import Detokenizer, TextState
-from gpt2sdk.gpt2.tokenizer import Tokenizer
+from gpt2sdk.tokenizer.detokenizer import Detokenizer, TextState
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 END = "<|endoftext|>"
 ALPHABET = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from gpt2sdk.gpt2.document_encoder import DocumentEncoder
-from gpt2sdk.gpt2.documents import split_documents
-from gpt2sdk.gpt2.end_tokens import EndTokens
-from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.testing.tiny import tiny_tokenizer
+from gpt2sdk.tokenizer.document_encoder import DocumentEncoder
+from gpt2sdk.tokenizer.documents import split_documents
+from gpt2sdk.tokenizer.end_tokens import EndTokens
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 END, STOP = 277, 278
 

@@ -13,10 +13,10 @@ from typing_extensions import override
 
 from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
 from gpt2sdk.errors import CheckpointError
-from gpt2sdk.gpt2.damage import unreadable
-from gpt2sdk.gpt2.file_kind import READABLE, WEIGHT_SUFFIXES, FileKind, file_kind
-from gpt2sdk.gpt2.shard_index import Shards, read_index
-from gpt2sdk.gpt2.torch_file import read_torch_file
+from gpt2sdk.files.damage import unreadable
+from gpt2sdk.files.file_kind import READABLE, WEIGHT_SUFFIXES, FileKind, file_kind
+from gpt2sdk.files.shard_index import Shards, read_index
+from gpt2sdk.files.torch_file import read_torch_file
 
 SLAB_BYTES = 2 * 2**20
 """About how much of a tensor is read at once."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gpt2sdk.errors import CheckpointError, listing
-from gpt2sdk.gpt2.damage import unreadable
+from gpt2sdk.files.damage import unreadable
 
 # Where trainers keep the model's tensors beside their own state: Lightning (`state_dict`),
 # DeepSpeed (`module`), nanoGPT (`model`) and the habits of PyTorch's tutorials.

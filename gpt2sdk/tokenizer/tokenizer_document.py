@@ -9,7 +9,7 @@ from tokenizers import AddedToken, Tokenizer
 
 from gpt2sdk.config_files import read_json
 from gpt2sdk.errors import CheckpointError, TokenizerError
-from gpt2sdk.gpt2.added_tokens import fill_vocabulary, in_order
+from gpt2sdk.tokenizer.added_tokens import fill_vocabulary, in_order
 
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 

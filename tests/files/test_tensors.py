@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from gpt2sdk.errors import CheckpointError
-from gpt2sdk.gpt2.tensors import open_tensors
+from gpt2sdk.files.tensors import open_tensors
 
 STATE = {
     "wte.weight": torch.arange(15.0).view(5, 3),

@@ -10,10 +10,10 @@ from tokenizers.models import WordPiece
 
 from gpt2sdk.config_files import read_json
 from gpt2sdk.errors import CheckpointError, TokenizerError
-from gpt2sdk.gpt2.added_tokens import add_in_order
-from gpt2sdk.gpt2.bos import adds_bos, with_bos
-from gpt2sdk.gpt2.byte_pairs import read_byte_pairs
-from gpt2sdk.gpt2.tokenizer_document import read_document
+from gpt2sdk.tokenizer.added_tokens import add_in_order
+from gpt2sdk.tokenizer.bos import adds_bos, with_bos
+from gpt2sdk.tokenizer.byte_pairs import read_byte_pairs
+from gpt2sdk.tokenizer.tokenizer_document import read_document
 
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"

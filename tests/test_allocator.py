@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from gpt2sdk.gpt2.allocator import tight_memory
+from gpt2sdk.allocator import tight_memory
 
 HOLES = """
 import sys
 from contextlib import nullcontext
 from pathlib import Path
 import torch
-from gpt2sdk.gpt2.allocator import tight_memory
+from gpt2sdk.allocator import tight_memory
 
 def anonymous():
     status = Path("/proc/self/status").read_text()

@@ -6,13 +6,13 @@ import pytest
 
 from gpt2sdk import Generator
 from gpt2sdk.config import GPT2Config
-from gpt2sdk.gpt2.end_tokens import find_end_tokens
 from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.loading import open_model
 from gpt2sdk.plugins.registry import default_registry
 from gpt2sdk.testing import save_tiny_model
 from gpt2sdk.testing.tiny import tiny_tokenizer
+from gpt2sdk.tokenizer.end_tokens import find_end_tokens
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 # Of the tiny vocabulary: a word, the end of a text and two more.
 WORD, END, STOP, UNUSED = 258, 277, 278, 279

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from gpt2sdk.gpt2.end_tokens import EndTokens
-from gpt2sdk.gpt2.tokenizer import Tokenizer
+from gpt2sdk.tokenizer.end_tokens import EndTokens
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 
 class DocumentEncoder:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpt2sdk.errors import CheckpointError
-from gpt2sdk.gpt2.folder import replaced_folder
+from gpt2sdk.files.folder import replaced_folder
 
 
 def owned(name):
@@ -122,7 +122,7 @@ def test_a_failure_to_flush_leaves_the_old_folder(folder, monkeypatch):
 @pytest.fixture
 def two_renames(monkeypatch):
     """Let the system be one that cannot exchange names."""
-    monkeypatch.setattr("gpt2sdk.gpt2.folder._swapped", lambda one, other: False)
+    monkeypatch.setattr("gpt2sdk.files.folder._swapped", lambda one, other: False)
 
 
 def test_a_failure_of_the_last_rename_brings_the_old_folder_back(folder, monkeypatch, two_renames):
@@ -222,7 +222,7 @@ def test_a_process_that_dies_between_two_renames_loses_nothing(folder, two_renam
     script = """
 import os, sys
 from pathlib import Path
-from gpt2sdk.gpt2 import folder
+from gpt2sdk.files import folder
 folder._swapped = lambda one, other: False
 rename = Path.rename
 def dies(self, target):

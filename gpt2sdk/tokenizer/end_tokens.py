@@ -7,8 +7,8 @@ from typing import Protocol, Self
 
 from gpt2sdk.config_files import GENERATION_CONFIG_FILE, ConfigFiles
 from gpt2sdk.errors import CheckpointError
-from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.token_ids import several, token_ids, without_negative_ids
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 
 class Speaker(Protocol):
