@@ -24,7 +24,7 @@ from gpt2sdk.components.language import Language
 from gpt2sdk.components.quantizer import Matrix
 from gpt2sdk.components.tensor_source import TensorSource
 from gpt2sdk.config_files import CONFIG_FILE, GENERATION_CONFIG_FILE, ConfigFiles
-from gpt2sdk.errors import CheckpointError, OptionError, PluginContractError
+from gpt2sdk.errors import CheckpointError, OptionError, PluginContractError, listing
 
 
 class Architecture(Component):
@@ -39,8 +39,8 @@ class Architecture(Component):
     Attributes:
         model_types: The values of `model_type` that it claims; the first is written when a model
             is saved.
-        placeable: Whether the model runs with parts on several devices: then it has `residency`,
-            `set_residency` and `computing`, as `PlacedModel` says.
+        placeable: Whether parts may be on several devices, or come and go. They are led there as
+            they are called, unless the model is a `PlacedModel`, which goes there by itself.
 
     Example:
         >>> class Counts(Architecture):
@@ -58,7 +58,7 @@ class Architecture(Component):
     """
 
     model_types: ClassVar[tuple[str, ...]] = ()
-    placeable: ClassVar[bool] = False
+    placeable: ClassVar[bool] = True
 
     @classmethod
     @override
@@ -119,15 +119,23 @@ class Architecture(Component):
     def parts(self) -> Mapping[str, list[str]]:
         """The names of each part's parameters, parts in the order in which they compute.
 
-        A part is a module that is placed as a whole.
+        A part is a module that is placed as a whole: each child, and where there is a `ModuleList`
+        in a child, at any depth, each block of that and each module beside it.
         """
         parts: dict[str, list[str]] = {}
         for name in self.parameters():
-            head, _, rest = name.partition(".")
-            block = isinstance(self._model.get_submodule(head if rest else ""), nn.ModuleList)
-            own = f"{head}.{rest.partition('.')[0]}" if block else head if rest else ""
-            parts.setdefault(own, []).append(name)
+            parts.setdefault(_part_of(name, self._model), []).append(name)
         return parts
+
+    def why_on_one_device(self) -> str:
+        """Say why no placement can be followed; empty where one can."""
+        if not self.placeable:
+            return "whose models run on one device"
+        parts = self.parts()
+        for part, names in parts.items():
+            if not part or any(other.startswith(f"{part}.") for other in parts):
+                return f"whose models have parameters beside their modules ({listing(names)})"
+        return ""
 
     def matrices(self, dtype: torch.dtype) -> Iterator[Matrix]:
         """Yield what a quantizer may be asked about.
@@ -232,6 +240,19 @@ class Architecture(Component):
     @property
     def _language_model(self) -> CausalLM:
         return as_causal_lm(self._model, self)
+
+
+def _part_of(name: str, model: nn.Module) -> str:
+    """Return the part that a parameter belongs to."""
+    module, path = model, ""
+    for word in name.split(".")[:-1]:
+        block = isinstance(module, nn.ModuleList)
+        if path and not block and not any(isinstance(m, nn.ModuleList) for m in module.modules()):
+            break
+        path, module = f"{path}.{word}".removeprefix("."), module.get_submodule(word)
+        if block:
+            break
+    return path
 
 
 def as_causal_lm(model: nn.Module, architecture: Architecture) -> CausalLM:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.components.checkpoint import stored_name
 from gpt2sdk.components.language import Language
-from gpt2sdk.components.placement import PlacedModel, Residency
+from gpt2sdk.components.placement import PlacedModel, Residency, residency_of
 from gpt2sdk.components.quantizer import Quantized, QuantizedLinear, Quantizer
 from gpt2sdk.components.tensor_source import TensorInfo
 from gpt2sdk.config_files import CONFIG_FILE, GENERATION_CONFIG_FILE
@@ -212,7 +212,7 @@ def _present(model: nn.Module, part: str) -> Iterator[bool]:
 
 def _passing(model: nn.Module, part: str) -> Residency | None:
     """Return what brings a part and takes it away again; `None` if it stays."""
-    residency = model.residency if isinstance(model, PlacedModel) else None
+    residency = residency_of(model)
     return None if residency is None or residency.permanent(part) else residency
 
 

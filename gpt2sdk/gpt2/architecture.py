@@ -39,7 +39,6 @@ class GPT2Architecture(Architecture):
 
     name: ClassVar[str] = "gpt2"
     model_types: ClassVar[tuple[str, ...]] = MODEL_TYPES
-    placeable: ClassVar[bool] = True
     config: GPT2Config
 
     @classmethod

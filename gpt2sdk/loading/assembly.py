@@ -21,6 +21,7 @@ from gpt2sdk.components.quantizer import (
 )
 from gpt2sdk.errors import PlacementError, PluginContractError
 from gpt2sdk.loading.failures import failure, naming
+from gpt2sdk.loading.leading import check_led, lead
 from gpt2sdk.loading.plan import LoadPlan, PartPlan
 
 T = TypeVar("T")
@@ -42,12 +43,12 @@ def build(checkpoint: Checkpoint[Architecture], plan: LoadPlan) -> CausalLM:
             _build_part(model, checkpoint, plan, part)
             if residency is not None:
                 residency.stow(part.name, model.get_submodule(part.name))
+        if residency is not None:
+            _settle(model, plan, residency, architecture)
     except BaseException:
         if residency is not None:
             residency.close()
         raise
-    if residency is not None and isinstance(model, PlacedModel):
-        model.set_residency(residency)
     return as_causal_lm(model, architecture)
 
 
@@ -131,6 +132,18 @@ def _residency(plan: LoadPlan, model: nn.Module) -> Residency | None:
         return plan.placement.residency(plan.places, model)
 
 
+def _settle(
+    model: nn.Module, plan: LoadPlan, residency: Residency, architecture: Architecture
+) -> None:
+    """Let a residency bring the parts from now on."""
+    if isinstance(model, PlacedModel):
+        model.set_residency(residency)
+        return
+    home = as_causal_lm(model, architecture).device
+    lead(model, [part.name for part in plan.parts], residency, home)
+    check_led(model, architecture)
+
+
 def _build_part(
     model: nn.Module, checkpoint: Checkpoint[Architecture], plan: LoadPlan, part: PartPlan
 ) -> None:
@@ -158,8 +171,9 @@ def _fix(model: nn.Module, part: PartPlan) -> None:
 
 
 def _check_filled(model: nn.Module, architecture: Architecture, plan: LoadPlan, part: str) -> None:
-    # Of a part without a module of its own, the others' parameters come later.
-    module, own = model.get_submodule(part), bool(part)
+    # Of a part with others inside, their parameters come later.
+    module, parts = model.get_submodule(part), architecture.parts()
+    own = bool(part) and not any(other.startswith(f"{part}.") for other in parts)
     tensors = [*module.parameters(recurse=own), *module.buffers(recurse=own)]
     if any(tensor.is_meta for tensor in tensors):
         plugin = plan.quantizer or architecture

@@ -78,11 +78,11 @@ class Planner:
         if asked is None:
             return None
         found = find_placement(asked, self.registry)
-        if not self.opened.architecture.placeable:
+        if why := self.opened.architecture.why_on_one_device():
             kind = self.opened.architecture.name
             raise OptionError(
                 f"{argument('placement', found.name)}: {self.opened.source.name} is a {kind}, "
-                "whose models run on one device: leave it out",
+                f"{why}: leave it out",
                 name="placement",
                 value=asked,
             )
@@ -132,7 +132,7 @@ class Planner:
         placement = self._placement()
         formats = list(self._formats())
         yield from (replace(each, placement=placement) for each in formats)
-        placeable = self.opened.architecture.placeable
+        placeable = not self.opened.architecture.why_on_one_device()
         if placement is None and placeable and self.registry.named("auto", Placement):
             placement = find_placement("auto", self.registry)
             shorter = formats[1:] if self._shortens(formats[0].dtype) else formats
@@ -192,7 +192,7 @@ class Planner:
         hints = ""
         if self.opened.quantizer is None and not self.registry.offers(Quantizer):
             hints += f"; {argument('quantization')} needs less, with gpt2sdk-quantization"
-        placeable = self.opened.architecture.placeable
+        placeable = not self.opened.architecture.why_on_one_device()
         if placeable and not self.registry.named("auto", Placement):
             hints += f"; {argument('placement', 'auto')} needs less, with gpt2sdk-accelerate"
         return hints

@@ -79,6 +79,7 @@ class Sizing:
             device=device_name(place.device),
             kept=place.kept,
             reason=place.reason,
+            vectors=all(len(self.checkpoint.shapes[each]) < 2 for each in names),
         )
 
     def _matrix(self, matrix: Matrix, place: Place) -> MatrixPlan:
@@ -160,4 +161,5 @@ def as_part(plan: PartPlan, passing: PartPlan, reserved_tokens: int) -> Part:
         workspace=plan.workspace,
         passing_workspace=passing.passing_workspace,
         reserved_tokens=reserved_tokens,
+        vectors=plan.vectors,
     )

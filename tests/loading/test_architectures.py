@@ -18,7 +18,6 @@ from gpt2sdk import (
     Generator,
     OpenedFile,
     OptionError,
-    PlacementError,
     PluginConflictError,
     PluginContractError,
     Scores,
@@ -324,27 +323,6 @@ def test_a_quantized_folder_is_read_back(recurrent, tmp_path):
         once.score(once.make_cache(1), fed, [3]).logits,
         again.model.score(again.model.make_cache(1), fed, [3]).logits,
     )
-
-
-def test_auto_tries_no_placement(recurrent):
-    settings = LoadSettings(quantization="auto", max_memory=1000)
-    with pytest.raises(PlacementError, match="the least that would do is") as caught:
-        plan_load(recurrent, settings, registry=Registry([offering(Recurrent)]))
-
-    assert "placement" not in str(caught.value)
-
-
-def test_no_plugin_with_placements_is_recommended(recurrent, fakes):
-    with pytest.raises(PlacementError, match="the least that would do is") as caught:
-        plan_load(recurrent, LoadSettings(max_memory=1000), registry=fakes.registry_of(Recurrent))
-
-    assert "placement" not in str(caught.value)
-
-
-def test_a_placement_is_refused_by_name(recurrent):
-    settings = LoadSettings(placement="cpu_offload")
-    with pytest.raises(OptionError, match="is a recurrent, whose models run on one device"):
-        plan_load(recurrent, settings, registry=Registry([offering(Recurrent)]))
 
 
 def test_a_file_format_speaks_for_any_architecture(recurrent, tmp_path):

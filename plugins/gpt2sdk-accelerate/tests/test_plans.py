@@ -205,7 +205,7 @@ def test_what_products_of_passing_parts_need_is_within_the_budget(gpt2_parts):
 
 def test_quantized_parts_stay_packed_and_pass_stored():
     blocks = [Part(f"h.{layer}", 30, 20) for layer in range(4)]
-    parts = [Part("wte", 10, 10), *blocks, Part("ln_f", 1, 1)]
+    parts = [Part("wte", 10, 10), *blocks, Part("ln_f", 1, 1, vectors=True)]
     plan = Auto(cache_tokens=0).plan(parts, {"cuda:0": 112, "cpu": 1000})
 
     assert ("cuda:0", "device") == where(plan, "h.0") == where(plan, "h.1")

@@ -144,13 +144,13 @@ def _buffers(passing: Sequence[Part]) -> int:
 
 def _on_gpu(part: Part) -> bool:
     """Whether a part is on the accelerator even if tables are not."""
-    return is_block(part) or part.name == "ln_f"
+    return is_block(part) or part.vectors
 
 
 def _on_cpu(parts: Sequence[Part]) -> Iterator[Places]:
-    """Compute on the CPU, with ever more parts on disk: the last blocks first, then the tables."""
+    """Compute on the CPU, with ever more parts on disk: the last blocks first, then the others."""
     blocks = [part.name for part in parts if is_block(part)]
-    tables = [part.name for part in parts if not is_block(part) and part.name != "ln_f"]
+    tables = [part.name for part in parts if not is_block(part) and not part.vectors]
     for gone in accumulate([[], *([name] for name in (*reversed(blocks), *tables))]):
         yield {
             part.name: Place(CPU, "disk", "the CPU's memory is full")
