@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -20,8 +20,10 @@ from gpt2sdk.components.checkpoint import (
     stored_name,
 )
 from gpt2sdk.components.component import Component
+from gpt2sdk.components.end_names import EndNames, NamedEnds
 from gpt2sdk.components.language import Language
 from gpt2sdk.components.quantizer import Matrix
+from gpt2sdk.components.shape_table import ShapeRow, describe_shapes
 from gpt2sdk.components.tensor_source import TensorSource
 from gpt2sdk.config_files import CONFIG_FILE, GENERATION_CONFIG_FILE, ConfigFiles
 from gpt2sdk.errors import CheckpointError, OptionError, PluginContractError, listing
@@ -219,6 +221,49 @@ class Architecture(Component):
     def facts(self) -> Mapping[str, str]:
         """What a reader should know of a model, by what it is called; its fields by default."""
         return {key: str(value) for key, value in self.model_dump(mode="json").items()}
+
+    def pass_through(self, model: nn.Module, time: int) -> None:
+        """Let a sequence of so many tokens pass through a model, for those who watch its modules.
+
+        By default it is scored, as a session would.
+        """
+        scorer = as_causal_lm(model, self)
+        scorer.score(scorer.make_cache(1), [[0] * time], [time])
+
+    def shapes(self, time: int = 8) -> list[ShapeRow]:
+        """Follow a short sequence through a model without numbers; nothing is computed.
+
+        Args:
+            time: Tokens of the sequence; the window's, if these are less.
+
+        Raises:
+            OptionError: If the model needs numbers to be followed.
+        """
+        model = self.empty_model(self.weight_dtype() or torch.float32)
+        follow = partial(self.pass_through, model, min(time, self.window()))
+        try:
+            # What it makes on its way has no numbers either.
+            with torch.device("meta"):
+                return describe_shapes(model, follow)
+        except (RuntimeError, NotImplementedError, ValueError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise OptionError(
+                f"the shapes in a {self.name} cannot be followed without numbers: {reason}",
+                name="shapes",
+            ) from error
+
+    def end_names(self) -> EndNames | None:
+        """What the config says of the tokens that end a text; `None` for nothing.
+
+        By default it is the field `eos_token_id`, where there is one.
+
+        Raises:
+            CheckpointError: If that is no token id.
+        """
+        if "eos_token_id" not in type(self).model_fields:
+            return None
+        values = self.model_dump(mode="json")
+        return NamedEnds.of(ConfigFiles(values, Path(self.name)), self.vocabulary_size())
 
     def prepare(self, model: CausalLM) -> None:
         """Make a loaded model fast, before it is first used; nothing by default."""

@@ -24,19 +24,19 @@ from gpt2sdk.generator.prompt_words import asking_for_a_prompt
 from gpt2sdk.generator.prompts import PromptInput, encode_prompts
 from gpt2sdk.generator.scorer import Scorer
 from gpt2sdk.generator.stream import Stream
-from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.loading import (
     Hub,
     LoadSettings,
     MaxMemory,
     Quantization,
+    known_architecture,
     load,
 )
 from gpt2sdk.options import Explanation, compose, explain
 from gpt2sdk.plugins.registry import Registry, default_registry
 from gpt2sdk.session.engine import Engine
 from gpt2sdk.streaming import TextDecoder
-from gpt2sdk.tokenizer.end_tokens import find_end_tokens
+from gpt2sdk.tokenizer.end_tokens import EndTokens, find_end_tokens
 
 
 class Generator(Scorer):
@@ -49,6 +49,7 @@ class Generator(Scorer):
         model: What scores tokens.
         tokenizer: Text to tokens and back.
         eos_token_ids: The tokens that end a row where a call does not say otherwise.
+        end_tokens: The same in order: the first one closes a document.
         registry: The components that calls can name.
         notes: What was decided or noticed while the model was loaded, one line each.
         quantizer: What holds the model's matrices in fewer bits; `None` for nothing.
@@ -78,8 +79,8 @@ class Generator(Scorer):
             tokenizer: Its tokenizer.
             decoder: Tokens to text as they come; a `Tokenizer` needs none, nor does one that has
                 the methods of `TextDecoder` itself.
-            eos_token_ids: The tokens that end a row; by default all that the tokenizer and a
-                GPT-2's config name.
+            eos_token_ids: The tokens that end a row; by default all that the tokenizer and the
+                model's config name.
             registry: The components that calls can name; all installed ones by default.
             notes: What was noticed while the model was loaded.
             quantizer: What holds the model's matrices in fewer bits, if anything does.
@@ -89,13 +90,16 @@ class Generator(Scorer):
         Raises:
             OptionError: The tokenizer is of another kind, and there is no decoder.
         """
-        config = model.config if isinstance(model, GPT2) else None
-        ends = find_end_tokens(config, tokenizer)
         self.model = model
         self.tokenizer = tokenizer
-        self.eos_token_ids = frozenset(ends.ids if eos_token_ids is None else eos_token_ids)
         self.registry = registry or default_registry()
-        self.notes = (*notes, *(ends.notes if eos_token_ids is None else ()))
+        if eos_token_ids is None:
+            known = known_architecture(model, self.registry) or architecture
+            self.end_tokens = find_end_tokens(known.end_names() if known else None, tokenizer)
+        else:
+            self.end_tokens = EndTokens(tuple(eos_token_ids))
+        self.eos_token_ids = frozenset(self.end_tokens.ids)
+        self.notes = (*notes, *self.end_tokens.notes)
         self.quantizer = quantizer
         self.architecture = architecture
         self._decoder = decoder or decoder_of(tokenizer)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from gpt2sdk.gpt2.linear import Linear
     from gpt2sdk.gpt2.model import GPT2
     from gpt2sdk.gpt2.output import GPT2Output
-    from gpt2sdk.gpt2.shape_table import ShapeRow, describe_shapes
 
 _HOMES = {
     "gpt2sdk.gpt2.architecture": ("GPT2Architecture",),
@@ -27,7 +26,6 @@ _HOMES = {
     "gpt2sdk.gpt2.linear": ("Linear",),
     "gpt2sdk.gpt2.model": ("GPT2",),
     "gpt2sdk.gpt2.output": ("GPT2Output",),
-    "gpt2sdk.gpt2.shape_table": ("ShapeRow", "describe_shapes"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -42,10 +40,8 @@ __all__ = [
     "GPT2Output",
     "Heads",
     "Linear",
-    "ShapeRow",
     "Table",
     "TiedHead",
-    "describe_shapes",
     "load_model",
     "open_checkpoint",
     "save_pretrained",

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar, Self, final
 
 import torch
+from torch import nn
 from typing_extensions import override
 
-from gpt2sdk.components.architecture import Architecture
+from gpt2sdk.components.architecture import Architecture, as_causal_lm
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.checkpoint import Checkpoint, QuantizedInfos, Shape
 from gpt2sdk.components.language import Language
@@ -146,6 +147,15 @@ class GPT2Architecture(Architecture):
             "activation": config.activation_function,
             "output head": "the token embedding" if tied else "a matrix of its own",
         }
+
+    @override
+    def pass_through(self, model: nn.Module, time: int) -> None:
+        device = as_causal_lm(model, self).device
+        model(torch.zeros(1, time, dtype=torch.int64, device=device))
+
+    @override
+    def end_names(self) -> GPT2Config:
+        return self.config
 
     @override
     def prepare(self, model: CausalLM) -> None:

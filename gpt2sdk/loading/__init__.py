@@ -1,6 +1,6 @@
 """From a name to a model on its devices: probe, plan, stream, finish."""
 
-from gpt2sdk.loading.claims import architecture_of
+from gpt2sdk.loading.claims import architecture_of, known_architecture
 from gpt2sdk.loading.conversion import quantize_checkpoint
 from gpt2sdk.loading.device_memory import parse_size, size_text
 from gpt2sdk.loading.load_settings import LoadSettings, MaxMemory, Quantization, QuantizationConfig
@@ -25,6 +25,7 @@ __all__ = [
     "QuantizationConfig",
     "architecture_of",
     "check_tokenizer",
+    "known_architecture",
     "load",
     "locate",
     "open_model",

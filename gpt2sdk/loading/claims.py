@@ -94,21 +94,25 @@ def architecture_of(
     Raises:
         OptionError: If there is none.
     """
-    names = []
-    for offer in registry.offers(Architecture):
-        kind = offer.component
-        if issubclass(kind, Architecture):
-            found = kind.of(model)
-            if found is not None:
-                return found
-            names.append(kind.name)
-    if loaded is not None:
-        return loaded
+    found = known_architecture(model, registry) or loaded
+    if found is not None:
+        return found
+    names = listing([offer.name for offer in registry.offers(Architecture)])
     raise OptionError(
         f"the model is a {type(model).__name__}, which none of the installed architectures knows "
-        f"({listing(names)}): expected architecture= beside it, or a model that was loaded by one",
+        f"({names}): expected architecture= beside it, or a model that was loaded by one",
         name="architecture",
     )
+
+
+def known_architecture(model: CausalLM, registry: Registry) -> Architecture | None:
+    """Return the architecture of a model that an installed one knows by sight."""
+    for offer in registry.offers(Architecture):
+        kind = offer.component
+        found = kind.of(model) if issubclass(kind, Architecture) else None
+        if found is not None:
+            return found
+    return None
 
 
 def claimed_quantizer(config: Mapping[str, object], registry: Registry, path: object) -> Quantizer:

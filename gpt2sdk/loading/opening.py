@@ -8,6 +8,7 @@ import torch
 
 from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.components.checkpoint import Checkpoint, QuantizedInfos
+from gpt2sdk.components.end_names import NamedEnds
 from gpt2sdk.components.language import Language
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.components.tensor_source import TensorSource
@@ -22,7 +23,7 @@ from gpt2sdk.loading.failures import naming
 from gpt2sdk.loading.location import Hub, Provenance, locate
 from gpt2sdk.loading.lookup import installed_sources, plan_matrix
 from gpt2sdk.plugins.registry import Registry
-from gpt2sdk.tokenizer.end_tokens import EndTokens, NamedEnds, find_end_tokens
+from gpt2sdk.tokenizer.end_tokens import EndTokens, find_end_tokens
 from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 

@@ -1,13 +1,10 @@
 """Which tokens end a text, by everything that says so: one rule for whoever asks."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol
 
-from gpt2sdk.config_files import GENERATION_CONFIG_FILE, ConfigFiles
-from gpt2sdk.errors import CheckpointError
-from gpt2sdk.token_ids import several, token_ids, without_negative_ids
+from gpt2sdk.components.end_names import EndNames
 from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 
@@ -17,50 +14,6 @@ class Speaker(Protocol):
     @property
     def eos_token_id(self) -> int | None:
         """The token that ends a text."""
-
-
-class EndNames(Protocol):
-    """What a model's config files say of its end; a `GPT2Config` does."""
-
-    @property
-    def vocab_size(self) -> int:
-        """How many tokens the model has rows for."""
-
-    @property
-    def written_end_tokens(self) -> tuple[int, ...]:
-        """The end tokens that stand in the config."""
-
-    @property
-    def generation_end_tokens(self) -> tuple[int, ...]:
-        """The end tokens of the generation config."""
-
-
-@dataclass(frozen=True, slots=True)
-class NamedEnds:
-    """The end tokens that the config files of a model of any architecture name.
-
-    Attributes:
-        vocab_size: How many tokens the model has rows for.
-        written_end_tokens: Those of the config.
-        generation_end_tokens: Those of the generation config.
-    """
-
-    vocab_size: int
-    written_end_tokens: tuple[int, ...]
-    generation_end_tokens: tuple[int, ...]
-
-    @classmethod
-    def of(cls, files: ConfigFiles, vocab_size: int) -> Self:
-        """Read what the files name.
-
-        Raises:
-            CheckpointError: If that is no token id.
-        """
-        return cls(
-            vocab_size,
-            _ids(files.values, files.path),
-            _ids(files.generation, files.path.parent / GENERATION_CONFIG_FILE),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +67,6 @@ def find_end_tokens(config: EndNames | None, tokenizer: Speaker | None) -> EndTo
         named["the config"] = tuple(token for token in named["the config"] if token not in words)
     ids = tuple(dict.fromkeys(token for several in named.values() for token in several))
     return EndTokens(ids, (*_differences(named), *_ignored(words, tokenizer)))
-
-
-def _ids(values: Mapping[str, object], path: Path) -> tuple[int, ...]:
-    ids = values.get("eos_token_id")
-    try:
-        return several(token_ids(without_negative_ids(ids)))
-    except ValueError as error:
-        message = f"{path}: eos_token_id={ids!r}: expected {error}"
-        raise CheckpointError(message, path=path) from None
 
 
 def _differences(named: dict[str, tuple[int, ...]]) -> Iterator[str]:

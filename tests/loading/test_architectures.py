@@ -298,6 +298,43 @@ def test_end_tokens_of_the_generation_config_count(recurrent):
     assert {7, tiny_tokenizer().eos_token_id} == gen.eos_token_ids
 
 
+def test_shapes_are_followed_without_numbers():
+    rows = {row.name: row for row in Recurrent(vocab_size=9, width=4).shapes(time=3)}
+
+    assert ["embed", "mix.0", "mix.1", "out"] == list(rows)
+    assert ("Linear", (1, 4), (1, 4), 20) == (
+        rows["mix.1"].kind,
+        rows["mix.1"].inputs,
+        rows["mix.1"].outputs,
+        rows["mix.1"].parameters,
+    )
+    assert ((3, 4), (3, 9)) == (rows["out"].inputs, rows["out"].outputs)
+
+
+def test_shapes_that_depend_on_numbers_are_an_error():
+    class Peeking(Recurrent):
+        @override
+        def pass_through(self, model, time):
+            model.out.weight.sum().item()
+
+    with pytest.raises(OptionError, match="the shapes in a peeking cannot be followed without"):
+        Peeking(vocab_size=9).shapes()
+
+
+def test_end_tokens_of_a_model_that_was_not_loaded_are_those_of_its_config():
+    class Ending(Recurrent):
+        eos_token_id: int | tuple[int, ...] | None = None
+
+    def ends(**fields):
+        sizes = Ending(vocab_size=28, **fields)
+        return Generator(RecurrentModel(sizes), Letters(), architecture=sizes).end_tokens.ids
+
+    assert () == ends()
+    assert (5,) == ends(eos_token_id=5)
+    assert (7, 5) == ends(eos_token_id=(7, 5))
+    assert () == ends(eos_token_id=30)  # It has no row for that.
+
+
 def test_matrices_are_quantized(recurrent):
     plugin = offering(Recurrent)
     gen = Generator.from_pretrained(recurrent, plugins=[plugin], quantization="int8")
