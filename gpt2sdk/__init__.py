@@ -53,7 +53,13 @@ if TYPE_CHECKING:
     from gpt2sdk.components.stored_matrix import check_finite, check_stored
     from gpt2sdk.components.strategy import Strategy, strategy
     from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
-    from gpt2sdk.components.weights import CheckpointFormat, ModelSource, OpenedFile
+    from gpt2sdk.components.weights import (
+        CheckpointFormat,
+        FormatWords,
+        ModelSource,
+        OpenedFile,
+        Translation,
+    )
     from gpt2sdk.config import GPT2Config
     from gpt2sdk.config_files import ConfigFiles
     from gpt2sdk.defaults import greedy, sample
@@ -129,7 +135,13 @@ _HOMES = {
         "Target",
     ),
     "gpt2sdk.components.tensor_source": ("TensorInfo", "TensorSource"),
-    "gpt2sdk.components.weights": ("CheckpointFormat", "ModelSource", "OpenedFile"),
+    "gpt2sdk.components.weights": (
+        "CheckpointFormat",
+        "FormatWords",
+        "ModelSource",
+        "OpenedFile",
+        "Translation",
+    ),
     "gpt2sdk.config": ("GPT2Config",),
     "gpt2sdk.config_files": ("ConfigFiles",),
     "gpt2sdk.defaults": ("greedy", "sample"),
@@ -177,6 +189,7 @@ __all__ = [
     "Drafter",
     "DrafterRun",
     "EndTokens",
+    "FormatWords",
     "GPT2Config",
     "GPT2SDKError",
     "GenerationError",
@@ -235,6 +248,7 @@ __all__ = [
     "Tokenizer",
     "TokenizerError",
     "Tokens",
+    "Translation",
     "Uniforms",
     "Usage",
     "Vocabulary",

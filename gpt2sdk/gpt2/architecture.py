@@ -14,10 +14,12 @@ from gpt2sdk.components.language import Language
 from gpt2sdk.components.placement import is_block
 from gpt2sdk.components.quantizer import Matrix
 from gpt2sdk.components.tensor_source import TensorSource
+from gpt2sdk.components.weights import FormatWords, Translation
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.config_files import CONFIG_FILE, GENERATION_CONFIG_FILE, ConfigFiles
 from gpt2sdk.gpt2.cache import cache_dtype, token_nbytes
 from gpt2sdk.gpt2.fitting import fit_weights
+from gpt2sdk.gpt2.gguf_words import FORMAT, MODEL_TYPE, translated
 from gpt2sdk.gpt2.keys import HEAD
 from gpt2sdk.gpt2.layout import MATRICES, parameter_shapes
 from gpt2sdk.gpt2.matrices import model_matrices, parameters_by_part, part_of
@@ -51,6 +53,12 @@ class GPT2Architecture(Architecture):
     @override
     def claim(cls, files: ConfigFiles) -> Self | None:
         return cls(config=GPT2Config.from_files(files)) if is_gpt2(files.values) else None
+
+    @classmethod
+    @override
+    def translate(cls, words: FormatWords) -> Translation | None:
+        known = (words.format, words.model_type) == (FORMAT, MODEL_TYPE)
+        return translated(words) if known else None
 
     @classmethod
     @override

@@ -7,7 +7,7 @@ from pathlib import Path
 from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.quantizer import Quantizer
-from gpt2sdk.components.weights import CheckpointFormat
+from gpt2sdk.components.weights import CheckpointFormat, FormatWords, Translation
 from gpt2sdk.config_files import ConfigFiles
 from gpt2sdk.errors import CheckpointError, OptionError, PluginConflictError, listing
 from gpt2sdk.loading.failures import naming
@@ -76,6 +76,43 @@ def claimed_architecture(config: ConfigFiles, registry: Registry) -> Architectur
         f"{config.path}: {said}, and no installed architecture claims it: {installed}; expected "
         f"one of these, or a plugin with its architecture: see {argument('plugins')}",
         path=config.path,
+    )
+
+
+def translated(words: FormatWords, registry: Registry) -> Translation:
+    """Let the architecture that knows a file's words say what they mean.
+
+    Raises:
+        CheckpointError: If none does; the message names the architecture, or says what is
+            installed.
+        PluginConflictError: If several do.
+    """
+    found: dict[str, Translation] = {}
+    for offer in registry.offers(Architecture):
+        kind = offer.component
+        if issubclass(kind, Architecture):
+            with naming(kind, f"failed on {words.path}"):
+                translation = kind.translate(words)
+            if translation is not None:
+                found[str(offer)] = translation
+    if len(found) > 1:
+        names = listing(list(found))
+        raise PluginConflictError(f"{words.path}: several architectures translate it: {names}")
+    if found:
+        return next(iter(found.values()))
+    config = ConfigFiles({"model_type": words.model_type}, words.path)
+    kinds = [offer.component for offer in registry.offers(Architecture)]
+    silent = [
+        kind.name
+        for kind in kinds
+        if issubclass(kind, Architecture) and words.model_type in kind.model_types
+    ]
+    name = silent[0] if silent else claimed_architecture(config, registry).name
+    raise CheckpointError(
+        f"{words.path}: is a {words.model_type}, and the architecture {name} does not say what "
+        f"{words.format} files call its sizes and tensors: expected a folder in the Hugging Face "
+        "layout",
+        path=words.path,
     )
 
 

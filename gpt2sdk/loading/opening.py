@@ -17,8 +17,14 @@ from gpt2sdk.config_files import ConfigFiles
 from gpt2sdk.errors import CheckpointError, TokenizerError, listing
 from gpt2sdk.files.model_files import open_files
 from gpt2sdk.files.model_folder import QUANTIZATION_CONFIG
+from gpt2sdk.files.renamed_source import RenamedSource
 from gpt2sdk.gpt2.nanogpt import with_nanogpt_sizes
-from gpt2sdk.loading.claims import claimed_architecture, claimed_quantizer, format_of
+from gpt2sdk.loading.claims import (
+    claimed_architecture,
+    claimed_quantizer,
+    format_of,
+    translated,
+)
 from gpt2sdk.loading.failures import naming
 from gpt2sdk.loading.location import Hub, Provenance, locate
 from gpt2sdk.loading.lookup import installed_sources, plan_matrix
@@ -107,7 +113,7 @@ def open_model(
     source = locate(name, hub=hub, sources=installed_sources(registry))
     how = format_of(source.path, registry)
     if how is not None:
-        opened = _open_file(how, source.path)
+        opened = _translated(_open_file(how, source.path), registry)
         config = ConfigFiles(opened.config, source.path)
         checkpoint = fit(claimed_architecture(config, registry), opened.source)
         notes = (*opened.notes, *checkpoint.notes)
@@ -151,6 +157,15 @@ def fit(
 def _open_file(how: CheckpointFormat, file: Path) -> OpenedFile:
     with naming(how, f"failed on {file}"):
         return how.open(file)
+
+
+def _translated(opened: OpenedFile, registry: Registry) -> OpenedFile:
+    """Return a file in the words of its architecture."""
+    if opened.words is None:
+        return opened
+    found = translated(opened.words, registry)
+    source = RenamedSource(opened.source, found.names)
+    return replace(opened, source=source, config={**opened.config, **found.config}, words=None)
 
 
 def _open_folder(source: Provenance, registry: Registry, device: torch.device) -> OpenedModel:
