@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from gpt2sdk import GPT2Config, TensorInfo
+from gpt2sdk.files.model_folder import write_folder
+from gpt2sdk.files.shards import Bundle
 from gpt2sdk.gpt2.architecture import GPT2Architecture
-from gpt2sdk.gpt2.export import write_folder
-from gpt2sdk.gpt2.shards import Bundle
 from gpt2sdk.testing import tiny_tokenizer
 
 SIZES = {

@@ -53,7 +53,13 @@ if TYPE_CHECKING:
     from gpt2sdk.components.stored_matrix import check_finite, check_stored
     from gpt2sdk.components.strategy import Strategy, strategy
     from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
-    from gpt2sdk.components.weights import CheckpointFormat, ModelSource, OpenedFile
+    from gpt2sdk.components.weights import (
+        CheckpointFormat,
+        FormatWords,
+        ModelSource,
+        OpenedFile,
+        Translation,
+    )
     from gpt2sdk.config import GPT2Config
     from gpt2sdk.config_files import ConfigFiles
     from gpt2sdk.defaults import greedy, sample
@@ -70,11 +76,16 @@ if TYPE_CHECKING:
         PluginLoadError,
         TokenizerError,
     )
+    from gpt2sdk.files.tensors import open_tensors
     from gpt2sdk.generator.generator import Generator
     from gpt2sdk.hookspecs import hookimpl
     from gpt2sdk.mention import argument
     from gpt2sdk.options.given import each
     from gpt2sdk.shapes import Counts, History, Logits, Mask, Tokens, Uniforms
+    from gpt2sdk.tokenizer.document_encoder import DocumentEncoder
+    from gpt2sdk.tokenizer.documents import SEPARATOR, split_documents
+    from gpt2sdk.tokenizer.end_tokens import EndTokens, find_end_tokens
+    from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 _HOMES = {
     "gpt2sdk.components.architecture": ("Architecture",),
@@ -124,7 +135,13 @@ _HOMES = {
         "Target",
     ),
     "gpt2sdk.components.tensor_source": ("TensorInfo", "TensorSource"),
-    "gpt2sdk.components.weights": ("CheckpointFormat", "ModelSource", "OpenedFile"),
+    "gpt2sdk.components.weights": (
+        "CheckpointFormat",
+        "FormatWords",
+        "ModelSource",
+        "OpenedFile",
+        "Translation",
+    ),
     "gpt2sdk.config": ("GPT2Config",),
     "gpt2sdk.config_files": ("ConfigFiles",),
     "gpt2sdk.defaults": ("greedy", "sample"),
@@ -142,14 +159,20 @@ _HOMES = {
         "TokenizerError",
     ),
     "gpt2sdk.options.given": ("each",),
+    "gpt2sdk.files.tensors": ("open_tensors",),
     "gpt2sdk.generator.generator": ("Generator",),
     "gpt2sdk.hookspecs": ("hookimpl",),
     "gpt2sdk.mention": ("argument",),
     "gpt2sdk.shapes": ("Counts", "History", "Logits", "Mask", "Tokens", "Uniforms"),
+    "gpt2sdk.tokenizer.document_encoder": ("DocumentEncoder",),
+    "gpt2sdk.tokenizer.documents": ("SEPARATOR", "split_documents"),
+    "gpt2sdk.tokenizer.end_tokens": ("EndTokens", "find_end_tokens"),
+    "gpt2sdk.tokenizer.tokenizer": ("Tokenizer",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "SEPARATOR",
     "Architecture",
     "CausalLM",
     "Checkpoint",
@@ -162,8 +185,11 @@ __all__ = [
     "Counts",
     "CriterionRun",
     "Delta",
+    "DocumentEncoder",
     "Drafter",
     "DrafterRun",
+    "EndTokens",
+    "FormatWords",
     "GPT2Config",
     "GPT2SDKError",
     "GenerationError",
@@ -219,8 +245,10 @@ __all__ = [
     "TextCriterion",
     "TextCriterionRun",
     "TextEnd",
+    "Tokenizer",
     "TokenizerError",
     "Tokens",
+    "Translation",
     "Uniforms",
     "Usage",
     "Vocabulary",
@@ -230,9 +258,12 @@ __all__ = [
     "check_finite",
     "check_stored",
     "each",
+    "find_end_tokens",
     "greedy",
     "hookimpl",
+    "open_tensors",
     "sample",
+    "split_documents",
     "strategy",
 ]
 

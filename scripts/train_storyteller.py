@@ -21,8 +21,8 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
-from gpt2sdk import GPT2Config
-from gpt2sdk.gpt2 import GPT2, Tokenizer, save_pretrained
+from gpt2sdk import GPT2Config, Tokenizer
+from gpt2sdk.gpt2 import GPT2, save_pretrained
 from gpt2sdk_train import (
     Event,
     Stepped,

@@ -46,7 +46,7 @@ class Commands(TyperGroup):
                 code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
             sys.stdout.flush()
         except _UsageError as error:
-            code = _explain_usage(error)
+            code = _explain_usage(error, sys.argv[1:] if args is None else args)
         except BrokenPipeError:
             code = _stop_printing()
         except OSError as error:
@@ -132,13 +132,28 @@ def _explain_system(error: OSError) -> str:
     return str(error)
 
 
-def _explain_usage(error: Exception) -> int:
+def _explain_usage(error: Exception, args: Sequence[str]) -> int:
     """Print what the parser did not understand, and where help is."""
     context = getattr(error, "ctx", None)
     message = error.format_message() if hasattr(error, "format_message") else str(error)
     hint = f" ({context.command_path} --help says more)" if context is not None else ""
-    fail(f"{message.rstrip('.')}{hint}")
+    fail(f"{(_unknown_flag(error, args) or message).rstrip('.')}{hint}")
     return WRONG_USE
+
+
+def _unknown_flag(error: Exception, args: Sequence[str]) -> str:
+    """Say how what was meant by a flag that there is not is written; empty where nobody knows."""
+    context, written = getattr(error, "ctx", None), getattr(error, "option_name", "")
+    if context is None or not hasattr(error, "possibilities"):
+        return ""
+    from gpt2sdk.cli.unknown_flags import advice
+
+    flags = {name for each in context.command.params for name in each.opts}
+    try:
+        return advice(written, context.command.name, flags, args)
+    except GPT2SDKError:
+        # Plugins that cannot be asked are no matter of this mistake.
+        return ""
 
 
 def _stop_printing() -> int:

@@ -12,9 +12,9 @@ _TITLES = ("", "component", "options", "why", "from")
 
 
 def show_explanation(explanation: Explanation) -> None:
-    """Print the parts of a call in the order in which they act, then what ends it."""
-    parts = table([_row(part) for part in explanation.parts], _TITLES, names=2)
-    show(parts, "", indented(_ends(explanation.composition), 2))
+    """Print the components of a call in the order in which they act, then what ends it."""
+    rows = table([_row(component) for component in explanation.components], _TITLES, names=2)
+    show(rows, "", indented(_ends(explanation.composition), 2))
 
 
 def as_record(explanation: Explanation) -> dict[str, object]:
@@ -22,30 +22,31 @@ def as_record(explanation: Explanation) -> dict[str, object]:
     composition = explanation.composition
     drawn = {} if "seed" in composition.given else {"seed": None}
     return {
-        "parts": [asdict(part) for part in explanation.parts],
+        "components": [asdict(component) for component in explanation.components],
         "options": {**composition.in_force, **drawn},
     }
 
 
-def _row(part: ExplainedComponent) -> list[str | Text]:
+def _row(component: ExplainedComponent) -> list[str | Text]:
     return [
-        Text(part.stage or part.role, style="dim"),
-        part.name,
-        _options(part),
-        _why(part),
-        Text(f"{part.distribution} {part.version}".strip(), style="dim"),
+        Text(component.stage or component.role, style="dim"),
+        component.name,
+        _options(component),
+        _why(component),
+        Text(f"{component.distribution} {component.version}".strip(), style="dim"),
     ]
 
 
-def _options(part: ExplainedComponent) -> str:
+def _options(component: ExplainedComponent) -> str:
     return ", ".join(
-        f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in part.options.items()
+        f"{name}={json.dumps(value, ensure_ascii=False)}"
+        for name, value in component.options.items()
     )
 
 
-def _why(part: ExplainedComponent) -> str:
+def _why(component: ExplainedComponent) -> str:
     """Say what put a component there: an option, a list or nothing."""
-    return part.why if part.why == "default" or "[" in part.why else "option"
+    return component.why if component.why == "default" or "[" in component.why else "option"
 
 
 def _ends(composition: Composition) -> str:

@@ -43,7 +43,16 @@ def flag(name: str, value: tuple[object, ...] = ()) -> str:
         return written
     if name in _FLAGS:
         return f"{written} {_quoted(_text(value[0]))}"
-    return f"-o {_quoted(f'{name}={_text(value[0])}')}"
+    return behind_o(name, _text(value[0]))
+
+
+def behind_o(name: str, value: str) -> str:
+    """Write an option as it stands behind `-o`.
+
+    >>> behind_o("num_beams", "4"), behind_o("stop", "The end")
+    ('-o num_beams=4', "-o 'stop=The end'")
+    """
+    return f"-o {_quoted(f'{name}={value}')}"
 
 
 def _text(value: object) -> str:

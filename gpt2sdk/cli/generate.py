@@ -73,7 +73,7 @@ def generate(  # noqa: PLR0913 - each is a flag
     from gpt2sdk.cli.load_options import read_load_options
     from gpt2sdk.cli.loaded_generator import load_generator
     from gpt2sdk.cli.plugin_files import read_plugins, registry_with
-    from gpt2sdk.cli.prompts import read_prompts
+    from gpt2sdk.cli.prompt_files import read_prompts
     from gpt2sdk.cli.running import Job, print_json, print_text
     from gpt2sdk.cli.terminal import remark
     from gpt2sdk.options import compose

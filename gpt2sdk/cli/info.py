@@ -34,7 +34,7 @@ def info(
     from gpt2sdk.cli.load_table import show_plan
     from gpt2sdk.cli.model_card import describe, show_card
     from gpt2sdk.cli.plugin_files import read_plugins, registry_with
-    from gpt2sdk.cli.shape_walk import show_walk, walk
+    from gpt2sdk.cli.shape_walk import show_walk
     from gpt2sdk.cli.terminal import show_json
     from gpt2sdk.loading import LoadSettings, open_model, plan_load
 
@@ -48,7 +48,7 @@ def info(
         # Before the plan, which may say that it does not fit.
         show_card(card, opened.architecture)
     planned = plan_load(model, settings, hub=hub, registry=registry) if wanted else None
-    walked = walk(opened.architecture) if shapes else []
+    walked = opened.architecture.shapes() if shapes else []
     if as_json:
         rows = {"shapes": [asdict(row) for row in walked]} if shapes else {}
         steps = {"plan": planned.as_dict()} if planned else {}
@@ -57,4 +57,4 @@ def info(
     if planned:
         show_plan(planned)
     if shapes:
-        show_walk(walked)
+        show_walk(walked, list(opened.architecture.parts()))

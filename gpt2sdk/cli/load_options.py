@@ -13,7 +13,7 @@ from gpt2sdk.components.placement import Placement
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.errors import OptionError, listing
 from gpt2sdk.loading import LoadSettings
-from gpt2sdk.loading.choice import find_placement, find_quantizer
+from gpt2sdk.loading.lookup import find_placement, find_quantizer
 from gpt2sdk.options import CHAIN_ROLES, NAMED_ROLES, Settings, parse, spelled
 from gpt2sdk.plugins.registry import Registry
 

@@ -11,8 +11,8 @@ from rich.text import Text
 from gpt2sdk.cli.tables import heading, show, table
 from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.config_files import CONFIG_FILE
-from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.loading import OpenedModel
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CACHED_TOKENS = 1000

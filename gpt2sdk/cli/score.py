@@ -58,7 +58,7 @@ def score(  # noqa: PLR0913 - each is a flag
     how = read_load_options(flags, option, registry_with(plugins))
     generator = load_generator(model, flags, how.settings, plugins)
     scores = generator.score(
-        as_read(texts, generator.model, generator.tokenizer),
+        as_read(texts, generator.tokenizer, generator.end_tokens),
         window=window,
         stride=stride,
         bos=bos,

@@ -7,17 +7,15 @@ from pathlib import Path
 
 from rich.console import RenderableType
 
-from gpt2sdk.cli.prompts import STANDARD_INPUT, read_text
+from gpt2sdk.cli.prompt_files import STANDARD_INPUT, read_text
 from gpt2sdk.cli.tables import heading, show, table
-from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.language import Language
 from gpt2sdk.components.records import Score
 from gpt2sdk.errors import OptionError
-from gpt2sdk.gpt2.document_encoder import DocumentEncoder
-from gpt2sdk.gpt2.documents import SEPARATOR, split_documents
-from gpt2sdk.gpt2.end_tokens import EndTokens, find_end_tokens
-from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk.gpt2.tokenizer import Tokenizer
+from gpt2sdk.tokenizer.document_encoder import DocumentEncoder
+from gpt2sdk.tokenizer.documents import SEPARATOR, split_documents
+from gpt2sdk.tokenizer.end_tokens import EndTokens
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 _LONGEST_NAME = 40
 _TITLES = ("", "tokens", "bytes", "bits per byte", "perplexity")
@@ -74,22 +72,21 @@ def _apart(source: str, content: str) -> list[tuple[str, str]]:
 
 
 def as_read(
-    texts: Sequence[tuple[str, str]], model: CausalLM, tokenizer: Language
+    texts: Sequence[tuple[str, str]], tokenizer: Language, ends: EndTokens
 ) -> list[str | list[int]]:
     """Return texts as they are scored: those with separators in them as tokens, as in training.
 
     Args:
         texts: Each with where it is from.
-        model: What scores them.
         tokenizer: The model's.
+        ends: Its end tokens.
 
     Raises:
         OptionError: A text has separators, and the model no token for them.
         TokenizerError: A text cannot be encoded.
     """
-    if not isinstance(tokenizer, Tokenizer) or not isinstance(model, GPT2):
+    if not isinstance(tokenizer, Tokenizer):
         return [content for _, content in texts]
-    ends = find_end_tokens(model.config, tokenizer)
     encoder = DocumentEncoder(tokenizer, ends)
     return [_one_as_read(source, content, encoder, ends) for source, content in texts]
 

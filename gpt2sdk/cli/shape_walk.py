@@ -1,49 +1,51 @@
-"""The shapes of the tensors on their way through a model; nothing is computed."""
+"""The shapes of the tensors on their way through a model, as people read them."""
 
-import re
-from collections.abc import Iterable, Sequence
-
-import torch
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from gpt2sdk.cli.tables import show, table
-from gpt2sdk.components.architecture import Architecture
-from gpt2sdk.errors import OptionError
-from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk.gpt2.shape_table import ShapeRow, describe_shapes
+from gpt2sdk.components.placement import is_block
+from gpt2sdk.components.shape_table import ShapeRow
 
 _TITLES = ("module", "kind", "in", "out", "parameters")
-_BLOCK = re.compile(r"h\.(\d+)")
 
 
-def walk(architecture: Architecture) -> list[ShapeRow]:
-    """Follow a short sequence through a model.
+def show_walk(shapes: Sequence[ShapeRow], parts: Sequence[str]) -> None:
+    """Print the shapes; of blocks that are alike, those of the first.
 
-    Raises:
-        OptionError: If it is no GPT-2.
+    Args:
+        shapes: The modules' rows, in the model's order.
+        parts: The model's parts.
     """
-    model = architecture.empty_model(torch.float32)
-    if not isinstance(model, GPT2):
-        message = f"--shapes follows a GPT-2, the model is a {architecture.name}: leave it out"
-        raise OptionError(message, name="shapes")
-    return describe_shapes(model)
+    blocks = [part for part in parts if is_block(part)]
+    show("", table(_rows(shapes, blocks), _TITLES))
 
 
-def show_walk(shapes: Sequence[ShapeRow]) -> None:
-    """Print the shapes, those of the first block for all."""
-    blocks = 1 + max(map(_block, shapes))
-    rows = [_cells(row) for row in shapes if _block(row) < 1]
-    if blocks > 1:
-        behind = 1 + max(number for number, row in enumerate(shapes) if _block(row) == 0)
-        size = _size(row for row in shapes if _block(row) == 1)
-        last = f" to h.{blocks - 1}" if blocks > 2 else ""
-        rows.insert(behind, [f"h.1{last}", "like h.0", "", "", size])
-    show("", table(rows, _TITLES))
+def _rows(shapes: Sequence[ShapeRow], blocks: Sequence[str]) -> Iterator[list[str]]:
+    runs = [(name, list(rows)) for name, rows in groupby(shapes, lambda row: _block(row, blocks))]
+    for _, group in groupby(runs, lambda run: _likeness(*run)):
+        (first, rows), *others = group
+        yield from map(_cells, rows)
+        if others:
+            (name, second), last = others[0], others[-1][0]
+            several = f" to {last}" if len(others) > 1 else ""
+            yield [f"{name}{several}", f"like {first}", "", "", _size(second)]
 
 
-def _block(row: ShapeRow) -> int:
-    """The number of the block that a module is in; -1 where it is in none."""
-    found = _BLOCK.match(row.name)
-    return int(found[1]) if found else -1
+def _block(row: ShapeRow, blocks: Sequence[str]) -> str:
+    """Return the block that a module is in; nothing where it is in none."""
+    return next((block for block in blocks if f"{row.name}.".startswith(f"{block}.")), "")
+
+
+def _likeness(block: str, rows: Sequence[ShapeRow]) -> object:
+    """Return what blocks share whose rows differ in the block's number alone."""
+    if not block:
+        return rows[0].name
+    inside = [
+        (row.name.removeprefix(block), row.kind, row.inputs, row.outputs, row.parameters)
+        for row in rows
+    ]
+    return block.rpartition(".")[0], inside
 
 
 def _cells(row: ShapeRow) -> list[str]:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -20,11 +20,14 @@ from gpt2sdk.components.checkpoint import (
     stored_name,
 )
 from gpt2sdk.components.component import Component
+from gpt2sdk.components.end_names import EndNames, NamedEnds
 from gpt2sdk.components.language import Language
 from gpt2sdk.components.quantizer import Matrix
+from gpt2sdk.components.shape_table import ShapeRow, describe_shapes
 from gpt2sdk.components.tensor_source import TensorSource
+from gpt2sdk.components.weights import FormatWords, Translation
 from gpt2sdk.config_files import CONFIG_FILE, GENERATION_CONFIG_FILE, ConfigFiles
-from gpt2sdk.errors import CheckpointError, OptionError, PluginContractError
+from gpt2sdk.errors import CheckpointError, OptionError, PluginContractError, listing
 
 
 class Architecture(Component):
@@ -39,8 +42,8 @@ class Architecture(Component):
     Attributes:
         model_types: The values of `model_type` that it claims; the first is written when a model
             is saved.
-        placeable: Whether the model runs with parts on several devices: then it has `residency`,
-            `set_residency` and `computing`, as `PlacedModel` says.
+        placeable: Whether parts may be on several devices, or come and go. They are led there as
+            they are called, unless the model is a `PlacedModel`, which goes there by itself.
 
     Example:
         >>> class Counts(Architecture):
@@ -58,7 +61,7 @@ class Architecture(Component):
     """
 
     model_types: ClassVar[tuple[str, ...]] = ()
-    placeable: ClassVar[bool] = False
+    placeable: ClassVar[bool] = True
 
     @classmethod
     @override
@@ -87,6 +90,17 @@ class Architecture(Component):
             return cls(**fields)
         except OptionError as error:
             raise CheckpointError(f"{files.path}: {error}", path=files.path) from error
+
+    @classmethod
+    def translate(cls, words: FormatWords) -> Translation | None:  # noqa: ARG003 - as `of`
+        """Say what a file of another format calls one's own; `None` for what is not.
+
+        By default no format is known: then such files of one's models are refused by name.
+
+        Raises:
+            CheckpointError: If it is this one's, but lacks something.
+        """
+        return None
 
     @classmethod
     def of(cls, model: CausalLM) -> Self | None:  # noqa: ARG003 - for those who look at it
@@ -119,15 +133,23 @@ class Architecture(Component):
     def parts(self) -> Mapping[str, list[str]]:
         """The names of each part's parameters, parts in the order in which they compute.
 
-        A part is a module that is placed as a whole.
+        A part is a module that is placed as a whole: each child, and where there is a `ModuleList`
+        in a child, at any depth, each block of that and each module beside it.
         """
         parts: dict[str, list[str]] = {}
         for name in self.parameters():
-            head, _, rest = name.partition(".")
-            block = isinstance(self._model.get_submodule(head if rest else ""), nn.ModuleList)
-            own = f"{head}.{rest.partition('.')[0]}" if block else head if rest else ""
-            parts.setdefault(own, []).append(name)
+            parts.setdefault(_part_of(name, self._model), []).append(name)
         return parts
+
+    def why_on_one_device(self) -> str:
+        """Say why no placement can be followed; empty where one can."""
+        if not self.placeable:
+            return "whose models run on one device"
+        parts = self.parts()
+        for part, names in parts.items():
+            if not part or any(other.startswith(f"{part}.") for other in parts):
+                return f"whose models have parameters beside their modules ({listing(names)})"
+        return ""
 
     def matrices(self, dtype: torch.dtype) -> Iterator[Matrix]:
         """Yield what a quantizer may be asked about.
@@ -212,6 +234,49 @@ class Architecture(Component):
         """What a reader should know of a model, by what it is called; its fields by default."""
         return {key: str(value) for key, value in self.model_dump(mode="json").items()}
 
+    def pass_through(self, model: nn.Module, time: int) -> None:
+        """Let a sequence of so many tokens pass through a model, for those who watch its modules.
+
+        By default it is scored, as a session would.
+        """
+        scorer = as_causal_lm(model, self)
+        scorer.score(scorer.make_cache(1), [[0] * time], [time])
+
+    def shapes(self, time: int = 8) -> list[ShapeRow]:
+        """Follow a short sequence through a model without numbers; nothing is computed.
+
+        Args:
+            time: Tokens of the sequence; the window's, if these are less.
+
+        Raises:
+            OptionError: If the model needs numbers to be followed.
+        """
+        model = self.empty_model(self.weight_dtype() or torch.float32)
+        follow = partial(self.pass_through, model, min(time, self.window()))
+        try:
+            # What it makes on its way has no numbers either.
+            with torch.device("meta"):
+                return describe_shapes(model, follow)
+        except (RuntimeError, NotImplementedError, ValueError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise OptionError(
+                f"the shapes in a {self.name} cannot be followed without numbers: {reason}",
+                name="shapes",
+            ) from error
+
+    def end_names(self) -> EndNames | None:
+        """What the config says of the tokens that end a text; `None` for nothing.
+
+        By default it is the field `eos_token_id`, where there is one.
+
+        Raises:
+            CheckpointError: If that is no token id.
+        """
+        if "eos_token_id" not in type(self).model_fields:
+            return None
+        values = self.model_dump(mode="json")
+        return NamedEnds.of(ConfigFiles(values, Path(self.name)), self.vocabulary_size())
+
     def prepare(self, model: CausalLM) -> None:
         """Make a loaded model fast, before it is first used; nothing by default."""
 
@@ -232,6 +297,19 @@ class Architecture(Component):
     @property
     def _language_model(self) -> CausalLM:
         return as_causal_lm(self._model, self)
+
+
+def _part_of(name: str, model: nn.Module) -> str:
+    """Return the part that a parameter belongs to."""
+    module, path = model, ""
+    for word in name.split(".")[:-1]:
+        block = isinstance(module, nn.ModuleList)
+        if path and not block and not any(isinstance(m, nn.ModuleList) for m in module.modules()):
+            break
+        path, module = f"{path}.{word}".removeprefix("."), module.get_submodule(word)
+        if block:
+            break
+    return path
 
 
 def as_causal_lm(model: nn.Module, architecture: Architecture) -> CausalLM:

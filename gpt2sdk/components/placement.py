@@ -1,10 +1,10 @@
 """Which part of a model computes where, and where its weights are kept in between."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Final, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -38,6 +38,7 @@ class Part:
         passing_workspace: Most bytes that its products need besides where it does not stay.
         reserved_tokens: For how many tokens, of all rows together, room for keys and values is to
             be kept, unless a placement is told otherwise: one row of the model's context.
+        vectors: Whether it has no matrix, as a norm: it is too small to be kept elsewhere.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Part:
     workspace: int = 0
     passing_workspace: int = 0
     reserved_tokens: int = 1024
+    vectors: bool = False
 
     @property
     def is_block(self) -> bool:
@@ -86,7 +88,7 @@ class PlacementPlan:
 
     Attributes:
         places: Each part's place, by its name, in the model's order.
-        nbytes: Most bytes of weights that each device holds at once while the model runs, slots
+        nbytes: Most bytes of weights that each device holds at once while the model runs, buffers
             for parts in transit included: `cpu`, `cuda:0`, `disk`.
         notes: What a reader should know, one line each.
         reserved_tokens: For how many tokens room for keys and values was kept; `None` for what the
@@ -148,7 +150,10 @@ class Residency(ABC):
 
 @runtime_checkable
 class PlacedModel(Protocol):
-    """A model that can run with its parts on several devices."""
+    """A model that knows how to run with its parts on several devices.
+
+    Of any other, the loader leads each call of a part's module through the residency.
+    """
 
     @property
     def residency(self) -> Residency | None:
@@ -159,6 +164,36 @@ class PlacedModel(Protocol):
 
     def computing(self) -> AbstractContextManager[None]:
         """Return a context in which no other thread changes the form of the weights."""
+
+
+def residency_of(model: nn.Module) -> Residency | None:
+    """Return what brings a model's parts; `None` if all are on one device.
+
+    >>> residency_of(nn.Linear(2, 2)) is None
+    True
+    """
+    if isinstance(model, PlacedModel):
+        return model.residency
+    found = getattr(model, LED, None)
+    return found if isinstance(found, Residency) else None
+
+
+LED: Final = "_gpt2sdk_residency"
+"""Where a model that does not know of placements has the residency that it is led through."""
+
+
+def next_to_bring(names: Sequence[str], place: int, permanent: Callable[[str], bool]) -> str | None:
+    """Return the next part behind a place that has to be brought, round the end if need be.
+
+    For example, with blocks 0 and 1 that stay and 2 and 3 that do not: 2 behind block 0, 3 behind
+    block 2, and 2 again behind block 3, for the step that follows. `None` if there is no other
+    than the one at that place.
+
+    >>> [next_to_bring("0123", place, "01".__contains__) for place in (0, 2, 3)]
+    ['2', '3', '2']
+    """
+    others = [*names[place + 1 :], *names[: max(place, 0)]]
+    return next((name for name in others if not permanent(name)), None)
 
 
 class Placement(Component):
@@ -183,7 +218,7 @@ class Placement(Component):
 
         Args:
             plan: What was decided.
-            model: The network; its blocks are `model.h`.
+            model: The network; a part's name is that of its module.
 
         Raises:
             PlacementError: If a device or folder of the plan is not there.

@@ -2,9 +2,9 @@
 
 from gpt2sdk.components.language import Language
 from gpt2sdk.errors import OptionError
-from gpt2sdk.gpt2.detokenizer import Detokenizer
-from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.streaming import TextDecoder
+from gpt2sdk.tokenizer.detokenizer import Detokenizer
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 
 def decoder_of(tokenizer: Language) -> TextDecoder:

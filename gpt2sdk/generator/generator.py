@@ -5,46 +5,41 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Self, overload
+from typing import Self
 
 import torch
-from torch import nn
 
 from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.language import Language
 from gpt2sdk.components.placement import Placement
 from gpt2sdk.components.quantizer import Quantizer
-from gpt2sdk.components.records import Result, Score
-from gpt2sdk.errors import OptionError
+from gpt2sdk.components.records import Result
+from gpt2sdk.generator.adapter import put_in
 from gpt2sdk.generator.beginning import begin, check_engine
 from gpt2sdk.generator.call import Call
 from gpt2sdk.generator.decoder import decoder_of
-from gpt2sdk.generator.holder import ModelHolder
 from gpt2sdk.generator.load_words import answering
+from gpt2sdk.generator.prompt_words import asking_for_a_prompt
 from gpt2sdk.generator.prompts import PromptInput, encode_prompts
-from gpt2sdk.generator.scoring import score_all
+from gpt2sdk.generator.scorer import Scorer
 from gpt2sdk.generator.stream import Stream
-from gpt2sdk.generator.token_input import TokenInput
-from gpt2sdk.gpt2.end_tokens import find_end_tokens
-from gpt2sdk.gpt2.export import save_model
-from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.loading import (
     Hub,
     LoadSettings,
     MaxMemory,
     Quantization,
-    architecture_of,
+    known_architecture,
     load,
 )
 from gpt2sdk.options import Explanation, compose, explain
-from gpt2sdk.plugins.host import PluginHost
 from gpt2sdk.plugins.registry import Registry, default_registry
 from gpt2sdk.session.engine import Engine
 from gpt2sdk.streaming import TextDecoder
+from gpt2sdk.tokenizer.end_tokens import EndTokens, find_end_tokens
 
 
-class Generator(ModelHolder):
+class Generator(Scorer):
     """Generates text with one model.
 
     It holds no state of a call, so several threads may use one. Each process loads its own: it is
@@ -54,6 +49,7 @@ class Generator(ModelHolder):
         model: What scores tokens.
         tokenizer: Text to tokens and back.
         eos_token_ids: The tokens that end a row where a call does not say otherwise.
+        end_tokens: The same in order: the first one closes a document.
         registry: The components that calls can name.
         notes: What was decided or noticed while the model was loaded, one line each.
         quantizer: What holds the model's matrices in fewer bits; `None` for nothing.
@@ -83,8 +79,8 @@ class Generator(ModelHolder):
             tokenizer: Its tokenizer.
             decoder: Tokens to text as they come; a `Tokenizer` needs none, nor does one that has
                 the methods of `TextDecoder` itself.
-            eos_token_ids: The tokens that end a row; by default all that the tokenizer and a
-                GPT-2's config name.
+            eos_token_ids: The tokens that end a row; by default all that the tokenizer and the
+                model's config name.
             registry: The components that calls can name; all installed ones by default.
             notes: What was noticed while the model was loaded.
             quantizer: What holds the model's matrices in fewer bits, if anything does.
@@ -94,13 +90,16 @@ class Generator(ModelHolder):
         Raises:
             OptionError: The tokenizer is of another kind, and there is no decoder.
         """
-        config = model.config if isinstance(model, GPT2) else None
-        ends = find_end_tokens(config, tokenizer)
         self.model = model
         self.tokenizer = tokenizer
-        self.eos_token_ids = frozenset(ends.ids if eos_token_ids is None else eos_token_ids)
         self.registry = registry or default_registry()
-        self.notes = (*notes, *(ends.notes if eos_token_ids is None else ()))
+        if eos_token_ids is None:
+            known = known_architecture(model, self.registry) or architecture
+            self.end_tokens = find_end_tokens(known.end_names() if known else None, tokenizer)
+        else:
+            self.end_tokens = EndTokens(tuple(eos_token_ids))
+        self.eos_token_ids = frozenset(self.end_tokens.ids)
+        self.notes = (*notes, *self.end_tokens.notes)
         self.quantizer = quantizer
         self.architecture = architecture
         self._decoder = decoder or decoder_of(tokenizer)
@@ -161,7 +160,7 @@ class Generator(ModelHolder):
         hub = Hub(revision, token, cache_dir, local_files_only)
         loaded = load(name, settings, hub=hub, registry=registry)
         if adapter is not None:
-            _put_in(loaded.model, Path(adapter), registry.host)
+            put_in(loaded.model, Path(adapter), registry.host)
         registry.host.notify("gpt2sdk_model_loaded", loaded.model)
         loaded.architecture.prepare(loaded.model)
         return cls(
@@ -174,6 +173,7 @@ class Generator(ModelHolder):
             architecture=loaded.architecture,
         )
 
+    @asking_for_a_prompt
     def generate(
         self,
         prompt: PromptInput,
@@ -204,6 +204,7 @@ class Generator(ModelHolder):
         deque(call.deltas(), maxlen=0)
         return call.result()
 
+    @asking_for_a_prompt
     def stream(
         self,
         prompt: PromptInput,
@@ -259,95 +260,6 @@ class Generator(ModelHolder):
         composition = compose(options, registry=self.registry)
         return explain(composition.ending_at(self.eos_token_ids), self.registry)
 
-    @overload
-    def score(
-        self,
-        text: str | Sequence[int],
-        *,
-        window: int | None = None,
-        stride: int | None = None,
-        bos: bool = True,
-    ) -> Score: ...
-
-    @overload
-    def score(
-        self,
-        text: list[str] | list[list[int]] | list[str | list[int]] | tuple[str, ...],
-        *,
-        window: int | None = None,
-        stride: int | None = None,
-        bos: bool = True,
-    ) -> list[Score]: ...
-
-    @overload
-    def score(
-        self,
-        text: TokenInput,
-        *,
-        window: int | None = None,
-        stride: int | None = None,
-        bos: bool = True,
-    ) -> Score | list[Score]: ...
-
-    def score(
-        self,
-        text: PromptInput,
-        *,
-        window: int | None = None,
-        stride: int | None = None,
-        bos: bool = True,
-    ) -> Score | list[Score]:
-        """Say how likely text is: every token's log-probability, perplexity, bits per byte.
-
-        Long texts are read in windows that overlap, so that a token is predicted from at least
-        `window - stride` tokens before it; near a text's beginning there are fewer.
-
-        Args:
-            text: One text, one list of token ids, or a list of such. A text's score does not
-                depend on the others.
-            window: The most tokens that a prediction sees, 2 or more; the model's context length
-                by default.
-            stride: How many tokens are scored with each window but the first, 1 to `window`; half
-                of it by default. Fewer give each token more context and take longer.
-            bos: Let the tokenizer's bos token, if it has one, stand before each text, so that the
-                first token is scored as well. Otherwise that one only serves as context. A text
-                that begins with the bos token does not get another one.
-
-        Returns:
-            A score, or a list of them for a list of texts.
-
-        Raises:
-            OptionError: A text is empty, or one token with nothing before it; a token id, `window`
-                or `stride` is out of range. Nothing has run then.
-            TokenizerError: A text cannot be encoded.
-            GenerationError: The model's logits are no numbers.
-        """
-        return score_all(
-            text,
-            self.model,
-            self.tokenizer,
-            self._decoder,
-            window=window,
-            stride=stride,
-            bos=bos,
-        )
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write model and tokenizer as a folder in the Hugging Face layout; whole or not at all.
-
-        Quantized matrices are written as they are.
-
-        Raises:
-            OptionError: No installed architecture knows the model.
-            CheckpointError: The folder cannot be written.
-        """
-        architecture = architecture_of(self.model, self.registry, self.architecture)
-        if not isinstance(self.model, nn.Module):
-            kind = type(self.model).__name__
-            message = f"the model is a {kind}: expected a torch.nn.Module, whose weights are saved"
-            raise OptionError(message, name="model")
-        save_model(self.model, architecture, self.tokenizer, folder, quantizer=self.quantizer)
-
     def _call(
         self,
         prompt: PromptInput,
@@ -369,12 +281,3 @@ class Generator(ModelHolder):
             streaming=streaming,
             cancelled=cancel.is_set,
         )
-
-
-def _put_in(model: CausalLM, adapter: Path, host: PluginHost) -> None:
-    if not host.ask("gpt2sdk_load_adapter", {"model": model, "folder": adapter}):
-        message = (
-            f"adapter {adapter}: no installed plugin takes it; LoRA in PEFT's format is taken by "
-            "gpt2sdk-train (pip install gpt2sdk-train)"
-        )
-        raise OptionError(message, name="adapter", value=str(adapter))

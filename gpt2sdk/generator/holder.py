@@ -1,14 +1,22 @@
-"""What can be said at a glance of the model that a generator holds."""
+"""What a generator holds: a model with its tokenizer, which can be looked at and saved."""
 
+from pathlib import Path
 from typing import NoReturn
 
 import torch
+from torch import nn
 from typing_extensions import override
 
+from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.components.causal_lm import CausalLM
+from gpt2sdk.components.language import Language
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.config import GPT2Config
+from gpt2sdk.errors import OptionError
+from gpt2sdk.files.model_folder import save_model
 from gpt2sdk.gpt2.model import GPT2
+from gpt2sdk.loading import architecture_of
+from gpt2sdk.plugins.registry import Registry
 
 
 class ModelHolder:
@@ -16,11 +24,17 @@ class ModelHolder:
 
     Attributes:
         model: What scores tokens.
+        tokenizer: Text to tokens and back.
+        registry: The installed components.
         quantizer: What holds the model's matrices in fewer bits; `None` for nothing.
+        architecture: What loaded the model, and saves it; `None` for a model that was not loaded.
     """
 
     model: CausalLM
+    tokenizer: Language
+    registry: Registry
     quantizer: Quantizer | None
+    architecture: Architecture | None
 
     @property
     def device(self) -> torch.device:
@@ -41,6 +55,22 @@ class ModelHolder:
     def dtype(self) -> torch.dtype | None:
         """The type in which the model computes; `None` for one that is no GPT-2."""
         return self.model.ln_f.weight.dtype if isinstance(self.model, GPT2) else None
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write model and tokenizer as a folder in the Hugging Face layout; whole or not at all.
+
+        Quantized matrices are written as they are.
+
+        Raises:
+            OptionError: No installed architecture knows the model.
+            CheckpointError: The folder cannot be written.
+        """
+        architecture = architecture_of(self.model, self.registry, self.architecture)
+        if not isinstance(self.model, nn.Module):
+            kind = type(self.model).__name__
+            message = f"the model is a {kind}: expected a torch.nn.Module, whose weights are saved"
+            raise OptionError(message, name="model")
+        save_model(self.model, architecture, self.tokenizer, folder, quantizer=self.quantizer)
 
     @override
     def __repr__(self) -> str:

@@ -4,28 +4,31 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar, Self, final
 
 import torch
+from torch import nn
 from typing_extensions import override
 
-from gpt2sdk.components.architecture import Architecture
+from gpt2sdk.components.architecture import Architecture, as_causal_lm
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.checkpoint import Checkpoint, QuantizedInfos, Shape
 from gpt2sdk.components.language import Language
 from gpt2sdk.components.placement import is_block
 from gpt2sdk.components.quantizer import Matrix
 from gpt2sdk.components.tensor_source import TensorSource
+from gpt2sdk.components.weights import FormatWords, Translation
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.config_files import CONFIG_FILE, GENERATION_CONFIG_FILE, ConfigFiles
 from gpt2sdk.gpt2.cache import cache_dtype, token_nbytes
-from gpt2sdk.gpt2.end_tokens import find_end_tokens
 from gpt2sdk.gpt2.fitting import fit_weights
+from gpt2sdk.gpt2.gguf_words import FORMAT, MODEL_TYPE, translated
 from gpt2sdk.gpt2.keys import HEAD
 from gpt2sdk.gpt2.layout import MATRICES, parameter_shapes
 from gpt2sdk.gpt2.matrices import model_matrices, parameters_by_part, part_of
 from gpt2sdk.gpt2.model import GPT2
 from gpt2sdk.gpt2.packed import may_pack
 from gpt2sdk.gpt2.saved_config import generation_config, with_ends
-from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.network_keys import MODEL_TYPES, is_gpt2
+from gpt2sdk.tokenizer.end_tokens import find_end_tokens
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 
 @final
@@ -39,7 +42,6 @@ class GPT2Architecture(Architecture):
 
     name: ClassVar[str] = "gpt2"
     model_types: ClassVar[tuple[str, ...]] = MODEL_TYPES
-    placeable: ClassVar[bool] = True
     config: GPT2Config
 
     @classmethod
@@ -51,6 +53,12 @@ class GPT2Architecture(Architecture):
     @override
     def claim(cls, files: ConfigFiles) -> Self | None:
         return cls(config=GPT2Config.from_files(files)) if is_gpt2(files.values) else None
+
+    @classmethod
+    @override
+    def translate(cls, words: FormatWords) -> Translation | None:
+        known = (words.format, words.model_type) == (FORMAT, MODEL_TYPE)
+        return translated(words) if known else None
 
     @classmethod
     @override
@@ -147,6 +155,15 @@ class GPT2Architecture(Architecture):
             "activation": config.activation_function,
             "output head": "the token embedding" if tied else "a matrix of its own",
         }
+
+    @override
+    def pass_through(self, model: nn.Module, time: int) -> None:
+        device = as_causal_lm(model, self).device
+        model(torch.zeros(1, time, dtype=torch.int64, device=device))
+
+    @override
+    def end_names(self) -> GPT2Config:
+        return self.config
 
     @override
     def prepare(self, model: CausalLM) -> None:

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import torch
 
+from gpt2sdk.allocator import tight_memory
 from gpt2sdk.components.checkpoint import Checkpoint, QuantizedInfos
 from gpt2sdk.components.tensor_source import TensorSource
 from gpt2sdk.config import GPT2Config
-from gpt2sdk.gpt2.allocator import tight_memory
+from gpt2sdk.files.model_files import open_files
+from gpt2sdk.files.tensors import open_tensors
 from gpt2sdk.gpt2.architecture import GPT2Architecture
 from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk.gpt2.model_files import open_files
-from gpt2sdk.gpt2.tensors import open_tensors
+from gpt2sdk.gpt2.nanogpt import with_nanogpt_sizes
 
 
 def open_checkpoint(
@@ -29,7 +30,7 @@ def open_checkpoint(
     """
     if config is not None:
         return fit_checkpoint(open_tensors(path), config)
-    files = open_files(path)
+    files = with_nanogpt_sizes(open_files(path))
     checkpoint = fit_checkpoint(files.open(), GPT2Config.from_files(files.config))
     return replace(checkpoint, notes=(*files.notes, *checkpoint.notes))
 

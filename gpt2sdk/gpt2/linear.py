@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from gpt2sdk.gpt2.packed import Packed, pack
+from gpt2sdk.gpt2.packed import PackedProduct, pack
 
 
 class Linear(nn.Linear):
@@ -28,7 +28,7 @@ class Linear(nn.Linear):
         packed: The blocked copy; `None` while the plain matrix is held. Set by `pack` and `unpack`.
     """
 
-    packed: Packed | None = None
+    packed: PackedProduct | None = None
     # Held while the form is exchanged: any thread may look at a matrix.
     _exchange: ClassVar = RLock()
 
@@ -36,7 +36,7 @@ class Linear(nn.Linear):
     def reset_parameters(self) -> None:
         """Leave the values unset: the model draws or loads them all at once."""
 
-    def pack(self) -> Packed | None:
+    def pack(self) -> PackedProduct | None:
         """Exchange the plain matrix for a blocked copy, where that is faster, and return it."""
         with self._exchange:
             if self.packed is None:

@@ -5,7 +5,7 @@ Learners". Names of modules and parameters are those of the original checkpoint.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from typing import ClassVar, Self, cast
 
@@ -15,29 +15,28 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import override
 
+from gpt2sdk.allocator import tight_memory
 from gpt2sdk.components.causal_lm import KeyValueCache, Scores
 from gpt2sdk.components.placement import Residency
 from gpt2sdk.components.quantizer import Quantized, QuantizedTable
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import OptionError, PlacementError
-from gpt2sdk.gpt2.allocator import tight_memory
 from gpt2sdk.gpt2.attention import Attend, CausalAttention
 from gpt2sdk.gpt2.batch import checked
 from gpt2sdk.gpt2.block import Block
 from gpt2sdk.gpt2.cache import Cache
-from gpt2sdk.gpt2.capture import Activations, capturing, patching
 from gpt2sdk.gpt2.feed import Feed
-from gpt2sdk.gpt2.gated import Gated
 from gpt2sdk.gpt2.head import Embedding, TiedHead
 from gpt2sdk.gpt2.initialization import initialize
 from gpt2sdk.gpt2.linear import Linear
+from gpt2sdk.gpt2.observed import Observed
 from gpt2sdk.gpt2.output import GPT2Output, next_token_loss
 from gpt2sdk.gpt2.route import Parts, Route
 from gpt2sdk.gpt2.runner import Runner, can_run
 from gpt2sdk.gpt2.walk import walk
 
 
-class GPT2(Gated):
+class GPT2(Observed):
     """A GPT-2 language model.
 
     Two ways lead through it. `forward` takes whole sequences, for training and analysis. `score`
@@ -272,53 +271,6 @@ class GPT2(Gated):
             for module in self.modules():
                 if isinstance(module, Quantized) and not module.fixed:
                     module.unpack()
-
-    def capture(self, *patterns: str, inputs: bool = False) -> AbstractContextManager[Activations]:
-        """Record what modules return, in `forward` and in `score`.
-
-        Args:
-            patterns: Names of modules, with `*`, `?` and `[…]` standing for what they do in file
-                names: `h.*.mlp`.
-            inputs: Record what they are given, too.
-
-        Returns:
-            A context, whose value maps each module's name to its outputs, one tensor per call.
-
-        Raises:
-            OptionError: If a pattern matches no module.
-
-        Example:
-            >>> config = GPT2Config(vocab_size=7, n_positions=8, n_embd=4, n_layer=2, n_head=2)
-            >>> model = GPT2(config)
-            >>> with model.capture("h.*.mlp") as activations:
-            ...     output = model(torch.tensor([[3, 1, 4]]))
-            >>> {name: tuple(outputs[0].shape) for name, outputs in activations.items()}
-            {'h.0.mlp': (1, 3, 4), 'h.1.mlp': (1, 3, 4)}
-        """
-        return capturing(self, patterns, inputs=inputs)
-
-    def patch(
-        self,
-        changes: str | Mapping[str, Callable[[Tensor], Tensor]],
-        change: Callable[[Tensor], Tensor] | None = None,
-    ) -> AbstractContextManager[None]:
-        """Change what modules return, in `forward` and in `score`.
-
-        Args:
-            changes: Patterns as for `capture`, each with a function from a module's output to what
-                is used instead; or one pattern.
-            change: The function for that one pattern.
-
-        Raises:
-            OptionError: If a pattern matches no module, or a function returns another shape.
-
-        Example:
-            >>> config = GPT2Config(vocab_size=7, n_positions=8, n_embd=4, n_layer=2, n_head=2)
-            >>> model = GPT2(config)
-            >>> with model.patch("h.1.mlp", torch.zeros_like):
-            ...     without = model(torch.tensor([[3, 1, 4]]))
-        """
-        return patching(self, changes, change)
 
     @override
     def train(self, mode: bool = True) -> Self:

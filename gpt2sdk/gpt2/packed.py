@@ -19,7 +19,7 @@ _TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 _ROWS_AT_ONCE = 1024
 
 
-class Packed:
+class PackedProduct:
     """`x Wᵀ + b` with W in oneDNN's blocked layout, and an activation fused into it.
 
     Attributes:
@@ -44,9 +44,9 @@ class Packed:
         post, variant = self.post
         return self._product(x, self.matrix, self.bias, post, [], variant)
 
-    def followed_by(self, post: tuple[str, str]) -> "Packed":
+    def followed_by(self, post: tuple[str, str]) -> "PackedProduct":
         """Return the product with an activation fused into it; W is shared."""
-        return Packed(self.matrix, self.bias, post)
+        return PackedProduct(self.matrix, self.bias, post)
 
     def dense(self) -> Float[Tensor, "out in"]:
         """Return W as it was, bit for bit."""
@@ -56,7 +56,7 @@ class Packed:
 
 def pack(
     weight: Float[Tensor, "out in"], bias: Float[Tensor, " out"] | None = None
-) -> Packed | None:
+) -> PackedProduct | None:
     """Copy a matrix into the blocked layout, and compare its products with the plain ones.
 
     Returns:
@@ -67,7 +67,7 @@ def pack(
         return None
     reorder = torch.ops.mkldnn._reorder_linear_weight  # noqa: SLF001 - torch has no other name
     with torch.inference_mode(mode=False), torch.no_grad():
-        packed = Packed(reorder(weight.detach().contiguous()), bias)
+        packed = PackedProduct(reorder(weight.detach().contiguous()), bias)
         return packed if _agrees(packed, weight.detach()) else None
 
 
@@ -94,7 +94,7 @@ class PackedHead:
         weight: What was packed.
     """
 
-    def __init__(self, weight: Tensor, packed: Packed, mean: Tensor | None) -> None:
+    def __init__(self, weight: Tensor, packed: PackedProduct, mean: Tensor | None) -> None:
         self.weight = weight
         self._packed = packed
         self._mean = mean
@@ -130,7 +130,7 @@ def has_kernels(dtype: torch.dtype) -> bool:
     return dtype != torch.bfloat16 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
 
 
-def _agrees(packed: Packed, weight: Tensor) -> bool:
+def _agrees(packed: PackedProduct, weight: Tensor) -> bool:
     """Compare the products of two rows, the same ones on every machine."""
     steps = torch.arange(2 * weight.shape[1], dtype=torch.float64)
     x = torch.sin(0.7 * steps).view(2, -1).to(weight.dtype)

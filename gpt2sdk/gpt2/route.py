@@ -8,7 +8,7 @@ from typing import Concatenate, ParamSpec, Self, cast, final
 import torch
 from torch import Tensor, nn
 
-from gpt2sdk.components.placement import Residency
+from gpt2sdk.components.placement import Residency, next_to_bring
 from gpt2sdk.errors import PlacementError
 from gpt2sdk.gpt2.attention import Attend
 from gpt2sdk.gpt2.head import TiedHead
@@ -41,8 +41,10 @@ class Route:
         self._passing = [name for name in names if not residency.permanent(name)]
         # Of tables, looking up reads some rows only: those are not worth bringing in advance.
         ahead = [*blocks, "ln_f", self.head]
-        self._ahead = {name: self._next(ahead, place) for place, name in enumerate(ahead)}
-        first = self._next(ahead, -1)
+        self._ahead = {
+            name: next_to_bring(ahead, place, self.permanent) for place, name in enumerate(ahead)
+        }
+        first = next_to_bring(ahead, -1, self.permanent)
         self._ahead_of_tables = dict.fromkeys(("wte", "wpe"), first)
         self.settled = not self._passing
 
@@ -113,16 +115,6 @@ class Route:
                 residency.release(name)
 
         return visit
-
-    def _next(self, names: list[str], place: int) -> str | None:
-        """Return the next part behind a place that has to be brought, round the end if need be.
-
-        For example, with blocks 0 and 1 that stay and 2 and 3 that do not: 2 behind block 0, 3
-        behind block 2, and 2 again behind block 3, for the step that follows. `None` if there is
-        no other than the one at that place.
-        """
-        others = names[place + 1 :] + names[: max(place, 0)]
-        return next((name for name in others if name in self._passing), None)
 
 
 @dataclass(frozen=True, slots=True)

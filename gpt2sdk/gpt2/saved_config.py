@@ -1,8 +1,8 @@
 """What the config files of a saved GPT-2 say of the tokens that begin and end a text."""
 
 from gpt2sdk.config import GPT2Config
-from gpt2sdk.gpt2.end_tokens import EndTokens
-from gpt2sdk.gpt2.tokenizer import Tokenizer
+from gpt2sdk.tokenizer.end_tokens import EndTokens
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 _OTHER_ENDS = ("bos_token_id", "pad_token_id")
 

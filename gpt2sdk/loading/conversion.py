@@ -8,24 +8,24 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from gpt2sdk.allocator import tight_memory
 from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.components.checkpoint import Checkpoint, stored_name
 from gpt2sdk.components.quantizer import Matrix, Target
 from gpt2sdk.components.tensor_source import TensorInfo
 from gpt2sdk.errors import OptionError
-from gpt2sdk.gpt2.allocator import tight_memory
-from gpt2sdk.gpt2.export import MAX_SHARD_SIZE, file_orientation, write_folder
-from gpt2sdk.gpt2.shards import Bundle
-from gpt2sdk.gpt2.tokenizer import Tokenizer
-from gpt2sdk.loading.building import Maker
-from gpt2sdk.loading.choice import find_quantizer, probe
+from gpt2sdk.files.model_folder import MAX_SHARD_SIZE, file_orientation, write_folder
+from gpt2sdk.files.shards import Bundle
+from gpt2sdk.loading.assembly import Maker
+from gpt2sdk.loading.load_settings import Quantization
 from gpt2sdk.loading.location import Hub
+from gpt2sdk.loading.lookup import find_quantizer, probe
 from gpt2sdk.loading.opening import open_model
 from gpt2sdk.loading.plan import LoadPlan
-from gpt2sdk.loading.planning import Recipe, plan_recipe
 from gpt2sdk.loading.precision import parse_device, parse_dtype
-from gpt2sdk.loading.settings import Quantization
+from gpt2sdk.loading.recipe import Recipe, plan_recipe
 from gpt2sdk.plugins.registry import Registry, default_registry
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 T = TypeVar("T")
 

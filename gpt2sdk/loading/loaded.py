@@ -3,21 +3,21 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpt2sdk.allocator import tight_memory
 from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.language import Language
 from gpt2sdk.components.quantizer import Quantizer
-from gpt2sdk.gpt2.allocator import tight_memory
-from gpt2sdk.gpt2.end_tokens import EndTokens
-from gpt2sdk.loading.building import build
+from gpt2sdk.loading.assembly import build
+from gpt2sdk.loading.device_memory import check_presence, planned_device
+from gpt2sdk.loading.load_settings import LoadSettings
 from gpt2sdk.loading.location import Hub, Provenance
-from gpt2sdk.loading.memory import check_presence, planned_device
 from gpt2sdk.loading.opening import open_model
 from gpt2sdk.loading.plan import LoadPlan
 from gpt2sdk.loading.planning import plan_opened
 from gpt2sdk.loading.precision import parse_device, parse_dtype
-from gpt2sdk.loading.settings import LoadSettings
 from gpt2sdk.plugins.registry import Registry, default_registry
+from gpt2sdk.tokenizer.end_tokens import EndTokens
 
 
 @dataclass(frozen=True, slots=True)

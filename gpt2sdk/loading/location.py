@@ -20,8 +20,8 @@ from huggingface_hub.errors import (
 from gpt2sdk.components.weights import ModelSource
 from gpt2sdk.config_files import CONFIG_FILE, GENERATION_CONFIG_FILE
 from gpt2sdk.errors import CheckpointError, PluginConflictError, PluginContractError, listing
-from gpt2sdk.gpt2.tokenizer_files import CHAT_TEMPLATES, TOKENIZER_FILES
 from gpt2sdk.mention import argument
+from gpt2sdk.tokenizer.tokenizer_files import CHAT_TEMPLATES, TOKENIZER_FILES
 
 _SMALL_FILES = (
     CONFIG_FILE,

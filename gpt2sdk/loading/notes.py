@@ -7,8 +7,8 @@ import torch
 
 from gpt2sdk.components.placement import PlacementPlan, is_block
 from gpt2sdk.components.quantizer import Quantizer
-from gpt2sdk.loading.choice import probe
-from gpt2sdk.loading.memory import size_text
+from gpt2sdk.loading.device_memory import size_text
+from gpt2sdk.loading.lookup import probe
 from gpt2sdk.loading.plan import PartPlan
 
 _UNPACKED = "with the weights as they are stored, not packed: slower than those that stay"

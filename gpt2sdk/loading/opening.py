@@ -8,26 +8,29 @@ import torch
 
 from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.components.checkpoint import Checkpoint, QuantizedInfos
+from gpt2sdk.components.end_names import NamedEnds
 from gpt2sdk.components.language import Language
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.components.tensor_source import TensorSource
 from gpt2sdk.components.weights import CheckpointFormat, OpenedFile
 from gpt2sdk.config_files import ConfigFiles
 from gpt2sdk.errors import CheckpointError, TokenizerError, listing
-from gpt2sdk.gpt2.end_tokens import EndTokens, NamedEnds, find_end_tokens
-from gpt2sdk.gpt2.export import QUANTIZATION_CONFIG
-from gpt2sdk.gpt2.model_files import open_files
-from gpt2sdk.gpt2.tokenizer import Tokenizer
-from gpt2sdk.loading.choice import (
+from gpt2sdk.files.model_files import open_files
+from gpt2sdk.files.model_folder import QUANTIZATION_CONFIG
+from gpt2sdk.files.renamed_source import RenamedSource
+from gpt2sdk.gpt2.nanogpt import with_nanogpt_sizes
+from gpt2sdk.loading.claims import (
     claimed_architecture,
     claimed_quantizer,
     format_of,
-    installed_sources,
-    plan_matrix,
+    translated,
 )
 from gpt2sdk.loading.failures import naming
 from gpt2sdk.loading.location import Hub, Provenance, locate
+from gpt2sdk.loading.lookup import installed_sources, plan_matrix
 from gpt2sdk.plugins.registry import Registry
+from gpt2sdk.tokenizer.end_tokens import EndTokens, find_end_tokens
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ def open_model(
     source = locate(name, hub=hub, sources=installed_sources(registry))
     how = format_of(source.path, registry)
     if how is not None:
-        opened = _open_file(how, source.path)
+        opened = _translated(_open_file(how, source.path), registry)
         config = ConfigFiles(opened.config, source.path)
         checkpoint = fit(claimed_architecture(config, registry), opened.source)
         notes = (*opened.notes, *checkpoint.notes)
@@ -156,13 +159,22 @@ def _open_file(how: CheckpointFormat, file: Path) -> OpenedFile:
         return how.open(file)
 
 
+def _translated(opened: OpenedFile, registry: Registry) -> OpenedFile:
+    """Return a file in the words of its architecture."""
+    if opened.words is None:
+        return opened
+    found = translated(opened.words, registry)
+    source = RenamedSource(opened.source, found.names)
+    return replace(opened, source=source, config={**opened.config, **found.config}, words=None)
+
+
 def _open_folder(source: Provenance, registry: Registry, device: torch.device) -> OpenedModel:
     path = source.path
     folder = path if path.is_dir() else path.parent
     hint = registry.remedy(path.suffix.removeprefix(".")) if path.is_file() else ""
     if hint:
         raise CheckpointError(f"{path}: none of the installed formats reads it: {hint}", path=path)
-    files = open_files(path)
+    files = with_nanogpt_sizes(open_files(path))
     config = files.config
     described = config.values.get(QUANTIZATION_CONFIG)
     plain = {key: value for key, value in config.values.items() if key != QUANTIZATION_CONFIG}

@@ -7,7 +7,7 @@ import torch
 
 from gpt2sdk.components.placement import Kept, Place, Placement, PlacementPlan
 from gpt2sdk.components.quantizer import Matrix, QuantizedMatrix, Quantizer
-from gpt2sdk.loading.memory import size_text
+from gpt2sdk.loading.device_memory import size_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class PartPlan:
         kept: Where its weights are between uses: on that `device`, in the memory of the `cpu`, or
             on the `disk`.
         reason: Why it is there.
+        vectors: Whether it has no matrix, as a norm.
     """
 
     name: str
@@ -67,6 +68,7 @@ class PartPlan:
     device: str
     kept: Kept
     reason: str
+    vectors: bool = False
 
     @property
     def passing_workspace(self) -> int:
@@ -95,7 +97,7 @@ class DevicePlan:
     """What a device will hold, in bytes.
 
     Attributes:
-        weights: Weights, packed copies and slots for parts in transit included.
+        weights: Weights, packed copies and buffers for parts in transit included.
         workspace: Most that loading needs besides.
         cache: Keys and values of the tokens that are reserved.
         passing: Most that products of parts which do not stay need besides.

@@ -11,10 +11,10 @@ from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.components.checkpoint import Checkpoint
 from gpt2sdk.components.placement import Kept, Part, Place
 from gpt2sdk.components.quantizer import Matrix, QuantizedMatrix, Quantizer
-from gpt2sdk.gpt2.shards import stored_nbytes
-from gpt2sdk.gpt2.tensors import SLAB_BYTES
-from gpt2sdk.loading.choice import plan_matrix
-from gpt2sdk.loading.memory import device_name
+from gpt2sdk.files.shards import stored_nbytes
+from gpt2sdk.files.tensors import SLAB_BYTES
+from gpt2sdk.loading.device_memory import device_name
+from gpt2sdk.loading.lookup import plan_matrix
 from gpt2sdk.loading.plan import MatrixPlan, PartPlan
 
 # A slab as it is read, turned over, and converted.
@@ -79,6 +79,7 @@ class Sizing:
             device=device_name(place.device),
             kept=place.kept,
             reason=place.reason,
+            vectors=all(len(self.checkpoint.shapes[each]) < 2 for each in names),
         )
 
     def _matrix(self, matrix: Matrix, place: Place) -> MatrixPlan:
@@ -160,4 +161,5 @@ def as_part(plan: PartPlan, passing: PartPlan, reserved_tokens: int) -> Part:
         workspace=plan.workspace,
         passing_workspace=passing.passing_workspace,
         reserved_tokens=reserved_tokens,
+        vectors=plan.vectors,
     )

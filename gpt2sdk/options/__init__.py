@@ -12,7 +12,13 @@ from gpt2sdk.options.composition import Composition, compose
 from gpt2sdk.options.explanation import ExplainedComponent, Explanation, explain
 from gpt2sdk.options.field import parse
 from gpt2sdk.options.given import Unread, each, spelled
-from gpt2sdk.options.owners import CHAIN_ROLES, NAMED_ROLES
+from gpt2sdk.options.owners import (
+    CHAIN_ROLES,
+    NAMED_ROLES,
+    called_here,
+    check_names,
+    is_option,
+)
 from gpt2sdk.options.settings import Settings
 
 __all__ = [
@@ -25,9 +31,12 @@ __all__ = [
     "OptionRecord",
     "Settings",
     "Unread",
+    "called_here",
+    "check_names",
     "compose",
     "each",
     "explain",
+    "is_option",
     "json_schema",
     "option_records",
     "parse",

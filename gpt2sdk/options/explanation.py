@@ -43,19 +43,19 @@ class Explanation:
 
     Attributes:
         composition: What the options come to.
-        parts: Strategy, drafter, processors in their order, sampler, then criteria in theirs.
+        components: Strategy, drafter, processors in their order, sampler, then criteria in theirs.
     """
 
     composition: Composition
-    parts: tuple[ExplainedComponent, ...]
+    components: tuple[ExplainedComponent, ...]
 
 
 def explain(composition: Composition, registry: Registry) -> Explanation:
     """Say what a composition runs, in which order and why."""
-    return Explanation(composition, tuple(_parts(composition, registry)))
+    return Explanation(composition, tuple(_components(composition, registry)))
 
 
-def _parts(composition: Composition, registry: Registry) -> Iterator[ExplainedComponent]:
+def _components(composition: Composition, registry: Registry) -> Iterator[ExplainedComponent]:
     """Yield the components in the order in which they act."""
     lead, entries = composition.lead, composition.entries
     chain = composition.processors

@@ -193,16 +193,41 @@ def _not_chosen(given: Given, owners: Sequence[Offer]) -> OptionError:
     )
 
 
+def is_option(name: str, registry: Registry, *roles: type[Component]) -> bool:
+    """Whether a call has an option of this name, or a component, short or `component.option`.
+
+    Args:
+        name: The name, in either spelling.
+        registry: All components.
+        roles: Whose options count; those of all roles by default.
+    """
+    owner, _, option = spelled(name).rpartition(".")
+    if not owner:
+        return option in Settings.model_fields or bool(registry.having(option, *roles))
+    return any(option in offer.component.option_names() for offer in registry.named(owner, *roles))
+
+
+def check_names(names: Mapping[str, object], registry: Registry) -> None:
+    """Make sure that there are options of these names.
+
+    Raises:
+        OptionError: There is no such option; what may have been meant stands in the message.
+    """
+    for name, value in names.items():
+        if not is_option(name, registry):
+            raise unknown(Given(name, value), registry)
+
+
 def unknown(given: Given, registry: Registry) -> OptionError:
     """The error for a name that nothing has, with the nearest ones and how to get it."""
     name = spelled(given.written)
     owner, _, option = name.rpartition(".")
     hint = (
-        _elsewhere(name, registry)
+        called_here(name, registry)
         or registry.remedy(owner or option)
         or _own_options(option, registry)
         or registry.nearest(name, _names(registry, dotted=bool(owner)))
-        or _elsewhere("".join(likely(name, CALLS_ELSEWHERE, 1)), registry)
+        or called_here("".join(likely(name, CALLS_ELSEWHERE, 1)), registry)
         or "`gpt2sdk options` lists them all"
     )
     return OptionError(
@@ -213,7 +238,7 @@ def unknown(given: Given, registry: Registry) -> OptionError:
     )
 
 
-def _elsewhere(name: str, registry: Registry) -> str:
+def called_here(name: str, registry: Registry) -> str:
     """Say what another program's name is here, and how to get it; empty where none has it."""
     known = CALLS_ELSEWHERE.get(name)
     if known is None:

@@ -7,8 +7,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.gpt2.export import save_pretrained
 from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk.gpt2.tokenizer import Tokenizer as GPT2Tokenizer
-from gpt2sdk.gpt2.tokenizer_files import TokenizerFiles
+from gpt2sdk.tokenizer.tokenizer import Tokenizer as GPT2Tokenizer
+from gpt2sdk.tokenizer.tokenizer_files import TokenizerFiles
 
 END_OF_TEXT = "<|endoftext|>"
 # Enough that some words are one token, some several; "Ġ" is a blank.

@@ -53,9 +53,9 @@ def test_json_has_every_part_and_every_option(invoke):
     ran = invoke("explain", "-o", "strategy=beam", "-o", "repetition_penalty=1.2", "--json")
     record = json.loads(ran.stdout)
 
-    assert ["beam", "repetition_penalty"] == [part["name"] for part in record["parts"]]
-    assert record["parts"][1]["stage"] == "PENALTY"
-    assert record["parts"][1]["why"] == "repetition_penalty"
+    assert ["beam", "repetition_penalty"] == [each["name"] for each in record["components"]]
+    assert record["components"][1]["stage"] == "PENALTY"
+    assert record["components"][1]["why"] == "repetition_penalty"
     assert record["options"]["num_beams"] == 4
     # Only a call knows these.
     assert ("model", None) == (record["options"]["eos_token_id"], record["options"]["seed"])
@@ -94,3 +94,13 @@ def test_tables_fit_the_terminal(invoke, monkeypatch):
 
     assert all(len(line) <= 60 for line in ran.stdout.splitlines())
     assert "repetition_penalty" in ran.stdout
+
+
+def test_an_option_that_was_taken_for_a_flag_is_answered(invoke):
+    own = invoke("explain", "--temperature", "0.7").stderr
+    of_others = invoke("explain", "--max-length", "4").stderr
+    of_loading = invoke("explain", "--load-in-8bit").stderr
+
+    assert "--temperature is an option and no flag: write -o temperature=0.7 " in own
+    assert "counts new tokens alone (-o max_new_tokens=) " in of_others
+    assert "there is no --load-in-8bit: it is chosen where the model is loaded " in of_loading

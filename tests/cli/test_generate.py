@@ -232,6 +232,14 @@ def test_a_failure_is_a_part_of_the_json(invoke, model, rules):
         (["Once", "--plugin", "no/such.py"], "--plugin no/such.py: expected a Python file"),
         (["Once", "--temperature", "warm"], "Invalid value for '--temperature': "),
         (["Once", "--unknown"], "No such option: --unknown"),
+        (["Once", "--temprature", "2"], "No such option: --temprature"),
+        (["Once", "--num-beams", "4"], "an option and no flag: write -o num_beams=4"),
+        (["Once", "--stop=The end"], "--stop is an option and no flag: write -o 'stop=The end'"),
+        (["Once", "--stop", "--json"], "write -o stop=…"),
+        (["Once", "--beam.num-beams", "4"], "write -o beam.num_beams=4"),
+        (["Once", "--max-tokens", "4"], "there is no --max-tokens: max_new_tokens counts new"),
+        (["Once", "--beam-size", "4"], "(--strategy, -o num_beams=)"),
+        (["Once", "--load-in-8bit"], "(--quantization)"),
     ],
 )
 def test_mistakes_are_one_line_and_no_traceback(invoke, model, arguments, message):

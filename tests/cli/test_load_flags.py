@@ -159,3 +159,16 @@ def test_nothing_runs_on_devices_that_are_not_here(invoke, model):
 
     problem = "expected devices of this machine, where cuda:9 cannot be used"
     assert f"--memory {memory}: {problem} (gpt2sdk info plans for others, too)" == message
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["--group-size", "32"], "--group-size is an option and no flag: write -o group_size=32"),
+        (["--int4.group-size=32"], "write -o int4.group_size=32"),
+        (["--device-map", "auto"], "(--placement, --device)"),
+        (["--top-k", "3"], "No such option: --top-k"),
+    ],
+)
+def test_a_setting_that_was_taken_for_a_flag_is_answered(invoke, typed, message):
+    assert message in said(invoke("info", "no model", *typed))

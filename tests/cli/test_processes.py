@@ -123,7 +123,7 @@ def test_a_terminal_shows_the_prompt_before_the_text(model, environment, generat
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["generate", "--help"], ["explain", "--bad"]]
+    "arguments", [["--help"], ["--version"], ["generate", "--help"], ["explain", "-o"]]
 )
 def test_help_imports_nothing_heavy(environment, arguments):
     ran = subprocess.run(

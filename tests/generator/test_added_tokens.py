@@ -4,8 +4,7 @@ import pytest
 import torch
 from tokenizers import AddedToken
 
-from gpt2sdk import Generator
-from gpt2sdk.gpt2 import Tokenizer
+from gpt2sdk import Generator, Tokenizer
 from gpt2sdk.testing import TableModel, tiny_tokenizer
 
 

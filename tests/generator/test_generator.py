@@ -1,6 +1,7 @@
 """Text in, text out."""
 
 import inspect
+import re
 import threading
 
 import numpy as np
@@ -169,6 +170,21 @@ def test_bad_input_is_a_one_line_error_before_any_work(gen, prompt, options, err
         gen.stream(prompt, **options)
     assert "\n" not in str(caught.value)
     assert gen.model.calls == calls
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"input_ids": [5]}, "there is no option input_ids: the prompt is the first argument: a"),
+        ({"inputs_embeds": 1}, "there is no option inputs_embeds: there is no built-in prompt of"),
+        ({"seed": 1}, " has no prompt: the prompt is the first argument: a text, a list"),
+        ({}, " has no prompt: the prompt is the first argument: a text, a list of token ids, or"),
+    ],
+)
+@pytest.mark.parametrize("method", ["generate", "stream"])
+def test_a_call_without_a_prompt_is_told_where_it_stands(gen, method, options, message):
+    with pytest.raises(OptionError, match=re.escape(message)):
+        getattr(gen, method)(cancel=None, **options)
 
 
 def test_the_whole_call_is_checked_before_any_of_it_runs(gen):
@@ -362,7 +378,7 @@ def test_the_length_in_force_is_recorded(gen):
 
 
 def test_what_a_call_would_run_can_be_asked(gen):
-    names = [part.name for part in gen.explain(max_new_tokens=3).parts]
+    names = [part.name for part in gen.explain(max_new_tokens=3).components]
 
     assert names == ["sample", "multinomial"]
 

@@ -1,7 +1,7 @@
 """Prompts as text: special tokens and the bos token."""
 
+from gpt2sdk import Tokenizer
 from gpt2sdk.generator.prompts import encode_text
-from gpt2sdk.gpt2 import Tokenizer
 from gpt2sdk.testing import tiny_tokenizer
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import CheckpointError, PlacementError
-from gpt2sdk.gpt2 import tensors
+from gpt2sdk.files import tensors
 from gpt2sdk.gpt2.checkpoint import fit_checkpoint, load_model, open_checkpoint
 from gpt2sdk.gpt2.layout import MATRICES, parameter_shapes
 from gpt2sdk.gpt2.model import GPT2

@@ -13,12 +13,12 @@ from tokenizers import decoders, models, pre_tokenizers
 
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import CheckpointError, OptionError
-from gpt2sdk.gpt2 import shards, tensors
+from gpt2sdk.files import shards, tensors
 from gpt2sdk.gpt2.checkpoint import load_model, open_checkpoint
 from gpt2sdk.gpt2.export import save_pretrained
 from gpt2sdk.gpt2.layout import MATRICES, parameter_shapes
 from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk.gpt2.tokenizer import Tokenizer
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 CPU = torch.device("cpu")
 CONFIG = GPT2Config(

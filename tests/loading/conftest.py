@@ -26,7 +26,7 @@ from gpt2sdk import (
     hookimpl,
 )
 from gpt2sdk.config_files import read_json
-from gpt2sdk.gpt2.tensors import open_tensors
+from gpt2sdk.files.tensors import open_tensors
 from gpt2sdk.loading import Hub, LoadSettings, load, plan_load, quantize_checkpoint
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.testing import save_tiny_model

@@ -18,13 +18,13 @@ from gpt2sdk import (
     Generator,
     OpenedFile,
     OptionError,
-    PlacementError,
     PluginConflictError,
     PluginContractError,
     Scores,
     hookimpl,
+    open_tensors,
 )
-from gpt2sdk.gpt2 import GPT2, open_tensors
+from gpt2sdk.gpt2 import GPT2
 from gpt2sdk.loading import LoadSettings, load, plan_load, quantize_checkpoint
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.testing import Letters, TableCache, tiny_gpt2, tiny_tokenizer
@@ -298,6 +298,43 @@ def test_end_tokens_of_the_generation_config_count(recurrent):
     assert {7, tiny_tokenizer().eos_token_id} == gen.eos_token_ids
 
 
+def test_shapes_are_followed_without_numbers():
+    rows = {row.name: row for row in Recurrent(vocab_size=9, width=4).shapes(time=3)}
+
+    assert ["embed", "mix.0", "mix.1", "out"] == list(rows)
+    assert ("Linear", (1, 4), (1, 4), 20) == (
+        rows["mix.1"].kind,
+        rows["mix.1"].inputs,
+        rows["mix.1"].outputs,
+        rows["mix.1"].parameters,
+    )
+    assert ((3, 4), (3, 9)) == (rows["out"].inputs, rows["out"].outputs)
+
+
+def test_shapes_that_depend_on_numbers_are_an_error():
+    class Peeking(Recurrent):
+        @override
+        def pass_through(self, model, time):
+            model.out.weight.sum().item()
+
+    with pytest.raises(OptionError, match="the shapes in a peeking cannot be followed without"):
+        Peeking(vocab_size=9).shapes()
+
+
+def test_end_tokens_of_a_model_that_was_not_loaded_are_those_of_its_config():
+    class Ending(Recurrent):
+        eos_token_id: int | tuple[int, ...] | None = None
+
+    def ends(**fields):
+        sizes = Ending(vocab_size=28, **fields)
+        return Generator(RecurrentModel(sizes), Letters(), architecture=sizes).end_tokens.ids
+
+    assert () == ends()
+    assert (5,) == ends(eos_token_id=5)
+    assert (7, 5) == ends(eos_token_id=(7, 5))
+    assert () == ends(eos_token_id=30)  # It has no row for that.
+
+
 def test_matrices_are_quantized(recurrent):
     plugin = offering(Recurrent)
     gen = Generator.from_pretrained(recurrent, plugins=[plugin], quantization="int8")
@@ -323,27 +360,6 @@ def test_a_quantized_folder_is_read_back(recurrent, tmp_path):
         once.score(once.make_cache(1), fed, [3]).logits,
         again.model.score(again.model.make_cache(1), fed, [3]).logits,
     )
-
-
-def test_auto_tries_no_placement(recurrent):
-    settings = LoadSettings(quantization="auto", max_memory=1000)
-    with pytest.raises(PlacementError, match="the least that would do is") as caught:
-        plan_load(recurrent, settings, registry=Registry([offering(Recurrent)]))
-
-    assert "placement" not in str(caught.value)
-
-
-def test_no_plugin_with_placements_is_recommended(recurrent, fakes):
-    with pytest.raises(PlacementError, match="the least that would do is") as caught:
-        plan_load(recurrent, LoadSettings(max_memory=1000), registry=fakes.registry_of(Recurrent))
-
-    assert "placement" not in str(caught.value)
-
-
-def test_a_placement_is_refused_by_name(recurrent):
-    settings = LoadSettings(placement="cpu_offload")
-    with pytest.raises(OptionError, match="is a recurrent, whose models run on one device"):
-        plan_load(recurrent, settings, registry=Registry([offering(Recurrent)]))
 
 
 def test_a_file_format_speaks_for_any_architecture(recurrent, tmp_path):

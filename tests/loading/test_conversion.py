@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from gpt2sdk import CheckpointError, OptionError
 from gpt2sdk.cli.model_card import describe
-from gpt2sdk.gpt2 import save_pretrained, shards
+from gpt2sdk.files import shards
+from gpt2sdk.gpt2 import save_pretrained
 from gpt2sdk.loading import open_model
 
 TOKENS = torch.tensor([[3, 1, 4, 1, 5]])
@@ -160,7 +161,7 @@ def test_a_disk_that_fills_up_leaves_the_old_folder(fakes, tiny, tmp_path, monke
 
 SLOW = """
 import sys, time
-from gpt2sdk.gpt2 import shards
+from gpt2sdk.files import shards
 from gpt2sdk.gpt2.checkpoint import open_checkpoint
 from gpt2sdk.gpt2.export import save_pretrained
 from gpt2sdk.gpt2 import load_model

@@ -25,7 +25,7 @@ MEASURE = """
 import sys, threading, torch
 from contextlib import nullcontext
 from pathlib import Path
-from gpt2sdk.gpt2.allocator import tight_memory
+from gpt2sdk.allocator import tight_memory
 from gpt2sdk.loading import LoadSettings, open_model, plan_load, quantize_checkpoint
 from gpt2sdk.loading import building
 from gpt2sdk.plugins.registry import Registry

@@ -13,9 +13,9 @@ from gpt2sdk import (
     PluginContractError,
     TokenizerError,
 )
-from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.testing import tiny_gpt2
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 TOKENS = torch.tensor([[3, 1, 4, 1, 5]])
 

@@ -25,9 +25,9 @@ from gpt2sdk.errors import (
 from gpt2sdk.gpt2.export import save_pretrained
 from gpt2sdk.gpt2.layout import parameter_shapes
 from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk.gpt2.tokenizer import Tokenizer
 from gpt2sdk.loading import Hub, LoadSettings, locate, parse_device
 from gpt2sdk.plugins.registry import Registry
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 CONFIG = GPT2Config(vocab_size=257, n_positions=10, n_embd=8, n_head=2, n_layer=1, eos_token_id=0)
 COMMITS = {"main": "a" * 40, "small": "b" * 40}

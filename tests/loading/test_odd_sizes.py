@@ -9,7 +9,7 @@ from torch import nn
 from gpt2sdk import Generator, GPT2Config, Matrix, Target
 from gpt2sdk.gpt2 import GPT2
 from gpt2sdk.gpt2.export import save_pretrained
-from gpt2sdk.loading.choice import find_quantizer
+from gpt2sdk.loading.lookup import find_quantizer
 from gpt2sdk.plugins.registry import default_registry
 from gpt2sdk.testing import tiny_tokenizer
 

@@ -17,7 +17,7 @@ from gpt2sdk import (
     hookimpl,
 )
 from gpt2sdk.loading import open_model, parse_size, size_text
-from gpt2sdk.loading.planning import Recipe, plan_recipe
+from gpt2sdk.loading.recipe import Recipe, plan_recipe
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.testing import tiny_gpt2
 
@@ -125,7 +125,7 @@ def test_a_plan_says_how_products_are_made_and_what_they_depend_on(fakes, tiny):
 
 def test_bytes_in_the_file_are_those_that_the_source_says(fakes, tiny, monkeypatch):
     """A format may hold fewer than it reads."""
-    from gpt2sdk.gpt2.tensors import SafetensorsSource
+    from gpt2sdk.files.tensors import SafetensorsSource
 
     before = fakes.plan(tiny)
     monkeypatch.setattr(SafetensorsSource, "nbytes", lambda self, name: 7)
@@ -136,7 +136,7 @@ def test_bytes_in_the_file_are_those_that_the_source_says(fakes, tiny, monkeypat
 
 
 def test_planning_reads_no_weights(fakes, tiny, monkeypatch):
-    from gpt2sdk.gpt2.tensors import SafetensorsSource
+    from gpt2sdk.files.tensors import SafetensorsSource
 
     def read(*_):
         raise AssertionError("weights were read")
@@ -209,7 +209,7 @@ def test_a_placement_is_offered_where_one_is_installed(fakes, tiny):
 
 
 def test_the_most_that_is_free_is_the_limit_by_default(fakes, tiny, monkeypatch):
-    monkeypatch.setattr("gpt2sdk.loading.memory._free_in_system", lambda: 1000)
+    monkeypatch.setattr("gpt2sdk.loading.device_memory._free_in_system", lambda: 1000)
 
     assert "only 1.0 kB may be used" in fails(lambda: fakes.load(tiny))
 

@@ -10,6 +10,7 @@ import gpt2sdk
 
 PLAIN = {
     "count": "a whole number, in any language",
+    "encoder": "what makes tokens of something, as tokenizers has it",
     "end": "where a text ends",
     "error": "what Python calls so",
     "file": "what lies on a disk",
@@ -22,10 +23,16 @@ PLAIN = {
 """Head words of public names that need no line in the glossary, and why."""
 
 OTHERWISE = {
-    ("Place", "gpt2sdk/gpt2/layout.py"): "where a parameter lies in a checkpoint",
-    ("Place", "gpt2sdk/gpt2/shards.py"): "where a tensor lies in a file",
+    ("Started", "plugins/gpt2sdk-train/src/gpt2sdk_train/events.py"): "a run of training begins",
+    ("Run", "plugins"): "a component at work in one session: the same thing in each module",
 }
-"""Second uses of a class's name that stay inside their module."""
+"""Second uses of a class's name that stay inside their module, or their distribution."""
+
+ALIKE = {
+    "architecture": "the role, and the one that core has",
+    "checkpoint": "what a checkpoint is, and how that of a GPT-2 is opened",
+}
+"""Names that several modules of the core share, since they are about one thing."""
 
 
 def head_word(name):
@@ -58,8 +65,18 @@ def classes_of_one_name(sources):
         for node in ast.parse(source).body:
             if isinstance(node, ast.ClassDef):
                 name = node.name.removeprefix("_")
-                if (name, path) not in OTHERWISE:
+                if not {(name, path), (name, path.partition("/")[0])} & OTHERWISE.keys():
                     found[name].append(path)
+    return {name: paths for name, paths in found.items() if len(paths) > 1}
+
+
+def modules_of_one_name(paths):
+    """Return the names that several modules have, with these."""
+    found = defaultdict(list)
+    for path in paths:
+        stem = path.rpartition("/")[2].removesuffix(".py")
+        if stem != "__init__" and stem not in ALIKE:
+            found[stem].append(path)
     return {name: paths for name, paths in found.items() if len(paths) > 1}
 
 
@@ -100,11 +117,17 @@ def test_plain_words_are_used_and_not_explained(public, glossary):
     assert set() == PLAIN.keys() & set(glossary)
 
 
-def test_no_two_modules_of_the_core_name_a_class_alike(root):
-    modules = sorted(root.glob("gpt2sdk/**/*.py"))
+def test_no_two_modules_name_a_class_alike(root, modules):
     sources = {path.relative_to(root).as_posix(): path.read_text() for path in modules}
 
     assert {} == classes_of_one_name(sources)
+
+
+def test_no_two_modules_of_the_core_are_named_alike(root):
+    paths = [path.relative_to(root).as_posix() for path in sorted(root.glob("gpt2sdk/**/*.py"))]
+
+    assert {} == modules_of_one_name(paths)
+    assert set() == ALIKE.keys() - {path.rpartition("/")[2].removesuffix(".py") for path in paths}
 
 
 @pytest.mark.parametrize(
@@ -136,3 +159,9 @@ def test_a_class_name_in_two_modules_is_found():
     }
 
     assert {"Reader": ["one.py", "two.py"]} == classes_of_one_name(sources)
+
+
+def test_a_module_name_in_two_packages_is_found():
+    paths = ["gpt2sdk/a/rows.py", "gpt2sdk/b/rows.py", "gpt2sdk/a/__init__.py"]
+
+    assert {"rows": paths[:2]} == modules_of_one_name([*paths, "gpt2sdk/b/__init__.py"])

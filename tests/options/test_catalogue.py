@@ -177,13 +177,16 @@ def test_the_parts_of_a_call_are_listed_in_order_with_their_reasons():
         ("logits processor", "heat", "TEMPERATURE", "heat"),
         ("sampler", "multinomial", "", "default"),
         ("stopping criterion", "judge", "", "judge.judge, judge.fee"),
-    ] == [(part.role, part.name, part.stage, part.why) for part in explanation.parts]
-    assert [0.5, 2.0] == explanation.parts[2].options["heat"]
-    assert ("gpt2sdk", "") == (explanation.parts[0].distribution, explanation.parts[1].distribution)
+    ] == [(part.role, part.name, part.stage, part.why) for part in explanation.components]
+    assert [0.5, 2.0] == explanation.components[2].options["heat"]
+    assert ("gpt2sdk", "") == (
+        explanation.components[0].distribution,
+        explanation.components[1].distribution,
+    )
     assert 2 == len(explanation.composition.seeds)
 
 
 def test_a_strategy_that_does_not_draw_has_no_sampler_to_explain():
-    parts = explain(compose({"strategy": "beamish"}, registry=ACME), ACME).parts
+    parts = explain(compose({"strategy": "beamish"}, registry=ACME), ACME).components
 
     assert [("strategy", "beamish", "strategy")] == [(p.role, p.name, p.why) for p in parts]

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from gpt2sdk import Generator
-from gpt2sdk.gpt2 import Tokenizer
+from gpt2sdk import Generator, Tokenizer
 from gpt2sdk.testing import save_tiny_model
 
 transformers = pytest.importorskip("transformers")

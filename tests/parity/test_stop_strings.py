@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken
 
-from gpt2sdk import Generator
-from gpt2sdk.gpt2 import Tokenizer
+from gpt2sdk import Generator, Tokenizer
 from gpt2sdk.testing import TableModel, tiny_tokenizer
 
 transformers = pytest.importorskip("transformers")

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt2sdk.errors import TokenizerError
-from gpt2sdk.gpt2.detokenizer import Detokenizer
-from gpt2sdk.gpt2.tokenizer import Tokenizer
+from gpt2sdk.tokenizer.detokenizer import Detokenizer
+from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 transformers = pytest.importorskip("transformers")
 regex = pytest.importorskip("regex")

@@ -17,7 +17,7 @@ def gpt2_parts():
         Part("wte", 154_389_504, 154_389_504),
         Part("wpe", 3_145_728, 3_145_728),
         *[Part(f"h.{layer}", block.nbytes, block.stored_nbytes, 6144) for layer in range(12)],
-        Part("ln_f", 6144, 6144),
+        Part("ln_f", 6144, 6144, vectors=True),
     ]
 
 
@@ -55,7 +55,7 @@ def parts_of():
         }
         cache = 8 * model.config.n_embd
         return [
-            Part(name, size, size, cache if name.startswith("h.") else 0)
+            Part(name, size, size, cache if name.startswith("h.") else 0, vectors=name == "ln_f")
             for name, size in sizes.items()
         ]
 

@@ -17,7 +17,7 @@ def parts(table=150, block=28, count=12):
         Part("wte", table * MB, table * MB),
         Part("wpe", 3 * MB, 3 * MB),
         *blocks,
-        Part("ln_f", 1, 1),
+        Part("ln_f", 1, 1, vectors=True),
     ]
 
 

@@ -47,7 +47,7 @@ def test_without_devices_the_cpu_holds_all_of_it(placement, gpt2_parts):
 
 @pytest.mark.parametrize("placement", ALL)
 def test_300_megabytes_hold_the_tables_and_let_blocks_pass(placement, gpt2_parts):
-    """Table 154.4, positions 3.1, two slots 56.7, keys and values 75.5: room for no block more."""
+    """Table 154.4, positions 3.1, two buffers 56.7, keys and values 75.5: no room for more."""
     plan = placement.plan(gpt2_parts, {"cuda:0": 300 * MB, "cpu": 4 * GB})
 
     assert ("cuda:0", "device") == where(plan, "wte") == where(plan, "ln_f")
@@ -205,7 +205,7 @@ def test_what_products_of_passing_parts_need_is_within_the_budget(gpt2_parts):
 
 def test_quantized_parts_stay_packed_and_pass_stored():
     blocks = [Part(f"h.{layer}", 30, 20) for layer in range(4)]
-    parts = [Part("wte", 10, 10), *blocks, Part("ln_f", 1, 1)]
+    parts = [Part("wte", 10, 10), *blocks, Part("ln_f", 1, 1, vectors=True)]
     plan = Auto(cache_tokens=0).plan(parts, {"cuda:0": 112, "cpu": 1000})
 
     assert ("cuda:0", "device") == where(plan, "h.0") == where(plan, "h.1")

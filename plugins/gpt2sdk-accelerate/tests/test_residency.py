@@ -1,4 +1,4 @@
-"""Models whose parts are in files or pass through slots, the CPU standing for the device."""
+"""Models whose parts are in files or pass through buffers, the CPU standing for the device."""
 
 import gc
 import json
@@ -20,22 +20,22 @@ from gpt2sdk_accelerate.lane import Lane, PlainLane
 from gpt2sdk_accelerate.part_file import PartFile
 from gpt2sdk_accelerate.passing import Passing
 from gpt2sdk_accelerate.placed_parts import PlacedParts
-from gpt2sdk_accelerate.slots import Slots
+from gpt2sdk_accelerate.transit import Transit
 
 CPU = torch.device("cpu")
 MEMORY = {"cpu": 10**9}
 
 
-def passing(parts, kept="cpu", slots=None):
-    """Return a residency whose blocks pass through slots on the CPU."""
-    slots = slots or Slots(PlainLane(CPU))
+def passing(parts, kept="cpu", transit=None):
+    """Return a residency whose blocks pass through buffers on the CPU."""
+    transit = transit or Transit(PlainLane(CPU))
     keepers = {
-        part.name: Passing(part.name, slots, on_disk=kept == "disk", folder=None)
+        part.name: Passing(part.name, transit, on_disk=kept == "disk", folder=None)
         if part.name.startswith("h.")
         else Stays()
         for part in parts
     }
-    return PlacedParts(dict.fromkeys(keepers, CPU), keepers, [slots])
+    return PlacedParts(dict.fromkeys(keepers, CPU), keepers, [transit])
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ class Late(Lane):
 @pytest.mark.parametrize("kept", ["cpu", "disk"])
 def test_a_block_is_waited_for_before_it_computes(kept, build, parts_of, stow, logits):
     model = build()
-    stow(model, passing(parts_of(model), kept, Slots(Late(CPU))), parts_of(model))
+    stow(model, passing(parts_of(model), kept, Transit(Late(CPU))), parts_of(model))
 
     assert torch.equal(logits(build()), logits(model))
     model.residency.close()
@@ -156,7 +156,7 @@ class Ordered(Late):
 def test_a_copy_waits_for_what_last_computed_in_its_buffer(kept, build, parts_of, stow, logits):
     model = build()
     lane = Ordered(CPU)
-    stow(model, passing(parts_of(model), kept, Slots(lane)), parts_of(model))
+    stow(model, passing(parts_of(model), kept, Transit(lane)), parts_of(model))
     model.prepare()
     logits(model)
     logits(model)
@@ -174,19 +174,19 @@ def test_a_copy_waits_for_what_last_computed_in_its_buffer(kept, build, parts_of
 
 def test_one_block_computes_while_the_next_one_comes(build, parts_of):
     model = build()
-    slots = Slots(PlainLane(CPU))
-    residency = passing(parts_of(model), slots=slots)
+    transit = Transit(PlainLane(CPU))
+    residency = passing(parts_of(model), transit=transit)
     for layer in range(4):
         residency.stow(f"h.{layer}", model.h[layer])
     residency.acquire("h.0")
     residency.prefetch("h.1")
     residency.prefetch("h.1")
 
-    assert {"h.0", "h.1"} == slots.owners
+    assert {"h.0", "h.1"} == transit.owners
     residency.release("h.0")
     residency.acquire("h.1")
     residency.prefetch("h.2")
-    assert {"h.1", "h.2"} == slots.owners
+    assert {"h.1", "h.2"} == transit.owners
     residency.release("h.1")
 
 
@@ -238,16 +238,16 @@ def test_what_raises_lets_the_others_in(build, parts_of, stow, logits):
 
 
 def test_a_file_that_cannot_be_read_is_an_error_and_then_forgotten():
-    slots = Slots(PlainLane(CPU))
-    slots.reserve(4)
-    slots.prefetch("h.0", lambda memory: memory.fill_(1 // 0), 4)
+    transit = Transit(PlainLane(CPU))
+    transit.reserve(4)
+    transit.prefetch("h.0", lambda memory: memory.fill_(1 // 0), 4)
     with pytest.raises(ZeroDivisionError):
-        slots.enter("h.0", lambda memory: memory.fill_(1), 4)
+        transit.enter("h.0", lambda memory: memory.fill_(1), 4)
 
-    assert set() == slots.owners
-    assert [1, 1, 1, 1] == slots.enter("h.0", lambda memory: memory.fill_(1), 4).tolist()
-    slots.leave()
-    slots.close()
+    assert set() == transit.owners
+    assert [1, 1, 1, 1] == transit.enter("h.0", lambda memory: memory.fill_(1), 4).tolist()
+    transit.leave()
+    transit.close()
 
 
 def test_files_in_a_folder_are_safetensors_and_stay(tmp_path, build, mapped):

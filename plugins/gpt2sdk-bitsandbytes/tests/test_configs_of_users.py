@@ -96,7 +96,7 @@ def test_what_is_not_offered_is_refused_by_its_name(folder, options, name, messa
         ({"load_in_4bit": True, "load_in_8bit": True}, "expected one of load_in_4bit and"),
         ({"load_in_8bit": True, "llm_int8_threshold": -1.0}, "threshold"),
         (GPTQConfig(bits=4), "the config is for gptq, and none of the installed quantizers"),
-        ({"bits": 4}, "a method that it does not name"),
+        ({"bits": 4}, "a method that is not named"),
     ],
 )
 def test_other_configs_are_refused_with_the_reason(folder, given, message):

@@ -199,3 +199,25 @@ def write_file(tmp_path, small, tokenizer):
         return path, write(path, *small, tokenizer, kind, **options)
 
     return written
+
+
+@pytest.fixture
+def write_bigram(tmp_path, small, tokenizer):
+    """Write a file of another architecture: a table of tokens, and a head that is not tied."""
+
+    def written(table, head):
+        path = tmp_path / "bigram.gguf"
+        writer = gguf.GGUFWriter(path, "bigram")
+        writer.add_embedding_length(table.shape[1])
+        writer.add_float32("bigram.scale", 0.1)
+        add_tokenizer(writer, tokenizer, small[1])
+        writer.add_tensor("token_embd.weight", table.numpy())
+        writer.add_tensor("output.weight", head.numpy())
+        writer.add_tensor("rope_freqs.weight", table[0].numpy().copy())
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return path
+
+    return written

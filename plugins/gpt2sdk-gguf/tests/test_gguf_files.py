@@ -7,10 +7,12 @@ import pytest
 import torch
 from gguf import GGMLQuantizationType as Kind
 
-from gpt2sdk import Generator, GPT2Config
-from gpt2sdk.gpt2 import GPT2, Tokenizer, save_pretrained
+from gpt2sdk import Generator, GPT2Config, Tokenizer
+from gpt2sdk.gpt2 import GPT2, save_pretrained
+from gpt2sdk.gpt2.gguf_words import own_name
+from gpt2sdk.loading import open_model
+from gpt2sdk.plugins.registry import default_registry
 from gpt2sdk_gguf.gguf_format import Gguf
-from gpt2sdk_gguf.names import own_name
 
 # What a file does not say, or says where a config may leave it out.
 UNSAID = {"n_inner": 1024, "initializer_range": 0.02}
@@ -26,6 +28,11 @@ KINDS = [
     Kind.Q4_K,
     Kind.Q6_K,
 ]
+
+
+def opened(path):
+    """Return a file as the architecture has translated it."""
+    return open_model(path, registry=default_registry())
 
 
 def read(source, name, dim=0):
@@ -50,7 +57,7 @@ def test_tensors_are_expanded_to_the_numbers_they_stand_for(write_file, kind, di
     # Small slabs, so that matrices are cut.
     monkeypatch.setattr("gpt2sdk_gguf.source._SLAB_NUMBERS", 20_000)
     path, expected = write_file(kind)
-    source = Gguf().open(path).source
+    source = opened(path).checkpoint.source
     cut = len(list(source.slabs("h.0.mlp.c_proj.weight", dim)))
 
     assert cut > 1
@@ -67,7 +74,7 @@ def test_tensors_are_expanded_to_the_numbers_they_stand_for(write_file, kind, di
 )
 def test_quantized_tensors_are_near_the_weights(write_file, small, kind, error):
     path, _ = write_file(kind)
-    source = Gguf().open(path).source
+    source = opened(path).checkpoint.source
     weights = small[0].state_dict()["h.1.attn.c_proj.weight"]
     found = read(source, "h.1.attn.c_proj.weight")
 
@@ -78,7 +85,7 @@ def test_quantized_tensors_are_near_the_weights(write_file, small, kind, error):
 def test_bytes_are_those_in_the_file(write_file, kind, block):
     """Q8_0 holds 32 numbers in 34 bytes: 32 of them, and a scale of two."""
     path, _ = write_file(kind)
-    source = Gguf().open(path).source
+    source = opened(path).checkpoint.source
     name = "h.1.attn.c_proj.weight"
     rows, columns = source.infos[name].shape
 
@@ -87,11 +94,11 @@ def test_bytes_are_those_in_the_file(write_file, kind, block):
 
 def test_sizes_and_tokens_are_read(write_file, small):
     path, _ = write_file(Kind.Q8_0)
-    opened = Gguf().open(path)
+    found = opened(path)
     expected = small[1]
 
-    assert expected.model_copy(update=UNSAID) == GPT2Config.from_dict(opened.config)
-    assert ("tensors were expanded to float32: 9 in Q8_0",) == opened.notes
+    assert expected.model_copy(update=UNSAID) == GPT2Config.from_dict(found.config.values)
+    assert ("tensors were expanded to float32: 9 in Q8_0",) == found.notes
 
 
 @pytest.mark.parametrize("kind", [Kind.F32, Kind.Q4_0, Kind.Q4_K, Kind.Q6_K], ids=lambda k: k.name)
@@ -122,18 +129,18 @@ def test_the_tokenizer_is_the_one_that_was_written(write_file, tokenizer):
 
 def test_a_second_copy_of_the_table_is_a_tied_head(write_file):
     path, _ = write_file(Kind.Q8_0, head_kind=Kind.Q8_0)
-    opened = Gguf().open(path)
+    found = opened(path)
 
-    assert opened.config["tie_word_embeddings"]
-    assert "lm_head.weight" not in opened.source.infos
+    assert found.config.values["tie_word_embeddings"]
+    assert "lm_head.weight" not in found.checkpoint.source.infos
 
 
 def test_a_head_of_another_type_is_a_head_of_its_own(write_file):
     path, expected = write_file(Kind.Q4_K, head_kind=Kind.Q6_K)
-    opened = Gguf().open(path)
+    found = opened(path)
     model = Generator.from_pretrained(path).model
 
-    assert not opened.config["tie_word_embeddings"]
+    assert not found.config.values["tie_word_embeddings"]
     assert torch.equal(model.lm_head.weight, expected["lm_head.weight"])
 
 

@@ -104,6 +104,7 @@ def test_json_has_every_event(typed):
         (["-o", "stepz=2"], "stepz is not an option of training_settings: did you mean steps"),
         (["-o", "learning_rate=fast"], "learning_rate should be a valid number, got 'fast'"),
         (["--lora", "rank=0"], "rank should be greater than or equal to 1, got 0"),
+        (["--lora", "size=4"], "size is not an option of lora: it has rank, alpha"),
         (["--size", "vocab_size=big"], "vocab_size='big': expected a valid integer"),
         (["--size", "n_heads=3"], "n_heads: no such field of GPT2Config; did you mean n_head"),
         (["--size", "n_head=3"], "n_head=3: expected a divisor of n_embd=256"),
@@ -186,6 +187,13 @@ def test_the_progress_bar_shows_loss_and_speed(terminal):
     assert "step 1: validation loss 3.250, 1.500 bits per byte, the best" in written.getvalue()
     assert terminal == ("loss 3.500" in written.getvalue())
     assert terminal == ("900 tokens/s" in written.getvalue())
+
+
+def test_a_finished_run_has_no_steps_to_make():
+    written = io.StringIO()
+    ProgressBar(Console(file=written, width=100))(Started(2, 2, 1000, 77, 1))
+
+    assert "on 77 tokens, all 2 steps made before, 1 process(es)" in written.getvalue()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -7,8 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt2sdk import OptionError
-from gpt2sdk.gpt2 import EndTokens
+from gpt2sdk import EndTokens, OptionError
 from gpt2sdk_train import ValidationScore
 from gpt2sdk_train.packing import BlockOrder, PackedTokens, windows
 

@@ -8,8 +8,8 @@ import signal
 import pytest
 import torch
 
-from gpt2sdk import CheckpointError, Generator, GPT2Config, OptionError, TokenizerError
-from gpt2sdk.gpt2 import GPT2, Tokenizer
+from gpt2sdk import CheckpointError, Generator, GPT2Config, OptionError, Tokenizer, TokenizerError
+from gpt2sdk.gpt2 import GPT2
 from gpt2sdk_train import (
     Ended,
     Objective,

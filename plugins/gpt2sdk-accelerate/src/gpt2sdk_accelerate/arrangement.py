@@ -12,8 +12,8 @@ import torch
 
 from gpt2sdk import Part, Place, PlacementError, PlacementPlan
 from gpt2sdk_accelerate.ledger import (
+    BUFFERS,
     CPU,
-    SLOTS,
     besides,
     finished,
     is_block,
@@ -115,7 +115,7 @@ def _streamed(
     for staying in range(len(blocks) - tables, -1, -1):
         passing = blocks[staying:]
         room = dict(gpus)
-        room[str(device)] -= _slots(passing) + tokens * sum(each.cache_nbytes for each in passing)
+        room[str(device)] -= _buffers(passing) + tokens * sum(each.cache_nbytes for each in passing)
         there = [part for part in parts if part not in passing and (tables or _on_gpu(part))]
         stays = filled(there, room, tokens)
         if stays is None:
@@ -138,19 +138,19 @@ def _passing(device: torch.device, *, on_disk: bool) -> Place:
     return Place(device, "cpu", "the device is full: it passes through")
 
 
-def _slots(passing: Sequence[Part]) -> int:
-    return SLOTS * max((part.stored_nbytes for part in passing), default=0)
+def _buffers(passing: Sequence[Part]) -> int:
+    return BUFFERS * max((part.stored_nbytes for part in passing), default=0)
 
 
 def _on_gpu(part: Part) -> bool:
     """Whether a part is on the accelerator even if tables are not."""
-    return is_block(part) or part.name == "ln_f"
+    return is_block(part) or part.vectors
 
 
 def _on_cpu(parts: Sequence[Part]) -> Iterator[Places]:
-    """Compute on the CPU, with ever more parts on disk: the last blocks first, then the tables."""
+    """Compute on the CPU, with ever more parts on disk: the last blocks first, then the others."""
     blocks = [part.name for part in parts if is_block(part)]
-    tables = [part.name for part in parts if not is_block(part) and part.name != "ln_f"]
+    tables = [part.name for part in parts if not is_block(part) and not part.vectors]
     for gone in accumulate([[], *([name] for name in (*reversed(blocks), *tables))]):
         yield {
             part.name: Place(CPU, "disk", "the CPU's memory is full")

@@ -1,7 +1,7 @@
 """A device for each part, named by hand, in accelerate's form."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -13,12 +13,16 @@ from gpt2sdk_accelerate.arrangement import accelerators
 from gpt2sdk_accelerate.ledger import CPU, finished, is_block
 from gpt2sdk_accelerate.planned import Planned
 
+# What the Hugging Face layout has before the names of GPT-2's parts.
+_PREFIX = "transformer"
+
 
 class DeviceMap(Planned):
     """Places parts as a mapping says: `{"wte": 0, "h.0": "cpu", "h.3": "disk", "": "cuda:1"}`.
 
-    Keys are parts (`wte`, `wpe`, `h.0`, `ln_f`, `lm_head`), `h` for all blocks, or the empty string
-    for whatever is not named; `transformer.` may stand before them. Values are a device's number
+    Keys are parts (of a GPT-2 `wte`, `wpe`, `h.0`, `ln_f`, `lm_head`), what several begin with (`h`
+    for all blocks), or the empty string for whatever is not named; a prefix that parts do not have,
+    such as `transformer.`, may stand before them. Values are a device's number
     or name, `cpu` or `disk`. A block on `cpu` or `disk` is kept there, and computed by the device
     of the blocks before it, or the first one named; by the CPU if none is named. Other parts are
     computed by the CPU then.
@@ -56,16 +60,18 @@ class DeviceMap(Planned):
         Raises:
             PlacementError: If a key names no part or a piece of one, or a part has no value.
         """
-        values = {_plain(key): value for key, value in self.device_map}
-        # It has no weights, but stands in the maps that accelerate makes.
-        values.pop("drop", None)
-        if "lm_head" not in names and "lm_head" in values:
-            _check_tied(values)
-        for key in values:
-            _check_key(key, names)
+        known = {key for name in names for key in _above(name)}
+        values = {_plain(key, known): value for key, value in self.device_map}
+        if "wte" in names:
+            # GPT-2's dropout has no weights, but stands in the maps that accelerate makes.
+            values.pop("drop", None)
+            if "lm_head" not in names and "lm_head" in values:
+                _check_tied(values)
+        for key in values.keys() - known:
+            raise _unknown(key, names)
         chosen: dict[str, int | str] = {}
         for name in names:
-            for key in ("", name.partition(".")[0], name):
+            for key in _above(name):
                 if key in values:
                     chosen[name] = values[key]
         if missing := [name for name in names if name not in chosen]:
@@ -81,8 +87,25 @@ def _off(device: torch.device) -> Literal["device", "cpu"]:
     return "device" if device == CPU else "cpu"
 
 
-def _plain(key: str) -> str:
-    return "" if key == "transformer" else key.removeprefix("transformer.")
+def _above(name: str) -> list[str]:
+    """Return the keys that speak for a part, from all to itself.
+
+    >>> _above("model.layers.0")
+    ['', 'model', 'model.layers', 'model.layers.0']
+    """
+    words = name.split(".")
+    return ["", *(".".join(words[:end]) for end in range(1, len(words) + 1))]
+
+
+def _plain(key: str, known: Collection[str]) -> str:
+    """Return a key without the prefix of the layout in which a checkpoint has the parts.
+
+    >>> _plain("transformer.h.0", {"h.0"}), _plain("transformer", {""}), _plain("h.1", {"h.0"})
+    ('h.0', '', 'h.1')
+    """
+    if key in known:
+        return key
+    return "" if key == _PREFIX else key.removeprefix(f"{_PREFIX}.")
 
 
 def _check_tied(values: dict[str, int | str]) -> None:
@@ -95,17 +118,16 @@ def _check_tied(values: dict[str, int | str]) -> None:
         )
 
 
-def _check_key(key: str, names: Sequence[str]) -> None:
-    if key in ("", "h", *names):
-        return
+def _unknown(key: str, names: Sequence[str]) -> PlacementError:
+    """The error for a key that is no part of the model."""
     whole = next((name for name in names if key.startswith(f"{name}.")), None)
     if whole is not None:
-        raise PlacementError(
+        return PlacementError(
             f"device_map: {key} is a piece of {whole}, which is placed as a whole: write {whole}"
         )
     near = difflib.get_close_matches(key, names, n=2, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are {names[0]} to {names[-1]}"
-    raise PlacementError(f"device_map: {key} is not a part of this model; {hint}")
+    return PlacementError(f"device_map: {key} is not a part of this model; {hint}")
 
 
 def _device(value: int | str, memory: Mapping[str, int]) -> torch.device:

@@ -10,7 +10,7 @@ from typing_extensions import override
 from gpt2sdk import Part, PlacementError, PlacementPlan
 from gpt2sdk_accelerate.arrangement import accelerators
 from gpt2sdk_accelerate.device_map import DeviceMap
-from gpt2sdk_accelerate.ledger import SLOTS, is_block
+from gpt2sdk_accelerate.ledger import BUFFERS, is_block
 from gpt2sdk_accelerate.planned import Planned
 
 
@@ -34,8 +34,10 @@ class Inferred(Planned):
         try:
             return self._planned(parts, memory, memory)
         except PlacementError:
-            # Blocks kept elsewhere pass through slots, which accelerate leaves no room for.
-            passing = SLOTS * max(part.stored_nbytes for part in parts if is_block(part))
+            # Blocks kept elsewhere pass through buffers, which accelerate leaves no room for.
+            passing = BUFFERS * max(
+                (part.stored_nbytes for part in parts if is_block(part)), default=0
+            )
             passing += self.reserved_tokens(parts) * sum(part.cache_nbytes for part in parts)
             room = {name: max(memory[name] - passing, 0) for name in accelerators(memory)}
             return self._planned(parts, memory, {**memory, **room})
@@ -99,9 +101,11 @@ class Skeleton(nn.Module):
 
     def __init__(self, parts: Sequence[Part]) -> None:
         super().__init__()
-        blocks = [part for part in parts if is_block(part)]
         for part in parts:
-            if part is blocks[0]:
-                self.add_module("h", nn.ModuleList(Sized(block.nbytes) for block in blocks))
-            elif part not in blocks:
-                self.add_module(part.name, Sized(part.nbytes))
+            above, _, own = part.name.rpartition(".")
+            holder: nn.Module = self
+            for name in filter(None, above.split(".")):
+                if name not in dict(holder.named_children()):
+                    holder.add_module(name, nn.Module())
+                holder = holder.get_submodule(name)
+            holder.add_module(own, Sized(part.nbytes))

@@ -8,7 +8,7 @@ from gpt2sdk import Part, Place, PlacementError, PlacementPlan, argument
 
 CPU = torch.device("cpu")
 # Buffers on a device through which parts pass: one computes while the next one arrives.
-SLOTS = 2
+BUFFERS = 2
 
 
 def is_block(part: Part) -> bool:
@@ -19,7 +19,7 @@ def is_block(part: Part) -> bool:
 def usage(parts: Sequence[Part], places: Mapping[str, Place]) -> dict[str, int]:
     """Return the most bytes of weights that each device holds at once.
 
-    On an accelerator, parts that pass through share slots of the largest one's size. On the CPU,
+    On an accelerator, parts that pass through share buffers of the largest one's size. On the CPU,
     parts that are kept there for it count as the pinned memory they take, which torch allocates in
     powers of two, and parts on disk as what is in memory of them: two pinned buffers on their way
     to an accelerator, or the largest two neighbours that the CPU computes with and reads ahead.
@@ -47,8 +47,8 @@ def usage(parts: Sequence[Part], places: Mapping[str, Place]) -> dict[str, int]:
         if device == CPU:
             _add(held, "cpu", _largest_neighbours(stored))
         else:
-            _add(held, str(device), SLOTS * max(stored, default=0))
-            _add(held, "cpu", SLOTS * _pinned(max(stored)) if on_disk else 0)
+            _add(held, str(device), BUFFERS * max(stored, default=0))
+            _add(held, "cpu", BUFFERS * _pinned(max(stored)) if on_disk else 0)
     return held
 
 

@@ -1,4 +1,4 @@
-"""A part that passes through a device's slots."""
+"""A part that passes through the buffers of a device."""
 
 from typing import final
 
@@ -9,7 +9,7 @@ from gpt2sdk_accelerate.flat import Flat
 from gpt2sdk_accelerate.heap import return_freed
 from gpt2sdk_accelerate.keeper import Keeper
 from gpt2sdk_accelerate.part_file import PartFile
-from gpt2sdk_accelerate.slots import Slots, Source
+from gpt2sdk_accelerate.transit import Source, Transit
 
 # What the fastest loads of a device want; torch aligns its own memory to it, too.
 _ALIGN = 256
@@ -21,14 +21,14 @@ class Passing(Keeper):
 
     Args:
         name: The part's name.
-        slots: The device's buffers.
+        transit: The device's buffers.
         on_disk: Whether it is kept in a file.
         folder: Where files are written; `None` for ones without a name.
     """
 
-    def __init__(self, name: str, slots: Slots, *, on_disk: bool, folder: str | None) -> None:
+    def __init__(self, name: str, transit: Transit, *, on_disk: bool, folder: str | None) -> None:
         self._name = name
-        self._slots = slots
+        self._transit = transit
         self._on_disk = on_disk
         self._folder = folder
         self._flat: Flat | None = None
@@ -38,7 +38,7 @@ class Passing(Keeper):
     @override
     def stow(self, module: nn.Module) -> None:
         self._flat = flat = Flat(module, _ALIGN)
-        self._slots.reserve(flat.nbytes)
+        self._transit.reserve(flat.nbytes)
         if self._on_disk:
             file = PartFile(self._name, Flat(module), self._folder)
             self._kept = file.tensors
@@ -49,7 +49,7 @@ class Passing(Keeper):
 
             self._source = read
         else:
-            memory = self._slots.lane.on_host(flat.nbytes)
+            memory = self._transit.lane.on_host(flat.nbytes)
             flat.fill(memory, [tensor.detach() for tensor in flat.tensors])
             self._kept, self._source = flat.views(memory), memory
         flat.bind(self._kept)
@@ -58,22 +58,22 @@ class Passing(Keeper):
     @override
     def prefetch(self) -> None:
         if self._flat is not None and self._source is not None:
-            self._slots.prefetch(self._name, self._source, self._flat.nbytes)
+            self._transit.prefetch(self._name, self._source, self._flat.nbytes)
 
     @override
     def acquire(self) -> None:
         if self._flat is None or self._source is None:
             message = f"{self._name} was acquired before it was stowed"
             raise RuntimeError(message)
-        memory = self._slots.enter(self._name, self._source, self._flat.nbytes)
+        memory = self._transit.enter(self._name, self._source, self._flat.nbytes)
         self._flat.bind(self._flat.views(memory))
 
     @override
     def release(self) -> None:
-        # Work that was issued goes on with the slot's memory; who looks now sees what is kept.
+        # Work that was issued goes on with the buffer's memory; who looks now sees what is kept.
         if self._flat is not None:
             self._flat.bind(self._kept)
-        self._slots.leave()
+        self._transit.leave()
 
     @override
     def close(self) -> None:

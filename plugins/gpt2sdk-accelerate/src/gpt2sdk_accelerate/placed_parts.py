@@ -16,7 +16,7 @@ from gpt2sdk_accelerate.ledger import CPU, megabytes
 from gpt2sdk_accelerate.mapped import Mapped
 from gpt2sdk_accelerate.part_file import temporary_folder
 from gpt2sdk_accelerate.passing import Passing
-from gpt2sdk_accelerate.slots import Slots
+from gpt2sdk_accelerate.transit import Transit
 
 
 @final
@@ -30,18 +30,18 @@ class PlacedParts(Residency):
         self,
         devices: Mapping[str, torch.device],
         keepers: Mapping[str, Keeper],
-        slots: Sequence[Slots] = (),
+        transit: Sequence[Transit] = (),
     ) -> None:
         """Take over what was put together.
 
         Args:
             devices: Where each part computes.
             keepers: Who keeps it.
-            slots: The buffers through which some pass.
+            transit: The buffers through which some pass.
         """
         self._devices = devices
         self._keepers = keepers
-        self._slots = slots
+        self._transit = transit
         self._closed = False
 
     @classmethod
@@ -61,12 +61,12 @@ class PlacedParts(Residency):
         if needed := plan.nbytes.get("disk", 0):
             _check_folder(Path(folder or temporary_folder()), needed)
         through = {place.device for place in plan.places.values() if place.passes} - {CPU}
-        slots = {device: Slots(_lane(device)) for device in through}
+        transit = {device: Transit(_lane(device)) for device in through}
         keepers = {
-            name: _keeper(name, place, slots.get(place.device), folder)
+            name: _keeper(name, place, transit.get(place.device), folder)
             for name, place in plan.places.items()
         }
-        return cls(devices, keepers, list(slots.values()))
+        return cls(devices, keepers, list(transit.values()))
 
     @override
     def device(self, name: str) -> torch.device:
@@ -97,18 +97,18 @@ class PlacedParts(Residency):
     @override
     def close(self) -> None:
         self._closed = True
-        for slots in self._slots:
-            slots.close()
+        for transit in self._transit:
+            transit.close()
         for keeper in self._keepers.values():
             keeper.close()
 
 
-def _keeper(name: str, place: Place, slots: Slots | None, folder: str | None) -> Keeper:
+def _keeper(name: str, place: Place, transit: Transit | None, folder: str | None) -> Keeper:
     if not place.passes:
         return Stays()
-    if slots is None:
+    if transit is None:
         return Mapped(name, folder)
-    return Passing(name, slots, on_disk=place.kept == "disk", folder=folder)
+    return Passing(name, transit, on_disk=place.kept == "disk", folder=folder)
 
 
 def _lane(device: torch.device) -> Lane:

@@ -19,7 +19,7 @@ from gpt2sdk import (
 )
 from gpt2sdk_bitsandbytes import library, rows
 from gpt2sdk_bitsandbytes.canary import check
-from gpt2sdk_bitsandbytes.int8_linear import ROW_FORMAT, Int8Linear
+from gpt2sdk_bitsandbytes.int8_linear import ROW_FORMAT, BnbInt8Linear
 from gpt2sdk_bitsandbytes.quantizer import SLAB_NUMBERS, Bitsandbytes
 from gpt2sdk_bitsandbytes.taking import take
 
@@ -66,7 +66,7 @@ class BnbInt8(Bitsandbytes):
         target: Target,
     ) -> QuantizedLinear:
         numbers, largest = rows.quantize(matrix, slabs, target.device)
-        return Int8Linear(numbers, largest, bias, threshold=self.threshold)
+        return BnbInt8Linear(numbers, largest, bias, threshold=self.threshold)
 
     @override
     def restore_layer(
@@ -84,7 +84,7 @@ class BnbInt8(Bitsandbytes):
             )
         check_finite(matrix, "scales", found[_STATISTICS])
         numbers, largest = found[""].to(target.device), found[_STATISTICS].to(target.device)
-        return Int8Linear(numbers, largest, bias, threshold=self.threshold)
+        return BnbInt8Linear(numbers, largest, bias, threshold=self.threshold)
 
     @override
     def own_settings(self) -> Mapping[str, object]:

@@ -17,7 +17,7 @@ ROW_FORMAT = 0
 
 
 @final
-class Int8Linear(QuantizedLinear):
+class BnbInt8Linear(QuantizedLinear):
     """`x Wᵀ + b` with W and x in 8 bits, a scale for each row of both.
 
     Activations of `threshold` and more are multiplied in float32 and added. In bitsandbytes, what

@@ -91,7 +91,7 @@ class Bitsandbytes(Quantizer):
         slabs: Iterator[Float[Tensor, "rows embed"]],
         target: Target,
     ) -> QuantizedTable:
-        return tables.Int8Table(*rows.quantize(matrix, slabs, target.device), target.dtype)
+        return tables.BnbInt8Table(*rows.quantize(matrix, slabs, target.device), target.dtype)
 
     @override
     def restore(
@@ -105,7 +105,7 @@ class Bitsandbytes(Quantizer):
             return self.restore_layer(matrix, tensors, bias, target)
         numbers, largest = (part.to(target.device) for part in tables.restore(matrix, tensors))
         if matrix.use == "table":
-            return tables.Int8Table(numbers, largest, target.dtype)
+            return tables.BnbInt8Table(numbers, largest, target.dtype)
         return tables.Int8Head(numbers, largest, target.dtype, bias)
 
     @override

@@ -79,7 +79,7 @@ class Int8Rows(Quantized):
 
 
 @final
-class Int8Table(Int8Rows, QuantizedTable):
+class BnbInt8Table(Int8Rows, QuantizedTable):
     """A table in 8 bits: looked up and, where tied, read as the head, from one storage."""
 
     @override

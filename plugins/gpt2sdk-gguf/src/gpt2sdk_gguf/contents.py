@@ -54,7 +54,7 @@ class Contents:
             CheckpointError: If it is no GGUF file, is cut short, or is too new.
         """
         try:
-            reader = _Reader(path)
+            reader = _TensorReader(path)
             settings = {name: field.contents() for name, field in reader.fields.items()}
             tensors = {
                 tensor.name: Stored(
@@ -87,13 +87,15 @@ class Contents:
         value = self.settings.get(name)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
-    def number(self, name: str) -> float | None:
-        """Return a setting that is a number, or `None`.
+    def decimals(self) -> Mapping[str, object]:
+        """Return the settings, broken numbers as somebody wrote them.
 
         They are stored as float32: 1e-5 is the shortest decimal of what then is 9.999999747e-06.
         """
-        value = self.settings.get(name)
-        return float(str(np.float32(value))) if isinstance(value, int | float) else None
+        return {
+            name: float(str(np.float32(value))) if isinstance(value, float) else value
+            for name, value in self.settings.items()
+        }
 
     def texts(self, name: str) -> Sequence[str]:
         """Return a setting that is a list of texts, or an empty one."""
@@ -106,7 +108,7 @@ class Contents:
         return [item for item in value if isinstance(item, int)] if isinstance(value, list) else []
 
 
-class _Reader(GGUFReader):
+class _TensorReader(GGUFReader):
     """The package's reader, three times as fast with the hundred thousand texts of a tokenizer.
 
     It cuts each of them out of the mapped file, and numpy cuts its own arrays faster than its

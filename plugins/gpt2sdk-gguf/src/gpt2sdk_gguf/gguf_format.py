@@ -1,29 +1,30 @@
-"""GGUF, the file format of llama.cpp, with GPT-2 models in it."""
+"""GGUF, the file format of llama.cpp."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, final
 
 import numpy as np
 from typing_extensions import override
 
-from gpt2sdk import CheckpointError, CheckpointFormat, OpenedFile
+from gpt2sdk import CheckpointFormat, FormatWords, OpenedFile
 from gpt2sdk_gguf.contents import ARCHITECTURE, Contents, Stored
-from gpt2sdk_gguf.names import own_name
 from gpt2sdk_gguf.source import GgufSource
 from gpt2sdk_gguf.vocabulary import ends_of, notes, tokenizer_files
 
-_TABLE, _POSITIONS, _HEAD = "wte.weight", "wpe.weight", "lm_head.weight"
+_TABLE, _HEAD = "token_embd.weight", "output.weight"
 _PLAIN = ("F64", "F32", "F16", "BF16")
 _COMPARED_BYTES = 2**22
 
 
 @final
 class Gguf(CheckpointFormat):
-    """Reads GPT-2 models from `.gguf` files, as llama.cpp's converter and quantizer write them.
+    """Reads models from `.gguf` files, as llama.cpp's converter and quantizer write them.
 
-    Weights in 2 to 8 bits are expanded while they are read; `quantization=` makes other ones of
-    them. The file holds sizes and tokenizer, too.
+    What the file calls sizes and tensors is translated by the installed architectures. Weights in
+    2 to 8 bits are expanded while they are read; `quantization=` makes other ones of them. The file
+    holds sizes and tokenizer, too.
     """
 
     suffix: ClassVar[str] = ".gguf"
@@ -31,52 +32,26 @@ class Gguf(CheckpointFormat):
     @override
     def open(self, file: Path) -> OpenedFile:
         contents = Contents.read(file)
-        architecture = contents.text(ARCHITECTURE)
-        if architecture != "gpt2":
-            raise CheckpointError(
-                f"{file}: expected the architecture 'gpt2', found {architecture!r}", path=file
-            )
-        tensors = {own_name(name): tensor for name, tensor in contents.tensors.items()}
-        tied = _is_tied(file, tensors)
-        if tied:
+        tensors = dict(contents.tensors)
+        if _is_tied(file, tensors):
             tensors.pop(_HEAD, None)
         source = GgufSource(file, tensors)
-        config = _config(contents, tensors, tied=tied)
-        found = [*_kinds(tensors), *notes(contents)]
-        return OpenedFile(source, config, tokenizer_files(contents), tuple(found))
-
-
-def _config(contents: Contents, tensors: dict[str, Stored], *, tied: bool) -> dict[str, object]:
-    """Read the sizes; the tables say themselves how long they are."""
-    missing = sorted({_TABLE, _POSITIONS} - tensors.keys())
-    if missing:
-        raise CheckpointError(
-            f"{contents.path}: expected the tensors of a GPT-2, found no {' and '.join(missing)}",
-            path=contents.path,
-            missing=missing,
+        words = FormatWords(
+            "gguf", contents.text(ARCHITECTURE), contents.decimals(), source.infos, file
         )
+        found = [*_kinds(tensors), *notes(contents)]
+        files = tokenizer_files(contents)
+        return OpenedFile(source, _token_ids(contents), files, tuple(found), words)
+
+
+def _token_ids(contents: Contents) -> Mapping[str, object]:
+    """Return the tokens with a role, as every config names them."""
     ends = ends_of(contents)
-    sizes: dict[str, object] = {
-        "vocab_size": tensors[_TABLE].shape[0],
-        "n_positions": tensors[_POSITIONS].shape[0],
-        "n_embd": contents.whole_number("gpt2.embedding_length"),
-        "n_layer": contents.whole_number("gpt2.block_count"),
-        "n_head": contents.whole_number("gpt2.attention.head_count"),
-        "n_inner": contents.whole_number("gpt2.feed_forward_length"),
-        "layer_norm_epsilon": contents.number("gpt2.attention.layer_norm_epsilon"),
+    return {
         "bos_token_id": contents.whole_number("tokenizer.ggml.bos_token_id"),
         "eos_token_id": ends[0] if len(ends) == 1 else list(ends) or None,
         "pad_token_id": contents.whole_number("tokenizer.ggml.padding_token_id"),
-        "tie_word_embeddings": tied,
     }
-    needed = ("n_embd", "n_layer", "n_head", "layer_norm_epsilon")
-    absent = [name for name in needed if sizes[name] is None]
-    if absent:
-        raise CheckpointError(
-            f"{contents.path}: its settings lack {', '.join(absent)}: it is damaged, or no GPT-2",
-            path=contents.path,
-        )
-    return {"model_type": "gpt2", **sizes}
 
 
 def _is_tied(file: Path, tensors: dict[str, Stored]) -> bool:

@@ -17,8 +17,7 @@ from typing import TypeVar
 from safetensors.torch import save
 from torch import Tensor
 
-from gpt2sdk import CheckpointError
-from gpt2sdk.gpt2 import open_tensors
+from gpt2sdk import CheckpointError, open_tensors
 from gpt2sdk_train.adapter_config import CONFIG, AdapterConfig
 from gpt2sdk_train.lora import LoRA
 from gpt2sdk_train.sites import HEAD

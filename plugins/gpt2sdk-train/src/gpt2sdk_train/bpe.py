@@ -8,8 +8,7 @@ from tempfile import TemporaryDirectory
 from tokenizers import Tokenizer as Library
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from gpt2sdk import OptionError
-from gpt2sdk.gpt2 import SEPARATOR, Tokenizer
+from gpt2sdk import SEPARATOR, OptionError, Tokenizer
 from gpt2sdk_train.documents import check_documents
 
 _BYTES = 256

@@ -44,7 +44,7 @@ class TrainingState:
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class TrainingCheckpoint:
     """A checkpoint on the disk: a model's folder (or an adapter's) with two files more.
 
     Attributes:
@@ -86,7 +86,7 @@ class Checkpoint:
             raise _unreadable(file, error) from error
 
 
-class Checkpoints:
+class TrainingCheckpoints:
     """The checkpoints of one run: the latest, and the best by validation.
 
     Each is written under a hidden name, flushed to the disk and then renamed; older ones are
@@ -97,13 +97,13 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def latest(self) -> Checkpoint | None:
+    def latest(self) -> TrainingCheckpoint | None:
         """Return the one with most steps."""
         return max(self._all(), key=lambda one: one.step, default=None)
 
-    def of(self, step: int) -> Checkpoint:
+    def of(self, step: int) -> TrainingCheckpoint:
         """Return the one of a step, whether it is there or not."""
-        return Checkpoint(self.folder / f"step-{step:08}", step)
+        return TrainingCheckpoint(self.folder / f"step-{step:08}", step)
 
     def save(self, state: TrainingState, weights: Weights, optimizers: Sequence[Optimizer]) -> None:
         """Write a checkpoint, then remove those that are neither the latest nor the best.
@@ -120,7 +120,7 @@ class Checkpoints:
             if one.step not in (state.step, state.best and state.best.step):
                 shutil.rmtree(one.folder, ignore_errors=True)
 
-    def publish(self, checkpoint: Checkpoint, target: Path) -> None:
+    def publish(self, checkpoint: TrainingCheckpoint, target: Path) -> None:
         """Copy a checkpoint's model, without what only training needs, in place of a folder.
 
         Raises:
@@ -130,10 +130,10 @@ class Checkpoints:
             without = shutil.ignore_patterns(_STATE, _OPTIMIZERS)
             shutil.copytree(checkpoint.folder, new, ignore=without, dirs_exist_ok=True)
 
-    def _all(self) -> Iterator[Checkpoint]:
+    def _all(self) -> Iterator[TrainingCheckpoint]:
         for folder in self.folder.glob("step-*"):
             if match := _NAME.fullmatch(folder.name):
-                yield Checkpoint(folder, int(match[1]))
+                yield TrainingCheckpoint(folder, int(match[1]))
 
 
 @contextmanager

@@ -9,11 +9,11 @@ from typing import TypeVar
 import typer
 from accelerate import PartialState  # type: ignore[import-untyped]
 
-from gpt2sdk import Component, Generator, GPT2Config, OptionError
-from gpt2sdk.gpt2 import GPT2, Tokenizer
+from gpt2sdk import Component, Generator, GPT2Config, OptionError, Tokenizer
+from gpt2sdk.gpt2 import GPT2
 from gpt2sdk_train.adapters import Adapters
 from gpt2sdk_train.bpe import train_tokenizer
-from gpt2sdk_train.checkpoints import Checkpoints
+from gpt2sdk_train.checkpoints import TrainingCheckpoints
 from gpt2sdk_train.documents import read_documents
 from gpt2sdk_train.events import Event, Observer
 from gpt2sdk_train.log_file import json_line
@@ -78,7 +78,7 @@ def carry_out(arguments: Arguments) -> None:
         else _made(LoRA, {"base_model": arguments.model, **arguments.lora})
     )
     _check_contradictions(arguments)
-    earlier_checkpoint(Checkpoints(arguments.output / CHECKPOINTS), resume=arguments.resume)
+    earlier_checkpoint(TrainingCheckpoints(arguments.output / CHECKPOINTS), resume=arguments.resume)
     documents = read_documents(*arguments.texts)
     validation = read_documents(*arguments.validation) if arguments.validation else []
     model, tokenizer = (

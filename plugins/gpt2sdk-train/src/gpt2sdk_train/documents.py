@@ -4,8 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from gpt2sdk import OptionError
-from gpt2sdk.gpt2 import SEPARATOR, split_documents
+from gpt2sdk import SEPARATOR, OptionError, split_documents
 
 _SUFFIXES = (".txt", ".jsonl")
 

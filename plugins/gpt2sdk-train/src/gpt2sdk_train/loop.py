@@ -11,7 +11,7 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from gpt2sdk.gpt2 import GPT2
-from gpt2sdk_train.checkpoints import Checkpoint, Checkpoints, TrainingState
+from gpt2sdk_train.checkpoints import TrainingCheckpoint, TrainingCheckpoints, TrainingState
 from gpt2sdk_train.errors import TrainingError
 from gpt2sdk_train.events import Ended, Event, Reason, Saved, Started, Stepped, Validated
 from gpt2sdk_train.interruption import Interruption
@@ -74,7 +74,7 @@ class Loop:
         self,
         accelerator: Accelerator,
         task: Task,
-        checkpoints: Checkpoints,
+        checkpoints: TrainingCheckpoints,
         tell: Callable[[Event], None],
     ) -> None:
         self._accelerator = accelerator
@@ -85,10 +85,10 @@ class Loop:
         self._optimizers = make_optimizers(task.parameters, task.settings)
         self._prepared: nn.Module = accelerator.prepare(self._objective)
         self._speed = 0.0
-        self._saved: Checkpoint | None = None
+        self._saved: TrainingCheckpoint | None = None
         self.state = task.fresh_state()
 
-    def restore(self, checkpoint: Checkpoint, state: TrainingState) -> None:
+    def restore(self, checkpoint: TrainingCheckpoint, state: TrainingState) -> None:
         """Go on from a checkpoint.
 
         Raises:

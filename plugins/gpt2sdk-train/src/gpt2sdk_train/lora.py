@@ -1,6 +1,6 @@
 """The settings of an adapter that is to be made."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -15,6 +15,8 @@ class LoRA(Component):
         >>> LoRA(rank=4, alpha=8.0).factor
         2.0
     """
+
+    name: ClassVar[str] = "lora"
 
     rank: Annotated[int, Field(ge=1, description="Columns of the thin matrices.")] = 8
     alpha: Annotated[

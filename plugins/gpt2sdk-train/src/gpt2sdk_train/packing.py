@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from gpt2sdk import OptionError
-from gpt2sdk.gpt2 import DocumentEncoder, EndTokens, Tokenizer, find_end_tokens
+from gpt2sdk import DocumentEncoder, EndTokens, OptionError, Tokenizer, find_end_tokens
 from gpt2sdk_train.documents import check_documents
 
 # Of one token, nothing can be predicted.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from gpt2sdk import OptionError, Quantized, TokenizerError, argument
-from gpt2sdk.gpt2 import GPT2, Tokenizer
+from gpt2sdk import OptionError, Quantized, Tokenizer, TokenizerError, argument
+from gpt2sdk.gpt2 import GPT2
 from gpt2sdk_train.adapters import Adapters
 from gpt2sdk_train.documents import check_documents
 from gpt2sdk_train.packing import BlockOrder, PackedTokens

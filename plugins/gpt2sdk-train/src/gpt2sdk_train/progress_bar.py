@@ -53,14 +53,27 @@ class ProgressBar:
 
     def _start(self, event: Started) -> None:
         self._console.print(
-            f"{event.parameters:,} parameters on {event.tokens:,} tokens, steps "
-            f"{event.step + 1} to {event.steps}, {event.processes} process(es)",
+            f"{event.parameters:,} parameters on {event.tokens:,} tokens, "
+            f"{_span(event)}, {event.processes} process(es)",
             highlight=False,
         )
         self._progress.start()
         self._task = self._progress.add_task(
             "", total=event.steps, completed=event.step, loss=float("nan"), speed=0.0
         )
+
+
+def _span(event: Started) -> str:
+    """Say which steps are to be made.
+
+    >>> _span(Started(step=4, steps=9, parameters=1, tokens=1, processes=1))
+    'steps 5 to 9'
+    >>> _span(Started(step=9, steps=9, parameters=1, tokens=1, processes=1))
+    'all 9 steps made before'
+    """
+    if event.step >= event.steps:
+        return f"all {event.steps} steps made before"
+    return f"steps {event.step + 1} to {event.steps}"
 
 
 def _line(event: Validated) -> str:

@@ -6,7 +6,7 @@ from torch import nn
 
 from gpt2sdk import GPT2Config, OptionError
 from gpt2sdk.gpt2 import GPT2
-from gpt2sdk_train.checkpoints import Checkpoint, Checkpoints, TrainingState
+from gpt2sdk_train.checkpoints import TrainingCheckpoint, TrainingCheckpoints, TrainingState
 from gpt2sdk_train.weights import Weights
 
 # These may differ when a run goes on: they decide how long it goes and what is written when, not
@@ -97,7 +97,9 @@ def _other(name: str, expected: object, given: object) -> OptionError:
     )
 
 
-def earlier_checkpoint(checkpoints: Checkpoints, *, resume: bool) -> Checkpoint | None:
+def earlier_checkpoint(
+    checkpoints: TrainingCheckpoints, *, resume: bool
+) -> TrainingCheckpoint | None:
     """Return what the run goes on from; `None` for a run from the start.
 
     Raises:

@@ -9,9 +9,9 @@ import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from torch import nn
 
-from gpt2sdk import CheckpointError
-from gpt2sdk.gpt2 import GPT2, Tokenizer, find_end_tokens
-from gpt2sdk_train.checkpoints import Checkpoints
+from gpt2sdk import CheckpointError, Tokenizer, find_end_tokens
+from gpt2sdk.gpt2 import GPT2
+from gpt2sdk_train.checkpoints import TrainingCheckpoints
 from gpt2sdk_train.dropout import fast_dropout
 from gpt2sdk_train.events import Event, Observer, Reason, Validated
 from gpt2sdk_train.log_file import JsonLinesLog
@@ -86,7 +86,7 @@ def train(  # noqa: PLR0913 - what is trained, on what, how, where to, watched b
     """
     settings = settings or TrainingSettings()
     folder = Path(output)
-    checkpoints = Checkpoints(folder / CHECKPOINTS)
+    checkpoints = TrainingCheckpoints(folder / CHECKPOINTS)
     latest = earlier_checkpoint(checkpoints, resume=resume)
     check_validation(settings, validation)
     weights, parameters = trained_part(model, tokenizer, settings.freeze)

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from gpt2sdk import OptionError
-from gpt2sdk.gpt2 import GPT2, Tokenizer, open_checkpoint, save_pretrained
+from gpt2sdk import OptionError, Tokenizer
+from gpt2sdk.gpt2 import GPT2, open_checkpoint, save_pretrained
 from gpt2sdk_train.adapters import Adapters
 
 

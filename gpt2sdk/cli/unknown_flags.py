@@ -1,0 +1,80 @@
+"""Flags that a command does not have: how what was meant is written."""
+
+from collections.abc import Collection, Sequence
+
+from gpt2sdk.cli.flags import behind_o, flag
+from gpt2sdk.components.component import Component
+from gpt2sdk.components.placement import Placement
+from gpt2sdk.components.quantizer import Quantizer
+from gpt2sdk.generator.load_words import LOADS_ELSEWHERE
+from gpt2sdk.options import (
+    CALLS_ELSEWHERE,
+    CHAIN_ROLES,
+    NAMED_ROLES,
+    called_here,
+    is_option,
+)
+from gpt2sdk.plugins.registry import Registry, default_registry
+
+_OF_CALLS = frozenset({"generate", "explain"})
+# What holds components, which nobody types.
+_LISTS = frozenset({"processors", "stopping"})
+
+
+def advice(written: str, command: str, flags: Collection[str], args: Sequence[str]) -> str:
+    """Say how an option is written that was taken for a flag; empty where it is none.
+
+    Args:
+        written: The flag, such as `--num-beams`.
+        command: The command that does not have it.
+        flags: Those that it has.
+        args: All that was typed.
+
+    Raises:
+        GPT2SDKError: Plugins cannot be asked.
+    """
+    of_calls, loads = command in _OF_CALLS, "--quantization" in flags
+    if "-o" not in flags or not (of_calls or loads):
+        return ""
+    name, registry = written.lstrip("-").replace("-", "_"), default_registry()
+    found = LOADS_ELSEWHERE.get(name) if loads else None
+    hint = found.hint if found else ""
+    if not found and _is_known(name, registry, of_calls=of_calls, loads=loads):
+        return f"{written} is an option and no flag: write {behind_o(name, _value(written, args))}"
+    if not found and of_calls:
+        found = CALLS_ELSEWHERE.get(name)
+        hint = called_here(name, registry) or registry.remedy(name)
+    here = [_way(each, flags) for each in (found.here if found else ()) if each not in _LISTS]
+    ways = f" ({', '.join(here)})" if here else ""
+    return f"there is no {written}: {hint}{ways}" if hint else ""
+
+
+def _is_known(name: str, registry: Registry, *, of_calls: bool, loads: bool) -> bool:
+    """Whether a command takes an option behind `-o`."""
+    roles: list[type[Component]] = [*CHAIN_ROLES, *NAMED_ROLES] if of_calls else []
+    roles += [Quantizer, Placement] if loads else []
+    of_roles = bool(registry.having(name.rpartition(".")[2], *roles))
+    return (of_calls or of_roles) and is_option(name, registry, *roles)
+
+
+def _value(written: str, args: Sequence[str]) -> str:
+    """Return what was typed behind a flag; dots where nothing was.
+
+    >>> _value("--stop", ["generate", "--stop", "The end"]), _value("--tau", ["--tau=5"])
+    ('The end', '5')
+    >>> _value("--tau", ["--tau", "--json"])
+    '…'
+    """
+    for place, typed in enumerate(args):
+        name, _, value = typed.partition("=")
+        if name != written:
+            continue
+        behind = args[place + 1 : place + 2]
+        return value or "".join(each for each in behind if not each.startswith("--")) or "…"
+    return "…"
+
+
+def _way(name: str, flags: Collection[str]) -> str:
+    """Write an argument as a command has it: one that has no flag for it, behind `-o`."""
+    own = flag(name)
+    return own if own in flags or not own.startswith("--") else f"-o {name}="

@@ -1,0 +1,1 @@
+"""Weight files of any model: read and written tensor by tensor, in folders that change whole."""

@@ -1,0 +1,262 @@
+"""Text to token ids and back, by the `tokenizers` library, from the files of a checkpoint."""
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from operator import index
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from typing import Self
+
+from tokenizers import Tokenizer as Library
+from tokenizers.decoders import ByteLevel
+from tokenizers.models import BPE
+from typing_extensions import override
+
+from gpt2sdk.errors import TokenizerError, listing
+from gpt2sdk.tokenizer.added_tokens import placeholder
+from gpt2sdk.tokenizer.bos import adds_bos
+from gpt2sdk.tokenizer.tokenizer_files import (
+    TOKENIZER_FILES,
+    TokenizerFiles,
+    read_tokenizer,
+    write_tokenizer,
+)
+
+# The library counts tokens in 32 bits.
+_IDS = 2**32
+
+
+class Tokenizer:
+    """Encodes text and decodes tokens; immutable, so threads may share one.
+
+    Text is cut as the reference implementation cuts it, with one difference: special tokens that
+    are spelled out in a text are ordinary characters unless the caller says otherwise, so a
+    prompt cannot end itself.
+
+    Args:
+        files: What was read from a folder; `Tokenizer.from_folder` does both.
+    """
+
+    def __init__(self, files: TokenizerFiles) -> None:
+        self._files = files
+        self._library = files.library
+        self._library.encode_special_tokens = True
+        vocab = self._library.get_vocab(with_added_tokens=True)
+        self._vocab_size = 1 + max(vocab.values())
+        self._placeholders = frozenset(
+            token
+            for text, token in vocab.items()
+            if text.startswith("[PAD") and text == placeholder(token)
+        )
+        self._special_tokens = {
+            added.content: token
+            for token, added in sorted(self._library.get_added_tokens_decoder().items())
+            if added.special and token not in self._placeholders
+        }
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> Self:
+        """Read `tokenizer.json`, or `vocab.json` with `merges.txt`, or `vocab.txt`.
+
+        Raises:
+            TokenizerError: If no tokenizer is there, or it cannot be read; the message says how a
+                kind that only other programs read is converted.
+        """
+        return cls(read_tokenizer(Path(folder)))
+
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, str]) -> Self:
+        """Read a tokenizer from the texts of its files, by their names in a folder.
+
+        Raises:
+            TokenizerError: As for `from_folder`, or if a name is none of a tokenizer's files.
+        """
+        unknown = sorted(set(texts) - set(TOKENIZER_FILES))
+        if unknown:
+            raise TokenizerError(f"expected texts of {listing(TOKENIZER_FILES)}; got {unknown[0]}")
+        with TemporaryDirectory() as folder:
+            for name, text in texts.items():
+                Path(folder, name).write_text(text, encoding="utf-8", newline="")
+            return cls(read_tokenizer(Path(folder)))
+
+    @property
+    def vocab_size(self) -> int:
+        """One more than the highest token id."""
+        return self._vocab_size
+
+    @property
+    def kind(self) -> str:
+        """What it is, in a few words: `byte-level BPE`."""
+        byte_level = "byte-level " if isinstance(self._library.decoder, ByteLevel) else ""
+        return byte_level + type(self._library.model).__name__
+
+    @property
+    def special_tokens(self) -> Mapping[str, int]:
+        """The id of each special token, by its text."""
+        return MappingProxyType(self._special_tokens)
+
+    @property
+    def bos_token_id(self) -> int | None:
+        """The token that begins a text; `None` if there is none."""
+        return self._named("bos_token")
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """The token that ends a text; `None` if there is none."""
+        return self._named("eos_token")
+
+    @cached_property
+    def adds_bos(self) -> bool:
+        """Whether the model was trained to have `bos_token_id` before each text.
+
+        `encode` never adds it: it encodes parts of texts as well.
+        """
+        named = self._files.special_names.get("bos_token")
+        return adds_bos(self._library, named, self._files.settings)
+
+    def is_word(self, token: int) -> bool:
+        """Whether text is cut into this token: it is no special, added or unused one."""
+        text = self._library.id_to_token(token)
+        if text is None or token in self._library.get_added_tokens_decoder():
+            return False
+        # What byte pairs do not merge into is in the vocabulary for its number alone.
+        is_bpe = isinstance(self._library.model, BPE)
+        return not is_bpe or [part.id for part in self._library.model.tokenize(text)] == [token]
+
+    @cached_property
+    def token_bytes(self) -> tuple[bytes, ...] | None:
+        """The bytes of every token, special ones included; `None` unless it is byte-level BPE.
+
+        A token of the BPE stands for the bytes that its letters name, an added token for its
+        text: `é` is the byte 0xE9 as the one, and two bytes as the other. An id that no token has
+        stands for no bytes.
+        """
+        if not isinstance(self._library.decoder, ByteLevel):
+            return None
+        table = [b""] * self._vocab_size
+        for text, token in self._library.get_vocab(with_added_tokens=False).items():
+            table[token] = _spelled_bytes(text)
+        for token, added in self._library.get_added_tokens_decoder().items():
+            if not self._is_merged(token, added.content):
+                table[token] = added.content.encode()
+        for token in self._placeholders:
+            table[token] = b""
+        return tuple(table)
+
+    def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
+        """Cut a text into tokens; nothing is added before or after it.
+
+        Args:
+            text: Any text.
+            allow_special: Let special tokens that are spelled out in the text, such as
+                `<|endoftext|>`, become the tokens they name. Not for text from strangers.
+
+        Raises:
+            TokenizerError: If it is no text, or holds a lone surrogate (half of a UTF-16 pair).
+        """
+        if not isinstance(text, str):
+            raise TokenizerError(f"expected a text, got a {type(text).__name__}")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise TokenizerError(
+                f"expected Unicode text, got the lone surrogate {text[error.start]!r} at character "
+                f"{error.start}: decode the input with errors='replace'"
+            ) from None
+        library = self._special_library if allow_special else self._library
+        return library.encode(text, add_special_tokens=False).ids
+
+    def decode(self, tokens: Iterable[int], *, skip_special_tokens: bool = False) -> str:
+        """Join tokens into text; bytes that are no characters become U+FFFD.
+
+        An id that no token has adds nothing: models may have more rows than there are tokens.
+
+        Args:
+            tokens: Token ids, each 0 or more.
+            skip_special_tokens: Leave out special tokens.
+
+        Raises:
+            TokenizerError: If something else than a token id is among them.
+        """
+        ids = [_checked_id(token) for token in tokens if token not in self._placeholders]
+        table = self.token_bytes
+        if table is None:
+            return self._library.decode(ids, skip_special_tokens=skip_special_tokens)
+        silent = self._special_ids if skip_special_tokens else frozenset()
+        return b"".join(
+            table[token] for token in ids if token < len(table) and token not in silent
+        ).decode(errors="replace")
+
+    def token_text(self, token: int) -> str:
+        """Return the text of one token by itself.
+
+        Raises:
+            TokenizerError: If it is not a token id.
+        """
+        return self.decode([token])
+
+    def save(self, folder: str | Path) -> None:
+        """Write `tokenizer.json` and `tokenizer_config.json`, as other programs read them."""
+        write_tokenizer(self._files, Path(folder))
+
+    @override
+    def __reduce__(self) -> tuple[type[Self], tuple[TokenizerFiles]]:
+        # Copies of the library forget its switch; a new object sets it again.
+        return type(self), (self._files,)
+
+    @cached_property
+    def _special_ids(self) -> frozenset[int]:
+        return frozenset(self._special_tokens.values())
+
+    def _is_merged(self, token: int, text: str) -> bool:
+        """Whether the BPE makes an added token too: then a text may hold it as bytes."""
+        model = self._library.model
+        return model.token_to_id(text) == token and [token] == [
+            part.id for part in model.tokenize(text)
+        ]
+
+    @cached_property
+    def _special_library(self) -> Library:
+        """A second copy: the library's switch belongs to the object, not to the call."""
+        library = Library.from_str(self._library.to_str())
+        library.encode_special_tokens = False
+        return library
+
+    def _named(self, name: str) -> int | None:
+        text = self._files.special_names.get(name)
+        return None if text is None else self._library.token_to_id(text)
+
+
+def _checked_id(token: object) -> int:
+    try:
+        number = index(token)  # type: ignore[arg-type]
+    except TypeError:
+        number = -1
+    if not 0 <= number < _IDS:
+        raise TokenizerError(f"expected token ids, whole numbers of 0 or more: got {token!r:.60}")
+    return number
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """Invert the table that gives every byte a printable character (Radford et al. 2019).
+
+    >>> alphabet = _byte_alphabet()
+    >>> alphabet["A"], alphabet["Ġ"], len(alphabet)
+    (65, 32, 256)
+    """
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    shifted = {chr(256 + place): byte for place, byte in enumerate(others)}
+    return {chr(byte): byte for byte in printable} | shifted
+
+
+_ALPHABET = _byte_alphabet()
+
+
+def _spelled_bytes(text: str) -> bytes:
+    """Read a token in the byte alphabet; one with a foreign character stands for itself."""
+    try:
+        return bytes([_ALPHABET[character] for character in text])
+    except KeyError:
+        return text.encode()
