@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from gpt2sdk.components.architecture import Architecture
-    from gpt2sdk.components.causal_lm import CausalLM, KeyValueCache, Scores
+    from gpt2sdk.components.causal_lm import CausalLM, KeyValueCache, LayeredLM, Scores
     from gpt2sdk.components.checkpoint import Checkpoint, Layout, StoredParameter
     from gpt2sdk.components.component import Component
     from gpt2sdk.components.drafter import Drafter, DrafterRun
@@ -78,7 +78,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "gpt2sdk.components.architecture": ("Architecture",),
-    "gpt2sdk.components.causal_lm": ("CausalLM", "KeyValueCache", "Scores"),
+    "gpt2sdk.components.causal_lm": ("CausalLM", "KeyValueCache", "LayeredLM", "Scores"),
     "gpt2sdk.components.checkpoint": ("Checkpoint", "StoredParameter", "Layout"),
     "gpt2sdk.components.component": ("Component",),
     "gpt2sdk.components.drafter": ("Drafter", "DrafterRun"),
@@ -171,6 +171,7 @@ __all__ = [
     "History",
     "KeyValueCache",
     "Language",
+    "LayeredLM",
     "Layout",
     "Logits",
     "LogitsProcessor",

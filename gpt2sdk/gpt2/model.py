@@ -27,9 +27,9 @@ from gpt2sdk.gpt2.block import Block
 from gpt2sdk.gpt2.cache import Cache
 from gpt2sdk.gpt2.capture import Activations, capturing, patching
 from gpt2sdk.gpt2.feed import Feed
-from gpt2sdk.gpt2.gated import Gated
 from gpt2sdk.gpt2.head import Embedding, TiedHead
 from gpt2sdk.gpt2.initialization import initialize
+from gpt2sdk.gpt2.layered import Layered
 from gpt2sdk.gpt2.linear import Linear
 from gpt2sdk.gpt2.output import GPT2Output, next_token_loss
 from gpt2sdk.gpt2.route import Parts, Route
@@ -37,7 +37,7 @@ from gpt2sdk.gpt2.runner import Runner, can_run
 from gpt2sdk.gpt2.walk import walk
 
 
-class GPT2(Gated):
+class GPT2(Layered):
     """A GPT-2 language model.
 
     Two ways lead through it. `forward` takes whole sequences, for training and analysis. `score`
@@ -363,6 +363,7 @@ class GPT2(Gated):
                 "another placement or none"
             )
 
+    @override
     def _ready(self) -> Runner | None:
         """Return the runner, if modules need not be called."""
         runner = self._runner
