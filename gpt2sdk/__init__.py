@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gpt2sdk.components.rows import Rows
     from gpt2sdk.components.sampler import Sampler, SamplerRun
     from gpt2sdk.components.session import (
+        HiddenHistory,
         Mirror,
         PerRow,
         PerRowTensor,
@@ -87,6 +88,7 @@ _HOMES = {
     "gpt2sdk.components.rows": ("Rows",),
     "gpt2sdk.components.sampler": ("Sampler", "SamplerRun"),
     "gpt2sdk.components.session": (
+        "HiddenHistory",
         "Mirror",
         "PerRow",
         "PerRowTensor",
@@ -168,6 +170,7 @@ __all__ = [
     "GPT2SDKError",
     "GenerationError",
     "Generator",
+    "HiddenHistory",
     "History",
     "KeyValueCache",
     "Language",
