@@ -201,6 +201,10 @@ class Branch(Follows):
         """Whether the end of a row's sequence was never scored."""
         return self.rows[seat].known is None
 
+    def can_read(self, seat: int) -> bool:
+        """Whether a row's last token can be fed: that of a full window is not, unless it slides."""
+        return self._slide or self.length(seat) <= self.model.context_length
+
     def logits(self, seats: Sequence[int]) -> Logits:
         """Next-token logits of rows whose sequences are scored to their ends."""
         rows = self.rows

@@ -78,6 +78,22 @@ def test_a_row_that_just_finished_is_read_once_more(open_session):
     assert_holds(session, history, 1, [A, END], [B, C])
 
 
+@pytest.mark.parametrize(("overflow", "lines"), [("error", 4), ("slide", 2)])
+def test_the_end_of_a_full_window_is_read_where_rows_slide(
+    overflow, lines, open_session, table_model
+):
+    model = table_model(context_length=4)
+    session = open_session(["abcd"], looking, model=model, max_new_tokens=1, overflow=overflow)
+    history = session.hidden_history(1)
+    session.next_logits()
+    session.append([C])
+    session.next_logits()
+
+    expected = [A, B, C, D] if overflow == "error" else [D, C]
+    assert_holds(session, history, 1, expected)
+    assert lines == len(history[session.rows][0])
+
+
 def test_other_layers_are_not_kept(open_session):
     session = open_session(["a"], looking)
     session.hidden_history(1)
