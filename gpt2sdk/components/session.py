@@ -208,8 +208,7 @@ class Session(ABC):
 
         A component opens it in `start`; a strategy declares `wants={"hidden_history"}`, and opens
         it before it asks for logits. It costs the width of the model for each token of a row, on
-        the device, and that prompts are scored at all their positions, which for GPT-2 makes
-        reading them about half as slow again. Drafted and rewound tokens leave nothing.
+        the device, and prompts are scored at all their positions (docs/decisions/0030).
 
         Args:
             layer: 0 is the embedding, `model.layers` the input of the final norm.

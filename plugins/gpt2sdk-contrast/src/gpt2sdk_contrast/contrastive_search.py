@@ -97,7 +97,7 @@ def unit(
     """Return hidden states behind the final norm, each of length 1."""
     lines = model.final_norm(torch.cat(list(states))).float()
     lines = torch.nn.functional.normalize(lines, dim=-1)
-    return list(lines.split([len(each) for each in states]))
+    return list(torch.split(lines, [len(each) for each in states]))
 
 
 def penalties(

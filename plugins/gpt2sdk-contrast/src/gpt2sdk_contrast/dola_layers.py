@@ -52,9 +52,9 @@ class DolaLayers(LogitsProcessor):
     embedding is the token itself; 0 with a head of its own; 1 of 2 layers, 0 of 1. Of 3 layers
     "low" is 2; transformers fails there.
 
-    Values are those of `transformers-community/dola`, in two things its paper says otherwise: the
-    divergences have `m` first, and the head reads hidden states without the final norm, which
-    GPT-2's head never saw in training; `dola_final_norm=True` gives it that. Unlike there each row
+    Values are those of `transformers-community/dola`: its divergences have `m` first, the other
+    way round than in the paper, and the head reads earlier layers without the final norm, as
+    GPT-2's never did in training; `dola_final_norm=True` puts that between. Unlike there each row
     has its own layer, not the batch one, and layers that do not exist are an error.
 
     Chuang et al., "DoLa: decoding by contrasting layers improves factuality in large language

@@ -5,7 +5,7 @@ from typing import Annotated
 from weakref import WeakKeyDictionary
 
 import torch
-from pydantic import BeforeValidator, InstanceOf
+from pydantic import BeforeValidator, InstanceOf, WithJsonSchema
 
 from gpt2sdk import CausalLM, Generator, OptionError, Session
 
@@ -20,7 +20,9 @@ def _is_model(written: object) -> object:
 
 
 SecondModel = Annotated[
-    str | InstanceOf[CausalLM] | InstanceOf[Generator], BeforeValidator(_is_model)
+    str | InstanceOf[CausalLM] | InstanceOf[Generator],
+    BeforeValidator(_is_model),
+    WithJsonSchema({"type": "string"}),
 ]
 """A model on any device, a generator, or a name that `Generator.from_pretrained` knows."""
 
