@@ -208,7 +208,8 @@ class Session(ABC):
 
         A component opens it in `start`; a strategy declares `wants={"hidden_history"}`, and opens
         it before it asks for logits. It costs the width of the model for each token of a row, on
-        the device, and prompts are scored at all their positions (docs/decisions/0030).
+        the device, and prompts are scored at all their positions (docs/decisions/0030). Of that
+        layer `rows.hidden_states` is there, too.
 
         Args:
             layer: 0 is the embedding, `model.layers` the input of the final norm.

@@ -96,9 +96,10 @@ def test_the_end_of_a_full_window_is_read_where_rows_slide(
 
 def test_other_layers_are_not_kept(open_session):
     session = open_session(["a"], looking)
-    session.hidden_history(1)
+    history = session.hidden_history(1)
     session.next_logits()
 
+    assert torch.equal(history[session.rows][0], session.rows.hidden_states(1))
     with pytest.raises(LookupError, match="declare wants"):
         session.rows.hidden_states(0)
 

@@ -218,6 +218,31 @@ def test_a_row_that_is_left_without_a_token_ends_alone(generator):
     assert [whole[0], whole[1][:2], *whole[2:]] == found
 
 
+def test_a_prompt_that_fails_at_its_beginning_fails_alone(generator):
+    class Fussy(LogitsProcessor):
+        """Refuses to remember one of the prompts."""
+
+        def start(self, session):
+            session.per_row(lambda prompt: 1 // (1 - prompt.index), lambda old, token, _: old)
+            return self
+
+        def process(self, logits, rows):
+            return logits
+
+    with pytest.raises(GenerationError, match="prompt 1") as raised:
+        generator.generate(PROMPTS, processors=[Fussy()], **OPTIONS)
+
+    whole = tokens(generator.generate(PROMPTS, **OPTIONS))
+    found = [each.tokens for each in raised.value.partial.completions]
+    assert [whole[0], (), *whole[2:]] == found
+
+
+@pytest.mark.parametrize("prompts", [PROMPTS, PROMPTS[:1]])
+def test_where_no_row_has_a_token_left_the_call_ends(prompts, generator):
+    with pytest.raises(GenerationError, match="no token"):
+        generator.generate(prompts, processors=[lambda logits, rows: logits - torch.inf], **OPTIONS)
+
+
 def test_logprobs_are_those_of_the_tokens_taken(generator, theirs):
     result = generator.generate(PROMPTS[:2], logprobs=True, **OPTIONS)
 
@@ -292,9 +317,9 @@ def test_candidates_of_rows_that_are_over_are_the_rows_themselves():
 
 def test_the_penalty_is_the_largest_cosine_with_the_candidates_own_row():
     context = [torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.6, 0.8]])]
-    state = torch.tensor([[0.8, 0.6]])
+    state = torch.tensor([0.8, 0.6])
 
-    torch.testing.assert_close([0.8, 0.96], penalties([state, state], context, [0, 1]))
+    torch.testing.assert_close([0.8, 0.96], penalties([state, state], context))
 
 
 def test_the_likelier_of_equals_is_taken():

@@ -1,12 +1,14 @@
 """Contrastive search: a likely token whose hidden state is unlike all before it."""
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Annotated, NamedTuple
 
 import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from gpt2sdk import HiddenHistory, LayeredLM, Logits, OptionError, Session, Step, strategy
 
@@ -54,19 +56,17 @@ def contrastive_search(
     history = session.hidden_history(model.layers)
     while session.running:
         logits = session.process(session.next_logits())
-        context = unit(model, history[session.rows])
-        read = [len(each) for each in context]
         found = candidates(logits, session.rows.finish_reason, top_k)
+        growing = [at for at, token in enumerate(found.tokens) if token >= 0]
+        context = _context(model, history, session, {found.parents[at] for at in growing})
         session.fork(found.parents)
         step = session.append(found.tokens)
         session.next_logits()
-        states = _last(history, session, [read[parent] for parent in found.parents])
-        scores = [
-            (1 - penalty_alpha) * prob - penalty_alpha * penalty
-            for prob, penalty in zip(
-                found.probs, penalties(unit(model, states), context, found.parents), strict=True
-            )
-        ]
+        lines = [context[found.parents[at]] for at in growing]
+        found_penalties = penalties(_states(model, session, growing), lines)
+        scores = [0.0] * len(found.tokens)
+        for at, penalty in zip(growing, found_penalties, strict=True):
+            scores[at] = (1 - penalty_alpha) * found.probs[at] - penalty_alpha * penalty
         session.fork(best(scores, found.parents))
         yield step
 
@@ -91,32 +91,18 @@ def candidates(logits: Logits, over: Sequence[str | None], top_k: int) -> Candid
     return found
 
 
-def unit(
-    model: LayeredLM, states: Sequence[Float[Tensor, "_ embed"]]
-) -> list[Float[Tensor, "_ embed"]]:
-    """Return hidden states behind the final norm, each of length 1."""
-    lines = model.final_norm(torch.cat(list(states))).float()
-    lines = torch.nn.functional.normalize(lines, dim=-1)
-    return list(torch.split(lines, [len(each) for each in states]))
-
-
 def penalties(
-    states: Sequence[Float[Tensor, "_ embed"]],
-    context: Sequence[Float[Tensor, "_ embed"]],
-    parents: Sequence[int],
+    states: Sequence[Float[Tensor, " embed"]], context: Sequence[Float[Tensor, "_ embed"]]
 ) -> list[float]:
-    """Return each candidate's largest cosine with what stands in its row; 0 without a state.
+    """Return each state's largest cosine with a line of its context; all have length 1.
 
-    >>> context = [torch.tensor([[1.0, 0.0], [0.6, 0.8]])]
-    >>> states = [torch.tensor([[0.0, 1.0]]), torch.tensor([[0.8, -0.6]]), torch.zeros(0, 2)]
-    >>> [round(each, 2) for each in penalties(states, context, [0, 0, 0])]
-    [0.8, 0.8, 0.0]
+    >>> context = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    >>> states = torch.tensor([[0.0, 1.0], [0.8, -0.6]])
+    >>> [round(each, 2) for each in penalties(list(states), [context, context])]
+    [0.8, 0.8]
     """
-    found = [
-        (context[parent] @ state[0]).amax() if len(state) else context[parent].new_zeros(())
-        for state, parent in zip(states, parents, strict=True)
-    ]
-    return [float(each) for each in torch.stack(found).tolist()]
+    found = [(lines @ state).amax() for state, lines in zip(states, context, strict=True)]
+    return [float(each) for each in torch.stack(found).tolist()] if found else []
 
 
 def best(scores: Sequence[float], parents: Sequence[int]) -> list[int]:
@@ -132,15 +118,33 @@ def best(scores: Sequence[float], parents: Sequence[int]) -> list[int]:
     return list(chosen.values())
 
 
-def _last(
-    history: HiddenHistory, session: Session, read: Sequence[int]
-) -> list[Float[Tensor, "_ embed"]]:
-    """Return each row's state at the token it took; none where that was not read."""
-    states = history[session.rows]
-    return [
-        each[-1:] if len(each) != before else each[:0]
-        for each, before in zip(states, read, strict=True)
-    ]
+def _context(
+    model: LayeredLM, history: HiddenHistory, session: Session, seats: AbstractSet[int]
+) -> dict[int, Float[Tensor, "_ embed"]]:
+    """Return what stands in each of these rows: a unit vector for each of its tokens."""
+    if not seats:
+        return {}
+    chosen = sorted(seats)
+    states = history[session.rows.select(chosen)]
+    lines = torch.split(_units(model, torch.cat(states)), [len(each) for each in states])
+    return dict(zip(chosen, lines, strict=True))
+
+
+def _states(
+    model: LayeredLM, session: Session, seats: Sequence[int]
+) -> list[Float[Tensor, " embed"]]:
+    """Return unit vectors of what these rows took last.
+
+    The end of a full window is not read. Then candidates have their row's state, and one penalty.
+    """
+    if not seats:
+        return []
+    return list(_units(model, session.rows.select(seats).hidden_states(model.layers)))
+
+
+def _units(model: LayeredLM, states: Float[Tensor, "lines embed"]) -> Float[Tensor, "lines embed"]:
+    """Return hidden states behind the final norm, each of length 1."""
+    return normalize(model.final_norm(states).float(), dim=-1)
 
 
 def _model(session: Session) -> LayeredLM:
