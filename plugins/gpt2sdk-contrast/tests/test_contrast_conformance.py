@@ -1,10 +1,11 @@
-"""Every processor of the distribution keeps the promises of its role."""
+"""Every component of the distribution keeps the promises of its role."""
 
 import pytest
 
 from gpt2sdk.testing import TableModel, parametrize_with_checks
 from gpt2sdk_contrast.context_aware import ContextAware
 from gpt2sdk_contrast.contrastive_decoding import ContrastiveDecoding
+from gpt2sdk_contrast.contrastive_search import contrastive_search
 from gpt2sdk_contrast.dola_layers import DolaLayers
 from gpt2sdk_contrast.ensemble import Ensemble
 
@@ -18,6 +19,8 @@ COMPONENTS = [
     DolaLayers(dola_layers=1),
     DolaLayers(dola_layers=[0, 1], dola_relative_top=0.3, dola_final_norm=True),
     DolaLayers(dola_layers="low"),
+    contrastive_search.component(),
+    contrastive_search.component(penalty_alpha=0.3, top_k=2),
     Ensemble(ensemble=[OTHER]),
     Ensemble(ensemble=[OTHER, OTHER], ensemble_op="mean", ensemble_weights=[2.0, 1.0, 0.5]),
 ]
