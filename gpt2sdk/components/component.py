@@ -91,7 +91,8 @@ def check_wants(owner: str, wants: Iterable[str]) -> None:
     """
     known = {"hidden_states", "hidden_history"}
     if isinstance(wants, str) or not known.issuperset(wants):
-        message = f'{owner}: wants is {wants!r}, expected {{"hidden_states"}} or nothing'
+        said = '{"hidden_states"}, {"hidden_history"}, both or nothing'
+        message = f"{owner}: wants is {wants!r}, expected {said}"
         raise TypeError(message)
 
 
