@@ -16,7 +16,7 @@ KNOWN = {
         ContextAware ContrastiveDecoding DolaLayers Ensemble amateur_model context_aware
         context_free_prompt contrastive_alpha contrastive_beta contrastive_decoding
         contrastive_search dola_final_norm dola_layers dola_relative_top ensemble ensemble_op
-        ensemble_weights penalty_alpha top_k
+        ensemble_weights penalty_alpha
     """,
     "gpt2sdk-gguf": """
         Gguf gguf

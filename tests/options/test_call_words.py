@@ -87,7 +87,7 @@ def test_hints_name_options_that_exist_and_no_others(options):
         ("skip-special-tokens", "a completion's text is without its end token"),
         ("stop_string", "stop=[…] ends a text before one of these texts"),
         ("mirostat_tau", 'sampler="mirostat" is its second version'),
-        ("penalty_alpha", "strategy='contrastive_search'"),
+        ("penalty_alpha", "it is in gpt2sdk-contrast: pip install gpt2sdk-contrast"),
         ("low_memory", "batch_size says how many rows are read at a time"),
         ("min_length", "(it is in gpt2sdk-sampling: pip install gpt2sdk-sampling)"),
         ("tokens_of_no_kind", "`gpt2sdk options` lists them all"),
