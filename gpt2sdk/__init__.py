@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from gpt2sdk.components.architecture import Architecture
-    from gpt2sdk.components.causal_lm import CausalLM, KeyValueCache, Scores
+    from gpt2sdk.components.causal_lm import CausalLM, KeyValueCache, LayeredLM, Scores
     from gpt2sdk.components.checkpoint import Checkpoint, Layout, StoredParameter
     from gpt2sdk.components.component import Component
     from gpt2sdk.components.drafter import Drafter, DrafterRun
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gpt2sdk.components.rows import Rows
     from gpt2sdk.components.sampler import Sampler, SamplerRun
     from gpt2sdk.components.session import (
+        HiddenHistory,
         Mirror,
         PerRow,
         PerRowTensor,
@@ -89,7 +90,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "gpt2sdk.components.architecture": ("Architecture",),
-    "gpt2sdk.components.causal_lm": ("CausalLM", "KeyValueCache", "Scores"),
+    "gpt2sdk.components.causal_lm": ("CausalLM", "KeyValueCache", "LayeredLM", "Scores"),
     "gpt2sdk.components.checkpoint": ("Checkpoint", "StoredParameter", "Layout"),
     "gpt2sdk.components.component": ("Component",),
     "gpt2sdk.components.drafter": ("Drafter", "DrafterRun"),
@@ -98,6 +99,7 @@ _HOMES = {
     "gpt2sdk.components.rows": ("Rows",),
     "gpt2sdk.components.sampler": ("Sampler", "SamplerRun"),
     "gpt2sdk.components.session": (
+        "HiddenHistory",
         "Mirror",
         "PerRow",
         "PerRowTensor",
@@ -194,9 +196,11 @@ __all__ = [
     "GPT2SDKError",
     "GenerationError",
     "Generator",
+    "HiddenHistory",
     "History",
     "KeyValueCache",
     "Language",
+    "LayeredLM",
     "Layout",
     "Logits",
     "LogitsProcessor",

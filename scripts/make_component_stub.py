@@ -69,10 +69,16 @@ def stub(offers: tuple[Offer, ...]) -> str:
 def known(offers: tuple[Offer, ...], commands: dict[str, str]) -> str:
     """Return the tables: what each distribution but the core has, and where commands are."""
     names: dict[str, set[str]] = {}
+    homes = {offer.name: offer.origin.distribution for offer in offers}
     for offer in offers:
         if offer.origin.distribution != CORE:
             found = names.setdefault(offer.origin.distribution, set())
-            found |= {offer.name, offer.component.__name__, *offer.component.option_names()}
+            found |= {offer.name, offer.component.__name__}
+            # `top_k` is a processor, though a strategy elsewhere has an option of that name.
+            home = offer.origin.distribution
+            found |= {
+                each for each in offer.component.option_names() if homes.get(each, home) == home
+            }
     tables = [
         f'    "{distribution}": """\n{_wrapped(sorted(words))}\n    """,'
         for distribution, words in sorted(names.items())

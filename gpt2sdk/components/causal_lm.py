@@ -78,3 +78,18 @@ class CausalLM(Protocol):
             keep: How many of the last fed positions of each slot are scored.
             hidden_states: The layers whose output is wanted at the scored positions.
         """
+
+
+@runtime_checkable
+class LayeredLM(CausalLM, Protocol):
+    """A model that says what its hidden states stand for: `logits = unembed(final_norm(h))`.
+
+    There `h` is the hidden state of the last layer. A model without a final norm returns what it
+    is given. Not every `CausalLM` is one: whoever needs it asks with `isinstance`.
+    """
+
+    def final_norm(self, hidden: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places embed"]:
+        """Return hidden states as they are behind the last norm."""
+
+    def unembed(self, hidden: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places vocab"]:
+        """Return float32 logits: the head alone, without the norm before it."""

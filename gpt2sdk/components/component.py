@@ -87,11 +87,12 @@ def check_wants(owner: str, wants: Iterable[str]) -> None:
     """Make sure that all a component wants can be had.
 
     Raises:
-        TypeError: It wants something else than `{"hidden_states"}`.
+        TypeError: It wants something else than `"hidden_states"` and `"hidden_history"`.
     """
-    unknown = set((wants,) if isinstance(wants, str) else wants) - {"hidden_states"}
-    if isinstance(wants, str) or unknown:
-        message = f'{owner}: wants is {wants!r}, expected {{"hidden_states"}} or nothing'
+    known = {"hidden_states", "hidden_history"}
+    if isinstance(wants, str) or not known.issuperset(wants):
+        said = '{"hidden_states"}, {"hidden_history"}, both or nothing'
+        message = f"{owner}: wants is {wants!r}, expected {said}"
         raise TypeError(message)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from gpt2sdk.components.causal_lm import CausalLM
@@ -53,6 +54,21 @@ class Mirror(ABC):
     @abstractmethod
     def next_logits(self, rows: Rows) -> Logits:
         """Raw float32 logits of what this branch expects next in each of these rows."""
+
+
+class HiddenHistory(ABC):
+    """A layer's hidden states at every position of a row, following the rows through every verb."""
+
+    @abstractmethod
+    def __getitem__(self, rows: Rows) -> list[Float[Tensor, "_ embed"]]:
+        """Of each row, a line for each of its tokens that the model has read, prompt included.
+
+        A row that was appended to and not read since lacks its last tokens; one that has slid on
+        begins where its window begins. Not to be changed in place.
+
+        Raises:
+            LookupError: A row was never read.
+        """
 
 
 class Vocabulary(Protocol):
@@ -184,6 +200,23 @@ class Session(ABC):
             prompt: The branch's prompt tokens as a function of the row's prompt, so that rows
                 admitted later get theirs.
             model: What scores it; the session's own by default.
+        """
+
+    @abstractmethod
+    def hidden_history(self, layer: int) -> HiddenHistory:
+        """Keep a layer's hidden states at all positions of the rows.
+
+        A component opens it in `start`; a strategy declares `wants={"hidden_history"}`, and opens
+        it before it asks for logits. It costs the width of the model for each token of a row, on
+        the device, and prompts are scored at all their positions (docs/decisions/0030). Of that
+        layer `rows.hidden_states` is there, too.
+
+        Args:
+            layer: 0 is the embedding, `model.layers` the input of the final norm.
+
+        Raises:
+            LookupError: Rows were read before.
+            OptionError: The model has no such layer.
         """
 
     @abstractmethod

@@ -27,7 +27,8 @@ class Strategy(Component):
             that only shape a draw (temperature, truncation) are refused.
         chooses: Tokens are picked by the call's sampler, with `session.choose`. A strategy that
             draws otherwise says no, so that a sampler is refused rather than ignored.
-        wants: `{"hidden_states"}` where `rows.hidden_states(layer)` is used.
+        wants: `{"hidden_states"}` where `rows.hidden_states(layer)` is used, and
+            `{"hidden_history"}` where `session.hidden_history(layer)` is opened.
     """
 
     rows_independent: ClassVar[bool] = False

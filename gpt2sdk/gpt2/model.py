@@ -28,6 +28,7 @@ from gpt2sdk.gpt2.cache import Cache
 from gpt2sdk.gpt2.feed import Feed
 from gpt2sdk.gpt2.head import Embedding, TiedHead
 from gpt2sdk.gpt2.initialization import initialize
+from gpt2sdk.gpt2.layered import Layered
 from gpt2sdk.gpt2.linear import Linear
 from gpt2sdk.gpt2.observed import Observed
 from gpt2sdk.gpt2.output import GPT2Output, next_token_loss
@@ -36,7 +37,7 @@ from gpt2sdk.gpt2.runner import Runner, can_run
 from gpt2sdk.gpt2.walk import walk
 
 
-class GPT2(Observed):
+class GPT2(Observed, Layered):
     """A GPT-2 language model.
 
     Two ways lead through it. `forward` takes whole sequences, for training and analysis. `score`
@@ -315,6 +316,7 @@ class GPT2(Observed):
                 "another placement or none"
             )
 
+    @override
     def _ready(self) -> Runner | None:
         """Return the runner, if modules need not be called."""
         runner = self._runner

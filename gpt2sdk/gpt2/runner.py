@@ -73,6 +73,8 @@ class Runner:
     """Computes feeds with the packed weights of a model.
 
     Attributes:
+        norm: The last norm.
+        head: From the residual stream to logits, of positions in one line.
         kernels: How each matrix is computed, by its name: `onednn`, with the activation that is
             fused into it; `torch` for a plain product; what a quantized one says of itself;
             `module` where another module stands.
@@ -98,13 +100,13 @@ class Runner:
         ]
         scores = self._scores(head, table)
         wte, wpe = self._lookup("wte", table), self._lookup("wpe", model.get_submodule("wpe"))
-        self._wte, self._wpe, self._norm, self._head = wte, wpe, norm, scores
+        self._wte, self._wpe, self.norm, self.head = wte, wpe, norm, scores
         self._blocks: Sequence[Callable[[Tensor, Feed, int, int], Tensor]] = blocks
         if route is not None:
             self._wte, self._wpe = route.lookup("wte", wte), route.lookup("wpe", wpe)
             self._blocks = [route.through(f"h.{layer}", each) for layer, each in enumerate(blocks)]
-            self._norm = route.through("ln_f", norm)
-            self._head = route.through(route.head, scores)
+            self.norm = route.through("ln_f", norm)
+            self.head = route.through(route.head, scores)
         self._watch = Watch(model)
 
     @property
@@ -138,7 +140,7 @@ class Runner:
                 streams[len(self._blocks)] = x
         # Not in inference mode, so that whoever gets them may write to them.
         with torch.no_grad():
-            logits = self._head(self._norm(x)).float()
+            logits = self.head(self.norm(x)).float()
             return logits, {
                 layer: stream.to(logits.device, copy=True) for layer, stream in streams.items()
             }

@@ -21,13 +21,7 @@ SAMPLING_WORDS: Final = (
         "strategy num_beams",
         'strategy="beam" searches with num_beams hypotheses',
     ),
-    missing(
-        "penalty_alpha",
-        "contrastive search",
-        "no_repeat_ngram_size repetition_penalty",
-        "no_repeat_ngram_size and repetition_penalty keep greedy text from repeating itself",
-    ),
-    missing("dola_layers low_memory", "contrast of layers", "strategy", "a strategy may be yours"),
+    row("low_memory", "batch_size", "batch_size says how many rows are read at a time"),
     missing(
         "num_beam_groups diversity_penalty",
         "diverse beam search",

@@ -12,6 +12,12 @@ KNOWN = {
         BnbFp4 BnbInt8 BnbNf4 block_size bnb_fp4 bnb_int8 bnb_nf4 compute_dtype double_quant
         embeddings skip_modules threshold
     """,
+    "gpt2sdk-contrast": """
+        ContextAware ContrastiveDecoding DolaLayers Ensemble amateur_model context_aware
+        context_free_prompt contrastive_alpha contrastive_beta contrastive_decoding
+        contrastive_search dola_final_norm dola_layers dola_relative_top ensemble ensemble_op
+        ensemble_weights penalty_alpha
+    """,
     "gpt2sdk-gguf": """
         Gguf gguf
     """,

@@ -5,8 +5,9 @@ The session's own branch and every mirror are of this kind. A branch row's seque
 behind it; they count once the row really appends them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from weakref import WeakSet
 
 from jaxtyping import Float
 from torch import Tensor
@@ -16,6 +17,7 @@ from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.records import Prompt
 from gpt2sdk.components.rows import Row, RowStore
 from gpt2sdk.session.checks import check_room
+from gpt2sdk.session.hidden_history import NOTHING_FED, FedStates, FollowingHistory
 from gpt2sdk.session.reader import (
     Errand,
     Follows,
@@ -42,6 +44,7 @@ class BranchRow:
         known: The scored position of the sequence's last token.
         last: The last scored position that was part of the sequence, `known` or an earlier one.
         ahead: Scored positions behind it, one for each proposal still standing.
+        states: Hidden states of the tokens that were fed, where somebody keeps their history.
         earned: Tokens that were fed to it because they had to be.
         accepted: Proposals that were appended.
         wasted: Proposals that were fed in vain.
@@ -56,6 +59,7 @@ class BranchRow:
     known: Scored | None = None
     last: Scored | None = None
     ahead: list[Scored] = field(default_factory=list)
+    states: FedStates = NOTHING_FED
     earned: int = 0
     accepted: int = 0
     wasted: int = 0
@@ -117,6 +121,7 @@ class Branch(Follows):
         self.asked = False
         self.wanted = True
         self._along: list[tuple[int, int]] = []
+        self._histories: WeakSet[FollowingHistory] = WeakSet()
         self._store = store
         self._prefix = prefix
         self._acts_on = acts_on
@@ -135,7 +140,7 @@ class Branch(Follows):
         for kin in self.rows:
             if kin.prompt is prompt and kin.base == 0 and kin.valid >= len(fresh.prefix) > 0:
                 fresh.slot, fresh.fed = self.slots.share(kin.slot), list(kin.fed)
-                fresh.valid = len(fresh.prefix)
+                fresh.valid, fresh.states = len(fresh.prefix), kin.states
                 break
         for former in self.rows[seat : seat + 1]:
             self.slots.release(former.slot)
@@ -180,7 +185,8 @@ class Branch(Follows):
         for seat, row in enumerate(self.rows):
             if row.prompt is prompt:
                 self.slots.release(row.slot)
-                self.rows[seat] = BranchRow(prompt, (), last=row.last if self.layers else None)
+                last = row.last if self.layers else None
+                self.rows[seat] = BranchRow(prompt, (), last=last, states=row.states.cut(0))
 
     def close(self) -> None:
         """Let go of all that rows hold, and of the cache."""
@@ -195,6 +201,10 @@ class Branch(Follows):
         """Whether the end of a row's sequence was never scored."""
         return self.rows[seat].known is None
 
+    def can_read(self, seat: int) -> bool:
+        """Whether a row's last token can be fed: that of a full window is not, unless it slides."""
+        return self._slide or self.length(seat) <= self.model.context_length
+
     def logits(self, seats: Sequence[int]) -> Logits:
         """Next-token logits of rows whose sequences are scored to their ends."""
         rows = self.rows
@@ -203,10 +213,38 @@ class Branch(Follows):
     def hidden_states(self, layer: int, index: Sequence[int]) -> Float[Tensor, "rows embed"]:
         """The residual stream after `layer` blocks, at each row's last scored position."""
         scored = [last for seat in index if (last := self.rows[seat].last)]
-        if not self.layers or len(scored) < len(index):
+        if layer not in self.layers or len(scored) < len(index):
             message = 'hidden states are not at hand: declare wants={"hidden_states"}'
             raise LookupError(message)
         return gather_hidden_states(scored, layer)
+
+    def open_history(self, layer: int, acts_on: Callable[[Prompt], bool]) -> FollowingHistory:
+        """Keep a layer's hidden states at all positions of some prompts' rows from now on.
+
+        Raises:
+            LookupError: Such rows were read before.
+        """
+        if any(row.valid and acts_on(row.prompt) for row in self.rows):
+            message = (
+                "hidden_history was opened when rows had been read: a strategy declares "
+                'wants={"hidden_history"} and opens it before it asks for logits'
+            )
+            raise LookupError(message)
+        history = FollowingHistory(self, layer, acts_on)
+        self._histories.add(history)
+        self.layers = sorted({*self.layers, layer})
+        return history
+
+    def hidden_history(self, layer: int, index: Sequence[int]) -> list[Float[Tensor, "_ embed"]]:
+        """A layer's hidden states of each row at `index`, a line for each token that was read."""
+        histories = []
+        for seat in index:
+            row = self.rows[seat]
+            if not row.states.pieces:
+                raise LookupError("hidden_history has nothing of a row that was never read")
+            row.states = row.states.joined()
+            histories.append(row.states.of(layer, row.valid))
+        return histories
 
     def length(self, seat: int) -> int:
         """How many tokens of the row's sequence are in view."""
@@ -227,6 +265,7 @@ class Branch(Follows):
         Of the rows of a prompt that have read nothing yet, only the first reads; the others follow.
         """
         found: list[Errand] = []
+        histories = list(self._histories)
         self._along = []
         leaders: dict[Prompt, int] = {}
         for at, seat in enumerate(seats):
@@ -257,15 +296,21 @@ class Branch(Follows):
             tokens = [*tail, *drafted] if drafted else tail
             keep = len(drafted) + (row.known is None)
             if keep:
-                found.append(Errand(seat, row.prompt, row.slot, row.valid, tokens, keep))
+                layers = {each.layer for each in histories if each.acts_on(row.prompt)}
+                errand = Errand(seat, row.prompt, row.slot, row.valid, tokens, keep, tuple(layers))
+                found.append(errand)
         return found
 
     @override
-    def settle(self, errand: Errand, slot: int, scored: list[Scored]) -> None:
+    def settle(
+        self, errand: Errand, slot: int, scored: list[Scored], states: Mapping[int, Tensor]
+    ) -> None:
         """Take in what the model said."""
         row = self.rows[errand.seat]
         row.slot = slot
         row.fed[row.valid :] = errand.tokens
+        if states:
+            row.states = row.states.followed_by(row.valid, states)
         row.valid = self.length(errand.seat)
         if row.known is None:
             row.known = row.last = scored.pop(0)

@@ -66,6 +66,8 @@ class Course:
         self._drafting: Drafting | None = None
         if "hidden_states" in lead.strategy.wants:
             self._keep_hidden_states()
+        # What keeps hidden states of prompts is opened before these are read.
+        self.main.wanted = "hidden_history" not in lead.strategy.wants
 
     def start(self, session: Session, requests: Sequence[Request]) -> None:
         """Start the components of the session and of its first requests.

@@ -10,7 +10,15 @@ from typing_extensions import override
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.records import Completion, FinishReason, Prompt
 from gpt2sdk.components.rows import Rows
-from gpt2sdk.components.session import Mirror, PerRow, PerRowTensor, Session, Step, Vocabulary
+from gpt2sdk.components.session import (
+    HiddenHistory,
+    Mirror,
+    PerRow,
+    PerRowTensor,
+    Session,
+    Step,
+    Vocabulary,
+)
 from gpt2sdk.errors import OptionError, PluginContractError
 from gpt2sdk.session.branch import Branch
 from gpt2sdk.session.checks import (
@@ -247,6 +255,14 @@ class DecodingSession(Session):
             for request in self.course.requests:
                 branch.check_room(request.prompt)
         return FollowingMirror(branch, self.course.main, self._reader, self.course.meter)
+
+    @override
+    def hidden_history(self, layer: int) -> HiddenHistory:
+        if not 0 <= layer <= self.model.layers:
+            what = f"a layer from 0 to {self.model.layers}"
+            message = f"hidden_history of layer {layer}: expected {what}"
+            raise OptionError(message, name="layer", value=layer, expected=what)
+        return self.course.main.open_history(layer, self.course.followers.entourage.acts_on)
 
     @override
     def per_row(

@@ -130,12 +130,11 @@ class Followers:
         unread = [seat for seat in live if known[seat].known is None]
         due = live if unread and (together or len(unread) == len(live)) else []
         if main.layers:
-            # The last token of a row that fills the window is never fed.
             due += [
                 seat
                 for seat, row in enumerate(rows)
                 if row.finish_reason is not None and not row.handed
-                if main.is_behind(seat) and main.length(seat) <= main.model.context_length
+                if main.is_behind(seat) and main.can_read(seat)
             ]
         return due
 

@@ -5,7 +5,8 @@ when such rows part.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from traceback import clear_frames
 from typing import NamedTuple, Protocol
 
@@ -16,6 +17,9 @@ from torch import Tensor
 from gpt2sdk.components.causal_lm import CausalLM, Scores
 from gpt2sdk.components.records import Prompt
 from gpt2sdk.session.request import Meter
+
+POSITIONS = 1024
+"""Most positions of all rows that one call keeps for their hidden states: it has logits of each."""
 
 
 class Scored(NamedTuple):
@@ -40,6 +44,7 @@ class Errand(NamedTuple):
         valid: How many tokens of the slot count.
         tokens: What is fed behind them.
         keep: How many last positions are scored.
+        history: The layers whose hidden states are wanted of all that is fed.
     """
 
     seat: int
@@ -48,6 +53,7 @@ class Errand(NamedTuple):
     valid: int
     tokens: Sequence[int]
     keep: int
+    history: Sequence[int] = ()
 
 
 class Slots:
@@ -141,8 +147,10 @@ class Follows(Protocol):
     ) -> list[Errand]:
         """What to feed these rows, with the tokens proposed behind them."""
 
-    def settle(self, errand: Errand, slot: int, scored: list[Scored]) -> None:
-        """Take in what the model said."""
+    def settle(
+        self, errand: Errand, slot: int, scored: list[Scored], states: Mapping[int, Tensor]
+    ) -> None:
+        """Take in what the model said: scored positions, and hidden states of what was fed."""
 
     def catch_up(self) -> None:
         """Give rows what others have read for them."""
@@ -184,7 +192,7 @@ class Reader:
     def read(self, readings: Sequence[Reading]) -> None:
         """Score the ends of these rows' sequences, and what is proposed behind them.
 
-        The model runs once.
+        The model runs once; more often where many positions are kept for their hidden states.
 
         Args:
             readings: Of one model: see `by_model`.
@@ -195,39 +203,9 @@ class Reader:
             wanted = reading.branch.errands(reading.seats, reading.proposals)
             errands += wanted
             owners += [reading] * len(wanted)
-        if not errands:
-            return
-        began = time.perf_counter()
-        held = readings[0].branch.slots
-        slots, holders = held.prepare(errands)
-        tokens: list[Sequence[int]] = [()] * len(holders)
-        keep = [0] * len(holders)
-        for slot, errand in zip(slots, errands, strict=True):
-            tokens[slot], keep[slot] = errand.tokens, errand.keep
-        layers = {layer for reading in readings for layer in reading.branch.layers}
-        try:
-            scores = held.model.score(held.cache, tokens, keep, sorted(layers))
-        except BaseException as error:
-            held.restore()
-            # An error keeps nothing of what the model worked on.
-            clear_frames(error.__traceback__.tb_next if error.__traceback__ else None)
-            raise
-        held.keep(holders)
-        first, end = [], 0
-        for count in keep:
-            first.append(end)
-            end += count
-        meters: dict[int, Meter] = {}
-        for reading, errand, slot in zip(owners, errands, slots, strict=True):
-            meter = reading.meter(errand.prompt)
-            meters[id(meter)] = meter
-            meter.tokens_fed += len(errand.tokens)
-            start = first[slot]
-            scored = [Scored(scores, at) for at in range(start, start + errand.keep)]
-            reading.branch.settle(errand, slot, scored)
-        for meter in meters.values():
-            meter.model_calls += 1
-            meter.began = meter.began or began
+        layers = sorted({layer for reading in readings for layer in reading.branch.layers})
+        for part in portions(errands):
+            _read(owners[part], errands[part], layers)
         for reading in readings:
             reading.branch.catch_up()
 
@@ -243,6 +221,85 @@ class Reader:
         for slots in self._slots.values():
             slots.close()
         self._slots.clear()
+
+
+def _read(owners: Sequence[Reading], errands: Sequence[Errand], layers: Sequence[int]) -> None:
+    """Run the model once, and give each reading's branch what it wanted."""
+    began = time.perf_counter()
+    held = owners[0].branch.slots
+    slots, holders = held.prepare(errands)
+    tokens: list[Sequence[int]] = [()] * len(holders)
+    keep = [0] * len(holders)
+    for slot, errand in zip(slots, errands, strict=True):
+        tokens[slot] = errand.tokens
+        keep[slot] = len(errand.tokens) if errand.history else errand.keep
+    try:
+        scores = held.model.score(held.cache, tokens, keep, layers)
+    except BaseException as error:
+        held.restore()
+        # An error keeps nothing of what the model worked on.
+        clear_frames(error.__traceback__.tb_next if error.__traceback__ else None)
+        raise
+    held.keep(holders)
+    ends = list(accumulate(keep))
+    stops = [ends[slot] for slot in slots]
+    states = [_states(scores, errand, end) for errand, end in zip(errands, stops, strict=True)]
+    if any(states):
+        scores, stops = _thinned(scores, errands, stops)
+    meters: dict[int, Meter] = {}
+    for at, (reading, errand) in enumerate(zip(owners, errands, strict=True)):
+        meter = reading.meter(errand.prompt)
+        meters[id(meter)] = meter
+        meter.tokens_fed += len(errand.tokens)
+        scored = [Scored(scores, place) for place in range(stops[at] - errand.keep, stops[at])]
+        reading.branch.settle(errand, slots[at], scored, states[at])
+    for meter in meters.values():
+        meter.model_calls += 1
+        meter.began = meter.began or began
+
+
+def _states(scores: Scores, errand: Errand, end: int) -> Mapping[int, Tensor]:
+    """Hidden states of all that was fed for an errand, whose positions end there."""
+    if not errand.history:
+        return {}
+    start = end - len(errand.tokens)
+    return {layer: scores.hidden_states[layer][start:end] for layer in errand.history}
+
+
+def _thinned(
+    scores: Scores, errands: Sequence[Errand], stops: Sequence[int]
+) -> tuple[Scores, list[int]]:
+    """What a call found out at scored positions only, and where those of each errand end.
+
+    Of positions that were kept for their hidden states, no logits are held on to.
+    """
+    places = [
+        at
+        for errand, stop in zip(errands, stops, strict=True)
+        for at in range(stop - errand.keep, stop)
+    ]
+    chosen = torch.tensor(places, dtype=torch.int64, device=scores.logits.device)
+    hidden = {layer: each[chosen] for layer, each in scores.hidden_states.items()}
+    return Scores(scores.logits[chosen], hidden), list(accumulate(each.keep for each in errands))
+
+
+def portions(errands: Sequence[Errand]) -> Iterator[slice]:
+    """Cut errands into calls that keep few enough positions; what keeps no history is no reason.
+
+    >>> prompt = Prompt(0, (0,))
+    >>> long = Errand(0, prompt, None, 0, [0] * 600, 1, (2,))
+    >>> list(portions([long, long, Errand(0, prompt, None, 0, [0] * 600, 1)]))
+    [slice(0, 1, None), slice(1, 3, None)]
+    """
+    start = total = 0
+    for at, errand in enumerate(errands):
+        kept = len(errand.tokens) if errand.history else 0
+        if total and total + kept > POSITIONS:
+            yield slice(start, at)
+            start, total = at, 0
+        total += kept
+    if errands:
+        yield slice(start, len(errands))
 
 
 def by_model(readings: Sequence[Reading]) -> Iterator[list[Reading]]:

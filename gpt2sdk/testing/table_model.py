@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from gpt2sdk.components.causal_lm import KeyValueCache, Scores
@@ -132,6 +133,17 @@ class TableModel:
                 for layer in hidden_states
             },
         )
+
+    def final_norm(self, hidden: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places embed"]:
+        """Return them as they are: there is no norm."""
+        return hidden
+
+    def unembed(self, hidden: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places vocab"]:
+        """Return what a fixed random head makes of hidden states; the last layer's is no logits."""
+        head = self._stack(
+            [self._draw(f"head {each}", self.vocab_size, ()) for each in range(EMBED)], 0
+        )
+        return hidden @ head
 
     def _stack(self, vectors: Sequence[Tensor], width: int) -> Tensor:
         rows = torch.stack(list(vectors)) if vectors else torch.zeros(0, width)

@@ -108,6 +108,7 @@ def process(
     """
     given = torch.as_tensor(logits)
     session = _session(processor, given, rows)
+    session.next_logits()  # so that there are hidden states, for who wants them
     return _sound(session, session.process(given))
 
 

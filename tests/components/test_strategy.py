@@ -20,9 +20,11 @@ def wide(session: Session, *, width: Annotated[int, Field(ge=1)] = 4) -> Iterato
     yield width
 
 
-@pytest.mark.parametrize("wants", [{"hidden_state"}, "hidden_states", ["hidden_states", "x"]])
+@pytest.mark.parametrize(
+    "wants", [{"hidden_state"}, "hidden_states", ["hidden_states", "x"], "hidden_history"]
+)
 def test_what_cannot_be_had_is_not_wanted(wants):
-    said = r'wants is .*, expected \{"hidden_states"\} or nothing'
+    said = r'wants is .*, expected \{"hidden_states"\}, .*, both or nothing'
     with pytest.raises(TypeError, match=f"wider: {said}"):
 
         @strategy(wants=wants)

@@ -128,6 +128,32 @@ def test_hidden_states_of_scores_are_those_of_forward(prepared):
 
 
 @pytest.mark.parametrize("prepared", [False, True])
+@pytest.mark.parametrize("tied", [False, True])
+def test_any_layer_can_be_read_through_the_last_norm_and_the_head(prepared, tied):
+    model = build(tie_word_embeddings=tied)
+    if prepared:
+        model.prepare()
+    scores = model.score(model.make_cache(1), [[1, 2, 3]], [3], [1, 3])
+    states = scores.hidden_states
+    head = model.wte.weight if tied else model.lm_head.weight
+
+    torch.testing.assert_close(scores.logits, model.unembed(model.final_norm(states[3])))
+    torch.testing.assert_close(model.ln_f(states[1]), model.final_norm(states[1]))
+    torch.testing.assert_close(states[1] @ head.T, model.unembed(states[1]))
+
+
+def test_hidden_states_of_any_shape_are_read():
+    model = build()
+    states = torch.randn(2, 3, 16)
+
+    assert (2, 3, 13) == tuple(model.unembed(model.final_norm(states)).shape)
+    assert (13,) == tuple(model.unembed(states[0, 0]).shape)
+    assert (0, 13) == tuple(model.unembed(states[0, :0]).shape)
+    torch.testing.assert_close(model.unembed(states)[1, 2], model.unembed(states[1, 2]))
+    assert not model.unembed(states.requires_grad_()).requires_grad
+
+
+@pytest.mark.parametrize("prepared", [False, True])
 def test_nothing_fed_or_kept_is_nothing_scored(prepared):
     model = build()
     if prepared:

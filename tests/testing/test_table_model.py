@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gpt2sdk import CausalLM
+from gpt2sdk import CausalLM, LayeredLM
 from gpt2sdk.testing import TableModel
 
 
@@ -16,6 +16,7 @@ def logits(model, *fed):
 
 def test_it_is_a_model():
     assert isinstance(TableModel(), CausalLM)
+    assert isinstance(TableModel(), LayeredLM)
 
 
 def test_logits_depend_on_the_last_tokens_fed_and_nothing_else():
@@ -26,6 +27,14 @@ def test_logits_depend_on_the_last_tokens_fed_and_nothing_else():
     assert not torch.equal(logits(model, [2]), logits(model, [1, 2]))
     assert torch.equal(logits(model, [1, 2]), logits(TableModel(), [1, 2]))
     assert not torch.equal(logits(model, [1, 2]), logits(TableModel(seed=1), [1, 2]))
+
+
+def test_its_head_is_linear_and_the_same_again():
+    states = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
+    model = TableModel(order=2)
+
+    assert torch.equal(states, model.final_norm(states))
+    torch.testing.assert_close(2 * model.unembed(states), TableModel().unembed(2 * states))
 
 
 def test_slots_move_and_are_cut_as_told():
