@@ -55,9 +55,9 @@ def constrained_beam(
     has still to say. Those that go on are sorted into banks by how many tokens they have still to
     say, and the next beams are the best of each bank, then the second best of each, and so on, the
     emptiest banks first: dynamic beam allocation. What has more to say than there is room for goes
-    on only if nothing else does. A row that has something to say takes no end token. Completions
-    are those that have said everything; scores, `length_penalty` and `early_stopping` are those of
-    `beam`.
+    on only if nothing else does. A row that has something to say takes no end token. Of the first
+    `num_beams` candidates that have said everything, those that end are completions; scores,
+    `length_penalty` and `early_stopping` are those of `beam`.
 
     Where processors or stop strings leave no way to say everything, the likeliest row that ended
     last is returned, or else the likeliest one as it stands.
@@ -95,7 +95,9 @@ def constrained_beam(
         here = progress[session.rows]
         missing = torch.tensor([each.missing for each in here]).to(parents).view_as(parents)
         over = session.rows.finished.view_as(scores)
-        ended = (scores / length**length_penalty).where(over & (missing == 0), -torch.inf)
+        said = (missing == 0) & scores.isfinite()
+        counts = over & said & (said.cumsum(1) <= num_beams)
+        ended = (scores / length**length_penalty).where(counts, -torch.inf)
         best = torch.cat([best, ended], 1).topk(num_beams).values
         rest = _likeliest_of_the_rest(scores, running.flatten()[parents], over, length)
         room = session.rows.max_new_tokens.view_as(missing) - length

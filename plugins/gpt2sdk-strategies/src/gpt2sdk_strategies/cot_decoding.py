@@ -75,7 +75,7 @@ def cot_decoding(
     A token's margin is its probability less that of the likeliest other one, in the processed
     distribution; a first token that is not the likeliest has a negative one. A completion's
     `score` is the mean margin of the tokens of its answer, from -1 to 1. `answer(text)` returns the
-    part of the text that is the answer; without such a function all tokens count, and a completion
+    part of the text that is the answer; without such a function it is the whole text. A completion
     for which it returns `None` scores -1. With `aggregate` the scores of completions with the same
     answer are added up; the surest completion of each answer is returned with the sum, the largest
     sum first.

@@ -143,9 +143,10 @@ def deepconf(  # noqa: PLR0913 - each is an option
     confidence as weight; the first ones too. A prompt is settled once an answer has `consensus` of
     the weight of two votes or more; rows still being written are then cut short.
 
-    The result is as that of `self_consistency`: the first completion that voted for the winning
-    answer, its `score` the answer's share of the weight; `num_return_sequences=n` returns one for
-    each of the first `n` answers. Without any vote, the first completion with score 0.
+    The result is as that of `self_consistency`: of the completions that voted for the winning
+    answer the one drawn first, its `score` the answer's share of the weight;
+    `num_return_sequences=n` returns one for each of the first `n` answers. Without any vote, the
+    first completion with score 0.
 
     Fu, Wang, Tian and Zhao, "Deep think with confidence", 2025, arXiv:2508.15260, the online
     algorithm. There groups have 2,048 tokens, more than the windows of most models here.

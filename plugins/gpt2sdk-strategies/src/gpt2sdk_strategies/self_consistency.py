@@ -39,10 +39,10 @@ def self_consistency(
     """Draw completions, let them vote, and return one that gives the answer with most votes.
 
     `answer(text)` finds a completion's answer; completions without one do not vote. The result is
-    the first completion with the winning answer, and its `score` the answer's share of the votes
-    that were cast. With `num_return_sequences=n` the `n` answers with most votes are returned, one
-    completion for each, best first; there may be fewer. So all shares can be had. Where nobody has
-    an answer, the first completion is returned, with score 0.
+    the completion drawn first of those with the winning answer, and its `score` the answer's share
+    of the votes that were cast. With `num_return_sequences=n` the `n` answers with most votes are
+    returned, one completion for each, best first; there may be fewer. So all shares can be had.
+    Where nobody has an answer, the first completion is returned, with score 0.
 
     `stop_rule` says how many are drawn:
 

@@ -78,10 +78,12 @@ class Tree:
             node.total += value
         nodes[-1].children = {token: Node(prior) for token, prior in priors.items()}
 
-    @property
-    def worst(self) -> float:
-        """The lowest value so far; 0 before there is one."""
-        return self._low if self._low < inf else 0.0
+    def bury(self, nodes: Sequence[Node], tokens: Sequence[int]) -> None:
+        """Forget a text after which there is no token, and those that lead nowhere else."""
+        for parent, token in zip(reversed(nodes[:-1]), reversed(tokens), strict=True):
+            del parent.children[token]
+            if parent.children:
+                return
 
     def step(self, token: int) -> None:
         """Go on to the text with this token; what is known of it is kept."""

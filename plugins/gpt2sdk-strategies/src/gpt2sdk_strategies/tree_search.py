@@ -59,7 +59,8 @@ def tree_search(
     yet; take its `num_children` likeliest next tokens of the processed distribution, with their
     probabilities divided by their sum, as its children; and tell everything on the way
     `value(text)`, the value of what the row would have written. With `rollout_tokens`, the text is
-    continued by as many likeliest tokens before it is judged. A text that has ended is judged once.
+    continued by as many likeliest tokens before it is judged. A text that has ended is judged once;
+    one after which no token is left is not tried again.
     What is known of the token that is taken is kept.
 
     `value` may return any finite number, higher is better; only differences count. A completion's
@@ -147,15 +148,14 @@ class Lookout:
             self._append({seat: way[depth] for seat, (_, way) in ways.items() if depth < len(way)})
         priors = self._expand([seat for seat in ways if records[seat].finish_reason is None])
         found = [seat for seat in ways if records[seat].failure is None]
-        texts = [each.text for each in self._session.completions(found)]
-        judged = dict(zip(found, texts, strict=True))
-        for seat, (nodes, _) in ways.items():
-            value = trees[seat].worst
-            if seat in judged:
-                value = number(self._value, judged[seat], "value")
+        for seat, each in zip(found, self._session.completions(found), strict=True):
+            nodes, _ = ways[seat]
+            value = number(self._value, each.text, "value")
             if seat not in priors:
                 nodes[-1].final = value
             trees[seat].learn(nodes, value, priors.get(seat, {}))
+        for seat in ways.keys() - {*found}:
+            trees[seat].bury(*ways[seat])
         self._take_back(grown)
 
     def _expand(self, seats: Sequence[int]) -> Mapping[int, Mapping[int, float]]:
