@@ -39,7 +39,7 @@ def voted(*texts, **options):
         strategy="self_consistency",
         answer=lambda text: None if "e" in text else text[0],
         processors=[scripted(*texts)],
-        num_samples=len(texts),
+        budget=len(texts),
         num_return_sequences=9,
         max_new_tokens=20,
         **options,
@@ -95,7 +95,7 @@ def test_what_votes_is_what_sample_draws():
     prompts, options = ["a", "bc", "dd"], {"max_new_tokens": 9, "seed": 4, "stop": ["h"]}
     drawn = make_generator().generate(prompts, num_return_sequences=8, **options)
     result = make_generator().generate(
-        prompts, strategy="self_consistency", answer=len, num_samples=8, **options
+        prompts, strategy="self_consistency", answer=len, budget=8, **options
     )
     for place in range(3):
         texts = [one.text for one in drawn.completions if one.prompt_index == place]
@@ -110,7 +110,7 @@ def test_new_rows_draw_what_was_not_drawn_before():
     result = make_generator(scale=0.3).generate(
         "a",
         strategy="self_consistency",
-        num_samples=16,
+        budget=16,
         stop_rule="supermajority",
         supermajority=1.0,
         num_return_sequences=16,

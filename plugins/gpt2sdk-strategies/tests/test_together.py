@@ -14,28 +14,28 @@ LETTERS = Letters("abcdefghij.")
 END = 11
 
 
-class Budget(LogitsProcessor):
+class Allowance(LogitsProcessor):
     """Lets a row take each token so many times; it remembers the counts."""
 
-    budget: int = 0
+    allowance: int = 0
 
     def start(self, session):
         counts = session.per_row(
             lambda prompt: (0,) * session.model.vocab_size,
             lambda old, token, logits: (*old[:token], old[token] + 1, *old[token + 1 :]),
         )
-        return BudgetRun(self.budget, counts)
+        return AllowanceRun(self.allowance, counts)
 
 
 @dataclass
-class BudgetRun:
+class AllowanceRun:
     """How often each row has taken each token."""
 
-    budget: int
+    allowance: int
     counts: object
 
     def process(self, logits, rows):
-        spent = torch.tensor(self.counts[rows]) >= self.budget
+        spent = torch.tensor(self.counts[rows]) >= self.allowance
         return logits.masked_fill(spent, -torch.inf)
 
 
@@ -55,26 +55,26 @@ CASES = {
     "stochastic_beam": {"num_beams": 3, "num_return_sequences": 3, "top_k": 6},
     "best_of_n": {"best_of": 3, "num_return_sequences": 2},
     "best_of_n, scored": {"best_of": 4, "scorer": vowels},
-    "self_consistency": {"answer": last_letter, "num_samples": 5, "num_return_sequences": 2},
+    "self_consistency": {"answer": last_letter, "budget": 5, "num_return_sequences": 2},
     "self_consistency, supermajority": {
         "answer": last_letter,
-        "num_samples": 7,
+        "budget": 7,
         "stop_rule": "supermajority",
         "num_return_sequences": 2,
     },
     "self_consistency, beta": {
         "answer": lambda text: "a" in text,
-        "num_samples": 9,
+        "budget": 9,
         "stop_rule": "beta",
         "confidence": 0.7,
     },
     "deepconf": {
         "answer": last_letter,
-        "num_samples": 11,
+        "budget": 11,
         "num_warmup": 4,
         "keep": 0.6,
         "group_size": 3,
-        "top_logprobs": 4,
+        "confidence_tokens": 4,
         "num_return_sequences": 2,
     },
     "cot_decoding": {"num_branches": 4, "answer": last_letter, "num_return_sequences": 2},
@@ -95,7 +95,7 @@ EVERYTHING = {
     "negative_prompt": each(["ba", None, "c"] * 3),
     "stop": each([["ab"], None, ["jc", "e"]] * 3),
     "max_new_tokens": each([8, 5, 9] * 3),
-    "processors": [Budget(budget=3)],
+    "processors": [Allowance(allowance=3)],
 }
 
 

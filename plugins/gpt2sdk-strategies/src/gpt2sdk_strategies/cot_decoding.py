@@ -129,9 +129,8 @@ def _hand_in(
             key = said.strip() if aggregate and said is not None else seat
             poll.vote(key, margin)
             best[key] = max(best.get(key, (-inf, 0)), (margin, -seat))
-        session.submit(
-            [-best[key][1] for key in poll.ranking], [*map(poll.weights.get, poll.ranking)]
-        )
+        scores = [poll.weights[key] for key in poll.ranking]
+        session.submit([-best[key][1] for key in poll.ranking], scores)
     return [branches[seat] for seat in leave(session, done)]
 
 

@@ -16,7 +16,7 @@ from gpt2sdk_strategies.ballots import Ballot, ask, ended, first_of_each, hand_i
 from gpt2sdk_strategies.poll import Answer, Poll
 from gpt2sdk_strategies.siblings import begin_anew, sound, spread
 
-NumSamples = Annotated[int, Field(ge=1, description="Completions drawn for a prompt, at most.")]
+Budget = Annotated[int, Field(ge=1, description="Completions drawn for a prompt, at most.")]
 NumWarmup = Annotated[
     int, Field(ge=1, description="Completions that are drawn first, and as many at a time later.")
 ]
@@ -25,7 +25,7 @@ Keep = Annotated[
     Field(gt=0.0, le=1.0, description="Part of the first completions that are confident enough."),
 ]
 GroupSize = Annotated[int, Field(ge=1, description="Tokens over which confidence is averaged.")]
-TopLogprobs = Annotated[
+ConfidenceTokens = Annotated[
     int, Field(ge=1, description="Likeliest tokens that a token's confidence is made of.")
 ]
 Consensus = Annotated[
@@ -122,23 +122,23 @@ def deepconf(  # noqa: PLR0913 - each is an option
     session: Session,
     *,
     answer: Answer = None,
-    num_samples: NumSamples = 64,
+    budget: Budget = 64,
     num_warmup: NumWarmup = 16,
     keep: Keep = 0.1,
     group_size: GroupSize = 32,
-    top_logprobs: TopLogprobs = 20,
+    confidence_tokens: ConfidenceTokens = 20,
     consensus: Consensus = 0.95,
 ) -> Iterator[Step]:
     """Let completions vote by how confident the model was in them, and cut short those that waver.
 
-    A token's confidence is `C = -(1/k) sum_j log p_j` over the `k = top_logprobs` likeliest tokens
-    at its place, by the model's own probabilities: high where one token stands out. A group's is
-    the mean over `group_size` tokens in a row, and a completion's is that of its least confident
-    group (of all its tokens, where they are fewer).
+    A token's confidence is `C = -(1/k) sum_j log p_j` over the `k = confidence_tokens` likeliest
+    tokens at its place, by the model's own probabilities: high where one token stands out. A
+    group's is the mean over `group_size` tokens in a row, and a completion's is that of its least
+    confident group (of all its tokens, where they are fewer).
 
     The first `num_warmup` completions are written to their ends. Of their confidences the
     `1 - keep` quantile is the threshold: `keep=0.1` is DeepConf-low, 0.9 DeepConf-high. From then
-    on `num_warmup` at a time are drawn, up to `num_samples`, and a row is cut short as soon as a
+    on `num_warmup` at a time are drawn, up to `budget`, and a row is cut short as soon as a
     group falls below the threshold. Completions at or above it vote for their answer, with their
     confidence as weight; the first ones too. A prompt is settled once an answer has `consensus` of
     the weight of two votes or more; rows still being written are then cut short.
@@ -154,7 +154,7 @@ def deepconf(  # noqa: PLR0913 - each is an option
     Raises:
         OptionError: An answer cannot be compared with others.
     """
-    spread(session, first := min(num_warmup, num_samples))
+    spread(session, first := min(num_warmup, budget))
     ballots = [Ballot() for _ in range(len(session.rows))]
     traces = [Trace(group_size) for _ in ballots]
     councils = {
@@ -163,7 +163,7 @@ def deepconf(  # noqa: PLR0913 - each is an option
     while session.running:
         logits = session.next_logits()
         step = session.append(session.choose(session.process(logits)))
-        found = confidences(logits, top_logprobs).tolist()
+        found = confidences(logits, confidence_tokens).tolist()
         for trace, token, confidence in zip(traces, step.tokens, found, strict=True):
             if token >= 0:
                 trace.take(confidence)
@@ -174,10 +174,10 @@ def deepconf(  # noqa: PLR0913 - each is an option
             council.hear(session, rows, ballots, traces)
             if not all(rows.finish_reason):
                 stay += rows.index
-            elif council.settled or not sound(rows) or council.drawn >= num_samples:
+            elif council.settled or not sound(rows) or council.drawn >= budget:
                 hand_in(session, rows, ballots, council.poll)
             else:
-                wanted = min(num_warmup, num_samples - council.drawn)
+                wanted = min(num_warmup, budget - council.drawn)
                 council.drawn += wanted
                 stay += first_of_each(rows, ballots, council.poll)
                 more += sound(rows)[:1] * wanted
@@ -189,7 +189,7 @@ def deepconf(  # noqa: PLR0913 - each is an option
         yield step
 
 
-def confidences(logits: Logits, top_logprobs: int) -> Float[Tensor, " rows"]:
+def confidences(logits: Logits, confidence_tokens: int) -> Float[Tensor, " rows"]:
     """Return the confidence at each row's next place.
 
     Of probabilities 0.8, 0.1, 0.1 and the two likeliest: `-(log 0.8 + log 0.1) / 2`.
@@ -197,7 +197,7 @@ def confidences(logits: Logits, top_logprobs: int) -> Float[Tensor, " rows"]:
     >>> confidences(torch.tensor([[0.8, 0.1, 0.1], [0.4, 0.3, 0.3]]).log(), 2)
     tensor([1.2629, 1.0601])
     """
-    top = logits.log_softmax(-1).topk(min(top_logprobs, logits.shape[1])).values
+    top = logits.log_softmax(-1).topk(min(confidence_tokens, logits.shape[1])).values
     return -top.mean(-1)
 
 

@@ -143,16 +143,17 @@ def _extend(
     totals = running[..., None] + logprobs.view(prompts, groups, beams, -1)
     rows = torch.arange(running.numel(), device=running.device).view_as(running)
     taken = torch.zeros_like(ends, dtype=totals.dtype)
-    found = []
+    scores, parents, tokens = [], [], []
     for group in range(groups):
         reduced = totals[:, group] - diversity_penalty * taken[:, None]
         one = first(reduced, reduced, count)
-        found.append((one.scores, rows[:, group].flatten()[one.parents], one.tokens))
-        tokens = one.tokens.clamp(min=0)
-        goes = (one.tokens >= 0) & ~ends.gather(1, tokens)
+        scores.append(one.scores)
+        parents.append(rows[:, group].flatten()[one.parents])
+        tokens.append(one.tokens)
+        found = one.tokens.clamp(min=0)
+        goes = (one.tokens >= 0) & ~ends.gather(1, found)
         goes &= goes.cumsum(1) <= size
-        taken.scatter_add_(1, tokens, goes.to(taken))
-    scores, parents, tokens = zip(*found, strict=True)
+        taken.scatter_add_(1, found, goes.to(taken))
     return torch.stack(scores, 1), torch.stack(parents, 1), torch.stack(tokens, 1)
 
 

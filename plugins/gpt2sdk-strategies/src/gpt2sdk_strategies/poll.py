@@ -91,4 +91,4 @@ def beta_confidence(first: int, second: int) -> float:
     (0.9375, 0.96875, 0.5)
     """
     tosses = first + second + 1
-    return sum(math.comb(tosses, heads) for heads in range(first + 1)) / 2**tosses
+    return math.fsum(math.comb(tosses, heads) / 2**tosses for heads in range(first + 1))

@@ -10,11 +10,11 @@ from gpt2sdk_strategies.ballots import Ballot, ask, ended, hand_in
 from gpt2sdk_strategies.poll import Answer, Poll, beta_confidence
 from gpt2sdk_strategies.siblings import begin_anew, complete, sound, spread
 
-NumSamples = Annotated[int, Field(ge=1, description="Completions drawn for a prompt, at most.")]
+Budget = Annotated[int, Field(ge=1, description="Completions drawn for a prompt, at most.")]
 StopRule = Annotated[
     Literal["all", "supermajority", "beta"],
     Field(
-        description="When a prompt is settled: after num_samples votes (all); once an answer has "
+        description="When a prompt is settled: after budget votes (all); once an answer has "
         "the supermajority of 2, 4, 8, … votes; or once the lead is as sure as confidence (beta)."
     ),
 ]
@@ -31,7 +31,7 @@ def self_consistency(
     session: Session,
     *,
     answer: Answer = None,
-    num_samples: NumSamples = 16,
+    budget: Budget = 16,
     stop_rule: StopRule = "all",
     supermajority: Supermajority = 0.75,
     confidence: Confidence = 0.95,
@@ -46,10 +46,10 @@ def self_consistency(
 
     `stop_rule` says how many are drawn:
 
-    - `"all"`: `num_samples`.
+    - `"all"`: `budget`.
     - `"supermajority"`: two at first. If no answer has `supermajority` of the votes, as many again
-      are drawn as there are, up to `num_samples`.
-    - `"beta"`: `num_samples` at once, until the first answer is ahead of the second with
+      are drawn as there are, up to `budget`.
+    - `"beta"`: `budget` at once, until the first answer is ahead of the second with
       probability `confidence`: `P(p > 1/2)` for `p` of `Beta(v1 + 1, v2 + 1)`. Those that are
       still being written are then cut short, and have no vote.
 
@@ -60,7 +60,7 @@ def self_consistency(
     Raises:
         OptionError: An answer cannot be compared with others.
     """
-    spread(session, min(2, num_samples) if stop_rule == "supermajority" else num_samples)
+    spread(session, min(2, budget) if stop_rule == "supermajority" else budget)
     ballots = [Ballot() for _ in range(len(session.rows))]
     polls = {prompt: Poll() for prompt, _ in session.rows.by_prompt()}
     while session.running:
@@ -76,11 +76,11 @@ def self_consistency(
         for prompt, rows in complete(session):
             poll, drawn = polls[prompt], len(rows)
             settled = poll.leads[0] > 0 and poll.share(poll.ranking[0]) >= supermajority
-            if stop_rule != "supermajority" or settled or not sound(rows) or drawn == num_samples:
+            if stop_rule != "supermajority" or settled or not sound(rows) or drawn == budget:
                 hand_in(session, rows, ballots, poll)
                 over.update(rows.index)
             else:
-                more += sound(rows)[:1] * min(drawn, num_samples - drawn)
+                more += sound(rows)[:1] * min(drawn, budget - drawn)
         if over or more:
             stay = [seat for seat in range(len(session.rows)) if seat not in over]
             begin_anew(session, stay, more)
