@@ -34,11 +34,6 @@ CALL_WORDS: Final = (
         "num_return_sequences is the number of completions of each prompt",
     ),
     row(
-        "best_of",
-        "num_return_sequences logprobs",
-        "num_return_sequences makes completions, and logprobs=True what to rank them by",
-    ),
-    row(
         "max_batch_size max_num_seqs n_batch",
         "batch_size",
         "batch_size is the number of rows at a time",

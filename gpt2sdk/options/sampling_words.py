@@ -22,15 +22,14 @@ SAMPLING_WORDS: Final = (
         'strategy="beam" searches with num_beams hypotheses',
     ),
     row("low_memory", "batch_size", "batch_size says how many rows are read at a time"),
-    missing(
-        "num_beam_groups diversity_penalty",
-        "diverse beam search",
-        "num_return_sequences",
-        "num_return_sequences with temperature draws completions that differ",
+    row(
+        "force_words_ids constraints",
+        "strategy force_words",
+        'strategy="constrained_beam" says all that force_words has, texts or token ids',
     ),
     missing(
-        "force_words_ids constraints prefix_allowed_tokens_fn",
-        "constrained search",
+        "prefix_allowed_tokens_fn",
+        "function of what is allowed",
         "processors",
         "processors=[…] takes a callable that rules tokens out",
     ),

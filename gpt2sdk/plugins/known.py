@@ -39,8 +39,13 @@ KNOWN = {
         Storyteller storyteller
     """,
     "gpt2sdk-strategies": """
-        PromptLookup backtrack banned_phrases beam early_stopping ignore_case length_penalty
-        max_matching_ngram_size min_matching_ngram_size num_beams prompt_lookup
+        PromptLookup aggregate answer backtrack banned_phrases beam beam_sample best_of best_of_n
+        budget c_puct confidence confidence_tokens consensus constrained_beam continuation
+        cot_decoding deepconf diverse_beam diversity_penalty early_stopping force_words group_size
+        ignore_case keep length_penalty max_matching_ngram_size min_matching_ngram_size
+        num_beam_groups num_beams num_branches num_children num_simulations num_warmup
+        prompt_lookup replay rollout_tokens scorer self_consistency stochastic_beam stop_rule
+        supermajority tree_search value visit_temperature
     """,
 }
 

@@ -1,6 +1,7 @@
 """`gpt2sdk options`: every option there is."""
 
 import json
+import re
 
 import pytest
 
@@ -20,7 +21,8 @@ def test_every_option_is_listed_on_one_line(invoke):
 def test_names_of_strategies_and_samplers_are_listed(invoke):
     lines = invoke("options").stdout.splitlines()
 
-    assert "strategy  backtrack, beam, greedy, sample" in lines
+    (line,) = [line for line in lines if line.startswith("strategy ")]
+    assert {"backtrack", "beam", "greedy", "sample"} <= set(re.split("[, ]+", line))
     assert "sampler  greedy, mirostat, multinomial" in lines
 
 

@@ -73,4 +73,6 @@ def test_all_installed_options_read_their_own_defaults():
             default = json_ready(field.get_default(call_default_factory=True))
             read = parse(json.dumps(default), field)
             assert default == read, f"{offer.name}.{name}"
-            assert isinstance(offer.component(**{name: read_each(read)}), Component)
+            # What needs another option, such as a function, cannot be made of its defaults.
+            if not any(each.is_required() for each in offer.component.model_fields.values()):
+                assert isinstance(offer.component(**{name: read_each(read)}), Component)
