@@ -37,7 +37,7 @@ def release(particles: Particles, *, submit: bool = True) -> None:
     """
     children: list[tuple[int, Particle]] = []
     for rows in particles.groups():
-        growing = any(particles.grows(seat) for seat in rows.index)
+        growing = particles.growing(rows)
         kept = list(rows.index)
         if gone(rows):
             kept = []

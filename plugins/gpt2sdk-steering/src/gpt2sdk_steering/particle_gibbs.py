@@ -135,7 +135,7 @@ class ConditionalParticles(Particles):
             due = [
                 rows
                 for prompt, rows in self.session.rows.by_prompt()
-                if prompt in self.retained and self.is_due(rows) and self.grows(rows.index[0])
+                if prompt in self.retained and self.is_due(rows) and self._follows(rows)
             ]
             self._ancestors = self._draw_ancestors(due) if due else {}
         super().resample()
@@ -160,10 +160,15 @@ class ConditionalParticles(Particles):
         tokens = list(drawn)
         for prompt, rows in session.rows.by_prompt():
             row = rows.records[0]
-            if prompt in self.retained and self.grows(rows.index[0]):
+            if prompt in self.retained and self._follows(rows):
                 rest = self.retained[prompt][row.grown :]
                 tokens[rows.index[0]] = rest[0] if rest else tokens[rows.index[0]]
         return tokens, gains
+
+    @staticmethod
+    def _follows(rows: Rows) -> bool:
+        """Whether a prompt's retained text goes on."""
+        return rows.records[0].finish_reason is None
 
     def _draw_ancestors(self, due: Sequence[Rows]) -> dict[Prompt, int]:
         """Draw what each retained rest continues: by the weight of the whole that this makes."""

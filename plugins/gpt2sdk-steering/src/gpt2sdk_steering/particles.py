@@ -128,11 +128,7 @@ class Particles:
         """Let each particle inside a unit take a token, and weigh those whose unit ends."""
         session = self.session
         logits = session.process(session.next_logits())
-        growing = [
-            seat
-            for seat, reason in enumerate(session.rows.finish_reason)
-            if reason is None and not self.each[seat].arrived
-        ]
+        growing = [seat for seat in self.growing(session.rows) if not self.each[seat].arrived]
         self._bury_failed()
         tokens, gains = self._extend(session, logits, growing)
         self.gain(growing, gains)
@@ -145,10 +141,11 @@ class Particles:
         """Let weights grow; rows that have none left end."""
         dead = []
         for seat, gain in zip(seats, gains, strict=True):
-            weight = self.each[seat].weight + gain
-            self.each[seat] = replace(self.each[seat], weight=weight)
-            if weight == -math.inf:
-                dead.append(seat)
+            if gain:
+                weight = self.each[seat].weight + gain
+                self.each[seat] = replace(self.each[seat], weight=weight)
+                if weight == -math.inf:
+                    dead.append(seat)
         if dead:
             self.session.finish(dead, DEAD)
 
@@ -156,24 +153,24 @@ class Particles:
         """Choose who goes on, of each prompt whose growing particles have all written a unit."""
         children: list[tuple[int, Particle]] = []
         for rows in self.groups():
-            growing = [seat for seat in rows.index if self.grows(seat)]
-            if all(self.each[seat].arrived for seat in growing):
-                children += self._next_generation(rows, go_on=bool(growing))
+            if all(self.each[seat].arrived for seat in self.growing(rows)):
+                children += self._next_generation(rows)
             else:
                 children += [(seat, self.each[seat]) for seat in rows.index]
         self.fork(children)
 
-    def grows(self, seat: int) -> bool:
-        """Whether a row is unfinished."""
-        return self.session.rows.records[seat].finish_reason is None
+    @staticmethod
+    def growing(rows: Rows) -> list[int]:
+        """The seats of those rows that are unfinished."""
+        reasons = zip(rows.index, rows.finish_reason, strict=True)
+        return [seat for seat, reason in reasons if reason is None]
 
     def is_due(self, rows: Rows) -> bool:
         """Whether a prompt's growing particles have all written a unit, and some are to go.
 
         There are too many of them, or their weights are too uneven to go on with.
         """
-        growing = [seat for seat in rows.index if self.grows(seat)]
-        weights = self.weights(rows)
+        growing, weights = self.growing(rows), self.weights(rows)
         if not (weights.logsumexp(0).isfinite() and all(self.each[at].arrived for at in growing)):
             return False
         if len(rows) > self.regime.size:
@@ -194,24 +191,25 @@ class Particles:
             probs, self.regime.size, randoms(rows, purpose)
         )
 
-    def _next_generation(self, rows: Rows, *, go_on: bool) -> list[tuple[int, Particle]]:
+    def _next_generation(self, rows: Rows) -> list[tuple[int, Particle]]:
         """A prompt's particles after a unit: the same, or chosen ones with new weights."""
-        seats, weights = list(rows.index), self.weights(rows)
-        total = weights.logsumexp(0)
+        seats, growing = list(rows.index), set(self.growing(rows))
         chosen = [(seat, self.each[seat]) for seat in seats]
         if self.is_due(rows):
-            parents, shares = self.choose(rows, (weights - total).exp(), last=not go_on)
+            weights = self.weights(rows)
+            total = weights.logsumexp(0)
+            parents, shares = self.choose(rows, (weights - total).exp(), last=not growing)
             new = (total + shares.log()).tolist()
             chosen = [
-                (seats[parent], replace(self.each[seats[parent]], weight=weight))
+                (seats[parent], Particle(weight, self.each[seats[parent]].told))
                 for parent, weight in zip(parents.tolist(), new, strict=True)
             ]
         copies = self.regime.beam_factor
         found = []
         for seat, particle in chosen:
-            many = copies if self.grows(seat) else 1
-            child = replace(particle, weight=particle.weight - math.log(many), arrived=False)
-            found += [(seat, child)] * many
+            many = copies if seat in growing else 1
+            weight = particle.weight - math.log(many)
+            found += [(seat, Particle(weight, particle.told))] * many
         return found
 
     def _bury_failed(self) -> None:
@@ -223,7 +221,7 @@ class Particles:
     def _arrive(self, grown: Sequence[int]) -> None:
         """Weigh the rows that end a unit or a text with their last token."""
         session, regime = self.session, self.regime
-        asked = [seat for seat in grown if self.grows(seat)]
+        asked = self.growing(session.rows.select(grown))
         ends = set(asked)
         if regime.boundary is not None or regime.terminate_when is not None:
             told = zip(asked, continuations(session, session.rows.select(asked)), strict=True)
@@ -233,7 +231,8 @@ class Particles:
                 session.finish(over, TERMINATED)
             if regime.boundary is not None:
                 ends = {seat for seat in asked if regime.boundary(texts[seat])}
-        due = [seat for seat in grown if seat in ends or not self.grows(seat)]
+        growing = set(self.growing(session.rows.select(grown)))
+        due = [seat for seat in grown if seat in ends or seat not in growing]
         weights = weigh(self._run, session.rows.select(due))
         gains = []
         for seat, told_now in zip(due, weights, strict=True):

@@ -37,6 +37,7 @@ def multinomial(probs: Probs, children: int, randoms: Callable[[int], Randoms]) 
     [0, 3]
     """
     times = randoms(children * len(probs)).view(children, -1) / probs
+    times = times.masked_fill(probs == 0.0, torch.inf)
     return _even(times.argmin(1).sort().values)
 
 
@@ -118,6 +119,8 @@ def find_c(probs: Probs, children: int) -> float:
     sums = ordered.flip(0).cumsum(0).flip(0)[:children]
     candidates = (children - torch.arange(children)) / sums
     fits = candidates * ordered[:children] < 1.0
+    # Beside a weight that is lost in rounding none fits: all the others are kept.
+    fits[-1] = True
     return float(candidates[fits.int().argmax()])
 
 

@@ -40,8 +40,8 @@ def splice(
     seats = [
         (seat, list(rest))
         for rows, rest in zip(groups, rests, strict=True)
-        for seat in rows.index
-        if particles.grows(seat) and particles.each[seat].weight > -math.inf
+        for seat in particles.growing(rows)
+        if particles.each[seat].weight > -math.inf
     ]
     session.fork([*range(count), *(seat for seat, _ in seats)])
     copies = {count + at: rest for at, (_, rest) in enumerate(seats)}
@@ -61,7 +61,8 @@ def _forced(
     density = dict.fromkeys(rests, 0.0)
     for at in range(max(map(len, rests.values()), default=0)):
         logits = session.process(session.next_logits())
-        growing = [s for s, rest in rests.items() if at < len(rest) and particles.grows(s)]
+        inside = [seat for seat, rest in rests.items() if at < len(rest)]
+        growing = particles.growing(rows.select(inside))
         joint, _ = targets(session, run.next, logits, growing, at_limit, alpha=1.0)
         tokens = [-1] * len(rows)
         for seat in growing:
@@ -69,18 +70,18 @@ def _forced(
             density[seat] += float(joint[seat, tokens[seat]])
         dead = [seat for seat in growing if density[seat] == -math.inf]
         session.finish(dead, DEAD)
-        for seat, rest in rests.items():
-            if at < len(rest) and seat not in growing:
-                density[seat] = -math.inf
+        for seat in set(inside) - set(growing):
+            density[seat] = -math.inf
         session.append(tokens)
         ends = particles.regime.terminate_when
         if ends is not None:
-            grown = [seat for seat in growing if particles.grows(seat)]
+            grown = particles.growing(rows.select(growing))
             texts = continuations(session, rows.select(grown))
             over = [seat for seat, text in zip(grown, texts, strict=True) if ends(text)]
             session.finish(over, TERMINATED)
     whole = weigh(run, rows.select(list(rests)))
+    open_ones = set(particles.growing(rows))
     for seat, weight in zip(rests, whole, strict=True):
-        ended = not particles.grows(seat) and rows.records[seat].failure is None
+        ended = seat not in open_ones and rows.records[seat].failure is None
         density[seat] += weight - told[seat] if ended and weight > -math.inf else -math.inf
     return density
