@@ -238,7 +238,9 @@ def test_a_text_cut_at_the_limit_weighs_as_a_whole(gen):
 
     check_potential(Ends(), ["abca"], vocabulary=LETTERS, eos_token_ids=[END])
     once = evidence(gen, Bigrams(), at_limit="cut")
-    assert abs(evidence(gen, Ends(), at_limit="cut") - 3.0 * once) < 1e-4
+    many = {"num_particles": 2000, "num_return_sequences": 2000}
+    # That 3 is not known before a token is drawn, so particles differ: this is an average.
+    assert abs(evidence(gen, Ends(), at_limit="cut", **many) - 3.0 * once) < 0.1
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

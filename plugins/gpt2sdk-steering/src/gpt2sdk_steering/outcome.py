@@ -44,7 +44,8 @@ def release(particles: Particles, *, submit: bool = True) -> None:
         elif submit and not growing:
             kept = hand_in(particles.session, rows, particles.weights(rows).tolist())
         children += [(seat, particles.each[seat]) for seat in kept]
-    particles.fork(children)
+    if len(children) < len(particles.each):
+        particles.fork(children)
 
 
 def hand_in(session: Session, rows: Rows, scores: Sequence[float]) -> list[int]:

@@ -134,6 +134,9 @@ class Particles:
         self.gain(growing, gains)
         moving = set(growing)
         step = session.append([token if at in moving else -1 for at, token in enumerate(tokens)])
+        # All rows of a prompt go on with numbers behind those that any has had, as after any fork:
+        # so it makes no difference when other prompts are resampled.
+        session.fork(range(len(session.rows)))
         self._arrive([seat for seat in growing if step.tokens[seat] >= 0])
         return step
 
@@ -243,11 +246,6 @@ class Particles:
 
 
 def randoms(rows: Rows, purpose: str) -> Callable[[int], Randoms]:
-    """Return what gives so many numbers to a prompt's particles, none used before.
-
-    They belong to the row that has drawn the most: a finished one's numbers may have been used
-    when its prompt last chose.
-    """
-    draws = [row.draws for row in rows.records]
-    row = rows.select([draws.index(max(draws))])
+    """Return what gives a prompt's particles so many numbers, none used before in a step."""
+    row = rows.select([0])
     return lambda count: row.exponentials(range(count), purpose)[0].double().cpu()

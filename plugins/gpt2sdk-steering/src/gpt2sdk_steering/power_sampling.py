@@ -46,13 +46,11 @@ def power_sampling(
     """
     run = PotentialRun() if potential is None else potential.start(session)
     chains = Chains(session, run, alpha, at_limit)
-    number, length = 0, 0
-    while len(session.rows):
-        length += block_size
+    longest = max(row.prompt.max_new_tokens for row in session.rows.records)
+    number = 0
+    for length in range(block_size, longest + block_size, block_size):
         yield from chains.extend(length)
         for _ in range(num_moves):
             yield from chains.move(number, length)
             number += 1
         chains.release(length)
-        if not session.running:
-            break
