@@ -7,22 +7,22 @@ from gpt2sdk import hookimpl
 
 if TYPE_CHECKING:
     from gpt2sdk_steering.allowed_tokens import AllowedTokens
-    from gpt2sdk_steering.as_potential import as_potential
+    from gpt2sdk_steering.conversion import as_potential
     from gpt2sdk_steering.checks import check_potential
     from gpt2sdk_steering.continuation import Continuation
     from gpt2sdk_steering.mirror_potential import MirrorPotential
-    from gpt2sdk_steering.posterior import Posterior, posterior
+    from gpt2sdk_steering.posteriors import Posterior, posterior
     from gpt2sdk_steering.potential import Potential, PotentialRun
     from gpt2sdk_steering.processor_potential import ProcessorPotential
     from gpt2sdk_steering.text_potential import TextPotential
 
 _HOMES = {
     "gpt2sdk_steering.allowed_tokens": ("AllowedTokens",),
-    "gpt2sdk_steering.as_potential": ("as_potential",),
+    "gpt2sdk_steering.conversion": ("as_potential",),
     "gpt2sdk_steering.checks": ("check_potential",),
     "gpt2sdk_steering.continuation": ("Continuation",),
     "gpt2sdk_steering.mirror_potential": ("MirrorPotential",),
-    "gpt2sdk_steering.posterior": ("Posterior", "posterior"),
+    "gpt2sdk_steering.posteriors": ("Posterior", "posterior"),
     "gpt2sdk_steering.potential": ("Potential", "PotentialRun"),
     "gpt2sdk_steering.processor_potential": ("ProcessorPotential",),
     "gpt2sdk_steering.text_potential": ("TextPotential",),

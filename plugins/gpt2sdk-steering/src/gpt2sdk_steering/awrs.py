@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 from torch import Tensor
 
 from gpt2sdk import Logits, PluginContractError, Rows, Session, Step, strategy
-from gpt2sdk_steering.as_potential import PotentialOption, as_potential
+from gpt2sdk_steering.conversion import PotentialOption, as_potential
 from gpt2sdk_steering.continuation import Continuation, continuations
 from gpt2sdk_steering.outcome import check_enough, release
 from gpt2sdk_steering.particles import Particles, Regime

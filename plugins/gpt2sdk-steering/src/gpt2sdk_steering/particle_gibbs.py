@@ -11,7 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from gpt2sdk import Logits, Prompt, Rows, Session, Step, strategy
-from gpt2sdk_steering.as_potential import PotentialOption
+from gpt2sdk_steering.conversion import PotentialOption
 from gpt2sdk_steering.outcome import check_enough, gone, release
 from gpt2sdk_steering.particles import Particle, Particles, Regime, randoms
 from gpt2sdk_steering.potential import PotentialRun

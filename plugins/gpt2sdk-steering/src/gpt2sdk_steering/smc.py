@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from gpt2sdk import Logits, OptionError, Session, Step, strategy
-from gpt2sdk_steering.as_potential import PotentialOption
+from gpt2sdk_steering.conversion import PotentialOption
 from gpt2sdk_steering.continuation import Continuation
 from gpt2sdk_steering.outcome import check_enough, release
 from gpt2sdk_steering.particles import Particles, Regime
