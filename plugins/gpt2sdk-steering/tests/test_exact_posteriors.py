@@ -255,7 +255,10 @@ def test_metropolis_hastings_comes_to_the_posterior(gen, potential, at_limit):
 
     assert distance(moved, posterior) < NEAR
     if potential is bees:
-        assert distance(chains(gen, "metropolis_hastings", num_moves=0, **options), posterior) > 2 * NEAR
+        assert (
+            distance(chains(gen, "metropolis_hastings", num_moves=0, **options), posterior)
+            > 2 * NEAR
+        )
 
 
 @pytest.mark.parametrize("block_size", [2, 192])

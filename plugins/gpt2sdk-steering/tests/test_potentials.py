@@ -1,5 +1,6 @@
 """Potentials: what they weigh, their algebra, and the check of their promises."""
 
+import itertools
 import math
 
 import pytest
@@ -31,13 +32,11 @@ def written(text, vocabulary=LETTERS, ends=(END,)):
 class Bigrams(Potential):
     """A table of what may follow what; rows are log weights of a, b, c and the end."""
 
-    TABLE = torch.tensor(
-        [[0.5, 1.0, -math.inf, 0.0], [0.0, 0.25, 2.0, -1.0], [1.5, 0.0, 0.0, 0.5]]
-    )
+    TABLE = torch.tensor([[0.5, 1.0, -math.inf, 0.0], [0.0, 0.25, 2.0, -1.0], [1.5, 0.0, 0.0, 0.5]])
 
     def prefix(self, continuation):
         tokens = [0, *continuation.tokens]
-        return math.fsum(float(self.TABLE[a, b]) for a, b in zip(tokens, tokens[1:], strict=False))
+        return math.fsum(float(self.TABLE[a, b]) for a, b in itertools.pairwise(tokens))
 
     def next(self, continuation):
         return self.TABLE[[0, *continuation.tokens][-1]]

@@ -64,7 +64,11 @@ STRATEGIES = {
         "beam_factor": 2,
         "resampling": "optimal",
     },
-    "smc, mirror": {"strategy": "smc", "potential": MirrorPotential("gg") ** 0.5, "num_particles": 6},
+    "smc, mirror": {
+        "strategy": "smc",
+        "potential": MirrorPotential("gg") ** 0.5,
+        "num_particles": 6,
+    },
     "awrs": {"strategy": "awrs", "constraint": no_c, "potential": bees, "num_particles": 6},
     "particle_gibbs": {
         "strategy": "particle_gibbs",
@@ -98,9 +102,7 @@ def gen():
 
 
 def told(result):
-    return [
-        (each.tokens, each.text, each.finish_reason, each.score) for each in result.completions
-    ]
+    return [(each.tokens, each.text, each.finish_reason, each.score) for each in result.completions]
 
 
 @each_strategy
@@ -167,24 +169,25 @@ def test_cancelled_calls_give_what_there_is(gen, name):
 
 @each_strategy
 def test_a_prompt_without_weight_leaves_the_others_alone(gen, name):
-    def impossible(continuation_text):
-        return -math.inf
-
     class NotAfterF(Potential):
         """No text at all has weight behind a prompt that begins with f."""
 
         def prefix(self, continuation):
             return -math.inf if continuation.prompt.tokens[0] == 5 else bees(continuation.text)
 
-    options = {**STRATEGIES[name], "num_return_sequences": 2, "max_new_tokens": 6, "seed": [1, 2, 3]}
+    options = {
+        **STRATEGIES[name],
+        "num_return_sequences": 2,
+        "max_new_tokens": 6,
+        "seed": [1, 2, 3],
+    }
     options["potential"] = NotAfterF()
     result = gen.generate(PROMPTS, **options)
     found = [each for each in result.completions if each.prompt_index == 1]
     alone = gen.generate(PROMPTS[2], **{**options, "seed": 3})
 
     assert [None, None] == [each.score for each in found]
-    if name not in {"metropolis_hastings", "power_sampling"}:
-        assert {"zero_weight"} == {each.finish_reason for each in found}
+    assert {"zero_weight"} == {each.finish_reason for each in found}
     assert told(alone) == told(result)[-2:]
     assert all(each.score is not None for each in result.completions if each.prompt_index != 1)
 
@@ -210,7 +213,8 @@ def test_a_processor_that_raises_for_a_prompt_leaves_the_others_alone(gen, name)
     alone = gen.generate(PROMPTS[2], **{**options, "seed": 3})
 
     assert told(alone) == [
-        one for one, each in zip(told(partial), partial.completions, strict=True)
+        one
+        for one, each in zip(told(partial), partial.completions, strict=True)
         if each.prompt_index == 2
     ]
 
@@ -231,7 +235,7 @@ def test_a_sampler_is_refused(gen, name):
 
 @pytest.mark.parametrize("name", ["smc", "awrs", "particle_gibbs"])
 def test_there_are_no_more_completions_than_particles(gen, name):
-    with pytest.raises(OptionError, match="there are 6 particles|there are 4 particles"):
+    with pytest.raises(OptionError, match=r"there are (4|6) particles"):
         gen.generate("a", num_return_sequences=7, **STRATEGIES[name])
 
 
@@ -320,7 +324,8 @@ def test_awrs_asks_about_few_tokens(gen):
     options = {"max_new_tokens": 6, "eos_token_id": None, "num_particles": 1, "seed": 3}
     gen.generate("a", strategy="awrs", constraint=count, **options)
 
-    assert 2 * 6 + 1 >= len(asked)
+    # Two accepted tokens for each of six, and the whole text at the end.
+    assert 2 * 6 + 1 == len(asked)
 
 
 def test_a_constraint_conditions_whole_texts(gen):

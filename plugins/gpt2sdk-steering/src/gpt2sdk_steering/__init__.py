@@ -7,9 +7,9 @@ from gpt2sdk import hookimpl
 
 if TYPE_CHECKING:
     from gpt2sdk_steering.allowed_tokens import AllowedTokens
-    from gpt2sdk_steering.conversion import as_potential
     from gpt2sdk_steering.checks import check_potential
     from gpt2sdk_steering.continuation import Continuation
+    from gpt2sdk_steering.conversion import as_potential
     from gpt2sdk_steering.mirror_potential import MirrorPotential
     from gpt2sdk_steering.posteriors import Posterior, posterior
     from gpt2sdk_steering.potential import Potential, PotentialRun

@@ -109,9 +109,9 @@ class Chains:
         for prompt, rows in self._session.rows.by_prompt():
             if gone(rows):
                 continue
-            if prompt.max_new_tokens > length:
-                kept += rows.index
-            elif any(reason is None for reason in rows.finish_reason):
+            if prompt.max_new_tokens > length or any(
+                reason is None for reason in rows.finish_reason
+            ):
                 kept += rows.index
             else:
                 scores = [self._states[seat].log_target for seat in rows.index]
@@ -136,7 +136,8 @@ class Chains:
             session.finish(dead, DEAD)
             drawn = session.race(joint, "metropolis_hastings").tolist()
             moving = set(growing)
-            step = session.append([each if at in moving else -1 for at, each in enumerate(drawn)])
+            tokens = [each if at in moving else -1 for at, each in enumerate(drawn)]
+            step = session.append(tokens)
             for seat, gain in zip(growing, gains, strict=True):
                 token, state = step.tokens[seat], self._states[seat]
                 if token >= 0:

@@ -67,7 +67,10 @@ def _is_silent(potential: Potential) -> bool:
 
 def _check_numbers(potential: Potential, some: Sequence[Continuation]) -> None:
     for each in some:
-        for name, weight in (("prefix", potential.prefix(each)), ("complete", potential.complete(each))):
+        for name, weight in (
+            ("prefix", potential.prefix(each)),
+            ("complete", potential.complete(each)),
+        ):
             fine = isinstance(weight, float) and not math.isnan(weight) and weight < math.inf
             _promise(fine, f"{name} gives {weight!r}, expected a float below infinity", each)
 

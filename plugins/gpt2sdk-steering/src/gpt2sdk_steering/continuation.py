@@ -27,7 +27,7 @@ class Continuation:
     text: str
     tokens: tuple[int, ...]
     prompt: Prompt = field(repr=False)
-    vocabulary: Vocabulary = field(repr=False)
+    vocabulary: Vocabulary = field(repr=False, compare=False)
 
     def then(self, token: int) -> "Continuation":
         """The continuation with one more token."""

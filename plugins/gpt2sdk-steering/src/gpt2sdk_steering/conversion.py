@@ -15,8 +15,8 @@ def as_potential(thing: object) -> Potential:
     """Return a potential as it is, and a function or processor as one.
 
     A function of a text gives log weights of finished and unfinished ones alike: what a prefix is
-    worth, and a text that ends. So a scorer of texts is a potential, and `as_potential(f) ** 3` one
-    that counts more. A processor becomes a `ProcessorPotential`.
+    worth, and a text that ends. So a scorer of texts is a potential, and `as_potential(f) ** 3`
+    one that counts more. A processor becomes a `ProcessorPotential`.
 
     Raises:
         OptionError: It is none of these.

@@ -6,8 +6,8 @@ from typing import Annotated
 from pydantic import Field
 
 from gpt2sdk import Session, Step, strategy
-from gpt2sdk_steering.conversion import PotentialOption
 from gpt2sdk_steering.chains import Chains
+from gpt2sdk_steering.conversion import PotentialOption
 from gpt2sdk_steering.potential import PotentialRun
 from gpt2sdk_steering.smc import Limit
 
@@ -39,8 +39,8 @@ def metropolis_hastings(
     than completions, and no prefix weights.
 
     A completion's `score` is the logarithm of `p(text) * weight`, which is not normalised. A chain
-    that never found a text with weight gives no completion; if none did, the prompt has its
-    texts with `finish_reason="zero_weight"`, or as they ended, without scores.
+    that never found a text with weight gives no completion; if none did, the prompt has the text
+    that came farthest, with `finish_reason="zero_weight"` and no score.
 
     Metropolis et al., 1953, doi:10.1063/1.1699114; Hastings, 1970, doi:10.1093/biomet/57.1.97.
     """

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from gpt2sdk import OptionError, Rows, Session
 from gpt2sdk_steering.particles import Particle, Particles
+from gpt2sdk_steering.steps import DEAD
 
 
 def check_enough(session: Session, name: str, size: int) -> None:
@@ -28,7 +29,7 @@ def release(particles: Particles, *, submit: bool = True) -> None:
     """Hand in the particles of each prompt whose rows are all finished, and drop them.
 
     A score is the logarithm of a particle's share of the evidence. Where none has weight, the
-    rows that came farthest stay as the prompt's completions, without scores.
+    row that came farthest stays as the prompt's completions, without scores.
 
     Args:
         particles: Of all prompts.
@@ -53,7 +54,7 @@ def hand_in(session: Session, rows: Rows, scores: Sequence[float]) -> list[int]:
     scored = zip(rows.index, scores, strict=True)
     alive = [(seat, score) for seat, score in scored if score > -math.inf]
     session.submit([seat for seat, _ in alive], [score for _, score in alive])
-    return [] if alive else farthest(rows, session.num_return_sequences)
+    return [] if alive else [_farthest(session, rows)] * session.num_return_sequences
 
 
 def gone(rows: Rows) -> bool:
@@ -62,8 +63,17 @@ def gone(rows: Rows) -> bool:
     return failed or "cancelled" in rows.finish_reason
 
 
-def farthest(rows: Rows, count: int) -> list[int]:
-    """So many times the row that wrote the most; not one that failed."""
-    records = dict(zip(rows.index, rows.records, strict=True))
-    sound = [seat for seat, row in records.items() if row.failure is None]
-    return [max(sound, key=lambda seat: records[seat].grown)] * count
+def _farthest(session: Session, rows: Rows) -> int:
+    """The row that wrote the most while it had weight; not one that failed."""
+    sound = [
+        (row.grown, seat)
+        for seat, row in zip(rows.index, rows.records, strict=True)
+        if row.failure is None
+    ]
+    seat = max(sound, key=lambda each: each[0])[1]
+    row = session.rows.records[seat]
+    if row.finish_reason != DEAD:
+        # Its last token ended it, and took its weight.
+        session.rewind([int(at == seat) for at in range(len(session.rows))])
+        session.finish([seat], DEAD)
+    return seat

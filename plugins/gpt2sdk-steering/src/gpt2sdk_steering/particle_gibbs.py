@@ -32,7 +32,7 @@ AncestorSampling = Annotated[
 
 
 @strategy(hold=None, chooses=False)
-def particle_gibbs(
+def particle_gibbs(  # noqa: PLR0913 - each is an option
     session: Session,
     *,
     num_particles: NumParticles = 16,

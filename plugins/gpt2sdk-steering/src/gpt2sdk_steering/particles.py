@@ -85,9 +85,7 @@ class Particles:
         each: What is known of each row.
     """
 
-    def __init__(
-        self, session: Session, run: PotentialRun, regime: Regime, extend: Extend
-    ) -> None:
+    def __init__(self, session: Session, run: PotentialRun, regime: Regime, extend: Extend) -> None:
         """Fork the first particles.
 
         Args:
@@ -190,9 +188,7 @@ class Particles:
             last: Whether none of them grows any more.
         """
         purpose = "resampling/last" if last else "resampling"
-        return SCHEMES[self.regime.resampling](
-            probs, self.regime.size, randoms(rows, purpose)
-        )
+        return SCHEMES[self.regime.resampling](probs, self.regime.size, randoms(rows, purpose))
 
     def _next_generation(self, rows: Rows) -> list[tuple[int, Particle]]:
         """A prompt's particles after a unit: the same, or chosen ones with new weights."""

@@ -48,7 +48,10 @@ def posterior(result: Result, prompt_index: int = 0) -> Posterior:
 
     Example:
         >>> from gpt2sdk import Completion, Result
-        >>> ends = [Completion(text, (), 0, 0, "length", score=s) for text, s in [("a", 0.0), ("b", 0.0)]]
+        >>> ends = [
+        ...     Completion(text, (), 0, 0, "length", score=s)
+        ...     for text, s in [("a", 0.0), ("b", 0.0)]
+        ... ]
         >>> found = posterior(Result(tuple(ends)))
         >>> found.texts, round(math.exp(found.log_evidence))
         ({'a': 0.5, 'b': 0.5}, 2)

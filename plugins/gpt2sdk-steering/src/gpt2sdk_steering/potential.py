@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -125,7 +124,7 @@ class Potential:
         return Power(self, beta)
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: object, handler: Any) -> CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> CoreSchema:
         return core_schema.is_instance_schema(cls)
 
 

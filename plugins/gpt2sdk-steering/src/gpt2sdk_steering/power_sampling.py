@@ -6,8 +6,8 @@ from typing import Annotated
 from pydantic import Field
 
 from gpt2sdk import Session, Step, strategy
-from gpt2sdk_steering.conversion import PotentialOption
 from gpt2sdk_steering.chains import Chains
+from gpt2sdk_steering.conversion import PotentialOption
 from gpt2sdk_steering.metropolis_hastings import NumMoves
 from gpt2sdk_steering.potential import PotentialRun
 from gpt2sdk_steering.smc import Limit
@@ -38,7 +38,8 @@ def power_sampling(
     cut at any token and regrown, and is accepted or refused with the ratio of what the
     temperature got wrong; then it grows by the next block. More moves come nearer to the target.
 
-    A `potential` multiplies it. A completion's `score` is `alpha * log p(text)`, and its log weight.
+    A `potential` multiplies it. A completion's `score` is `alpha * log p(text)` and its log
+    weight.
 
     Karan and Du, "Reasoning with sampling: your base model is smarter than you think", 2025,
     arXiv:2510.14901, with its power, number of moves and block. As there, texts are cut at

@@ -87,7 +87,7 @@ def optimal(probs: Probs, children: int, randoms: Callable[[int], Randoms]) -> S
     Particles without weight are never chosen, so there may be fewer children.
 
     >>> probs = torch.tensor([0.6, 0.2, 0.1, 0.1], dtype=torch.float64)
-    >>> number = torch.log(torch.tensor([2.0], dtype=torch.float64))  # u = 1/2
+    >>> number = torch.log(torch.tensor([4 / 3], dtype=torch.float64))  # u = 1/4
     >>> chosen = optimal(probs, 2, lambda count: number)
     >>> chosen.parents.tolist(), [round(each, 3) for each in chosen.weights.tolist()]
     ([0, 1], [0.6, 0.4])

@@ -6,8 +6,8 @@ from typing import Annotated
 from pydantic import Field
 
 from gpt2sdk import Logits, OptionError, Session, Step, strategy
-from gpt2sdk_steering.conversion import PotentialOption
 from gpt2sdk_steering.continuation import Continuation
+from gpt2sdk_steering.conversion import PotentialOption
 from gpt2sdk_steering.outcome import check_enough, release
 from gpt2sdk_steering.particles import Particles, Regime
 from gpt2sdk_steering.potential import PotentialRun
@@ -49,7 +49,7 @@ TerminateWhen = Annotated[
 
 
 @strategy(hold=None, chooses=False)
-def smc(
+def smc(  # noqa: PLR0913 - each is an option
     session: Session,
     *,
     num_particles: NumParticles = 16,

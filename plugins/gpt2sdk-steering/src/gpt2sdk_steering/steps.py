@@ -66,9 +66,7 @@ def targets(
         ends[list(rows.records[seat].prompt.eos_token_ids)] = False
         joint[at] = joint[at].masked_fill(ends, -torch.inf)
     gains = dict(zip(weighed, joint.logsumexp(-1).tolist(), strict=True))
-    return Targets(
-        logits.index_copy(0, index, joint), [gains.get(seat, 0.0) for seat in growing]
-    )
+    return Targets(logits.index_copy(0, index, joint), [gains.get(seat, 0.0) for seat in growing])
 
 
 def checked(weights: Logits) -> Logits:
