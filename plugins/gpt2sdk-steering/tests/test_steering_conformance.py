@@ -87,6 +87,7 @@ STRATEGIES = {
     "metropolis_hastings": {"strategy": "metropolis_hastings", "potential": bees, "num_moves": 5},
     "power_sampling": {
         "strategy": "power_sampling",
+        "alpha": 1.2,
         "num_moves": 3,
         "block_size": 3,
         "potential": bees,

@@ -21,8 +21,8 @@ def as_potential(thing: object) -> Potential:
     Raises:
         OptionError: It is none of these.
 
-    >>> as_potential(len).complete
-    <bound method TextPotential.complete of TextPotential(whole=<built-in function len>, part=<...>)>
+    >>> as_potential(len)
+    TextPotential(whole=<built-in function len>, part=<built-in function len>)
     """
     if isinstance(thing, Potential):
         return thing

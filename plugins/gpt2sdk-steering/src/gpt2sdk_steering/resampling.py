@@ -102,7 +102,7 @@ def optimal(probs: Probs, children: int, randoms: Callable[[int], Randoms]) -> S
     drawn = torch.searchsorted(chances.cumsum(0), points, right=True)
     # The last point may be a rounding above the last sum.
     drawn = drawn.clamp(max=int(chances.nonzero()[-1]))
-    parents = torch.cat([(~light).nonzero()[:, 0], drawn]).unique()
+    parents = torch.tensor(sorted({*(~light).nonzero()[:, 0].tolist(), *drawn.tolist()}))
     return Selection(parents, probs[parents].where(~light[parents], 1.0 / c))
 
 
