@@ -32,6 +32,11 @@ KNOWN = {
         no_repeat_ngram_size presence_penalty repetition_penalty repetition_penalty_scope tau
         temperature top_h top_k top_p typical_p
     """,
+    "gpt2sdk-steering": """
+        alpha ancestor_sampling at_limit awrs beam_factor block_size constraint ess_threshold
+        max_accepts max_rejects metropolis_hastings num_iterations num_moves num_particles
+        particle_gibbs potential power_sampling resampling smc terminate_when unit
+    """,
     "gpt2sdk-stopping": """
         MaxTime Stop StopTokenIds max_time stop stop_spans_prompt stop_token_ids
     """,
