@@ -164,7 +164,7 @@ class PhraseTable:
 
     @cached_property
     def _layout(self) -> tuple[Int[Tensor, " vocab"], list[Int[Tensor, " tokens"]]]:
-        """The tokens' lengths in that order; the columns of their first symbols, second, and so on."""
+        """The tokens' lengths in that order; the columns of their first symbols, and so on."""
         ordered = [self._spelled[token] for token in self._order.tolist()]
         lengths = torch.tensor([len(symbols) for symbols in ordered])
         longest = int(lengths.max()) if len(lengths) else 0
