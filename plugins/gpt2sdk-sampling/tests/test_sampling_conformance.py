@@ -30,6 +30,7 @@ from gpt2sdk_sampling.sequence_bias import SequenceBias
 from gpt2sdk_sampling.suppress_tokens import SuppressTokens
 from gpt2sdk_sampling.temperature import Temperature
 from gpt2sdk_sampling.thinking_budget import ThinkingBudget
+from gpt2sdk_sampling.token_healing import TokenHealing
 from gpt2sdk_sampling.top_h import TopH
 from gpt2sdk_sampling.top_k import TopK
 from gpt2sdk_sampling.top_p import TopP
@@ -79,6 +80,7 @@ COMPONENTS = [
         thinking_budget_message=[4, 5],
         thinking_budget_end="n",
     ),
+    TokenHealing(token_healing=True),
     TopH(top_h=0.6),
     TopK(top_k=3),
     TopP(top_p=0.9),

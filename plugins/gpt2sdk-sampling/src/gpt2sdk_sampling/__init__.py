@@ -37,6 +37,7 @@ def gpt2sdk_components() -> "tuple[type[Component], ...]":
     from gpt2sdk_sampling.suppress_tokens import SuppressTokens
     from gpt2sdk_sampling.temperature import Temperature
     from gpt2sdk_sampling.thinking_budget import ThinkingBudget
+    from gpt2sdk_sampling.token_healing import TokenHealing
     from gpt2sdk_sampling.top_h import TopH
     from gpt2sdk_sampling.top_k import TopK
     from gpt2sdk_sampling.top_p import TopP
@@ -64,6 +65,7 @@ def gpt2sdk_components() -> "tuple[type[Component], ...]":
         SuppressTokens,
         BeginSuppressTokens,
         ThinkingBudget,
+        TokenHealing,
         Temperature,
         TopH,
         TopK,
