@@ -52,6 +52,38 @@ def test_time_grows_with_the_length_even_of_a_single_loop():
     assert seconds(40_000) < 200 * max(seconds(1000), 1e-4)  # a square would be 1600
 
 
+def of_text_generation_webui(tokens, allowed, breakers):
+    """The lengths of repetitions by the rule of DRY's first implementation: each by itself."""
+    longest = {}
+    for at, token in enumerate(tokens[:-1]):
+        following = tokens[at + 1]
+        if token != tokens[-1] or {token, following} & breakers:
+            continue
+        length = 1
+        while length <= at and tokens[at - length] == tokens[-1 - length] not in breakers:
+            length += 1
+        longest[following] = max(length, longest.get(following, 0))
+    return {token: length for token, length in longest.items() if length >= allowed}
+
+
+@given(
+    st.lists(st.integers(0, 3), min_size=1, max_size=40),
+    st.integers(1, 3),
+    st.sets(st.integers(2, 3)),
+)
+def test_penalties_are_those_of_text_generation_webui(tokens, allowed, breakers):
+    found = penalties(
+        tokens,
+        dry_base=1.5,
+        dry_allowed_length=allowed,
+        dry_sequence_breakers=["abcd"[token] for token in sorted(breakers)],
+    )
+
+    lengths = of_text_generation_webui(tokens, allowed, breakers)
+    expected = {token: 1.5 ** (length - allowed) for token, length in lengths.items()}
+    assert expected == pytest.approx(found)
+
+
 @pytest.mark.parametrize(
     ("tokens", "options", "expected"),
     [
