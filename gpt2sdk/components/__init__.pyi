@@ -8,11 +8,15 @@ from gpt2sdk_sampling.allowed_token_ids import AllowedTokenIds as AllowedTokenId
 from gpt2sdk_sampling.bad_words import BadWords as BadWords
 from gpt2sdk_sampling.begin_suppress_tokens import BeginSuppressTokens as BeginSuppressTokens
 from gpt2sdk_sampling.dry_multiplier import DryMultiplier as DryMultiplier
-from gpt2sdk_sampling.encoder_repetition_penalty import EncoderRepetitionPenalty as EncoderRepetitionPenalty
+from gpt2sdk_sampling.encoder_repetition_penalty import (
+    EncoderRepetitionPenalty as EncoderRepetitionPenalty,
+)
 from gpt2sdk_sampling.epsilon_cutoff import EpsilonCutoff as EpsilonCutoff
 from gpt2sdk_sampling.eta_cutoff import EtaCutoff as EtaCutoff
 from gpt2sdk_sampling.expiring_bias import ExpiringBias as ExpiringBias
-from gpt2sdk_sampling.exponential_decay_length_penalty import ExponentialDecayLengthPenalty as ExponentialDecayLengthPenalty
+from gpt2sdk_sampling.exponential_decay_length_penalty import (
+    ExponentialDecayLengthPenalty as ExponentialDecayLengthPenalty,
+)
 from gpt2sdk_sampling.forced_bos_token_id import ForcedBosTokenId as ForcedBosTokenId
 from gpt2sdk_sampling.forced_eos_token_id import ForcedEosTokenId as ForcedEosTokenId
 from gpt2sdk_sampling.frequency_penalty import FrequencyPenalty as FrequencyPenalty
