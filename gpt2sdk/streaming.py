@@ -26,13 +26,41 @@ class TextDecoder(Protocol):
         """The text of what is still incomplete."""
 
 
-def spell(decoder: TextDecoder, prompt: Sequence[int], tokens: Sequence[int]) -> str:
+class Continuation:
+    """Decodes what rows add to their prompts; what was cut off a prompt is no part of it."""
+
+    def __init__(self, decoder: TextDecoder) -> None:
+        self._decoder = decoder
+
+    def start(self, prompt: Prompt) -> State:
+        """The state before a row's first token."""
+        first = state = self._decoder.start(prompt.tokens)
+        known = 0
+        for token in prompt.cut:
+            state, text = self._decoder.step(state, token)
+            known += len(text)
+        return first, known
+
+    def step(self, state: State, token: int) -> tuple[State, str]:
+        """Take a token: the next state, and the text that became complete and is new."""
+        inner, known = state
+        inner, text = self._decoder.step(inner, token)
+        return (inner, max(known - len(text), 0)), text[known:]
+
+    def finish(self, state: State) -> str:
+        """The text of what is still incomplete."""
+        inner, known = state
+        return self._decoder.finish(inner)[known:]
+
+
+def spell(decoder: TextDecoder, prompt: Prompt, tokens: Sequence[int]) -> str:
     """The text of tokens that continue a prompt."""
-    state, pieces = decoder.start(prompt), []
+    continuation = Continuation(decoder)
+    state, pieces = continuation.start(prompt), []
     for token in tokens:
-        state, text = decoder.step(state, token)
+        state, text = continuation.step(state, token)
         pieces.append(text)
-    return "".join(pieces) + decoder.finish(state)
+    return "".join(pieces) + continuation.finish(state)
 
 
 class Mark(NamedTuple):
@@ -91,13 +119,13 @@ class Transcript:
             failures: Where it tells of rows that a criterion raised for, by seat.
         """
         self.rows: list[RowText] = []
-        self._decoder = decoder
+        self._decoder = Continuation(decoder)
         self._criteria = criteria
         self._failures = failures
 
     def admit(self, seat: int, row: Row) -> None:
         """Write what a row has appended so far; a fresh one nothing."""
-        written = RowText(row.prompt, self._decoder.start(row.prompt.tokens))
+        written = RowText(row.prompt, self._decoder.start(row.prompt))
         self.rows[seat : seat + 1] = [written]
         for token in row.new_tokens:
             self._write(written, token)

@@ -16,6 +16,7 @@ from gpt2sdk.plugins.origin import Status
 from gpt2sdk.plugins.registry import Offer, Registry
 
 ROOT = Path(__file__).resolve().parents[1]
+WIDTH = 100
 CORE = "gpt2sdk"
 STANDARD = (CORE, "gpt2sdk-sampling", "gpt2sdk-stopping", "gpt2sdk-strategies")
 
@@ -54,7 +55,7 @@ def stub(offers: tuple[Offer, ...]) -> str:
         for offer in offers
         if offer.origin.distribution in STANDARD and offer.component.__name__[0].isupper()
     )
-    imports = [f"from {module} import {name} as {name}" for module, name in classes]
+    imports = [_import(module, name) for module, name in classes]
     return "\n".join(
         [
             "# What `gpt2sdk.components` finds by name, for type checkers.",
@@ -64,6 +65,14 @@ def stub(offers: tuple[Offer, ...]) -> str:
             "",
         ]
     )
+
+
+def _import(module: str, name: str) -> str:
+    """Return the line that imports a class, or the three lines where it is too long."""
+    line = f"from {module} import {name} as {name}"
+    if len(line) <= WIDTH:
+        return line
+    return f"from {module} import (\n    {name} as {name},\n)"
 
 
 def known(offers: tuple[Offer, ...], commands: dict[str, str]) -> str:

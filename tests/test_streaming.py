@@ -111,8 +111,28 @@ def test_copies_write_on_by_themselves():
 
 
 def test_spelling_at_once_gives_the_streamed_text():
-    assert spell(LETTERS, [0], [1, 2, 3]) == "bcd"
-    assert spell(Halves(), [0], [1, 1, 2]) == "b?"
+    assert spell(LETTERS, Prompt(0, (0,)), [1, 2, 3]) == "bcd"
+    assert spell(Halves(), Prompt(0, (0,)), [1, 1, 2]) == "b?"
+
+
+def test_what_was_cut_off_the_prompt_is_no_part_of_the_text():
+    out = Transcript(LETTERS, lambda _prompt: [(Until(stop="bd"), "stop_string")], {})
+    out.admit(0, Row(Prompt(0, (0,), cut=(1, 2)), 0, [0]))
+    write(out, [1])
+    first = out.rows[0].text
+    write(out, [2, 3, 0])
+    out.rewind([3])
+    write(out, [2, 0])
+
+    assert (first, "a") == ("", out.final(0))
+    prompt = Prompt(0, (0,), cut=(1, 2))
+    assert "" == spell(LETTERS, prompt, [1])
+    assert "db" == spell(LETTERS, prompt, [1, 2, 3, 1])
+
+
+def test_half_a_character_that_was_cut_off_is_the_rows():
+    """The prompt ended with two halves and one: one character of its text is written anew."""
+    assert "b?" == spell(Halves(), Prompt(0, (0,), cut=(0, 0, 1)), [0, 0, 1, 1, 2])
 
 
 def test_what_a_held_token_broke_off_still_waits_for_a_stop_string():

@@ -1,12 +1,13 @@
 """Logits processors: what the distribution over the next token may look like."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import ClassVar, Protocol
 
 from gpt2sdk.components.component import Component
 from gpt2sdk.components.records import Prompt
 from gpt2sdk.components.rows import Rows
-from gpt2sdk.components.session import Session
+from gpt2sdk.components.session import Session, Vocabulary
 from gpt2sdk.shapes import Logits
 
 
@@ -67,6 +68,23 @@ class LogitsProcessor(Component):
         Raises:
             OptionError: An option contradicts another one, or would have no effect.
         """
+
+    def cut_back(
+        self, prompts: Sequence[Sequence[int]], vocabulary: Vocabulary, vocab_size: int
+    ) -> Sequence[int]:
+        """Say how many of each prompt's last tokens its rows write anew; none by default.
+
+        It is asked first of all, at once for all prompts of a call that it acts on. What is cut
+        off is `prompt.cut` then, and no longer among `prompt.tokens`. The processor sees to it
+        that rows begin with the same text: as many characters are left out of their texts. The
+        most that a processor says counts, and a prompt keeps one token.
+
+        Args:
+            prompts: The tokens of each prompt, as they were given.
+            vocabulary: Text to tokens and back.
+            vocab_size: How many tokens the model has.
+        """
+        return [0] * len(prompts)
 
     def start(self, session: Session) -> ProcessorRun:
         """Begin a session: return what processes there, by default the component itself."""

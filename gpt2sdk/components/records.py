@@ -27,6 +27,7 @@ class Prompt:
         text: What it was written as; `None` where token ids were given.
         eos_token_ids: The tokens that end its rows.
         started: When it was handed in, by `time.monotonic()`, in seconds.
+        cut: What it ended with as it was given, and a processor cut off: its rows write it anew.
     """
 
     index: int
@@ -36,6 +37,7 @@ class Prompt:
     text: str | None = None
     eos_token_ids: frozenset[int] = frozenset()
     started: float = field(default_factory=lambda: time.monotonic())  # noqa: PLW0108 - as it is now
+    cut: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ class Completion:
 
     Attributes:
         text: The continuation, ending before an end token and before a stop string.
-        tokens: Its token ids, an end token and a stop string's tokens included.
+        tokens: Its token ids, an end token and a stop string's tokens included, and before them
+            what a processor that cut the prompt back let its rows write anew.
         prompt_index: The prompt it continues.
         sample_index: Its number among that prompt's completions, best or first from 0.
         finish_reason: Why it ended.

@@ -5,9 +5,10 @@ from functools import partial
 from typing import Protocol
 
 from gpt2sdk.components.causal_lm import CausalLM
+from gpt2sdk.components.language import Language
 from gpt2sdk.errors import OptionError
 from gpt2sdk.generator.call import Call
-from gpt2sdk.generator.prompts import Encoded, check_processors, plan_prompts
+from gpt2sdk.generator.prompts import Encoded, check_processors, cut_back, plan_prompts
 from gpt2sdk.options import Composition, spelled
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.session.engine import Engine
@@ -17,6 +18,7 @@ class Runtime(Protocol):
     """What a call asks of a `Generator`, whose attributes these are."""
 
     model: CausalLM
+    tokenizer: Language
     eos_token_ids: frozenset[int]
     registry: Registry
 
@@ -49,7 +51,8 @@ def begin(
     """
     _check_end_tokens(composition, runtime.model.vocab_size)
     composition = composition.ending_at(runtime.eos_token_ids)
-    prompts = plan_prompts(encoded, composition, runtime.model.context_length)
+    cuts = cut_back(encoded, composition, runtime.tokenizer, runtime.model.vocab_size)
+    prompts = plan_prompts(encoded, composition, runtime.model.context_length, cuts)
     check_processors(prompts, composition)
     rooms = [prompt.max_new_tokens for prompt in prompts]
     room = rooms[0] if len(set(rooms)) == 1 else rooms

@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import SupportsIndex
 
+from gpt2sdk.components.component import identity
 from gpt2sdk.components.language import Language
+from gpt2sdk.components.processor import LogitsProcessor
 from gpt2sdk.components.records import Prompt
+from gpt2sdk.components.session import Vocabulary
 from gpt2sdk.errors import ContextOverflowError, OptionError
 from gpt2sdk.generator.token_input import Ids, TokenInput, as_lists
 from gpt2sdk.options import Composition
@@ -80,15 +83,44 @@ def _is_token(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def plan_prompts(encoded: Sequence[Encoded], composition: Composition, limit: int) -> list[Prompt]:
+def cut_back(
+    encoded: Sequence[Encoded], composition: Composition, vocabulary: Vocabulary, vocab_size: int
+) -> list[int]:
+    """Ask processors how many last tokens of each prompt its rows write anew."""
+    cuts = [0] * len(encoded)
+    for entry in composition.processors:
+        acting: dict[object, tuple[LogitsProcessor, list[int]]] = {}
+        for index in range(len(encoded)):
+            link = entry.link(index)
+            if link is not None:
+                component = link.component
+                acting.setdefault(identity(component), (component, []))[1].append(index)
+        for component, indices in acting.values():
+            tokens = [encoded[index][1] for index in indices]
+            found = component.cut_back(tokens, vocabulary, vocab_size)
+            for index, count in zip(indices, found, strict=True):
+                cuts[index] = max(cuts[index], min(count, len(encoded[index][1]) - 1))
+    return cuts
+
+
+def plan_prompts(
+    encoded: Sequence[Encoded], composition: Composition, limit: int, cuts: Sequence[int]
+) -> list[Prompt]:
     """Give each prompt its seed and its room to grow.
+
+    Args:
+        encoded: The prompts.
+        composition: What the call's options come to.
+        limit: The model's window.
+        cuts: How many last tokens of each are cut off.
 
     Raises:
         ContextOverflowError: A prompt, or what it may grow by, does not fit the window.
     """
     slide = composition.lead.overflow == "slide"
     prompts = []
-    for index, (text, tokens) in enumerate(encoded):
+    for index, ((text, given), cut) in enumerate(zip(encoded, cuts, strict=True)):
+        tokens = given[: len(given) - cut]
         if not slide and len(tokens) > limit:
             message = (
                 f"prompt {index} has {len(tokens)} tokens, but the window is {limit}: shorten it, "
@@ -99,7 +131,8 @@ def plan_prompts(encoded: Sequence[Encoded], composition: Composition, limit: in
         fitting = DEFAULT_NEW_TOKENS if slide else limit + 1 - len(tokens)
         room = min(DEFAULT_NEW_TOKENS, fitting) if wanted is None else wanted
         seed = composition.seeds[index if len(composition.seeds) > 1 else 0]
-        prompt = Prompt(index, tokens, seed, room, text, composition.eos_token_ids or frozenset())
+        ends = composition.eos_token_ids or frozenset()
+        prompt = Prompt(index, tokens, seed, room, text, ends, cut=given[len(tokens) :])
         check_room(prompt, len(tokens), limit, slide=slide)
         prompts.append(prompt)
     return prompts

@@ -25,12 +25,20 @@ KNOWN = {
         Int4 Int8 activation_bits group_size int4 int8
     """,
     "gpt2sdk-sampling": """
-        BadWords EpsilonCutoff EtaCutoff FrequencyPenalty GuidanceScale LogitBias MinNewTokens
-        MinP Mirostat NoRepeatNgramSize PresencePenalty RepetitionPenalty Temperature TopH TopK
-        TopP TypicalP bad_words epsilon_cutoff eta eta_cutoff frequency_penalty guidance_scale
-        logit_bias min_new_tokens min_p min_tokens_to_keep mirostat negative_prompt
-        no_repeat_ngram_size presence_penalty repetition_penalty repetition_penalty_scope tau
-        temperature top_h top_k top_p typical_p
+        AllowedTokenIds BadWords BeginSuppressTokens DryMultiplier EncoderRepetitionPenalty
+        EpsilonCutoff EtaCutoff ExpiringBias ExponentialDecayLengthPenalty ForcedBosTokenId
+        ForcedEosTokenId FrequencyPenalty GuidanceScale LogitBias MinNewTokens MinP Mirostat
+        NoRepeatNgramSize PhraseBias PrefixAllowedTokensFn PresencePenalty RepetitionPenalty
+        SequenceBias SuppressTokens Temperature ThinkingBudget TokenHealing TopH TopK TopP
+        TypicalP allowed_token_ids bad_words begin_suppress_tokens dry_allowed_length dry_base
+        dry_multiplier dry_penalty_last_n dry_sequence_breakers encoder_repetition_penalty
+        epsilon_cutoff eta eta_cutoff expiring_bias expiring_bias_exit_words
+        exponential_decay_length_penalty forced_bos_token_id forced_eos_token_id frequency_penalty
+        guidance_scale logit_bias min_new_tokens min_p min_tokens_to_keep mirostat negative_prompt
+        no_repeat_ngram_size no_repeat_ngram_whitelist no_repeat_ngram_window phrase_bias
+        prefix_allowed_tokens_fn presence_penalty repetition_penalty repetition_penalty_scope
+        sequence_bias suppress_tokens tau temperature thinking_budget thinking_budget_end
+        thinking_budget_message thinking_budget_start token_healing top_h top_k top_p typical_p
     """,
     "gpt2sdk-steering": """
         alpha ancestor_sampling at_limit awrs beam_factor block_size constraint ess_threshold
@@ -38,7 +46,9 @@ KNOWN = {
         particle_gibbs potential power_sampling resampling smc terminate_when unit
     """,
     "gpt2sdk-stopping": """
-        MaxTime Stop StopTokenIds max_time stop stop_spans_prompt stop_token_ids
+        MaxTime RepetitionDetection Stop StopRegex StopTokenIds max_time repetition_detection
+        repetition_detection_min_count repetition_detection_min_pattern_size stop stop_regex
+        stop_regex_include stop_regex_max_length stop_spans_prompt stop_token_ids
     """,
     "gpt2sdk-storyteller": """
         Storyteller storyteller

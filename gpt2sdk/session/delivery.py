@@ -31,7 +31,7 @@ class Delivery:
             text = self.transcript.final(seat)
         else:
             ended = row.finish_reason == "end_token"
-            text = spell(self._decoder, row.prompt.tokens, tokens[:-1] if ended else tokens)
+            text = spell(self._decoder, row.prompt, tokens[:-1] if ended else tokens)
         logprobs = None if self.logprobs is None else self.logprobs.of(seat)
         reason = row.finish_reason or otherwise
         return Completion(text, tokens, row.prompt.index, row.lane, reason, logprobs=logprobs)

@@ -1,6 +1,7 @@
 """A trial: one component at work in a real session, on histories and logits of one's choice."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -60,13 +61,7 @@ def open_session(
     sampler = component if isinstance(component, Sampler) else Greedy()
     requests = [
         Request(
-            Prompt(
-                number,
-                prompt.tokens,
-                prompt.seed,
-                prompt.max_new_tokens,
-                eos_token_ids=frozenset(eos_token_ids),
-            ),
+            replace(prompt, index=number, eos_token_ids=frozenset(eos_token_ids)),
             Lead(ByHand(), sampler),
             processors=tuple(
                 Link(each.name, each) for each in acting if isinstance(each, LogitsProcessor)

@@ -15,6 +15,7 @@ def make_rows(
     seed: int = 0,
     max_new_tokens: int = 128,
     purpose: str = "",
+    cuts: Sequence[Sequence[int]] | None = None,
 ) -> Rows:
     """Return rows that have these tokens.
 
@@ -25,6 +26,7 @@ def make_rows(
         seed: Each row is a prompt of its own, seeded as prompt `i` of a call with this seed.
         max_new_tokens: How many tokens each row may grow by.
         purpose: What the rows' random numbers are keyed with.
+        cuts: What was cut off each prompt; nothing by default.
 
     >>> make_rows([[5, 6, 7], [8]]).lengths.tolist()
     [3, 1]
@@ -32,9 +34,12 @@ def make_rows(
     store = RowStore()
     ends = frozenset(eos_token_ids)
     lengths = [1] * len(histories) if prompt_lengths is None else prompt_lengths
-    for number, (history, length) in enumerate(zip(histories, lengths, strict=True)):
+    cuts = [()] * len(histories) if cuts is None else cuts
+    for number, (history, length, cut) in enumerate(zip(histories, lengths, cuts, strict=True)):
         tokens, row_seed = tuple(history[:length]), derive(seed, number)
-        prompt = Prompt(number, tokens, row_seed, max_new_tokens, eos_token_ids=ends)
+        prompt = Prompt(
+            number, tokens, row_seed, max_new_tokens, eos_token_ids=ends, cut=tuple(cut)
+        )
         row = Row(prompt, lane=0, tokens=list(history), draws=len(history) - length)
         store.admit(number, row)
     return Rows(store, purpose=purpose)

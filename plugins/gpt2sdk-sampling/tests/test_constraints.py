@@ -55,7 +55,7 @@ def test_text_is_banned_with_and_without_a_blank_before_it():
     session.vocabulary = Words()
     run = BadWords(bad_words=["cat", " dog"]).start(session)
 
-    assert [[0], [1], [2]] == [[end] for end in run.ends.tolist()]
+    assert [[0], [1], [2]] == [[end] for end in run.words.ends.tolist()]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_special_token_in_a_bad_word_is_that_token(word, ends):
     session = open_session([row.prompt for row in make_rows([[0]]).records], vocab_size=278)
     session.vocabulary = tiny_tokenizer()
 
-    assert ends == BadWords(bad_words=[word]).start(session).ends.tolist()
+    assert ends == BadWords(bad_words=[word]).start(session).words.ends.tolist()
 
 
 def test_an_end_token_alone_is_no_bad_word():

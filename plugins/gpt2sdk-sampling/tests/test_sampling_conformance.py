@@ -1,9 +1,20 @@
 """Every component of the distribution keeps the promises of its role."""
 
+import pytest
+
 from gpt2sdk.testing import parametrize_with_checks
+from gpt2sdk.testing.conformance import checks_of
+from gpt2sdk_sampling.allowed_token_ids import AllowedTokenIds
 from gpt2sdk_sampling.bad_words import BadWords
+from gpt2sdk_sampling.begin_suppress_tokens import BeginSuppressTokens
+from gpt2sdk_sampling.dry_multiplier import DryMultiplier
+from gpt2sdk_sampling.encoder_repetition_penalty import EncoderRepetitionPenalty
 from gpt2sdk_sampling.epsilon_cutoff import EpsilonCutoff
 from gpt2sdk_sampling.eta_cutoff import EtaCutoff
+from gpt2sdk_sampling.expiring_bias import ExpiringBias
+from gpt2sdk_sampling.exponential_decay_length_penalty import ExponentialDecayLengthPenalty
+from gpt2sdk_sampling.forced_bos_token_id import ForcedBosTokenId
+from gpt2sdk_sampling.forced_eos_token_id import ForcedEosTokenId
 from gpt2sdk_sampling.frequency_penalty import FrequencyPenalty
 from gpt2sdk_sampling.guidance_scale import GuidanceScale
 from gpt2sdk_sampling.logit_bias import LogitBias
@@ -11,18 +22,35 @@ from gpt2sdk_sampling.min_new_tokens import MinNewTokens
 from gpt2sdk_sampling.min_p import MinP
 from gpt2sdk_sampling.mirostat import Mirostat
 from gpt2sdk_sampling.no_repeat_ngram_size import NoRepeatNgramSize
+from gpt2sdk_sampling.phrase_bias import PhraseBias
+from gpt2sdk_sampling.prefix_allowed_tokens_fn import PrefixAllowedTokensFn
 from gpt2sdk_sampling.presence_penalty import PresencePenalty
 from gpt2sdk_sampling.repetition_penalty import RepetitionPenalty
+from gpt2sdk_sampling.sequence_bias import SequenceBias
+from gpt2sdk_sampling.suppress_tokens import SuppressTokens
 from gpt2sdk_sampling.temperature import Temperature
+from gpt2sdk_sampling.thinking_budget import ThinkingBudget
+from gpt2sdk_sampling.token_healing import TokenHealing
 from gpt2sdk_sampling.top_h import TopH
 from gpt2sdk_sampling.top_k import TopK
 from gpt2sdk_sampling.top_p import TopP
 from gpt2sdk_sampling.typical_p import TypicalP
 
 COMPONENTS = [
+    AllowedTokenIds(allowed_token_ids=[2, 3, 13]),
     BadWords(bad_words=["o", [3, 2, 3], [28]]),
+    BeginSuppressTokens(begin_suppress_tokens=[3, 28]),
+    DryMultiplier(dry_multiplier=0.8),
+    DryMultiplier(dry_multiplier=2.0, dry_allowed_length=1, dry_sequence_breakers="d"),
+    EncoderRepetitionPenalty(encoder_repetition_penalty=1.4),
+    EncoderRepetitionPenalty(encoder_repetition_penalty=0.7),
     EpsilonCutoff(epsilon_cutoff=0.05),
     EtaCutoff(eta_cutoff=0.05),
+    ExpiringBias(expiring_bias=[("dog", 4.0, 5), ("c", -2.0, 7)], expiring_bias_exit_words="m"),
+    ExponentialDecayLengthPenalty(exponential_decay_length_penalty=(2, 1.3)),
+    ExponentialDecayLengthPenalty(exponential_decay_length_penalty=(0, 0.9)),
+    ForcedBosTokenId(forced_bos_token_id=3),
+    ForcedEosTokenId(forced_eos_token_id=(28, 3)),
     FrequencyPenalty(frequency_penalty=0.5),
     FrequencyPenalty(frequency_penalty=-0.5),
     GuidanceScale(guidance_scale=1.5),
@@ -33,12 +61,26 @@ COMPONENTS = [
     Mirostat(tau=2.0, eta=0.5),
     NoRepeatNgramSize(no_repeat_ngram_size=1),
     NoRepeatNgramSize(no_repeat_ngram_size=3),
+    NoRepeatNgramSize(
+        no_repeat_ngram_size=1, no_repeat_ngram_window=4, no_repeat_ngram_whitelist=[8]
+    ),
+    PhraseBias(phrase_bias={"cdc": 4.0, "d": -2.0}),
     PresencePenalty(presence_penalty=0.5),
     PresencePenalty(presence_penalty=-0.5),
     RepetitionPenalty(repetition_penalty=1.3),
     RepetitionPenalty(repetition_penalty=0.7, repetition_penalty_scope="output"),
+    SequenceBias(sequence_bias=[[[3], 2.0], [[2, 3, 2], -4.0], [" m", 1.0]]),
+    SuppressTokens(suppress_tokens=[3, 28]),
     Temperature(temperature=0.7),
     Temperature(temperature=0.0),
+    ThinkingBudget(thinking_budget=3, thinking_budget_end=["n", "f"]),
+    ThinkingBudget(
+        thinking_budget=2,
+        thinking_budget_start="c",
+        thinking_budget_message=[4, 5],
+        thinking_budget_end="n",
+    ),
+    TokenHealing(token_healing=True),
     TopH(top_h=0.6),
     TopK(top_k=3),
     TopP(top_p=0.9),
@@ -52,3 +94,17 @@ COMPONENTS = [
 @parametrize_with_checks(COMPONENTS)
 def test_conformance(component, check):
     check(component)
+
+
+def next_letters(prompt, tokens):
+    """Allow the letters behind the last one, and the first."""
+    return [0, *range(int(tokens[-1]), 29)]
+
+
+ALLOWED = PrefixAllowedTokensFn(prefix_allowed_tokens_fn=next_letters)
+
+
+@pytest.mark.parametrize("check", checks_of(ALLOWED), ids=lambda check: check.__name__)
+def test_conformance_of_a_function(check):
+    if check.__name__ != "check_json":  # a function is not written as JSON
+        check(ALLOWED)

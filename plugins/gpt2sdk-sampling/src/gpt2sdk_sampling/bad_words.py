@@ -1,22 +1,16 @@
 """Bad words: token sequences that are not said."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-import torch
-from jaxtyping import Bool, Int
 from pydantic import BeforeValidator, Field
-from torch import Tensor
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, ProcessorRun, Rows, Session, Stage
 from gpt2sdk_sampling.history import rule_out
-from gpt2sdk_sampling.suffix import last_tokens
+from gpt2sdk_sampling.sequences import Sequences
 from gpt2sdk_sampling.token_ids import TextOrIds, tokens_of
-
-_ANY = -2
-"""In a word's beginning: whatever stands there, or nothing."""
 
 
 def _several(words: object) -> object:
@@ -52,7 +46,7 @@ class BadWords(LogitsProcessor):
 
     @override
     def start(self, session: Session) -> ProcessorRun:
-        return _Run.of(sorted(set(self._sequences(session))), session)
+        return _Run(Sequences.of(sorted(set(self._sequences(session))), session.device))
 
     def _sequences(self, session: Session) -> Iterator[tuple[int, ...]]:
         for word in self.bad_words:
@@ -63,31 +57,12 @@ class BadWords(LogitsProcessor):
 
 @dataclass(frozen=True)
 class _Run:
-    """The sequences as tensors: what must stand before, and what is then ruled out.
+    """The words, on the session's device."""
 
-    Beginnings are right-aligned: of the words `1 2 3` and `4` they are `1 2` and `* *`.
-    """
-
-    beginnings: Int[Tensor, "words time"]
-    ends: Int[Tensor, " words"]
-    alone: Bool[Tensor, " words"]
-
-    @classmethod
-    def of(cls, words: Sequence[tuple[int, ...]], session: Session) -> "_Run":
-        longest = max((len(word) for word in words), default=1)
-        beginnings = [[_ANY] * (longest - len(word)) + list(word[:-1]) for word in words]
-        device = session.device
-        return cls(
-            torch.tensor(beginnings, dtype=torch.int64, device=device).view(
-                len(words), longest - 1
-            ),
-            torch.tensor([word[-1] for word in words], dtype=torch.int64, device=device),
-            torch.tensor([len(word) == 1 for word in words], dtype=torch.bool, device=device),
-        )
+    words: Sequences
 
     def process(self, logits: Logits, rows: Rows) -> Logits:
-        before = last_tokens(rows, self.beginnings.shape[1])[:, None]
-        due = ((before == self.beginnings) | (self.beginnings == _ANY)).all(-1)
-        ending = (self.ends[:, None] == rows.eos_token_ids[:, None]).any(-1)
-        due &= ~(self.alone & ending)
-        return rule_out(logits, self.ends.expand(len(due), -1), due)
+        ends = self.words.ends
+        ending = (ends[:, None] == rows.eos_token_ids[:, None]).any(-1)
+        due = self.words.due(rows) & ~(self.words.alone & ending)
+        return rule_out(logits, ends.expand(len(due), -1), due)

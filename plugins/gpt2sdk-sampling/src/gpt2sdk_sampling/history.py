@@ -12,7 +12,7 @@ Scope = Literal["all", "output"]
 """`all`: prompt and output; `output`: what was appended to the prompt."""
 
 
-def said(rows: Rows, scope: Scope) -> tuple[History, Bool[Tensor, "rows time"]]:
+def said(rows: Rows, scope: Scope | Literal["prompt"]) -> tuple[History, Bool[Tensor, "rows time"]]:
     """Return the rows' tokens and which places are in the scope; others hold token 0.
 
     >>> from gpt2sdk.testing import make_rows
@@ -26,6 +26,8 @@ def said(rows: Rows, scope: Scope) -> tuple[History, Bool[Tensor, "rows time"]]:
     inside = time < rows.lengths[:, None]
     if scope == "output":
         inside &= time >= rows.prompt_lengths[:, None]
+    elif scope == "prompt":
+        inside = time < rows.prompt_lengths[:, None]
     return tokens.where(inside, 0), inside
 
 

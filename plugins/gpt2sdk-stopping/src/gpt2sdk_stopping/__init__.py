@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 def gpt2sdk_components() -> "tuple[type[Component], ...]":
     """Return the components of this distribution."""
     from gpt2sdk_stopping.max_time import MaxTime
+    from gpt2sdk_stopping.repetition_detection import RepetitionDetection
     from gpt2sdk_stopping.stop import Stop
+    from gpt2sdk_stopping.stop_regex import StopRegex
     from gpt2sdk_stopping.stop_token_ids import StopTokenIds
 
-    return Stop, StopTokenIds, MaxTime
+    return Stop, StopRegex, StopTokenIds, RepetitionDetection, MaxTime

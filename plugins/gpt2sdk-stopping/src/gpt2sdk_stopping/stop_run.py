@@ -93,7 +93,7 @@ class StopRun:
         size = max((len(text.encode(errors="surrogatepass")) for text in self.texts), default=0)
         special = set(self.vocabulary.special_tokens.values())
         pieces, run = list[str](), list[int]()
-        for token in prompt.tokens[-size - _CUT :]:
+        for token in (prompt.tokens + prompt.cut)[-size - _CUT :]:
             if mark := self.marks.get(token):
                 pieces += [self.vocabulary.decode(run), mark]
                 run = []

@@ -1,0 +1,63 @@
+"""Exponential decay: the longer a row gets, the likelier it ends."""
+
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from typing_extensions import override
+
+from gpt2sdk import Logits, LogitsProcessor, OptionError, Prompt, Rows, Stage
+from gpt2sdk_sampling.history import put
+
+
+class ExponentialDecayLengthPenalty(LogitsProcessor):
+    """Raises the logits of end tokens, more with each token: `z + |z| * (factor ** k - 1)`.
+
+    `k` counts the tokens that a row has beyond the first `start` new ones. A factor below 1 lowers
+    them. As in transformers, a logit of 0 stays 0, and the result depends on where the logits'
+    zero is. Where the sum is no float it is the largest one; transformers makes it infinite.
+    An end token that is ruled out stays so. Without end tokens it is an error.
+
+    Example:
+        The second row has one token too many: 4 + 4 (1.5 - 1), and -2 + 2 (1.5 - 1).
+
+        >>> from gpt2sdk.testing import make_rows, process
+        >>> rows = make_rows([[0, 0, 0], [0, 0, 0, 0]], eos_token_ids=[1, 2])
+        >>> decay = ExponentialDecayLengthPenalty(exponential_decay_length_penalty=(2, 1.5))
+        >>> process(decay, [[1.0, 4.0, -2.0]] * 2, rows).tolist()
+        [[1.0, 4.0, -2.0], [1.0, 6.0, -1.0]]
+    """
+
+    stage: ClassVar[Stage] = Stage.PENALTY
+    rank: ClassVar[int] = 60
+
+    exponential_decay_length_penalty: Annotated[
+        tuple[Annotated[int, Field(ge=0)], Annotated[float, Field(gt=0.0)]] | None,
+        Field(description="After how many new tokens it starts, and its factor; None is off."),
+    ] = None
+
+    @override
+    def check(self, prompt: Prompt) -> None:
+        if self.exponential_decay_length_penalty is not None and not prompt.eos_token_ids:
+            raise OptionError(
+                "exponential_decay_length_penalty raises end tokens, and there are none: expected "
+                "eos_token_id, or a model that has end tokens",
+                name="exponential_decay_length_penalty",
+                value=self.exponential_decay_length_penalty,
+            )
+
+    @override
+    def process(self, logits: Logits, rows: Rows) -> Logits:
+        if self.exponential_decay_length_penalty is None:
+            return logits
+        start, factor = self.exponential_decay_length_penalty
+        beyond = (rows.lengths - rows.prompt_lengths - start).clamp(min=0)[:, None]
+        ends = rows.eos_token_ids
+        # Rows have different numbers of end tokens, and a config may name one that is none.
+        exist = (ends >= 0) & (ends < logits.shape[1])
+        ends = ends.where(exist, 0)
+        now = logits.gather(1, ends).double()
+        raised = now + now.abs() * (torch.tensor(factor).double() ** beyond - 1.0)
+        most = torch.finfo(logits.dtype).max
+        raised = raised.clamp(min=-most, max=most).to(logits.dtype)
+        return put(logits, ends, raised, exist & now.isfinite(), lower=factor < 1.0)

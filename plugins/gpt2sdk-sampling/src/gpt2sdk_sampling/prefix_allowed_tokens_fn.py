@@ -1,0 +1,99 @@
+"""Prefix-constrained rows: a function says which tokens may come next."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from operator import index
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from typing_extensions import override
+
+from gpt2sdk import Logits, LogitsProcessor, OptionError, ProcessorRun, Rows, Session, Stage
+from gpt2sdk_sampling.token_ids import check_ids
+
+
+class PrefixAllowedTokensFn(LogitsProcessor):
+    """Rules out all tokens but those that a function allows after what a row has so far.
+
+    The function is called for each row at each step with the number of the row's prompt in its
+    call and the row's tokens, its prompt among them, as an int64 tensor of one axis on the CPU,
+    without padding: the two arguments that transformers gives. It returns token ids, at least one.
+    It must depend on its arguments only, as it may be asked again, and about beams that are
+    dropped.
+
+    As in transformers. There a prompt whose beams have none of the allowed tokens left gets them
+    back, though another option ruled them out; here such a beam is dropped, and a row without a
+    token is an error.
+
+    Cao, De Cao, Izacard, Riedel and Petroni, "Autoregressive entity retrieval", 2021,
+    arXiv:2010.00904.
+
+    Raises:
+        OptionError: While generating: the function returns nothing, or what is no token.
+
+    Example:
+        >>> from gpt2sdk.testing import make_rows, process
+        >>> counting = lambda prompt, tokens: [tokens[-1] + 1, 0]
+        >>> up = PrefixAllowedTokensFn(prefix_allowed_tokens_fn=counting)
+        >>> process(up, [[1.0, 2.0, 3.0]], make_rows([[0, 1]])).tolist()
+        [[1.0, -inf, 3.0]]
+    """
+
+    stage: ClassVar[Stage] = Stage.CONSTRAIN
+    rank: ClassVar[int] = 30
+
+    prefix_allowed_tokens_fn: Annotated[
+        Callable[[int, Tensor], Iterable[int]] | None,
+        Field(
+            description="A function (number of the prompt, tokens) that returns the ids of the "
+            "tokens that may come next."
+        ),
+    ] = None
+
+    @override
+    def start(self, session: Session) -> ProcessorRun:
+        if self.prefix_allowed_tokens_fn is None:
+            return self
+        return _Run(self.prefix_allowed_tokens_fn, session)
+
+    @override
+    def process(self, logits: Logits, rows: Rows) -> Logits:
+        return logits
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The function, and the session whose tokens it names."""
+
+    function: Callable[[int, Tensor], Iterable[int]]
+    session: Session
+
+    def process(self, logits: Logits, rows: Rows) -> Logits:
+        places = [
+            (place, token)
+            for place, row in enumerate(rows.records)
+            for token in self._allowed(row.prompt.index, row.tokens)
+        ]
+        out = torch.ones(logits.shape, dtype=torch.bool, device=logits.device)
+        where = torch.tensor(places, dtype=torch.int64, device=logits.device)
+        out = out.index_put(tuple(where.unbind(1)), out.new_tensor(False))  # noqa: FBT003
+        return logits.masked_fill(out, -torch.inf)
+
+    def _allowed(self, prompt: int, tokens: list[int]) -> list[int]:
+        answer = self.function(prompt, torch.tensor(tokens, dtype=torch.int64))
+        try:
+            allowed = [index(token) for token in answer]
+        except TypeError:
+            allowed = []
+        if not allowed or min(allowed) < 0:
+            raise OptionError(
+                f"prefix_allowed_tokens_fn returned {answer!r:.60} for prompt {prompt} after "
+                f"{len(tokens)} tokens: expected ids of one token or more",
+                name="prefix_allowed_tokens_fn",
+                value=answer,
+                expected="ids of one token or more",
+            )
+        check_ids(allowed, self.session, "prefix_allowed_tokens_fn")
+        return allowed
