@@ -38,8 +38,12 @@ def _row(part: ExplainedComponent) -> list[str | Text]:
 
 
 def _options(part: ExplainedComponent) -> str:
+    """The option that leads, and those that are not at their default."""
+    lead = next(iter(part.options), None)
     return ", ".join(
-        f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in part.options.items()
+        f"{name}={json.dumps(value, ensure_ascii=False)}"
+        for name, value in part.options.items()
+        if name == lead or name not in part.defaults
     )
 
 

@@ -99,7 +99,13 @@ TRUNCATION_WORDS: Final = (
         "top_n_sigma keeps logits within so many standard deviations of the best",
         "text-generation-webui counts tokens that are out as logits of 0",
     ),
-    row("", "min_k", "min_k cuts where the sorted logits fall off most"),
+    row(
+        "",
+        "min_k min_k_tau",
+        "min_k cuts where the sorted logits fall off most; min_k_tau over their range is the least "
+        "that stays",
+        "a pull request to vLLM has the same names",
+    ),
     row("", "p_less", "p_less keeps what is likelier than two draws' being the same token"),
     row(
         "xtc_probability/LWMK xtc_threshold/LWMK xtc_special_tokens/M",

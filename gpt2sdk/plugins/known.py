@@ -19,12 +19,16 @@ KNOWN = {
         Int4 Int8 activation_bits group_size int4 int8
     """,
     "gpt2sdk-sampling": """
-        BadWords EpsilonCutoff EtaCutoff FrequencyPenalty GuidanceScale LogitBias MinNewTokens
-        MinP Mirostat NoRepeatNgramSize PresencePenalty RepetitionPenalty Temperature TopH TopK
-        TopP TypicalP bad_words epsilon_cutoff eta eta_cutoff frequency_penalty guidance_scale
-        logit_bias min_new_tokens min_p min_tokens_to_keep mirostat negative_prompt
-        no_repeat_ngram_size presence_penalty repetition_penalty repetition_penalty_scope tau
-        temperature top_h top_k top_p typical_p
+        AdaptiveP BadWords EpsilonCutoff EtaCutoff FrequencyPenalty GuidanceScale LogitBias MinK
+        MinNewTokens MinP Mirostat MirostatV1 NoRepeatNgramSize PLess PresencePenalty
+        RenormalizeLogits RepetitionPenalty SmoothingFactor Temperature Tfs TopA TopH TopK
+        TopNSigma TopP TypicalP XtcProbability adaptive_decay adaptive_p adaptive_target bad_words
+        dynatemp_exponent dynatemp_range epsilon_cutoff eta eta_cutoff frequency_penalty
+        guidance_scale logit_bias m min_k min_k_tau min_new_tokens min_p min_tokens_to_keep
+        mirostat mirostat_v1 negative_prompt no_repeat_ngram_size p_less presence_penalty
+        renormalize_logits repetition_penalty repetition_penalty_scope smoothing_curve
+        smoothing_factor tau temperature tfs top_a top_h top_k top_n_sigma top_p top_p_decay
+        top_p_min top_p_reset_ids typical_p xtc_probability xtc_special_tokens xtc_threshold
     """,
     "gpt2sdk-stopping": """
         MaxTime Stop StopTokenIds max_time stop stop_spans_prompt stop_token_ids

@@ -44,10 +44,6 @@ ELSEWHERE = """
 
 # Options and components that the hints may name before the distribution that has them is complete.
 NOT_YET = """
-    dynatemp_range dynatemp_exponent smoothing_factor smoothing_curve renormalize_logits top_a tfs
-    top_n_sigma min_k p_less top_p_decay top_p_min top_p_reset_ids xtc_probability xtc_threshold
-    xtc_special_tokens adaptive_target adaptive_decay adaptive_p mirostat_v1
-
     encoder_repetition_penalty dry_multiplier dry_base dry_allowed_length dry_penalty_last_n
     dry_sequence_breakers sequence_bias phrase_bias expiring_bias allowed_token_ids
     prefix_allowed_tokens_fn forced_bos_token_id forced_eos_token_id

@@ -11,23 +11,33 @@ if TYPE_CHECKING:
 @hookimpl
 def gpt2sdk_components() -> "tuple[type[Component], ...]":
     """Return the components of this distribution."""
+    from gpt2sdk_sampling.adaptive_p import AdaptiveP
     from gpt2sdk_sampling.bad_words import BadWords
     from gpt2sdk_sampling.epsilon_cutoff import EpsilonCutoff
     from gpt2sdk_sampling.eta_cutoff import EtaCutoff
     from gpt2sdk_sampling.frequency_penalty import FrequencyPenalty
     from gpt2sdk_sampling.guidance_scale import GuidanceScale
     from gpt2sdk_sampling.logit_bias import LogitBias
+    from gpt2sdk_sampling.min_k import MinK
     from gpt2sdk_sampling.min_new_tokens import MinNewTokens
     from gpt2sdk_sampling.min_p import MinP
     from gpt2sdk_sampling.mirostat import Mirostat
+    from gpt2sdk_sampling.mirostat_v1 import MirostatV1
     from gpt2sdk_sampling.no_repeat_ngram_size import NoRepeatNgramSize
+    from gpt2sdk_sampling.p_less import PLess
     from gpt2sdk_sampling.presence_penalty import PresencePenalty
+    from gpt2sdk_sampling.renormalize_logits import RenormalizeLogits
     from gpt2sdk_sampling.repetition_penalty import RepetitionPenalty
+    from gpt2sdk_sampling.smoothing_factor import SmoothingFactor
     from gpt2sdk_sampling.temperature import Temperature
+    from gpt2sdk_sampling.tfs import Tfs
+    from gpt2sdk_sampling.top_a import TopA
     from gpt2sdk_sampling.top_h import TopH
     from gpt2sdk_sampling.top_k import TopK
+    from gpt2sdk_sampling.top_n_sigma import TopNSigma
     from gpt2sdk_sampling.top_p import TopP
     from gpt2sdk_sampling.typical_p import TypicalP
+    from gpt2sdk_sampling.xtc_probability import XtcProbability
 
     return (
         GuidanceScale,
@@ -39,6 +49,9 @@ def gpt2sdk_components() -> "tuple[type[Component], ...]":
         BadWords,
         MinNewTokens,
         Temperature,
+        SmoothingFactor,
+        TopNSigma,
+        MinK,
         TopH,
         TopK,
         TopP,
@@ -46,5 +59,12 @@ def gpt2sdk_components() -> "tuple[type[Component], ...]":
         TypicalP,
         EpsilonCutoff,
         EtaCutoff,
+        Tfs,
+        TopA,
+        PLess,
+        XtcProbability,
+        RenormalizeLogits,
         Mirostat,
+        MirostatV1,
+        AdaptiveP,
     )
