@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gpt2sdk import Sampler
-from gpt2sdk.defaults import Multinomial
+from gpt2sdk.components import Multinomial
 from gpt2sdk.testing import make_rows
 from gpt2sdk.testing.acting import begin
 from gpt2sdk.testing.trial import open_session

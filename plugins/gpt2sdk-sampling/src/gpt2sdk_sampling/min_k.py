@@ -9,6 +9,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk_sampling.cut import cut_below
+from gpt2sdk_sampling.descending import descending
 from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 
 # So that equal logits divide by something; the authors' program adds it to every range.
@@ -57,13 +59,13 @@ class MinK(LogitsProcessor):
     def process(self, logits: Logits, rows: Rows) -> Logits:
         if not self.min_k:
             return logits
-        ordered = logits.sort(-1, descending=True).values
+        ordered = descending(logits)
         last = logits.isfinite().sum(-1, keepdim=True) - 1
         spread = ordered[:, :1] - ordered.gather(-1, last)
         many = (self.min_k_tau / spread.double().clamp(min=_LEAST_RANGE)).floor().long()
         place = torch.minimum(torch.maximum(_steepest(ordered), many - 1), last)
         least = torch.minimum(ordered.gather(-1, place), weakest(logits, self.min_tokens_to_keep))
-        return logits.masked_fill(logits < least, -torch.inf)
+        return cut_below(logits, least)
 
 
 def _steepest(ordered: Logits) -> Int64[Tensor, "rows 1"]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from gpt2sdk import Logits, PerRowTensor, Rows, Sampler, SamplerRun, Session, Tokens
+from gpt2sdk_sampling.descending import descending
 
 # Below it the distribution is flat, and any k would do.
 _FLATTEST = 1e-6
@@ -81,7 +82,7 @@ class _Run:
 
 def keep(logits: Logits, limit: Float64[Tensor, " rows"], m: int) -> Logits:
     """Return the logits of the tokens that may be drawn, `-inf` for others."""
-    ordered = logits.sort(-1, descending=True).values
+    ordered = descending(logits)
     exponent = _exponent(ordered[:, : m + 1].double())
     excess = (exponent - 1.0) * math.log(logits.shape[-1])
     # x / (1 - exp(-x)) is 1 at 0, where it is 0 / 0.

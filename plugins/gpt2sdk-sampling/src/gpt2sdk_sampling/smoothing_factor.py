@@ -50,5 +50,6 @@ class SmoothingFactor(LogitsProcessor):
         cube = self.smoothing_factor * (self.smoothing_curve - 1.0) / 2.0
         best = logits.amax(-1, keepdim=True)
         below = best - logits
-        bent = best - below.square() * (square + cube * below)
-        return bent.masked_fill(logits.isneginf(), -torch.inf)
+        fall = (below * cube).add_(square).mul_(below).mul_(below)
+        # Zero times infinity, where a token is out, is no number.
+        return torch.where(logits.isneginf(), logits, best - fall)

@@ -10,6 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk_sampling.entropy import entropies
 
 # Logits in float32 that differ at all differ by 1e-7 of their size, so at this temperature only
 # exact ties could still be drawn; smaller ones would overflow to infinity.
@@ -85,19 +86,19 @@ class Temperature(LogitsProcessor):
             cold = self.temperature < _COLDEST
             return _best(logits) if cold else logits / self.temperature
         temperatures = self.temperatures(logits)
-        return torch.where(
-            temperatures < _COLDEST, _best(logits), logits / temperatures.clamp(min=_COLDEST)
-        )
+        divided = logits / temperatures.clamp(min=_COLDEST)
+        if self.temperature - self.dynatemp_range >= _COLDEST:
+            return divided
+        return torch.where(temperatures < _COLDEST, _best(logits), divided)
 
     def temperatures(self, logits: Logits) -> Float32[Tensor, "rows 1"]:
         """Return what each row's logits are divided by."""
         low = max(0.0, self.temperature - self.dynatemp_range)
         high = self.temperature + self.dynatemp_range
         count = logits.isfinite().sum(-1, keepdim=True)
-        probs = logits.softmax(-1)
-        entropy = torch.special.entr(probs).sum(-1, keepdim=True, dtype=torch.float64)
+        nats, _ = entropies(logits)
         most = count.clamp(min=2).to(torch.float64).log()
-        share = (entropy / most).clamp(0.0, 1.0) ** self.dynatemp_exponent
+        share = (nats / most).clamp(0.0, 1.0) ** self.dynatemp_exponent
         return torch.where(count > 1, low + (high - low) * share, 1.0).to(logits.dtype)
 
 

@@ -7,6 +7,8 @@ from pydantic import Field
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk_sampling.cut import cut_below
+from gpt2sdk_sampling.descending import descending
 from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 
 
@@ -44,7 +46,7 @@ class Tfs(LogitsProcessor):
     def process(self, logits: Logits, rows: Rows) -> Logits:
         if self.tfs == 1.0 or logits.shape[-1] <= 2:
             return logits
-        ordered = logits.sort(-1, descending=True).values
+        ordered = descending(logits)
         probs = ordered.softmax(-1, dtype=torch.float64)
         bends = probs.diff().diff().abs()
         bends = bends.where(ordered[:, 2:].isfinite(), 0.0)
@@ -53,4 +55,4 @@ class Tfs(LogitsProcessor):
         place = (done <= self.tfs * done[:, -1:]).sum(-1, keepdim=True)
         place = torch.where(ordered[:, 2:3].isfinite(), place, 1)
         least = torch.minimum(ordered.gather(-1, place), weakest(logits, self.min_tokens_to_keep))
-        return logits.masked_fill(logits < least, -torch.inf)
+        return cut_below(logits, least)

@@ -3,11 +3,15 @@
 from typing import Annotated, ClassVar
 
 import torch
+from jaxtyping import Float64
 from pydantic import Field
+from torch import Tensor
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk_sampling.cut import cut_below
 from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
+from gpt2sdk_sampling.parts import parts
 
 
 class TopNSigma(LogitsProcessor):
@@ -44,13 +48,21 @@ class TopNSigma(LogitsProcessor):
     def process(self, logits: Logits, rows: Rows) -> Logits:
         if self.top_n_sigma == 0.0:
             return logits
-        best = logits.amax(-1, keepdim=True)
-        inside = logits.isfinite()
-        below = (best - logits).where(inside, 0.0)
-        count = inside.sum(-1, keepdim=True)
-        mean = below.sum(-1, keepdim=True, dtype=torch.float64) / count
-        apart = (below - mean.to(below.dtype)).where(inside, 0.0)
-        variance = apart.square().sum(-1, keepdim=True, dtype=torch.float64) / count
-        least = best - (self.top_n_sigma * variance.sqrt()).to(best.dtype)
+        far = torch.cat([self.top_n_sigma * _deviation(part) for (part,) in parts(logits)])
+        least = logits.amax(-1, keepdim=True) - far.to(logits.dtype)
         spared = weakest(logits, self.min_tokens_to_keep)
-        return logits.masked_fill(logits < torch.minimum(least, spared), -torch.inf)
+        return cut_below(logits, torch.minimum(least, spared))
+
+
+def _deviation(logits: Logits) -> Float64[Tensor, "rows 1"]:
+    """Return the standard deviation of the logits that are not out.
+
+    >>> _deviation(torch.tensor([[3.0, 1.0, 1.0, -1.0, -torch.inf]]))
+    tensor([[1.4142]], dtype=torch.float64)
+    """
+    inside = logits.isfinite()
+    count = inside.sum(-1, keepdim=True)
+    shifted = (logits - logits.amax(-1, keepdim=True)).where(inside, 0.0)
+    mean = shifted.sum(-1, keepdim=True, dtype=torch.float64) / count
+    apart = shifted.sub_(mean.to(shifted.dtype)).square_()
+    return (apart.where(inside, 0.0).sum(-1, keepdim=True, dtype=torch.float64) / count).sqrt()

@@ -21,9 +21,12 @@ from gpt2sdk import (
 )
 from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 from gpt2sdk_sampling.nucleus import reach
+from gpt2sdk_sampling.parts import parts
 from gpt2sdk_sampling.token_ids import TokenId, check_ids
 
 _LEAST_MASS = 1e-6
+# The search is for masses below 1; what it finds for this one is not used.
+_ALMOST_ALL = 1.0 - 1e-9
 
 
 class TopP(LogitsProcessor):
@@ -115,7 +118,8 @@ class TopP(LogitsProcessor):
     def process(self, logits: Logits, rows: Rows) -> Logits:
         if self.top_p == 1.0:
             return logits
-        return _nucleus(logits, self.top_p, self.min_tokens_to_keep)
+        least = self.min_tokens_to_keep
+        return torch.cat([_nucleus(part, self.top_p, least) for (part,) in parts(logits)])
 
 
 @dataclass(frozen=True)
@@ -127,8 +131,10 @@ class _Run:
 
     def process(self, logits: Logits, rows: Rows) -> Logits:
         masses = self.masses[rows][:, None]
-        cut = _nucleus(logits, masses.clamp(max=1.0 - 1e-9), self.min_tokens_to_keep)
-        return torch.where(masses < 1.0, cut, logits)
+        below = masses.clamp(max=_ALMOST_ALL)
+        least = self.min_tokens_to_keep
+        cut = [_nucleus(part, mass, least) for part, mass in parts(logits, below)]
+        return torch.where(masses < 1.0, torch.cat(cut), logits)
 
 
 def _nucleus(logits: Logits, mass: float | Float64[Tensor, "rows 1"], least: int) -> Logits:
