@@ -38,9 +38,12 @@ def _row(component: ExplainedComponent) -> list[str | Text]:
 
 
 def _options(component: ExplainedComponent) -> str:
+    """The option that leads, and those that are not at their default."""
+    lead = next(iter(component.options), None)
     return ", ".join(
         f"{name}={json.dumps(value, ensure_ascii=False)}"
         for name, value in component.options.items()
+        if name == lead or name not in component.defaults
     )
 
 

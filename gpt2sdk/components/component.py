@@ -82,6 +82,15 @@ class Component(BaseModel):
         switch = cls.switch()
         return switch is not None and value == neutral(cls.model_fields[switch])
 
+    def is_on(self) -> bool:
+        """Whether it does something: its switch is not neutral, or it has none.
+
+        Overridden where another option acts though the switch is at its default, as the range of
+        a dynamic temperature does around a temperature of 1.
+        """
+        switch = type(self).switch()
+        return switch is None or not self.is_neutral(getattr(self, switch))
+
 
 def check_wants(owner: str, wants: Iterable[str]) -> None:
     """Make sure that all a component wants can be had.

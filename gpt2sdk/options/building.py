@@ -99,12 +99,6 @@ def unified(components: list[C | None]) -> tuple[C | None, ...]:
     return merged if len(first) > 1 else merged[:1]
 
 
-def is_on(component: Component) -> bool:
-    """Whether a component's switch is not neutral; one without options is always on."""
-    switch = component.switch()
-    return switch is None or not component.is_neutral(getattr(component, switch))
-
-
 def _column(component: type[Component], option: str, value: object) -> Each | None:
     """Return the values for each prompt: marked as such, or a list where a number belongs."""
     if isinstance(value, list | tuple):
@@ -114,7 +108,7 @@ def _column(component: type[Component], option: str, value: object) -> Each | No
 
 
 def _build_one(component: type[C], switch: str, given: Mapping[str, Given]) -> C | None:
-    """Build the component one prompt has; `None` if its switch is neutral."""
+    """Build the component one prompt has; `None` if it is off."""
     value = given[switch].value
     field = component.model_fields[switch]
     if value is None and not allows_none(field.annotation):
@@ -123,7 +117,7 @@ def _build_one(component: type[C], switch: str, given: Mapping[str, Given]) -> C
     if len(given) == 1 and type(value) is type(default) and component.is_neutral(value):
         return None
     made = _construct(component, given)
-    return made if is_on(made) else None
+    return made if made.is_on() else None
 
 
 def _construct(component: type[C], given: Mapping[str, Given]) -> C:

@@ -1,67 +1,17 @@
-"""What other programs call the options of a call.
-
-Of transformers' `GenerationConfig` and `generate`, vLLM's `SamplingParams`, llama.cpp and Ollama,
-text-generation-webui, text-generation-inference, and OpenAI's completions.
-"""
+"""What other programs call the options of a call: the rest of them, and all."""
 
 from typing import Final
 
 from gpt2sdk.elsewhere import by_name, missing, row
-from gpt2sdk.options.sampling_words import SAMPLING_WORDS
+from gpt2sdk.options.decoding_words import DECODING_WORDS
 
 CALL_WORDS: Final = (
-    *SAMPLING_WORDS,
-    # How many tokens, and how many completions.
-    row(
-        "max_length max_tokens max_completion_tokens max_output_tokens n_predict num_predict "
-        "max_gen_len max_token max_tokens_to_sample",
-        "max_new_tokens",
-        "max_new_tokens counts new tokens alone",
-    ),
-    row(
-        "min_length min_tokens",
-        "min_new_tokens",
-        "min_new_tokens counts new tokens alone",
-    ),
-    row(
-        "auto_max_new_tokens",
-        "max_new_tokens",
-        "max_new_tokens=None lets rows grow by 128 tokens, or as far as fits",
-    ),
-    row(
-        "n num_samples num_completions num_generations num_sequences",
-        "num_return_sequences",
-        "num_return_sequences is the number of completions of each prompt",
-    ),
+    *(each for rows in DECODING_WORDS.values() for each in rows),
     row(
         "max_batch_size max_num_seqs n_batch",
         "batch_size",
         "batch_size is the number of rows at a time",
     ),
-    # Where a text ends.
-    row(
-        "stop_strings stop_sequences stop_sequence stop_words stopping_strings "
-        "custom_stopping_strings until",
-        "stop",
-        "stop=[…] ends a text before one of these texts",
-    ),
-    row(
-        "include_stop_str_in_output include_stop",
-        "stop",
-        "a text always ends before what stop names",
-    ),
-    row(
-        "ignore_eos ban_eos_token",
-        "eos_token_id",
-        "eos_token_id=None lets rows go on past end tokens",
-    ),
-    row(
-        "eos_token end_id eos_id eos_token_ids end_token",
-        "eos_token_id",
-        "eos_token_id takes the ids that end a row",
-    ),
-    row("stop_ids stop_tokens", "stop_token_ids", "stop_token_ids=[…] ends a row with one of them"),
-    row("t_max_predict_ms timeout max_seconds", "max_time", "max_time is in seconds"),
     # Prompts.
     row(
         "pad_token_id pad_token padding padding_side attention_mask position_ids token_type_ids",
@@ -144,11 +94,6 @@ CALL_WORDS: Final = (
     ),
     # How it runs.
     row(
-        "generator manual_seed random_seed rng random_state set_seed",
-        "seed",
-        "seed= makes a call repeatable",
-    ),
-    row(
         "logits_processor logits_processors logits_warper",
         "processors",
         "processors=[…] takes components and callables, those of transformers as well",
@@ -162,19 +107,6 @@ CALL_WORDS: Final = (
         "generation_config sampling_params use_model_defaults params options config extra_args",
         "",
         "options are written one by one, or as a dictionary: gen.generate(prompt, **options)",
-    ),
-    row(
-        "prompt_lookup_num_tokens speculation_type ngram_prompt_lookup",
-        "drafter",
-        'drafter="prompt_lookup" proposes tokens that stood after the same words before',
-    ),
-    missing(
-        "assistant_model draft_model speculative_model speculative_config num_assistant_tokens "
-        "num_assistant_tokens_schedule assistant_confidence_threshold assistant_early_exit "
-        "assistant_lookbehind target_lookbehind assistant_ensemble_weight is_assistant use_mtp",
-        "drafter that is a model",
-        "drafter",
-        'drafter="prompt_lookup" needs none, and a Drafter of your own may hold one',
     ),
     row(
         "use_cache cache_implementation cache_config past_key_values max_cache_len cache_prompt "

@@ -10,7 +10,7 @@ from gpt2sdk.components.processor import LogitsProcessor
 from gpt2sdk.components.records import Delta, Prompt
 from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
 from gpt2sdk.errors import OptionError
-from gpt2sdk.options.building import build, build_for_prompts, is_on, spread
+from gpt2sdk.options.building import build, build_for_prompts, spread
 from gpt2sdk.options.field import understood
 from gpt2sdk.options.given import Given, read
 from gpt2sdk.options.in_force import in_force, leading
@@ -183,7 +183,7 @@ def _led(lead: Lead) -> list[Entry[Component]]:
         Entry((component,), why=setting)
         for setting, component in leading(lead).items()
         if isinstance(component, LogitsProcessor | StoppingCriterion | TextCriterion)
-        and is_on(component)
+        and component.is_on()
     ]
 
 

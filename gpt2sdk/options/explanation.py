@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gpt2sdk.components.callables import name_of
-from gpt2sdk.components.component import Component
+from gpt2sdk.components.component import Component, neutral
 from gpt2sdk.components.processor import LogitsProcessor, Stage
 from gpt2sdk.options.composition import Composition
-from gpt2sdk.options.in_force import column_of, options_of
+from gpt2sdk.options.in_force import column_of, json_ready, options_of
 from gpt2sdk.options.order import Entry
 from gpt2sdk.plugins.contract import role_name, roles_of
 from gpt2sdk.plugins.registry import Registry
@@ -23,6 +23,7 @@ class ExplainedComponent:
         stage: Where a processor stands, such as `TRUNCATE`, or `list` for the user's own order.
         options: Its options, JSON-ready; what differs from prompt to prompt as in
             `Composition.in_force`.
+        defaults: Those of its options that are at their default.
         why: The options that turned it on, its place in a list, or `default`.
         distribution: Where it comes from; empty for the caller's own.
         version: That distribution's version.
@@ -32,6 +33,7 @@ class ExplainedComponent:
     name: str
     stage: str
     options: Mapping[str, object]
+    defaults: tuple[str, ...]
     why: str
     distribution: str
     version: str
@@ -78,11 +80,13 @@ def _leading(
     setting: str, component: Component, why: Mapping[str, str], registry: Registry
 ) -> ExplainedComponent:
     origin = registry.origin(type(component))
+    options = options_of(component)
     return ExplainedComponent(
         role=setting,
         name=name_of(component),
         stage="",
-        options=options_of(component),
+        options=options,
+        defaults=_defaults(component, options),
         why=why[setting],
         distribution=origin.distribution if origin else "",
         version=origin.version if origin else "",
@@ -95,12 +99,23 @@ def _chained(entry: Entry[Component], registry: Registry) -> ExplainedComponent:
     stage = ""
     if isinstance(component, LogitsProcessor):
         stage = Stage(component.stage).name if entry.listed is None else "list"
+    options = {name: column_of(entry, name) for name in type(component).model_fields}
     return ExplainedComponent(
         role=", ".join(role_name(role) for role in roles_of(type(component))),
         name=entry.purpose,
         stage=stage,
-        options={name: column_of(entry, name) for name in type(component).model_fields},
+        options=options,
+        defaults=_defaults(component, options),
         why=entry.why,
         distribution=origin.distribution if origin else "",
         version=origin.version if origin else "",
+    )
+
+
+def _defaults(component: Component, options: Mapping[str, object]) -> tuple[str, ...]:
+    fields = type(component).model_fields
+    return tuple(
+        name
+        for name, value in options.items()
+        if not fields[name].is_required() and value == json_ready(neutral(fields[name]))
     )

@@ -1,166 +1,148 @@
-"""What other programs call the options that decide which tokens are picked.
-
-Of transformers' `GenerationConfig` and `generate`, vLLM's `SamplingParams`, llama.cpp and Ollama,
-text-generation-webui, text-generation-inference, and OpenAI's completions.
-"""
+"""What other programs call temperatures, truncations and samplers."""
 
 from typing import Final
 
-from gpt2sdk.elsewhere import missing, row
+from gpt2sdk.elsewhere import row
 
-SAMPLING_WORDS: Final = (
-    # Strategies.
+TEMPERATURE_WORDS: Final = (
     row(
-        "do_sample use_beam_search dynamic_sampling",
-        "strategy",
-        'strategy="sample" is the default and draws, "greedy" does not, "beam" searches',
+        "temperature/TLVWSXK temp/LM t",
+        "temperature",
+        "temperature divides the logits",
+        "transformers refuses 0 and whole numbers; vLLM raises values below 0.01 to it; "
+        "llama.cpp has 0.8 by default and applies it last",
     ),
-    row("greedy_search", "strategy", 'strategy="greedy" takes the likeliest token'),
     row(
-        "beam_size beam_width n_beams beams num_beam_search",
-        "strategy num_beams",
-        'strategy="beam" searches with num_beams hypotheses',
+        "dynatemp_range/LK dynatemp_exponent/LWK dynamic_temperature/W dynatemp_low/W "
+        "dynatemp_high/W dynatemp",
+        "dynatemp_range dynatemp_exponent temperature",
+        "with dynatemp_range the temperature follows the entropy, to the power of "
+        "dynatemp_exponent",
+        "text-generation-webui names both ends, which are temperature - dynatemp_range and "
+        "temperature + dynatemp_range; it adds the entropies of a batch up",
     ),
-    row("low_memory", "batch_size", "batch_size says how many rows are read at a time"),
     row(
-        "force_words_ids constraints",
-        "strategy force_words",
-        'strategy="constrained_beam" says all that force_words has, texts or token ids',
-    ),
-    missing(
-        "prefix_allowed_tokens_fn",
-        "function of what is allowed",
-        "processors",
-        "processors=[…] takes a callable that rules tokens out",
-    ),
-    # Temperature and truncations.
-    row("temp t", "temperature", "temperature divides the logits"),
-    missing(
-        "dynatemp_range dynatemp_exponent dynamic_temperature dynatemp_low dynatemp_high "
+        "smoothing_factor/WK smoothing_curve/W quadratic_sampling",
         "smoothing_factor smoothing_curve",
-        "temperature that depends on the distribution",
-        "temperature sampler",
-        'temperature divides the logits, and sampler="mirostat" steers by surprise',
-    ),
-    missing(
-        "top_n_sigma top_nsigma nsigma top_a tfs tfs_z xtc_probability xtc_threshold",
-        "truncation of this kind",
-        "min_p top_h",
-        "min_p and top_h cut by what the distribution looks like",
-    ),
-    missing(
-        "adaptive_target adaptive_decay",
-        "sampling towards a target probability",
-        "sampler",
-        'sampler="mirostat" steers by surprise',
-    ),
-    row("nucleus nucleus_p p", "top_p", "top_p keeps the smallest set of tokens that reaches it"),
-    row("k", "top_k", "top_k keeps so many tokens"),
-    row("typ_p typical typical_mass", "typical_p", "typical_p keeps tokens of typical surprise"),
-    row(
-        "mirostat mirostat_mode mirostat_tau mirostat_eta",
-        "sampler tau eta",
-        'sampler="mirostat" is its second version, with the options tau and eta',
+        "smoothing_factor bends the logits by a parabola, smoothing_curve by a cubic",
     ),
     row(
-        "min_keep",
-        "min_tokens_to_keep",
-        "min_tokens_to_keep is the fewest tokens that a truncation leaves",
+        "renormalize_logits/T",
+        "renormalize_logits",
+        "renormalize_logits turns what is left into log-probabilities; a draw always normalizes",
     ),
-    row("filter_value", "", "what a truncation rules out gets -inf"),
+    row("remove_invalid_values/T", "", "logits that are no numbers are an error"),
     row(
-        "samplers sampler_priority temperature_last sampler_seq sampler_order",
+        "samplers/L sampler_priority/W temperature_last/W temp_last/X sampler_seq sampler_order/K",
         "processors",
         "options act in a fixed order, which `gpt2sdk explain` shows; "
         "processors=[…] act in the order of the list",
+        "llama.cpp's order ends with the temperature",
     ),
-    row(
-        "renormalize_logits remove_invalid_values",
-        "",
-        "a draw always normalizes, and logits that are no numbers are an error",
-    ),
-    # Penalties and biases.
-    row(
-        "repeat_penalty rep_pen rep_penalty repetition_penality",
-        "repetition_penalty",
-        "repetition_penalty divides the logits of tokens that were there",
-    ),
-    row(
-        "repeat_last_n repetition_penalty_range rep_pen_range rep_pen_slope penalty_last_n",
-        "repetition_penalty_scope",
-        'repetition_penalty_scope="all" or "output" says which tokens count; there is no range',
-    ),
-    missing(
-        "encoder_repetition_penalty encoder_no_repeat_ngram_size hallucination_penalty",
-        "penalty on what the prompt lacks",
-        "repetition_penalty_scope",
-        'repetition_penalty_scope="output" leaves the prompt out of the penalty',
-    ),
-    row(
-        "presence_pen",
-        "presence_penalty",
-        "presence_penalty is taken from the logits of tokens that were there",
-    ),
-    row(
-        "frequency_pen freq_pen",
-        "frequency_penalty",
-        "frequency_penalty is taken from a token's logit each time it was there",
-    ),
-    missing(
-        "dry_multiplier dry_base dry_allowed_length dry_penalty_last_n dry_sequence_breakers "
-        "repetition_detection",
-        "DRY penalty",
-        "no_repeat_ngram_size",
-        "no_repeat_ngram_size forbids repeated sequences",
-    ),
-    row(
-        "no_repeat_ngram no_repeat_ngrams ngram_size",
-        "no_repeat_ngram_size",
-        "no_repeat_ngram_size is the length of what may not come twice",
-    ),
-    row(
-        "sequence_bias",
-        "logit_bias bad_words",
-        "logit_bias adds to single tokens, and bad_words rules sequences out",
-    ),
-    row(
-        "bad_words_ids suppress_tokens custom_token_bans banned_tokens token_bans "
-        "token_bans_string ban_tokens",
-        "bad_words",
-        "bad_words takes texts and lists of token ids: bad_words=[[5], [7, 8]]",
-    ),
-    row("banned_strings anti_slop", "banned_phrases", "banned_phrases takes back what was said"),
-    missing(
-        "begin_suppress_tokens allowed_token_ids exponential_decay_length_penalty",
-        "rule of this kind",
-        "processors",
-        "processors=[…] takes a callable (logits, rows), which changes the logits",
-    ),
-    missing(
-        "forced_bos_token_id forced_eos_token_id decoder_start_token_id",
-        "forced token",
-        "",
-        "what a text begins with stands in the prompt",
-    ),
-    missing(
-        "watermarking_config watermark",
-        "watermark",
-        "processors",
-        "processors=[…] takes transformers' own WatermarkLogitsProcessor",
-    ),
-    missing("token_healing", "token healing", "", "end a prompt where a word ends"),
-    missing(
-        "grammar grammar_string json_schema guided_decoding guided_json guided_regex "
-        "guided_choice guided_grammar structured_outputs response_format regex",
-        "grammar",
-        "processors",
-        "processors=[…] takes a callable that rules tokens out",
-    ),
-    row(
-        "negative_prompt_ids negative_prompt_attention_mask",
-        "negative_prompt guidance_scale",
-        "negative_prompt takes a text or token ids, and guidance_scale weighs it",
-    ),
-    row("cfg_scale", "guidance_scale", "guidance_scale weighs the prompt"),
 )
-"""Of strategies, truncations, penalties, biases and rules."""
+"""Of temperatures, and of the order in which options act."""
+
+TRUNCATION_WORDS: Final = (
+    row(
+        "top_k/TLVWSXMKR k",
+        "top_k",
+        "top_k keeps so many tokens",
+        "transformers has 50 by default, llama.cpp 40; off is 0 here, in transformers None too, "
+        "in SGLang -1",
+    ),
+    row(
+        "top_p/TLVWSXMKR nucleus nucleus_p p",
+        "top_p",
+        "top_p keeps the smallest set of tokens that reaches it",
+        "exllamav3 leaves the token out with which the sum reaches p; mlx-lm takes 0 for off",
+    ),
+    row(
+        "top_p_decay/R top_p_min/R top_p_reset_ids/R",
+        "top_p_decay top_p_min top_p_reset_ids top_p",
+        "top_p shrinks by top_p_decay at each token down to top_p_min, until one of "
+        "top_p_reset_ids",
+    ),
+    row(
+        "min_p/TLVWSXMKR",
+        "min_p",
+        "min_p keeps what is at least that part as likely as the best token",
+        "llama.cpp has 0.05 by default, and cuts before the temperature",
+    ),
+    row("top_h/T", "top_h", "top_h keeps the likeliest tokens that carry a part of the entropy"),
+    row(
+        "typical_p/TLW typ_p/L typical/K typical_mass",
+        "typical_p",
+        "typical_p keeps tokens of typical surprise",
+    ),
+    row(
+        "epsilon_cutoff/TW",
+        "epsilon_cutoff",
+        "epsilon_cutoff is the least probability that stays",
+        "text-generation-webui counts in units of 1e-4",
+    ),
+    row(
+        "eta_cutoff/TW",
+        "eta_cutoff",
+        "eta_cutoff is the same with a limit that falls with the entropy",
+        "text-generation-webui counts in units of 1e-4",
+    ),
+    row("top_a/WK", "top_a", "top_a keeps p of at least top_a times the square of the best p"),
+    row(
+        "tfs/WK tfs_z/L",
+        "tfs",
+        "tfs cuts where the sorted probabilities stop bending",
+        "llama.cpp has removed it",
+    ),
+    row(
+        "top_n_sigma/LW nsigma/K top_nsigma",
+        "top_n_sigma",
+        "top_n_sigma keeps logits within so many standard deviations of the best",
+        "text-generation-webui counts tokens that are out as logits of 0",
+    ),
+    row(
+        "",
+        "min_k min_k_tau",
+        "min_k cuts where the sorted logits fall off most; min_k_tau over their range is the least "
+        "that stays",
+        "a pull request to vLLM has the same names",
+    ),
+    row("", "p_less", "p_less keeps what is likelier than two draws' being the same token"),
+    row(
+        "xtc_probability/LWMK xtc_threshold/LWMK xtc_special_tokens/M",
+        "xtc_probability xtc_threshold xtc_special_tokens",
+        "xtc_probability is how often all likely tokens but the least of them go, xtc_threshold "
+        "what is likely, and nothing goes where one of xtc_special_tokens would",
+        "mlx-lm and exllamav3 spare the special tokens alone, llama.cpp none; mlx-lm tosses one "
+        "coin for a batch",
+    ),
+    row(
+        "min_tokens_to_keep/TM min_keep/L",
+        "min_tokens_to_keep",
+        "min_tokens_to_keep is the fewest tokens that a truncation leaves",
+    ),
+    row("filter_value/T", "", "what a truncation rules out gets -inf"),
+)
+"""Of truncations."""
+
+SAMPLER_WORDS: Final = (
+    row(
+        "mirostat/LK mirostat_mode/W mirostat_tau/LWK mirostat_eta/LWK",
+        "sampler=mirostat sampler=mirostat_v1 tau eta",
+        'sampler="mirostat" is its second version and "mirostat_v1" its first, with tau and eta',
+        "llama.cpp leaves other truncations out where mirostat is on",
+    ),
+    row(
+        "adaptive_target/LWXK adaptive_decay/LWXK",
+        "sampler=adaptive_p adaptive_target adaptive_decay",
+        'sampler="adaptive_p" draws near the probability adaptive_target, and adaptive_decay says '
+        "how long it remembers",
+    ),
+    row(
+        "seed/LVWR sampling_seed/S sampler_seed/K generator manual_seed random_seed rng "
+        "random_state set_seed",
+        "seed",
+        "seed= makes a call repeatable",
+        "transformers draws from torch's global generator",
+    ),
+)
+"""Of samplers, and of what they draw with."""

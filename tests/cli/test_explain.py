@@ -23,10 +23,19 @@ def test_the_chain_is_printed_in_its_order(invoke):
     rows = [line.split() for line in ran.stdout.splitlines()[1:] if line]
     assert rows[0] == ["strategy", "sample", "default", "gpt2sdk", "0.1.0"]
     assert ["TEMPERATURE", "temperature", "temperature=0.7", "option"] == rows[1][:4]
-    assert ["TRUNCATE", "top_p", "top_p=0.9,", "min_tokens_to_keep=1", "option"] == rows[2][:5]
-    assert ["gpt2sdk-sampling", "0.1.0"] == rows[2][5:]
+    assert ["TRUNCATE", "top_p", "top_p=0.9", "option"] == rows[2][:4]
+    assert ["gpt2sdk-sampling", "0.1.0"] == rows[2][4:]
     assert ["sampler", "multinomial", "default"] == rows[3][:3]
-    assert ["text", "criterion", "stop", 'stop=["END"],', "stop_spans_prompt=false"] == rows[4][:5]
+    assert ["text", "criterion", "stop", 'stop=["END"]', "option"] == rows[4][:5]
+
+
+def test_options_at_their_default_are_left_to_json(invoke):
+    chosen = ["explain", "-o", "top_p=0.9", "-o", "min_tokens_to_keep=3"]
+
+    assert "top_p=0.9, min_tokens_to_keep=3  " in invoke(*chosen).stdout
+    part = json.loads(invoke(*chosen, "--json").stdout)["parts"][1]
+    assert {"top_p", "top_p_decay", "min_tokens_to_keep"} <= part["options"].keys()
+    assert {"top_p_decay", "top_p_min", "top_p_reset_ids"} == set(part["defaults"])
 
 
 @pytest.mark.parametrize(

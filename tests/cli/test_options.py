@@ -23,7 +23,7 @@ def test_names_of_strategies_and_samplers_are_listed(invoke):
 
     (line,) = [line for line in lines if line.startswith("strategy ")]
     assert {"backtrack", "beam", "greedy", "sample"} <= set(re.split("[, ]+", line))
-    assert "sampler  greedy, mirostat, multinomial" in lines
+    assert "sampler  adaptive_p, greedy, mirostat, mirostat_v1, multinomial" in lines
 
 
 def test_a_narrow_terminal_gets_two_lines_for_each(invoke, monkeypatch):
@@ -48,7 +48,7 @@ def test_one_option_is_shown_with_its_documentation(invoke, name):
 def test_a_shared_option_is_shown_with_every_component_that_has_it(invoke):
     printed = invoke("options", "min_tokens_to_keep").stdout
 
-    assert 7 == printed.count("\nmin_tokens_to_keep\n")
+    assert 12 == printed.count("\nmin_tokens_to_keep\n")
     assert "top_p  logits processor, gpt2sdk-sampling" in printed
 
 

@@ -19,6 +19,7 @@ from gpt2sdk_sampling.logit_bias import LogitBias
 from gpt2sdk_sampling.min_new_tokens import MinNewTokens
 from gpt2sdk_sampling.min_p import MinP
 from gpt2sdk_sampling.no_repeat_ngram_size import NoRepeatNgramSize
+from gpt2sdk_sampling.renormalize_logits import RenormalizeLogits
 from gpt2sdk_sampling.repetition_penalty import RepetitionPenalty
 from gpt2sdk_sampling.temperature import Temperature
 from gpt2sdk_sampling.top_h import TopH
@@ -60,6 +61,10 @@ PAIRS = {
     "eta 0.9": (EtaCutoff(eta_cutoff=0.9), lambda _: hf.EtaLogitsWarper(0.9)),
     "top-h 0.3": (TopH(top_h=0.3), lambda _: hf.TopHLogitsWarper(0.3)),
     "top-h 0.8": (TopH(top_h=0.8), lambda _: hf.TopHLogitsWarper(0.8)),
+    "renormalised": (
+        RenormalizeLogits(renormalize_logits=True),
+        lambda _: hf.LogitNormalization(),
+    ),
     "repetition 1.3": (
         RepetitionPenalty(repetition_penalty=1.3),
         lambda _: hf.RepetitionPenaltyLogitsProcessor(1.3),
@@ -268,6 +273,7 @@ OPTIONS = {
     "typical_p": 0.8,
     "epsilon_cutoff": 0.05,
     "eta_cutoff": 0.1,
+    "renormalize_logits": True,
 }
 
 

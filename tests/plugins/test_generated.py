@@ -11,20 +11,39 @@ from gpt2sdk.plugins.registry import Registry
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def script():
-    """Return the script that writes the generated files."""
-    path = ROOT / "scripts" / "make_component_stub.py"
+def load(name):
+    path = ROOT / "scripts" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
+@pytest.fixture(scope="module")
+def script():
+    """Return the script that writes the generated files."""
+    return load("make_component_stub")
+
+
 def test_generated_files_are_up_to_date(script):
     stale = [path.name for path, text in script.generated().items() if path.read_text() != text]
 
     assert [] == stale, "run scripts/make_component_stub.py"
+
+
+def test_the_page_of_names_is_up_to_date():
+    script = load("make_names_page")
+
+    assert script.page() == script.PAGE.read_text(encoding="utf-8"), "run scripts/make_names_page"
+
+
+def test_the_page_of_names_has_what_programs_call_an_option():
+    page = load("make_names_page").page()
+
+    assert "| `top_h` | `top_h` | – | – | – | – |" in page
+    assert "| no built-in | `encoder_no_repeat_ngram_size` |" in page
+    assert "`temp` (mlx-lm)" in page
+    assert "greedy_search" not in page
 
 
 def test_a_new_component_makes_them_stale(script):

@@ -82,7 +82,7 @@ def test_a_role_without_components_says_so():
 
 
 def test_a_name_of_another_role_is_no_reason_to_install_what_is_installed():
-    with pytest.raises(OptionError, match=r"no sampler 'top_k': there are greedy"):
+    with pytest.raises(OptionError, match=r"no sampler 'top_k': there are adaptive_p, greedy"):
         Registry(allowed=["gpt2sdk-sampling"]).find(Sampler, "top_k")
 
 

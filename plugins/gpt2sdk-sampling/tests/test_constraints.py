@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from gpt2sdk import Generator, OptionError, PluginContractError, Prompt
 from gpt2sdk.testing import Letters, TableModel, make_rows, process, tiny_tokenizer
@@ -55,17 +56,24 @@ def test_text_is_banned_with_and_without_a_blank_before_it():
     session.vocabulary = Words()
     run = BadWords(bad_words=["cat", " dog"]).start(session)
 
-    assert [[0], [1], [2]] == [[end] for end in run.words.ends.tolist()]
+    assert {0, 1, 2} == run.alone
 
 
 @pytest.mark.parametrize(
-    ("word", "ends"), [("<|endoftext|>", [277, 277]), ("a<|endoftext|>", [277, 277])]
+    ("word", "alone", "endings"),
+    [
+        ("<|endoftext|>", {277}, {1: {(220,): (277,)}}),
+        ("a<|endoftext|>", set(), {1: {(64,): (277,), (261,): (277,)}}),
+    ],
 )
-def test_a_special_token_in_a_bad_word_is_that_token(word, ends):
+def test_a_special_token_in_a_bad_word_is_that_token(word, alone, endings):
     session = open_session([row.prompt for row in make_rows([[0]]).records], vocab_size=278)
     session.vocabulary = tiny_tokenizer()
 
-    assert ends == BadWords(bad_words=[word]).start(session).words.ends.tolist()
+    run = BadWords(bad_words=[word]).start(session)
+
+    assert alone == run.alone
+    assert endings == run.endings
 
 
 def test_an_end_token_alone_is_no_bad_word():
@@ -74,6 +82,18 @@ def test_an_end_token_alone_is_no_bad_word():
     found = process(BadWords(bad_words=[[1], [2], [0, 2]]), [[0.0, 0.0, 0.0, 0.0]], rows)
 
     assert [False, True, True, False] == found[0].isneginf().tolist()
+
+
+def test_each_row_spares_its_own_end_tokens():
+    rows = make_rows([[0]] * 3)
+    for row, ends in zip(rows.records, [{2}, {1, 99}, set()], strict=True):
+        row.prompt = Prompt(row.prompt.index, (0,), eos_token_ids=frozenset(ends))
+    session = open_session([row.prompt for row in rows.records], vocab_size=4)
+
+    run = BadWords(bad_words=[[1], [2]]).start(session)
+    out = run.process(torch.zeros(3, 4), rows).isneginf()
+
+    assert [[1], [2], [1, 2]] == [row.nonzero()[:, 0].tolist() for row in out]
 
 
 def test_a_row_without_any_token_left_is_an_error():

@@ -9,11 +9,16 @@ from gpt2sdk import OptionError
 from gpt2sdk.testing import process, reweigh
 from gpt2sdk_sampling.epsilon_cutoff import EpsilonCutoff
 from gpt2sdk_sampling.eta_cutoff import EtaCutoff
+from gpt2sdk_sampling.min_k import MinK
 from gpt2sdk_sampling.min_p import MinP
 from gpt2sdk_sampling.nucleus import reach
+from gpt2sdk_sampling.p_less import PLess
 from gpt2sdk_sampling.temperature import Temperature
+from gpt2sdk_sampling.tfs import Tfs
+from gpt2sdk_sampling.top_a import TopA
 from gpt2sdk_sampling.top_h import TopH
 from gpt2sdk_sampling.top_k import TopK
+from gpt2sdk_sampling.top_n_sigma import TopNSigma
 from gpt2sdk_sampling.top_p import TopP
 from gpt2sdk_sampling.typical_p import TypicalP
 
@@ -62,10 +67,86 @@ counts = st.lists(st.integers(0, 100), min_size=2, max_size=20).filter(any)
         (TypicalP(typical_p=0.2, min_tokens_to_keep=2), STEPS, [0.6667, 0.3333, 0.0, 0.0]),
         (EpsilonCutoff(epsilon_cutoff=0.9, min_tokens_to_keep=2), EASY, EASY),
         (EtaCutoff(eta_cutoff=0.9, min_tokens_to_keep=2), EASY, EASY),
+        # At least 0.2 * 0.81 and 1 * 0.25.
+        (TopA(top_a=0.2), EASY, [1.0, 0.0, 0.0, 0.0]),
+        (TopA(top_a=0.1), EASY, EASY),
+        (TopA(top_a=1.0), STEPS, [0.6667, 0.3333, 0.0, 0.0]),
+        (TopA(top_a=1.0), [0.25] * 4, [0.25] * 4),
+        (TopA(top_a=1.0, min_tokens_to_keep=3), STEPS, STEPS),
+        # The bends of 1/2, 1/4, 1/8, 1/8 are 1/8 and 1/8.
+        (Tfs(tfs=0.0), STEPS, [1.0, 0.0, 0.0, 0.0]),
+        (Tfs(tfs=0.6), STEPS, [0.6667, 0.3333, 0.0, 0.0]),
+        (Tfs(tfs=0.99), STEPS, [0.6667, 0.3333, 0.0, 0.0]),
+        (Tfs(tfs=0.0, min_tokens_to_keep=2), STEPS, [0.6667, 0.3333, 0.0, 0.0]),
+        (Tfs(tfs=0.0), EASY, EASY),  # no more than two are left
+        (Tfs(tfs=0.0), [0.25] * 4, [0.25] * 4),
+        # In units of ln 2 the logits are 3, 2, 1, 1: mean 1.75, deviation 0.829.
+        (TopNSigma(top_n_sigma=1.0), STEPS, [1.0, 0.0, 0.0, 0.0]),
+        (TopNSigma(top_n_sigma=1.25), STEPS, [0.6667, 0.3333, 0.0, 0.0]),
+        (TopNSigma(top_n_sigma=2.5), STEPS, STEPS),
+        (TopNSigma(top_n_sigma=0.1, min_tokens_to_keep=2), STEPS, [0.6667, 0.3333, 0.0, 0.0]),
+        (TopNSigma(top_n_sigma=1.0), [0.25] * 4, [0.25] * 4),
+        # Falls of 1, 1 and 0 times ln 2; the range is 2 ln 2 = 1.386, and 3 / 1.386 is 2.16.
+        (MinK(min_k=True, min_k_tau=0.0), STEPS, [1.0, 0.0, 0.0, 0.0]),
+        (MinK(min_k=True), STEPS, [0.6667, 0.3333, 0.0, 0.0]),
+        (MinK(min_k=True, min_k_tau=4.2), STEPS, STEPS),
+        (MinK(min_k=True, min_k_tau=0.0), [0.25] * 4, [0.25] * 4),
+        (MinK(min_k=True, min_k_tau=0.0, min_tokens_to_keep=3), STEPS, STEPS),
+        # 0.82 and 0.34375.
+        (PLess(p_less=True), EASY, [1.0, 0.0, 0.0, 0.0]),
+        (PLess(p_less=True), STEPS, [1.0, 0.0, 0.0, 0.0]),
+        (PLess(p_less=True), [0.25] * 4, [0.25] * 4),
+        (PLess(p_less=True, min_tokens_to_keep=2), STEPS, [0.6667, 0.3333, 0.0, 0.0]),
     ],
 )
 def test_distributions_checked_by_hand(processor, given, expected):
     assert expected == reweigh(processor, given)
+
+
+TRUNCATIONS = [
+    EpsilonCutoff(epsilon_cutoff=0.05),
+    EtaCutoff(eta_cutoff=0.1),
+    MinK(min_k=True),
+    MinK(min_k=True, min_k_tau=0.0),
+    MinP(min_p=0.2),
+    PLess(p_less=True),
+    Tfs(tfs=0.7),
+    TopA(top_a=0.5),
+    TopH(top_h=0.6),
+    TopK(top_k=3),
+    TopNSigma(top_n_sigma=0.7),
+    TopP(top_p=0.8),
+    TypicalP(typical_p=0.6),
+]
+
+
+@pytest.mark.parametrize("processor", TRUNCATIONS, ids=repr)
+@given(
+    logits=st.lists(st.integers(-40, 40), min_size=1, max_size=12),
+    out=st.lists(st.integers(0, 11), max_size=6),
+)
+def test_tokens_that_are_out_do_not_count(processor, logits, out):
+    """A row with them is cut as one in which they never were."""
+    left = torch.tensor([logits], dtype=torch.float32) / 4
+    places = [place for place in range(12 + len(logits)) if place not in out][: len(logits)]
+    row = torch.full((1, max(places) + 4), -torch.inf)
+    row[:, places] = left
+
+    assert process(processor, left).isfinite().equal(process(processor, row)[:, places].isfinite())
+
+
+@pytest.mark.parametrize("processor", TRUNCATIONS, ids=repr)
+@given(logits=st.lists(st.integers(-5, 5), min_size=1, max_size=12))
+def test_equal_tokens_stay_or_go_together(processor, logits):
+    row = torch.tensor([logits], dtype=torch.float32)
+
+    kept = process(processor, row)[0].isfinite().tolist()
+
+    fates = {
+        logit: {stays for each, stays in zip(logits, kept, strict=True) if each == logit}
+        for logit in logits
+    }
+    assert {1} == {len(fate) for fate in fates.values()}
 
 
 @given(counts=counts, mass=st.floats(0.0, 1.0, exclude_max=True))
@@ -137,6 +218,10 @@ def test_reach_is_what_sorting_and_summing_gives(weights, mass, data):
         (MinP, "min_p", -0.5),
         (TypicalP, "typical_p", 0.0),
         (TypicalP, "typical_p", float("nan")),
+        (TopA, "top_a", 1.5),
+        (Tfs, "tfs", -0.1),
+        (TopNSigma, "top_n_sigma", -1.0),
+        (MinK, "min_k", 3.0),
     ],
 )
 def test_values_out_of_range_are_refused(kind, option, value):

@@ -1,15 +1,16 @@
 """Bad words: token sequences that are not said."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+import torch
+from jaxtyping import Float
 from pydantic import BeforeValidator, Field
+from torch import Tensor
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, ProcessorRun, Rows, Session, Stage
-from gpt2sdk_sampling.history import rule_out
-from gpt2sdk_sampling.sequences import Sequences
 from gpt2sdk_sampling.token_ids import TextOrIds, tokens_of
 
 
@@ -46,7 +47,7 @@ class BadWords(LogitsProcessor):
 
     @override
     def start(self, session: Session) -> ProcessorRun:
-        return _Run(Sequences.of(sorted(set(self._sequences(session))), session.device))
+        return _Run.of(sorted(set(self._sequences(session))), session)
 
     def _sequences(self, session: Session) -> Iterator[tuple[int, ...]]:
         for word in self.bad_words:
@@ -57,12 +58,52 @@ class BadWords(LogitsProcessor):
 
 @dataclass(frozen=True)
 class _Run:
-    """The words, on the session's device."""
+    """What is ruled out always, and what behind which tokens.
 
-    words: Sequences
+    Attributes:
+        alone: Words of one token.
+        penalty: `-inf` for each of them, 0 for others.
+        endings: By the length of what must stand before, and by that, the last tokens. They are
+            looked up on the host: a text seldom ends with the beginning of a bad word, and then
+            nothing has to be done.
+    """
+
+    alone: frozenset[int]
+    penalty: Float[Tensor, " vocab"]
+    endings: Mapping[int, Mapping[tuple[int, ...], tuple[int, ...]]]
+
+    @classmethod
+    def of(cls, words: Sequence[tuple[int, ...]], session: Session) -> "_Run":
+        endings: dict[int, dict[tuple[int, ...], tuple[int, ...]]] = {}
+        for word in words:
+            behind = endings.setdefault(len(word) - 1, {})
+            behind[word[:-1]] = (*behind.get(word[:-1], ()), word[-1])
+        alone = endings.pop(0, {}).get((), ())
+        penalty = torch.zeros(session.model.vocab_size)
+        penalty[list(alone)] = -torch.inf
+        return cls(frozenset(alone), penalty.to(session.device), endings)
 
     def process(self, logits: Logits, rows: Rows) -> Logits:
-        ends = self.words.ends
-        ending = (ends[:, None] == rows.eos_token_ids[:, None]).any(-1)
-        due = self.words.due(rows) & ~(self.words.alone & ending)
-        return rule_out(logits, ends.expand(len(due), -1), due)
+        records = rows.records
+        out = logits + self.penalty if self.alone else logits
+        ends = [
+            (seat, token)
+            for seat, row in enumerate(records)
+            for token in self.alone & row.prompt.eos_token_ids
+        ]
+        if ends:
+            spared = _places(ends, logits)
+            out = out.index_put(spared, logits[spared])
+        due = [(seat, token) for seat, row in enumerate(records) for token in self._due(row.tokens)]
+        return out.index_put(_places(due, logits), out.new_tensor(-torch.inf)) if due else out
+
+    def _due(self, tokens: list[int]) -> Iterator[int]:
+        """The tokens that a row which ends with these may not take next."""
+        for length, behind in self.endings.items():
+            if length <= len(tokens):
+                yield from behind.get(tuple(tokens[-length:]), ())
+
+
+def _places(pairs: list[tuple[int, int]], logits: Logits) -> tuple[Tensor, ...]:
+    """Return pairs of a seat and a token as what indexes logits."""
+    return torch.tensor(pairs, dtype=torch.int64, device=logits.device).unbind(1)

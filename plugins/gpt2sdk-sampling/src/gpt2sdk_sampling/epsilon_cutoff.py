@@ -8,6 +8,8 @@ from pydantic import Field
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk_sampling.cut import cut_below
+from gpt2sdk_sampling.entropy import log_total
 from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 
 
@@ -38,5 +40,5 @@ class EpsilonCutoff(LogitsProcessor):
         if self.epsilon_cutoff == 0.0:
             return logits
         spared = weakest(logits, self.min_tokens_to_keep)
-        least = logits.logsumexp(-1, keepdim=True) + math.log(self.epsilon_cutoff)
-        return logits.masked_fill(logits < torch.minimum(least, spared), -torch.inf)
+        least = log_total(logits) + math.log(self.epsilon_cutoff)
+        return cut_below(logits, torch.minimum(least, spared))

@@ -8,6 +8,8 @@ from pydantic import Field
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk_sampling.cut import cut_below
+from gpt2sdk_sampling.entropy import entropies
 from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 
 
@@ -46,10 +48,7 @@ class EtaCutoff(LogitsProcessor):
     def process(self, logits: Logits, rows: Rows) -> Logits:
         if self.eta_cutoff == 0.0:
             return logits
-        logprobs = logits.log_softmax(-1)
-        probs = logprobs.exp()
-        entropy = torch.special.entr(probs).sum(-1, keepdim=True, dtype=torch.float64)
-        least = (0.5 * math.log(self.eta_cutoff) - entropy).clamp(max=math.log(self.eta_cutoff))
-        spared = weakest(logprobs, self.min_tokens_to_keep)
-        least = torch.minimum(least.to(spared.dtype), spared)
-        return logits.masked_fill(logprobs < least, -torch.inf)
+        nats, total = entropies(logits)
+        least = (0.5 * math.log(self.eta_cutoff) - nats).clamp(max=math.log(self.eta_cutoff))
+        spared = weakest(logits, self.min_tokens_to_keep)
+        return cut_below(logits, torch.minimum(least.to(spared.dtype) + total, spared))

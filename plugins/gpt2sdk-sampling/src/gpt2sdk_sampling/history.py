@@ -31,6 +31,26 @@ def said(rows: Rows, scope: Scope | Literal["prompt"]) -> tuple[History, Bool[Te
     return tokens.where(inside, 0), inside
 
 
+def uniform(rows: Rows, scope: Scope) -> History | None:
+    """Return the tokens in the scope where all rows have them at the same places, else `None`.
+
+    >>> from gpt2sdk.testing import make_rows
+    >>> uniform(make_rows([[5, 6, 7], [8, 9, 9]]), "output")
+    tensor([[6, 7],
+            [9, 9]])
+    >>> uniform(make_rows([[5, 6, 7], [8]]), "all") is None
+    True
+    """
+    spans = {
+        (len(row.prompt.tokens) if scope == "output" else 0, len(row.tokens))
+        for row in rows.records
+    }
+    if len(spans) != 1:
+        return None
+    ((start, end),) = spans
+    return rows.tokens[:, start:end]
+
+
 def put(
     logits: Logits,
     tokens: Int[Tensor, "rows places"],
@@ -60,5 +80,12 @@ def rule_out(
     >>> rule_out(torch.ones(1, 3), torch.tensor([[0, 2]]), torch.tensor([[False, True]]))
     tensor([[1., 1., -inf]])
     """
+    if logits.device.type == "cpu":  # where nothing waits to learn how many there are
+        rows, places = where.nonzero(as_tuple=True)
+        if not len(rows):
+            return logits
+        banned = logits.clone()
+        banned[rows, tokens[rows, places]] = -torch.inf
+        return banned
     values = torch.full(tokens.shape, -torch.inf, dtype=logits.dtype, device=logits.device)
     return put(logits, tokens, values, where, lower=True)

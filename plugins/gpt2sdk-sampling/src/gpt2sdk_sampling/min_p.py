@@ -8,6 +8,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk_sampling.cut import cut_below
 from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 
 
@@ -41,4 +42,4 @@ class MinP(LogitsProcessor):
             return logits
         least = logits.amax(-1, keepdim=True) + math.log(self.min_p)
         spared = weakest(logits, self.min_tokens_to_keep)
-        return logits.masked_fill(logits < torch.minimum(least, spared), -torch.inf)
+        return cut_below(logits, torch.minimum(least, spared))

@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from gpt2sdk import Logits, Shared
+from gpt2sdk_sampling.largest import largest
 
 MinTokensToKeep = Annotated[
     int,
@@ -24,4 +25,4 @@ def weakest(logits: Logits, count: int) -> Float32[Tensor, "rows 1"]:
     """
     if count == 1:  # by far quicker than a search for it
         return logits.amax(-1, keepdim=True)
-    return logits.topk(min(count, logits.shape[-1])).values[:, -1:]
+    return largest(logits, count)[:, -1:]

@@ -1,7 +1,7 @@
 """The nucleus: how far from the first token one has to go to collect a given mass."""
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 from torch import Tensor
 
 # A non-negative float32 orders like its bits read as an integer. Its 31 bits in three digits:
@@ -14,7 +14,9 @@ _SORTED_UP_TO = 4096
 
 
 def reach(
-    distance: Float32[Tensor, "rows vocab"], weights: Float32[Tensor, "rows vocab"], mass: float
+    distance: Float32[Tensor, "rows vocab"],
+    weights: Float32[Tensor, "rows vocab"],
+    mass: float | Float64[Tensor, "rows 1"],
 ) -> Float32[Tensor, "rows 1"]:
     """Return the distance at which the nearest tokens first hold `mass` of all weight.
 
@@ -27,7 +29,8 @@ def reach(
     Args:
         distance: 0 or more, infinite for tokens that are out.
         weights: Unnormalised probabilities.
-        mass: The part of the sum to be reached, above 0 (at 0 the answer is 0) and below 1.
+        mass: The part of the sum to be reached, above 0 (at 0 the answer is 0) and below 1; one
+            for all rows, or one for each.
 
     >>> reach(torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([[5.0, 3.0, 2.0]]), 0.6)
     tensor([[1.]])
@@ -35,12 +38,20 @@ def reach(
     if distance.shape[-1] <= _SORTED_UP_TO:
         return _reach_by_sorting(distance, weights, mass)
     together = _ROWS_AT_A_TIME if distance.device.type == "cpu" else len(distance)
-    parts = zip(torch.split(distance, together), torch.split(weights, together), strict=True)
-    return torch.cat([_reach(near, heavy, mass) for near, heavy in parts])
+    masses = mass if isinstance(mass, Tensor) else distance.new_full((1, 1), mass).double()
+    parts = zip(
+        torch.split(distance, together),
+        torch.split(weights, together),
+        torch.split(masses.expand(len(distance), 1), together),
+        strict=True,
+    )
+    return torch.cat([_reach(near, heavy, part) for near, heavy, part in parts])
 
 
 def _reach(
-    distance: Float32[Tensor, "rows vocab"], weights: Float32[Tensor, "rows vocab"], mass: float
+    distance: Float32[Tensor, "rows vocab"],
+    weights: Float32[Tensor, "rows vocab"],
+    mass: Float64[Tensor, "rows 1"],
 ) -> Float32[Tensor, "rows 1"]:
     bits = distance.view(torch.int32)
     inside = weights.to(torch.float64)
@@ -62,7 +73,9 @@ def _reach(
 
 
 def _reach_by_sorting(
-    distance: Float32[Tensor, "rows vocab"], weights: Float32[Tensor, "rows vocab"], mass: float
+    distance: Float32[Tensor, "rows vocab"],
+    weights: Float32[Tensor, "rows vocab"],
+    mass: float | Float64[Tensor, "rows 1"],
 ) -> Float32[Tensor, "rows 1"]:
     """The same by sorting.
 

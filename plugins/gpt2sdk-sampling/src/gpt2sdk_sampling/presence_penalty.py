@@ -6,7 +6,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
-from gpt2sdk_sampling.history import put, said
+from gpt2sdk_sampling.history import put, said, uniform
 
 
 class PresencePenalty(LogitsProcessor):
@@ -39,6 +39,9 @@ class PresencePenalty(LogitsProcessor):
 
     @override
     def process(self, logits: Logits, rows: Rows) -> Logits:
+        tokens = uniform(rows, "output")
+        if tokens is not None:
+            return logits.scatter(1, tokens, logits.gather(1, tokens) - self.presence_penalty)
         tokens, inside = said(rows, "output")
         values = logits.gather(1, tokens) - self.presence_penalty
         return put(logits, tokens, values, inside, lower=self.presence_penalty > 0.0)

@@ -3,11 +3,13 @@
 from typing import Annotated, ClassVar
 
 import torch
+from jaxtyping import Float
 from pydantic import Field
+from torch import Tensor
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
-from gpt2sdk_sampling.history import Scope, put, said
+from gpt2sdk_sampling.history import Scope, put, said, uniform
 
 
 class RepetitionPenalty(LogitsProcessor):
@@ -42,8 +44,17 @@ class RepetitionPenalty(LogitsProcessor):
 
     @override
     def process(self, logits: Logits, rows: Rows) -> Logits:
-        tokens, inside = said(rows, self.repetition_penalty_scope)
-        now = logits.gather(1, tokens)
         penalty = self.repetition_penalty
-        values = torch.where(now < 0, now * penalty, now / penalty)
+        tokens = uniform(rows, self.repetition_penalty_scope)
+        if tokens is not None:
+            # Equal tokens get equal values, so the order of writing is of no account.
+            return logits.scatter(1, tokens, _penalised(logits.gather(1, tokens), penalty))
+        tokens, inside = said(rows, self.repetition_penalty_scope)
+        values = _penalised(logits.gather(1, tokens), penalty)
         return put(logits, tokens, values, inside, lower=penalty > 1.0)
+
+
+def _penalised(
+    logits: Float[Tensor, "rows places"], penalty: float
+) -> Float[Tensor, "rows places"]:
+    return torch.where(logits < 0, logits * penalty, logits / penalty)

@@ -7,6 +7,8 @@ from pydantic import Field
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk_sampling.cut import cut_below
+from gpt2sdk_sampling.largest import largest
 from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 
 # As in the authors' program and in transformers: entropy is that of so many likeliest tokens.
@@ -44,12 +46,15 @@ class TopH(LogitsProcessor):
     def process(self, logits: Logits, rows: Rows) -> Logits:
         if self.top_h is None:
             return logits
-        best = logits.topk(min(_CONSIDERED, logits.shape[-1])).values
+        best = largest(logits, _CONSIDERED)
         terms = torch.special.entr(best.softmax(-1)).to(torch.float64)
         carried = terms.cumsum(-1)
         # Tokens whose probability is zero in float32 would come for nothing.
         stays = (carried <= self.top_h * carried[:, -1:]) & (terms > 0)
         count = stays.sum(-1, keepdim=True).clamp(min=1)
         least = best.gather(-1, count - 1)
-        spared = weakest(logits, self.min_tokens_to_keep)
-        return logits.masked_fill(logits < torch.minimum(least, spared), -torch.inf)
+        if self.min_tokens_to_keep <= best.shape[-1]:
+            spared = best[:, self.min_tokens_to_keep - 1, None]
+        else:
+            spared = weakest(logits, self.min_tokens_to_keep)
+        return cut_below(logits, torch.minimum(least, spared))

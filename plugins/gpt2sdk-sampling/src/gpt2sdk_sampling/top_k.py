@@ -2,11 +2,11 @@
 
 from typing import Annotated, ClassVar
 
-import torch
 from pydantic import Field
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk_sampling.cut import cut_below
 from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 
 
@@ -40,4 +40,4 @@ class TopK(LogitsProcessor):
         count = max(self.top_k, self.min_tokens_to_keep)
         if self.top_k == 0 or count >= logits.shape[-1]:
             return logits
-        return logits.masked_fill(logits < weakest(logits, count), -torch.inf)
+        return cut_below(logits, weakest(logits, count))

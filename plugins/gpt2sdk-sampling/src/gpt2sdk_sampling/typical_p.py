@@ -7,8 +7,10 @@ from pydantic import Field
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk_sampling.entropy import entropy
 from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 from gpt2sdk_sampling.nucleus import reach
+from gpt2sdk_sampling.parts import parts
 
 
 class TypicalP(LogitsProcessor):
@@ -41,10 +43,12 @@ class TypicalP(LogitsProcessor):
     def process(self, logits: Logits, rows: Rows) -> Logits:
         if self.typical_p == 1.0:
             return logits
+        return torch.cat([self._cut(part) for (part,) in parts(logits)])
+
+    def _cut(self, logits: Logits) -> Logits:
         logprobs = logits.log_softmax(-1)
-        probs = logprobs.exp()
-        entropy = torch.special.entr(probs).sum(-1, keepdim=True, dtype=torch.float64)
-        distance = (logprobs + entropy.to(logprobs.dtype)).abs()
+        probs = logits.softmax(-1)
+        distance = (logprobs + entropy(probs, logprobs).to(logprobs.dtype)).abs_()
         cut = reach(distance, probs, self.typical_p)
         if self.min_tokens_to_keep > 1:
             cut = torch.maximum(cut, -weakest(-distance, self.min_tokens_to_keep))

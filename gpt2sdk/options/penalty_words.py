@@ -1,0 +1,145 @@
+"""What other programs call penalties, biases, rules and guidance."""
+
+from typing import Final
+
+from gpt2sdk.elsewhere import missing, row
+
+PENALTY_WORDS: Final = (
+    row(
+        "repetition_penalty/TVWSMR repeat_penalty/L rep_pen/K rep_p/X rep_penalty "
+        "repetition_penality",
+        "repetition_penalty",
+        "repetition_penalty divides the logits of tokens that were there",
+        "prompt and output count, and in mlx-lm the last 20 tokens, in llama.cpp the last 64",
+    ),
+    row(
+        "repeat_last_n/L repetition_penalty_range/W repetition_context_size/M rep_sustain_range/X "
+        "rep_pen_range/K rep_pen_slope/K penalty_last_n",
+        "repetition_penalty_scope",
+        'repetition_penalty_scope="all" or "output" says which tokens count; there is no range',
+    ),
+    row(
+        "encoder_repetition_penalty/TW hallucination_penalty",
+        "encoder_repetition_penalty",
+        "encoder_repetition_penalty is for what the prompt lacks",
+    ),
+    row(
+        "frequency_penalty/LVWSMR freq_p/X frequency_pen freq_pen",
+        "frequency_penalty",
+        "frequency_penalty is taken from a token's logit each time it was there",
+        "only the output counts here, in OpenAI's API and in vLLM; in llama.cpp and TensorRT-LLM "
+        "the prompt too",
+    ),
+    row(
+        "presence_penalty/LVWSMRK pres_p/X presence_pen",
+        "presence_penalty",
+        "presence_penalty is taken from the logits of tokens that were there",
+        "as for the frequency penalty",
+    ),
+    row(
+        "no_repeat_ngram_size/TWR no_repeat_ngram no_repeat_ngrams ngram_size/S",
+        "no_repeat_ngram_size",
+        "no_repeat_ngram_size is the length of what may not come twice",
+    ),
+    row(
+        "window_size/S whitelist_token_ids/S",
+        "no_repeat_ngram_window no_repeat_ngram_whitelist",
+        "no_repeat_ngram_window is how far back n-grams count, and tokens of "
+        "no_repeat_ngram_whitelist may complete one",
+    ),
+    missing("encoder_no_repeat_ngram_size/T", "ban of the prompt's n-grams alone"),
+    row(
+        "dry_multiplier/LWK dry_base/LWK dry_allowed_length/LWK dry_penalty_last_n/LK "
+        "dry_sequence_breakers/LWK",
+        "dry_multiplier dry_base dry_allowed_length dry_penalty_last_n dry_sequence_breakers",
+        "dry_multiplier turns DRY on; dry_base, dry_allowed_length, dry_penalty_last_n and "
+        "dry_sequence_breakers go with it",
+    ),
+    row(
+        "exponential_decay_length_penalty/T",
+        "exponential_decay_length_penalty",
+        "exponential_decay_length_penalty makes end tokens likelier as a text grows",
+    ),
+)
+"""Of what makes repetition less likely, and length."""
+
+BIAS_WORDS: Final = (
+    row(
+        "logit_bias/LVSMK",
+        "logit_bias",
+        "logit_bias adds to the logits of single tokens",
+        "llama.cpp spreads a text's bias over all its tokens; vLLM clamps to ±100",
+    ),
+    row(
+        "sequence_bias/T",
+        "sequence_bias",
+        "sequence_bias adds to the last token of a sequence that was begun",
+    ),
+    row("", "phrase_bias", "phrase_bias is the same for texts, however they are cut into tokens"),
+    row("", "expiring_bias", "expiring_bias is one that ends after some tokens"),
+    row(
+        "bad_words/V bad_words_ids/T bad/R bad_token_ids/R custom_token_bans/W token_bans "
+        "token_bans_string ban_tokens",
+        "bad_words",
+        "bad_words takes texts and lists of token ids: bad_words=[[5], [7, 8]]",
+    ),
+    row("suppress_tokens/T", "suppress_tokens", "suppress_tokens are never said"),
+    row(
+        "begin_suppress_tokens/T",
+        "begin_suppress_tokens",
+        "begin_suppress_tokens are not said first",
+    ),
+    row("allowed_token_ids/V", "allowed_token_ids", "allowed_token_ids are all that may be said"),
+    row(
+        "prefix_allowed_tokens_fn/T",
+        "prefix_allowed_tokens_fn",
+        "prefix_allowed_tokens_fn says which tokens may follow",
+        "here it is given the prompt's index, not the row's place in a batch",
+    ),
+    row("forced_bos_token_id/T", "forced_bos_token_id", "forced_bos_token_id comes first"),
+    row("forced_eos_token_id/T", "forced_eos_token_id", "forced_eos_token_id comes last"),
+    row("decoder_start_token_id/T", "", "what a text begins with stands in the prompt"),
+    row(
+        "thinking_token_budget/V reasoning_budget/L reasoning_budget_tokens/L",
+        "thinking_budget",
+        "thinking_budget is how many tokens a block may have before it is ended",
+    ),
+    row("token_healing/T", "token_healing", "token_healing takes the prompt's last token anew"),
+    missing(
+        "watermarking_config/T watermark",
+        "watermark",
+        "processors",
+        "processors=[…] takes transformers' own WatermarkLogitsProcessor",
+    ),
+    missing(
+        "grammar/L grammar_string/W json_schema/LS guided_decoding/R guided_json guided_regex "
+        "guided_choice guided_grammar structured_outputs/V response_format regex/S ebnf/S",
+        "grammar",
+        "processors",
+        "processors=[…] takes a callable that rules tokens out",
+    ),
+)
+"""Of what makes tokens likelier, or rules them out, by name."""
+
+GUIDANCE_WORDS: Final = (
+    row(
+        "guidance_scale/TW cfg_scale",
+        "guidance_scale",
+        "guidance_scale weighs the prompt",
+    ),
+    row(
+        "negative_prompt/W negative_prompt_ids/T negative_prompt_attention_mask/T",
+        "negative_prompt guidance_scale",
+        "negative_prompt takes a text or token ids, and guidance_scale weighs it",
+    ),
+    row(
+        "dola_layers/T",
+        "dola_layers",
+        "dola_layers are the layers that the last one is contrasted with",
+        "transformers 5 loads it from a repository, as remote code",
+    ),
+    row("", "contrastive_decoding", "contrastive_decoding contrasts with an amateur model"),
+    row("", "context_aware", "context_aware contrasts with the prompt without its context"),
+    row("", "ensemble", "ensemble mixes models"),
+)
+"""Of a second distribution that is mixed in."""
