@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gpt2sdk.gpt2.linear import Linear
     from gpt2sdk.gpt2.model import GPT2
     from gpt2sdk.gpt2.output import GPT2Output
+    from gpt2sdk.gpt2.shallow import ShallowModel
     from gpt2sdk.gpt2.shape_table import ShapeRow, describe_shapes
     from gpt2sdk.gpt2.tensors import open_tensors
     from gpt2sdk.gpt2.tokenizer import Tokenizer
@@ -35,6 +36,7 @@ _HOMES = {
     "gpt2sdk.gpt2.linear": ("Linear",),
     "gpt2sdk.gpt2.model": ("GPT2",),
     "gpt2sdk.gpt2.output": ("GPT2Output",),
+    "gpt2sdk.gpt2.shallow": ("ShallowModel",),
     "gpt2sdk.gpt2.shape_table": ("ShapeRow", "describe_shapes"),
     "gpt2sdk.gpt2.tensors": ("open_tensors",),
     "gpt2sdk.gpt2.tokenizer": ("Tokenizer",),
@@ -55,6 +57,7 @@ __all__ = [
     "GPT2Output",
     "Heads",
     "Linear",
+    "ShallowModel",
     "ShapeRow",
     "Table",
     "TiedHead",
