@@ -10,7 +10,15 @@ from typing_extensions import override
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.records import Completion, FinishReason, Prompt
 from gpt2sdk.components.rows import Rows
-from gpt2sdk.components.session import Mirror, PerRow, PerRowTensor, Session, Step, Vocabulary
+from gpt2sdk.components.session import (
+    Mirror,
+    PerRow,
+    PerRowTensor,
+    Rehearsal,
+    Session,
+    Step,
+    Vocabulary,
+)
 from gpt2sdk.errors import OptionError, PluginContractError
 from gpt2sdk.session.branch import Branch
 from gpt2sdk.session.checks import (
@@ -29,6 +37,7 @@ from gpt2sdk.session.course import Course
 from gpt2sdk.session.ending import settle
 from gpt2sdk.session.followers import Turn
 from gpt2sdk.session.reader import Reader, Reading
+from gpt2sdk.session.rehearsing import ImaginedRows
 from gpt2sdk.session.request import Meter, Request
 from gpt2sdk.shapes import Counts, Logits, Tokens
 from gpt2sdk.streaming import TextDecoder
@@ -247,6 +256,10 @@ class DecodingSession(Session):
             for request in self.course.requests:
                 branch.check_room(request.prompt)
         return FollowingMirror(branch, self.course.main, self._reader, self.course.meter)
+
+    @override
+    def rehearse(self, rows: Rows) -> Rehearsal:
+        return ImaginedRows(self.course.chain, rows)
 
     @override
     def per_row(
