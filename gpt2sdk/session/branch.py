@@ -28,6 +28,10 @@ from gpt2sdk.session.request import Meter
 from gpt2sdk.shapes import Logits
 
 
+LEARNED = 0.25
+"""How much of a row's hope the fate of one proposal makes up."""
+
+
 @dataclass(slots=True)
 class BranchRow:
     """One row as its branch's model knows it.
@@ -42,9 +46,9 @@ class BranchRow:
         known: The scored position of the sequence's last token.
         last: The last scored position that was part of the sequence, `known` or an earlier one.
         ahead: Scored positions behind it, one for each proposal still standing.
-        earned: Tokens that were fed to it because they had to be.
-        accepted: Proposals that were appended.
-        wasted: Proposals that were fed in vain.
+        earned: Tokens that were fed to it because they had to be, and earned it no credit yet.
+        credit: How many tokens may be proposed to it in vain.
+        hope: How probable it seems that its next proposal is appended: a moving average.
     """
 
     prompt: Prompt
@@ -57,8 +61,8 @@ class BranchRow:
     last: Scored | None = None
     ahead: list[Scored] = field(default_factory=list)
     earned: int = 0
-    accepted: int = 0
-    wasted: int = 0
+    credit: float = 0.0
+    hope: float = 0.5
 
     def take(self, token: int, length: int) -> bool:
         """Follow a row that appended `token` to a view of `length` tokens; was it scored ahead?"""
@@ -66,7 +70,8 @@ class BranchRow:
         self.valid += stands
         if stands and self.ahead:
             self.known = self.last = self.ahead.pop(0)
-            self.accepted += 1
+            self.credit += 1
+            self.hope += (1 - self.hope) * LEARNED
             return True
         self.forget()
         return False
@@ -74,8 +79,10 @@ class BranchRow:
     def forget(self) -> None:
         """Drop what was scored; the cache stays good as far as `valid`."""
         self.known = None
-        self.wasted += len(self.ahead)
-        self.ahead = []
+        if self.ahead:
+            self.credit -= len(self.ahead)
+            self.hope -= self.hope * LEARNED
+            self.ahead = []
 
 
 class Branch(Follows):
@@ -161,7 +168,7 @@ class Branch(Follows):
             copy = replace(row, fed=list(row.fed), ahead=list(row.ahead))
             self.slots.share(row.slot)
             if parent in heirs:
-                copy.earned = copy.accepted = copy.wasted = 0
+                copy.earned, copy.credit = 0, 0.0
             heirs.add(parent)
             self.rows.append(copy)
         for row in former:
@@ -246,7 +253,7 @@ class Branch(Follows):
                 row.base += length - limit // 2
                 row.valid, row.known, length = 0, None, limit // 2
             if row.ahead:
-                row.wasted += len(row.ahead)
+                row.credit -= len(row.ahead)
                 row.ahead = []
             if row.known is None and row.valid == length:
                 row.valid -= 1
@@ -280,7 +287,7 @@ class Branch(Follows):
             first = self.rows[leader]
             self.slots.share(first.slot)
             fed = first.fed[: first.valid]
-            self.rows[seat] = replace(first, fed=fed, ahead=[], earned=0, accepted=0, wasted=0)
+            self.rows[seat] = replace(first, fed=fed, ahead=[], earned=0, credit=0.0)
         self._along = []
 
 
