@@ -67,15 +67,16 @@ class Rehearsal(ABC):
     rows: Rows
 
     @abstractmethod
-    def choose(self, logits: Logits) -> Tokens:
-        """What would be picked of these logits; -1 for all rows where it cannot be told.
+    def choose(self, logits: Logits, index: Sequence[int] | None = None) -> Tokens:
+        """What would be picked of these logits; -1 for rows where it cannot be told.
 
         Processors that remember nothing of rows act on them, in their order, then the sampler.
         Processors with memory or mirrors are passed over: they have not seen the trial. A sampler
         with memory is asked with what it remembers now.
 
         Args:
-            logits: Of each row's next position, by whatever model.
+            logits: Of next positions, by whatever model.
+            index: Which of `rows` they belong to; all by default.
         """
 
     @abstractmethod

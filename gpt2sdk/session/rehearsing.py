@@ -37,10 +37,10 @@ class ImaginedRows(Rehearsal):
         self.rows = Rows(self._store, rows.index)
 
     @override
-    def choose(self, logits: Logits) -> Tokens:
+    def choose(self, logits: Logits, index: Sequence[int] | None = None) -> Tokens:
         nothing = torch.full((len(logits),), -1, dtype=torch.int64, device=logits.device)
         try:
-            found = self._choose(logits)
+            found = self._choose(logits, self.rows if index is None else self.rows.select(index))
         except Exception:  # noqa: BLE001 - who raises here is asked in earnest soon, and named then
             return nothing
         return found.where(found >= 0, nothing) if found.shape == nothing.shape else nothing
@@ -52,9 +52,9 @@ class ImaginedRows(Rehearsal):
             whole[seat] = token
         self._store.append(whole)
 
-    def _choose(self, logits: Logits) -> Tokens:
+    def _choose(self, logits: Logits, some: Rows) -> Tokens:
         for station in self._chain.processors:
-            rows = self.rows.bound(station.purpose)
+            rows = some.bound(station.purpose)
             for started, index in station.groups(rows):
                 component = started.component
                 wants = isinstance(component, LogitsProcessor) and component.wants
@@ -68,5 +68,5 @@ class ImaginedRows(Rehearsal):
                 logits = logits.index_copy(0, at, part)
         fine = torch.isfinite(logits.amax(-1, keepdim=True))
         sampler = self._chain.sampler
-        rows = self.rows.bound(sampler.component.name)
+        rows = some.bound(sampler.component.name)
         return sampler.run.choose(logits.where(fine, 0.0), rows).where(fine[:, 0], -1)
