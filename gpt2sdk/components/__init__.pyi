@@ -4,6 +4,11 @@
 from gpt2sdk.defaults import Greedy as Greedy
 from gpt2sdk.defaults import Multinomial as Multinomial
 from gpt2sdk.gpt2.architecture import GPT2Architecture as GPT2Architecture
+from gpt2sdk_drafters.corpus import Corpus as Corpus
+from gpt2sdk_drafters.draft_model import DraftModel as DraftModel
+from gpt2sdk_drafters.early_exit import EarlyExit as EarlyExit
+from gpt2sdk_drafters.prompt_lookup import PromptLookup as PromptLookup
+from gpt2sdk_drafters.suffix import Suffix as Suffix
 from gpt2sdk_sampling.bad_words import BadWords as BadWords
 from gpt2sdk_sampling.epsilon_cutoff import EpsilonCutoff as EpsilonCutoff
 from gpt2sdk_sampling.eta_cutoff import EtaCutoff as EtaCutoff
@@ -24,4 +29,3 @@ from gpt2sdk_sampling.typical_p import TypicalP as TypicalP
 from gpt2sdk_stopping.max_time import MaxTime as MaxTime
 from gpt2sdk_stopping.stop import Stop as Stop
 from gpt2sdk_stopping.stop_token_ids import StopTokenIds as StopTokenIds
-from gpt2sdk_strategies.prompt_lookup import PromptLookup as PromptLookup

@@ -12,6 +12,13 @@ KNOWN = {
         BnbFp4 BnbInt8 BnbNf4 block_size bnb_fp4 bnb_int8 bnb_nf4 compute_dtype double_quant
         embeddings skip_modules threshold
     """,
+    "gpt2sdk-drafters": """
+        Corpus DraftModel EarlyExit PromptLookup Suffix assistant_confidence_threshold
+        assistant_cost assistant_early_exit assistant_model corpus draft_model early_exit
+        max_matching_ngram_size min_matching_ngram_size prompt_lookup suffix
+        suffix_decoding_max_cached_requests suffix_decoding_max_spec_factor
+        suffix_decoding_max_tree_depth suffix_decoding_min_token_prob
+    """,
     "gpt2sdk-gguf": """
         Gguf gguf
     """,
@@ -33,8 +40,7 @@ KNOWN = {
         Storyteller storyteller
     """,
     "gpt2sdk-strategies": """
-        PromptLookup backtrack banned_phrases beam early_stopping ignore_case length_penalty
-        max_matching_ngram_size min_matching_ngram_size num_beams prompt_lookup
+        backtrack banned_phrases beam early_stopping ignore_case length_penalty num_beams
     """,
 }
 

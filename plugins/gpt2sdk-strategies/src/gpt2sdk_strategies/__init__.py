@@ -1,4 +1,4 @@
-"""Decoding strategies and drafters for gpt2sdk."""
+"""Decoding strategies for gpt2sdk."""
 
 from gpt2sdk import hookimpl
 
@@ -8,6 +8,5 @@ def gpt2sdk_components() -> tuple[object, ...]:
     """Return the components of this distribution."""
     from gpt2sdk_strategies.backtrack import backtrack
     from gpt2sdk_strategies.beam import beam
-    from gpt2sdk_strategies.prompt_lookup import PromptLookup
 
-    return beam, backtrack, PromptLookup
+    return beam, backtrack
