@@ -173,13 +173,22 @@ CALL_WORDS: Final = (
         "drafter",
         'drafter="prompt_lookup" proposes tokens that stood after the same words before',
     ),
-    missing(
-        "assistant_model draft_model speculative_model speculative_config num_assistant_tokens "
-        "num_assistant_tokens_schedule assistant_confidence_threshold assistant_early_exit "
-        "assistant_lookbehind target_lookbehind assistant_ensemble_weight is_assistant use_mtp",
-        "drafter that is a model",
+    row(
+        "draft_model speculative_model speculative_config",
+        "drafter assistant_model",
+        'drafter="draft_model" proposes what assistant_model=… picks: a Generator, or a folder',
+    ),
+    row(
+        "num_assistant_tokens num_assistant_tokens_schedule assistant_lookbehind "
+        "target_lookbehind is_assistant",
         "drafter",
-        'drafter="prompt_lookup" needs none, and a Drafter of your own may hold one',
+        "there is nothing to set: how much a drafter proposes follows what was accepted",
+    ),
+    missing(
+        "assistant_ensemble_weight use_mtp",
+        "draft that changes what is picked, or needs heads of its own",
+        "drafter",
+        "what a drafter proposes never changes the tokens",
     ),
     row(
         "use_cache cache_implementation cache_config past_key_values max_cache_len cache_prompt "

@@ -46,8 +46,8 @@ def test_a_proposal_is_as_long_as_what_was_found():
 def test_files_are_one_corpus_and_their_ends_are_not_joined(tmp_path):
     for name, text in {"one": "abc", "two": "cab"}.items():
         (tmp_path / name).write_text(text)
-    files = tuple(module._file(str(tmp_path / name)) for name in ("one", "two"))
-    run = CorpusRun(module._index(files, LETTERS, 29))
+    files = tuple(module.file_of(str(tmp_path / name)) for name in ("one", "two"))
+    run = CorpusRun(module.index_of(files, LETTERS, 29))
     rows = make_rows([LETTERS.encode("c"), LETTERS.encode("zb")])
 
     assert [[0], [2]] == run.propose(rows, 1).tolist()
@@ -58,7 +58,7 @@ def test_files_are_read_once_until_they_change(generator, tmp_path, monkeypatch)
     path.write_text("abcabc")
     read = []
     monkeypatch.setattr(
-        module, "_read", lambda path, real=module._read: read.append(path) or real(path)
+        module, "read_text", lambda path, real=module.read_text: read.append(path) or real(path)
     )
     call(generator, corpus=str(path))
     call(generator, corpus=str(path))

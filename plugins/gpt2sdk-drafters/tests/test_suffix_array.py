@@ -1,5 +1,7 @@
 """Runs of tokens are found where they stand, and what most often follows them."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,7 +29,7 @@ def test_the_longest_run_is_found_with_all_its_places(text, history, most):
 def test_the_most_frequent_next_token_is_followed(text, token):
     index = SuffixArray(text, SEPARATOR)
     first, last, size = index.longest([token], 1)
-    nexts = [b for a, b in zip(text, text[1:], strict=False) if a == token and b != SEPARATOR]
+    nexts = [b for a, b in pairwise(text) if a == token and b != SEPARATOR]
     found = index.follow(first, last, size, 1, 0.0) if size else []
 
     assert bool(nexts) == bool(found)

@@ -52,9 +52,9 @@ class Corpus(Drafter):
             OptionError: A file is missing, unreadable, no UTF-8, or none has a text.
         """
         paths = (self.corpus,) if isinstance(self.corpus, str) else self.corpus
-        files = tuple(_file(path) for path in paths)
+        files = tuple(file_of(path) for path in paths)
         vocabulary = cast("Any", session.vocabulary)
-        return CorpusRun(_index(files, vocabulary, session.model.vocab_size))
+        return CorpusRun(index_of(files, vocabulary, session.model.vocab_size))
 
 
 class CorpusRun:
@@ -72,7 +72,7 @@ class CorpusRun:
         return self._index.follow(first, last, size, min(count, size), _LEAST)
 
 
-def _file(path: str) -> tuple[str, int, int]:
+def file_of(path: str) -> tuple[str, int, int]:
     """What tells a file, and whether it is still the same one: path, time and size."""
     try:
         found = Path(path).stat()
@@ -82,13 +82,13 @@ def _file(path: str) -> tuple[str, int, int]:
 
 
 @lru_cache(maxsize=4)
-def _index(
+def index_of(
     files: tuple[tuple[str, int, int], ...], vocabulary: Vocabulary, separator: int
 ) -> SuffixArray:
     """Read files and sort their tokens, those of each file before a separator."""
     tokens: list[int] = []
     for path, _, _ in files:
-        tokens += vocabulary.encode(_read(path))
+        tokens += vocabulary.encode(read_text(path))
         tokens.append(separator)
     if len(tokens) == len(files):
         names = ", ".join(path for path, _, _ in files)
@@ -96,7 +96,12 @@ def _index(
     return SuffixArray(tokens, separator)
 
 
-def _read(path: str) -> str:
+def read_text(path: str) -> str:
+    """Return what a file says.
+
+    Raises:
+        OptionError: It is unreadable, or no UTF-8.
+    """
     try:
         return Path(path).read_text(encoding="utf-8")
     except OSError as error:

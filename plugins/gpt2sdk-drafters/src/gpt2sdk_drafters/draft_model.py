@@ -77,7 +77,7 @@ class DraftModel(Drafter):
             OptionError: A bare model has not as many tokens as the session's.
             CheckpointError: There is no model of that name.
         """
-        model, language, _ = self._found(session)
+        model, language, _ = self.found(session)
         if language is None and model.vocab_size != session.model.vocab_size:
             raise OptionError(
                 f"assistant_model has {model.vocab_size} tokens, the session's model "
@@ -94,14 +94,14 @@ class DraftModel(Drafter):
     def cost(self, session: Session) -> float:
         if self.assistant_cost is not None:
             return self.assistant_cost
-        model, _, quantized = self._found(session)
+        model, _, quantized = self.found(session)
         return relative_cost(model, session.model) * (0.5 if quantized else 1.0)
 
-    def _found(self, session: Session) -> tuple[CausalLM, Vocabulary | None, bool]:
+    def found(self, session: Session) -> tuple[CausalLM, Vocabulary | None, bool]:
         """The model; its tokenizer, if it is known; whether it is quantized."""
         found = self.assistant_model
         if isinstance(found, str):
-            found = _load(found, session.device)
+            found = load(found, session.device)
         if isinstance(found, Generator):
             return found.model, found.tokenizer, found.quantizer is not None
         if not isinstance(found, CausalLM):
@@ -144,6 +144,6 @@ class TranslatedModel:
 
 
 @lru_cache(maxsize=1)
-def _load(name: str, device: torch.device) -> Generator:
+def load(name: str, device: torch.device) -> Generator:
     """Load a model; the last one stays in memory, since each call asks anew."""
     return Generator.from_pretrained(name, device=device)
