@@ -77,7 +77,7 @@ def drafters(gen: Generator, folder: Path) -> dict[str, Drafter | str | None]:
     tales = gen.generate([f"The king number {n} said" for n in range(100, 164)], seed=1)
     (folder / "tales.txt").write_text("\n".join(tales.texts))
     draft = Generator.from_pretrained("storyteller", device="cpu", quantization="int8")
-    cheap = {"assistant_model": draft, "assistant_cost": 0.1}
+    cheap: dict[str, Any] = {"assistant_model": draft, "assistant_cost": 0.1}
     return {
         "plain": None,
         "prompt_lookup": "prompt_lookup",

@@ -27,7 +27,6 @@ from gpt2sdk.session.reader import (
 from gpt2sdk.session.request import Meter
 from gpt2sdk.shapes import Logits
 
-
 LEARNED = 0.25
 """How much of a row's hope the fate of one proposal makes up."""
 
