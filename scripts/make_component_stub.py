@@ -18,7 +18,13 @@ from gpt2sdk.plugins.registry import Offer, Registry
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = 100
 CORE = "gpt2sdk"
-STANDARD = (CORE, "gpt2sdk-sampling", "gpt2sdk-stopping", "gpt2sdk-strategies")
+STANDARD = (
+    CORE,
+    "gpt2sdk-drafters",
+    "gpt2sdk-sampling",
+    "gpt2sdk-stopping",
+    "gpt2sdk-strategies",
+)
 
 
 def own_registry() -> Registry:

@@ -1,6 +1,8 @@
 # What `gpt2sdk.components` finds by name, for type checkers.
 # Written by scripts/make_component_stub.py.
 
+from gpt2sdk_strategies.prompt_lookup import PromptLookup as PromptLookup
+
 from gpt2sdk.defaults import Greedy as Greedy
 from gpt2sdk.defaults import Multinomial as Multinomial
 from gpt2sdk.gpt2.architecture import GPT2Architecture as GPT2Architecture
@@ -44,4 +46,3 @@ from gpt2sdk_stopping.repetition_detection import RepetitionDetection as Repetit
 from gpt2sdk_stopping.stop import Stop as Stop
 from gpt2sdk_stopping.stop_regex import StopRegex as StopRegex
 from gpt2sdk_stopping.stop_token_ids import StopTokenIds as StopTokenIds
-from gpt2sdk_strategies.prompt_lookup import PromptLookup as PromptLookup

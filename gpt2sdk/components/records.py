@@ -110,7 +110,7 @@ class Usage:
     Attributes:
         prompt_tokens: Tokens of all prompts.
         new_tokens: Tokens of all completions.
-        model_calls: Forward passes, mirrors' included.
+        model_calls: Forward passes, mirrors' included, those of a draft model not.
         tokens_fed: Tokens the model read, drafts and re-reads included.
         drafted: Tokens that a drafter proposed and the model scored.
         accepted: Proposals that were then really picked.

@@ -71,6 +71,35 @@ class HiddenHistory(ABC):
         """
 
 
+class Rehearsal(ABC):
+    """Rows that go on for a trial: what a drafter needs to guess what will be picked.
+
+    Nothing it does is seen by the session, its strategy or what follows the rows.
+
+    Attributes:
+        rows: The rows as they would be; where they draw, it is with the numbers of that draw.
+    """
+
+    rows: Rows
+
+    @abstractmethod
+    def choose(self, logits: Logits, index: Sequence[int] | None = None) -> Tokens:
+        """What would be picked of these logits; -1 for rows where it cannot be told.
+
+        Processors that remember nothing of rows act on them, in their order, then the sampler.
+        Processors with memory or mirrors are passed over: they have not seen the trial. A sampler
+        with memory is asked with what it remembers now.
+
+        Args:
+            logits: Of next positions, by whatever model.
+            index: Which of `rows` they belong to; all by default.
+        """
+
+    @abstractmethod
+    def append(self, tokens: Sequence[int]) -> None:
+        """Let each row go on by a token; -1 leaves a row as it is."""
+
+
 class Vocabulary(Protocol):
     """What a session can say about text.
 
@@ -218,6 +247,10 @@ class Session(ABC):
             LookupError: Rows were read before.
             OptionError: The model has no such layer.
         """
+
+    @abstractmethod
+    def rehearse(self, rows: Rows) -> Rehearsal:
+        """Let these rows go on for a trial, from where they are."""
 
     @abstractmethod
     def per_row(

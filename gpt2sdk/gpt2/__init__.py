@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gpt2sdk.gpt2.linear import Linear
     from gpt2sdk.gpt2.model import GPT2
     from gpt2sdk.gpt2.output import GPT2Output
+    from gpt2sdk.gpt2.shallow import ShallowModel
 
 _HOMES = {
     "gpt2sdk.gpt2.architecture": ("GPT2Architecture",),
@@ -26,6 +27,7 @@ _HOMES = {
     "gpt2sdk.gpt2.linear": ("Linear",),
     "gpt2sdk.gpt2.model": ("GPT2",),
     "gpt2sdk.gpt2.output": ("GPT2Output",),
+    "gpt2sdk.gpt2.shallow": ("ShallowModel",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -40,6 +42,7 @@ __all__ = [
     "GPT2Output",
     "Heads",
     "Linear",
+    "ShallowModel",
     "Table",
     "TiedHead",
     "load_model",

@@ -30,19 +30,30 @@ class Cache:
     Args:
         slots: How many rows it starts with, all empty.
         layers: Blocks of the model.
+        depth: How many of them run, the first ones; all by default.
         heads: Heads of a block.
         head_size: Width of one.
         limit: Most tokens a slot can hold.
     """
 
-    def __init__(self, slots: int, *, layers: int, heads: int, head_size: int, limit: int) -> None:
+    def __init__(
+        self,
+        slots: int,
+        *,
+        layers: int,
+        heads: int,
+        head_size: int,
+        limit: int,
+        depth: int | None = None,
+    ) -> None:
         self.layers = layers
+        self.depth = layers if depth is None else depth
         self.heads = heads
         self.head_size = head_size
         self.limit = limit
         self._lengths = [0] * slots
         self._places = 0
-        self._buffers: list[Tensor | None] = [None] * layers
+        self._buffers: list[Tensor | None] = [None] * self.depth
         # How far each slot's memory was ever written, whoever was there; it may have more slots.
         self._used = [0] * slots
         # How many leading places of two slots are copies of one another.
@@ -216,7 +227,7 @@ class Cache:
     def _shrink(self) -> None:
         """Give memory back where less than half of the slots, or of their places, is in use."""
         if not self._lengths:
-            self._buffers = [None] * self.layers
+            self._buffers = [None] * self.depth
             self._used, self._places = [], 0
             return
         slots, longest = len(self._lengths), max(self._lengths)

@@ -103,6 +103,7 @@ class Feed:
     """What one call feeds to a cache: tokens, positions, and how they attend; an `Attend`.
 
     Attributes:
+        depth: How many blocks run.
         tokens: Token ids, slot after slot.
         positions: Their positions.
         kept: Which of the fed tokens are scored; `None` for all.
@@ -140,6 +141,7 @@ class Feed:
         cache.check_room(counts)
         cache.reserve(max(map(int.__add__, pasts, counts), default=0))
         self._cache = cache
+        self.depth = cache.depth
         self._fed = len(ids)
         self.groups = group(pasts, counts, cache.heads * cache.head_size)
         self.tokens, self.positions, self._slots = self._place(ids, pasts, like.device)

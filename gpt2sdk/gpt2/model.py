@@ -34,6 +34,7 @@ from gpt2sdk.gpt2.observed import Observed
 from gpt2sdk.gpt2.output import GPT2Output, next_token_loss
 from gpt2sdk.gpt2.route import Parts, Route
 from gpt2sdk.gpt2.runner import Runner, can_run
+from gpt2sdk.gpt2.shallow import ShallowModel
 from gpt2sdk.gpt2.walk import walk
 
 
@@ -186,12 +187,13 @@ class GPT2(Observed, Layered):
             tuple(each.to(logits.device) for each in attend.maps) if attentions else None,
         )
 
-    def make_cache(self, slots: int) -> Cache:
-        """Return an empty cache; it grows by itself as tokens are fed."""
+    def make_cache(self, slots: int, depth: int | None = None) -> Cache:
+        """Return an empty cache; it grows by itself. `depth`: how many first blocks fill it."""
         config = self.config
         return Cache(
             slots,
             layers=config.n_layer,
+            depth=depth,
             heads=config.n_head,
             head_size=config.head_size,
             limit=config.n_positions,
@@ -225,8 +227,8 @@ class GPT2(Observed, Layered):
         if not isinstance(cache, Cache) or not cache.fits(self.config):
             raise OptionError("cache: expected one that this model's make_cache returned")
         for layer in hidden_states:
-            if not 0 <= layer <= self.layers:
-                what = f"layers from 0 to {self.layers}"
+            if not 0 <= layer <= cache.depth:
+                what = f"layers from 0 to {cache.depth}"
                 raise OptionError(
                     f"hidden_states {layer}: expected {what}",
                     name="hidden_states",
@@ -244,6 +246,10 @@ class GPT2(Observed, Layered):
             logits = torch.zeros(0, self.vocab_size, device=self.device)
             streams = dict.fromkeys(hidden_states, nothing)
         return Scores(logits, streams)
+
+    def shallow(self, layers: int) -> ShallowModel:
+        """Return the first blocks, the last norm and the head as a model, with these weights."""
+        return ShallowModel(self, layers)
 
     def prepare(self) -> Mapping[str, str]:
         """Make `score` fast: pack the matrices for this CPU, and step over the modules.

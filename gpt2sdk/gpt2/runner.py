@@ -129,15 +129,15 @@ class Runner:
     ) -> tuple[Float[Tensor, "positions vocab"], dict[int, Float[Tensor, "positions embed"]]]:
         """Return the logits and the wanted layers' residual streams at the scored positions."""
         streams = {}
-        last = len(self._blocks) - 1
+        last = feed.depth - 1
         with torch.inference_mode():
             x = self._wte(feed.tokens) + self._wpe(feed.positions)
-            for layer, block in enumerate(self._blocks):
+            for layer, block in enumerate(self._blocks[: feed.depth]):
                 if layer in wanted:
                     streams[layer] = feed.take(x).clone()
                 x = block(x, feed, layer, last)
-            if len(self._blocks) in wanted:
-                streams[len(self._blocks)] = x
+            if feed.depth in wanted:
+                streams[feed.depth] = x
         # Not in inference mode, so that whoever gets them may write to them.
         with torch.no_grad():
             logits = self.head(self.norm(x)).float()

@@ -24,15 +24,16 @@ def walk(
     """
     streams = {}
     parts = Parts.of(model, route)
+    blocks = parts.blocks[: feed.depth]
     with torch.no_grad(), _evaluating(model):
         x = model.get_submodule("drop")(parts.wte(feed.tokens) + parts.wpe(feed.positions))
-        for layer, block in enumerate(parts.blocks):
+        for layer, block in enumerate(blocks):
             if layer in wanted:
                 streams[layer] = feed.take(x)
             x = block(x, feed)
         x = feed.take(x)
-        if len(parts.blocks) in wanted:
-            streams[len(parts.blocks)] = x
+        if feed.depth in wanted:
+            streams[feed.depth] = x
         logits = parts.head(parts.ln_f(x)).float()
         return logits, {layer: x.to(logits.device) for layer, x in streams.items()}
 

@@ -29,6 +29,9 @@ from gpt2sdk.session.reader import (
 from gpt2sdk.session.request import Meter
 from gpt2sdk.shapes import Logits
 
+LEARNED = 0.25
+"""How much of a row's hope the fate of one proposal makes up."""
+
 
 @dataclass(slots=True)
 class BranchRow:
@@ -45,9 +48,9 @@ class BranchRow:
         last: The last scored position that was part of the sequence, `known` or an earlier one.
         ahead: Scored positions behind it, one for each proposal still standing.
         states: Hidden states of the tokens that were fed, where somebody keeps their history.
-        earned: Tokens that were fed to it because they had to be.
-        accepted: Proposals that were appended.
-        wasted: Proposals that were fed in vain.
+        earned: Tokens that were fed to it because they had to be, and earned it no credit yet.
+        credit: How many tokens may be proposed to it in vain.
+        hope: How probable it seems that its next proposal is appended: a moving average.
     """
 
     prompt: Prompt
@@ -61,8 +64,8 @@ class BranchRow:
     ahead: list[Scored] = field(default_factory=list)
     states: FedStates = NOTHING_FED
     earned: int = 0
-    accepted: int = 0
-    wasted: int = 0
+    credit: float = 0.0
+    hope: float = 0.5
 
     def take(self, token: int, length: int) -> bool:
         """Follow a row that appended `token` to a view of `length` tokens; was it scored ahead?"""
@@ -70,7 +73,8 @@ class BranchRow:
         self.valid += stands
         if stands and self.ahead:
             self.known = self.last = self.ahead.pop(0)
-            self.accepted += 1
+            self.credit += 1
+            self.hope += (1 - self.hope) * LEARNED
             return True
         self.forget()
         return False
@@ -78,8 +82,10 @@ class BranchRow:
     def forget(self) -> None:
         """Drop what was scored; the cache stays good as far as `valid`."""
         self.known = None
-        self.wasted += len(self.ahead)
-        self.ahead = []
+        if self.ahead:
+            self.credit -= len(self.ahead)
+            self.hope -= self.hope * LEARNED
+            self.ahead = []
 
 
 class Branch(Follows):
@@ -166,7 +172,7 @@ class Branch(Follows):
             copy = replace(row, fed=list(row.fed), ahead=list(row.ahead))
             self.slots.share(row.slot)
             if parent in heirs:
-                copy.earned = copy.accepted = copy.wasted = 0
+                copy.earned, copy.credit = 0, 0.0
             heirs.add(parent)
             self.rows.append(copy)
         for row in former:
@@ -285,7 +291,7 @@ class Branch(Follows):
                 row.base += length - limit // 2
                 row.valid, row.known, length = 0, None, limit // 2
             if row.ahead:
-                row.wasted += len(row.ahead)
+                row.credit -= len(row.ahead)
                 row.ahead = []
             if row.known is None and row.valid == length:
                 row.valid -= 1
@@ -325,7 +331,7 @@ class Branch(Follows):
             first = self.rows[leader]
             self.slots.share(first.slot)
             fed = first.fed[: first.valid]
-            self.rows[seat] = replace(first, fed=fed, ahead=[], earned=0, accepted=0, wasted=0)
+            self.rows[seat] = replace(first, fed=fed, ahead=[], earned=0, credit=0.0)
         self._along = []
 
 

@@ -76,8 +76,9 @@ class Course:
             ContextOverflowError: A prompt and what it may grow by exceed the window.
         """
         self.chain = Chain(self.lead, session, self.followers)
-        if self.chain.drafter is not None:
-            self._drafting = Drafting(self.chain.drafter.run, Rows(self.store), self.main)
+        if self.chain.drafter is not None and self.lead.drafter is not None:
+            run, cost = self.chain.drafter.run, self.lead.drafter.cost(session)
+            self._drafting = Drafting(run, Rows(self.store), self.main, cost)
         for request in requests:
             self.enqueue(request)
 

@@ -15,6 +15,7 @@ from gpt2sdk.components.session import (
     Mirror,
     PerRow,
     PerRowTensor,
+    Rehearsal,
     Session,
     Step,
     Vocabulary,
@@ -37,6 +38,7 @@ from gpt2sdk.session.course import Course
 from gpt2sdk.session.ending import settle
 from gpt2sdk.session.followers import Turn
 from gpt2sdk.session.reader import Reader, Reading
+from gpt2sdk.session.rehearsing import ImaginedRows
 from gpt2sdk.session.request import Meter, Request
 from gpt2sdk.shapes import Counts, Logits, Tokens
 from gpt2sdk.streaming import TextDecoder
@@ -263,6 +265,10 @@ class DecodingSession(Session):
             message = f"hidden_history of layer {layer}: expected {what}"
             raise OptionError(message, name="layer", value=layer, expected=what)
         return self.course.main.open_history(layer, self.course.followers.entourage.acts_on)
+
+    @override
+    def rehearse(self, rows: Rows) -> Rehearsal:
+        return ImaginedRows(self.course.chain, rows)
 
     @override
     def per_row(

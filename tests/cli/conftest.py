@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from gpt2sdk.plugins.host import default_host
 from gpt2sdk.plugins.registry import default_registry
 
-STANDARD = "sampling,stopping,strategies"
+STANDARD = "drafters,sampling,stopping,strategies"
 
 RULES = '''
 """A plugin in one file."""

@@ -47,7 +47,8 @@ def test_each_plugin_says_what_it_offers(invoke):
 
     assert "gpt2sdk  gpt2sdk 0.1.0  active\n" in printed
     assert "strategies  gpt2sdk-strategies 0.1.0  active\n" in printed
-    assert "  drafter   prompt_lookup\n" in printed
+    assert "drafters  gpt2sdk-drafters 0.1.0  active\n" in printed
+    assert "  drafter  corpus, draft_model, early_exit, prompt_lookup, suffix\n" in printed
     assert "gpt2sdk_strategies/__init__.py\n" in printed
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gpt2sdk import LogitsProcessor, Session, strategy
-from gpt2sdk_strategies.prompt_lookup import PromptLookup
+from gpt2sdk_drafters.prompt_lookup import PromptLookup
 
 A, B, C, D, END = 0, 1, 2, 3, 11
 

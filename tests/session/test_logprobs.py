@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gpt2sdk import LogitsProcessor, Session, sample, strategy
-from gpt2sdk_strategies.prompt_lookup import PromptLookup
+from gpt2sdk_drafters.prompt_lookup import PromptLookup
 
 A, B, C = 0, 1, 2
 

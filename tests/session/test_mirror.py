@@ -78,8 +78,8 @@ def test_a_mirrors_prompt_must_leave_room_for_the_rows_to_grow(open_session, tab
 
 
 def test_a_mirror_scores_its_rows_proposals_along(run, table_model):
+    from gpt2sdk_drafters.prompt_lookup import PromptLookup
     from gpt2sdk_sampling.guidance_scale import GuidanceScale
-    from gpt2sdk_strategies.prompt_lookup import PromptLookup
 
     calls = []
     for drafter in (None, PromptLookup()):

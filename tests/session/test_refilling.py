@@ -9,7 +9,7 @@ from gpt2sdk import LogitsProcessor, Session, strategy
 from gpt2sdk.defaults import Multinomial
 from gpt2sdk.rng import purpose_key, uniform
 from gpt2sdk.testing import make_rows
-from gpt2sdk_strategies.prompt_lookup import PromptLookup
+from gpt2sdk_drafters.prompt_lookup import PromptLookup
 
 END = 11
 HOLD = 3

@@ -7,7 +7,7 @@ from gpt2sdk import ContextOverflowError
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.defaults import Greedy
 from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk_strategies.prompt_lookup import PromptLookup
+from gpt2sdk_drafters.prompt_lookup import PromptLookup
 
 WINDOW = 16
 

@@ -12,15 +12,12 @@ from gpt2sdk_strategies.constrained_beam import constrained_beam
 from gpt2sdk_strategies.cot_decoding import cot_decoding
 from gpt2sdk_strategies.deepconf import deepconf
 from gpt2sdk_strategies.diverse_beam import diverse_beam
-from gpt2sdk_strategies.prompt_lookup import PromptLookup
 from gpt2sdk_strategies.replay import replay
 from gpt2sdk_strategies.self_consistency import self_consistency
 from gpt2sdk_strategies.stochastic_beam import stochastic_beam
 from gpt2sdk_strategies.tree_search import tree_search
 
 COMPONENTS = [
-    PromptLookup(),
-    PromptLookup(max_matching_ngram_size=5, min_matching_ngram_size=2),
     backtrack.component(banned_phrases=["ab", "c"], ignore_case=True),
     beam.component(num_beams=3, early_stopping="never"),
     beam_sample.component(num_beams=3, length_penalty=0.5),

@@ -1,4 +1,4 @@
-"""Decoding strategies and drafters for gpt2sdk."""
+"""Decoding strategies for gpt2sdk."""
 
 from gpt2sdk import hookimpl
 
@@ -14,7 +14,6 @@ def gpt2sdk_components() -> tuple[object, ...]:
     from gpt2sdk_strategies.cot_decoding import cot_decoding
     from gpt2sdk_strategies.deepconf import deepconf
     from gpt2sdk_strategies.diverse_beam import diverse_beam
-    from gpt2sdk_strategies.prompt_lookup import PromptLookup
     from gpt2sdk_strategies.replay import replay
     from gpt2sdk_strategies.self_consistency import self_consistency
     from gpt2sdk_strategies.stochastic_beam import stochastic_beam
@@ -22,4 +21,4 @@ def gpt2sdk_components() -> tuple[object, ...]:
 
     beams = beam, beam_sample, diverse_beam, constrained_beam, stochastic_beam
     votes = best_of_n, self_consistency, deepconf, cot_decoding
-    return *beams, *votes, tree_search, replay, backtrack, PromptLookup
+    return *beams, *votes, tree_search, replay, backtrack

@@ -4,7 +4,7 @@ import pytest
 
 from gpt2sdk import OptionError
 from gpt2sdk.testing import make_rows
-from gpt2sdk_strategies.prompt_lookup import PromptLookup
+from gpt2sdk_drafters.prompt_lookup import PromptLookup
 
 
 def proposed(history, count, **options):
