@@ -147,14 +147,16 @@ class Lookout:
         for depth in range(max((len(tokens) for _, tokens in ways.values()), default=0)):
             self._append({seat: way[depth] for seat, (_, way) in ways.items() if depth < len(way)})
         priors = self._expand([seat for seat in ways if records[seat].finish_reason is None])
-        found = [seat for seat in ways if records[seat].failure is None]
+        # A continuation that came to a dead end says nothing of the text that it continued.
+        dead = [seat for seat in ways if records[seat].failure and seat not in priors]
+        found = [seat for seat in ways if seat not in dead]
         for seat, each in zip(found, self._session.completions(found), strict=True):
             nodes, _ = ways[seat]
             value = number(self._value, each.text, "value")
             if seat not in priors:
                 nodes[-1].final = value
             trees[seat].learn(nodes, value, priors.get(seat, {}))
-        for seat in ways.keys() - {*found}:
+        for seat in dead:
             trees[seat].bury(*ways[seat])
         self._take_back(grown)
 
@@ -200,12 +202,13 @@ def preferences(
     Where tokens were tried equally often, the likelier one is preferred. What is ruled out stays
     out; a row of which nothing is left that was tried, chooses by its logits.
     """
-    wanted = torch.full_like(logits, -torch.inf)
+    # Made on the host, since each tree is there.
+    wanted = torch.full(logits.shape, -torch.inf)
     for row, tree in enumerate(trees):
         for token, node in tree.root.children.items():
             if temperature and node.visits:
                 wanted[row, token] = math.log(node.visits) / temperature
             elif not temperature:
                 wanted[row, token] = node.visits + node.prior
-    wanted = wanted.masked_fill(logits.isneginf(), -torch.inf)
+    wanted = wanted.to(logits).masked_fill(logits.isneginf(), -torch.inf)
     return torch.where(wanted.isneginf().all(1, keepdim=True), logits, wanted)
