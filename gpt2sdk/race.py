@@ -141,6 +141,15 @@ def race(logits: Logits, keys: Keys) -> Tokens:
     return torch.cat([_race(logits[part], marks, keys[part]) for part in parts])
 
 
+def no_token(row: int, logits: Tensor) -> str:
+    """Say why no token can be drawn for a row."""
+    found = "all -inf" if logits.isneginf().all() else "NaN or infinite"
+    return (
+        f"row {row} has no token to draw: its logits are {found}; "
+        "expected at least one finite logit, and -inf where a token is out"
+    )
+
+
 def _race_kept(logits: Logits, marks: Int[Tensor, " ids"], keys: Keys) -> Tokens:
     """Race a row, without the blocks that are out altogether where those are the most.
 

@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from gpt2sdk.components.records import Failure, Prompt
-from gpt2sdk.components.rows import Row
+from gpt2sdk.components.records import Failure, Prompt, Row
 from gpt2sdk.components.stopping import TextCriterionRun, Written
 
 State = Any

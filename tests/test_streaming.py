@@ -1,7 +1,7 @@
 """Tokens to text as they come."""
 
 from gpt2sdk import Prompt, TextCriterion, TextEnd
-from gpt2sdk.components.rows import Row
+from gpt2sdk.components.records import Row
 from gpt2sdk.streaming import Transcript, spell
 from gpt2sdk.testing import Letters
 

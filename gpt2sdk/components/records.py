@@ -211,3 +211,49 @@ class Score:
     def bits_per_byte(self) -> float:
         """Bits per UTF-8 byte, comparable between vocabularies; infinite where there is no text."""
         return self.bits / self.nbytes if self.nbytes else math.inf
+
+
+@dataclass(slots=True)
+class Row:
+    """One growing sequence, on the host.
+
+    Attributes:
+        prompt: What it continues.
+        lane: Its number among its prompt's rows.
+        tokens: The prompt's ids and what was appended.
+        draws: How many tokens were ever appended, those since taken back included.
+        finish_reason: Why it ended; `None` while it goes on.
+        failure: What was wrong where that is `"error"`.
+        written: How many of its tokens stand in the store's buffer.
+        reached: How many new tokens it had, at most, when some were taken back.
+        handed: Whether its completion was sent.
+    """
+
+    prompt: Prompt
+    lane: int
+    tokens: list[int] = field(default_factory=list)
+    draws: int = 0
+    finish_reason: FinishReason | None = None
+    failure: Failure | None = None
+    written: int = 0
+    reached: int = 0
+    handed: bool = False
+
+    def fail(self, failure: Failure) -> None:
+        """End it, since something is wrong."""
+        self.finish_reason, self.failure = "error", failure
+
+    @property
+    def peak(self) -> int:
+        """How many new tokens it has had at most."""
+        return max(self.reached, self.grown)
+
+    @property
+    def new_tokens(self) -> list[int]:
+        """What was appended to the prompt."""
+        return self.tokens[len(self.prompt.tokens) :]
+
+    @property
+    def grown(self) -> int:
+        """How many tokens were appended."""
+        return len(self.tokens) - len(self.prompt.tokens)

@@ -2,64 +2,18 @@
 
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Protocol
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gpt2sdk.components.records import Failure, FinishReason, Prompt
+from gpt2sdk.components.records import FinishReason, Prompt, Row
 from gpt2sdk.errors import PluginContractError
-from gpt2sdk.race import NO_TOKEN, exponentials, halves, race
+from gpt2sdk.race import NO_TOKEN, exponentials, halves, no_token, race
 from gpt2sdk.rng import key, purpose_key, uniform
 from gpt2sdk.shapes import Counts, Exponentials, History, Keys, Logits, Mask, Tokens, Uniforms
-
-
-@dataclass(slots=True)
-class Row:
-    """One growing sequence, on the host.
-
-    Attributes:
-        prompt: What it continues.
-        lane: Its number among its prompt's rows.
-        tokens: The prompt's ids and what was appended.
-        draws: How many tokens were ever appended, those since taken back included.
-        finish_reason: Why it ended; `None` while it goes on.
-        failure: What was wrong where that is `"error"`.
-        written: How many of its tokens stand in the store's buffer.
-        reached: How many new tokens it had, at most, when some were taken back.
-        handed: Whether its completion was sent.
-    """
-
-    prompt: Prompt
-    lane: int
-    tokens: list[int] = field(default_factory=list)
-    draws: int = 0
-    finish_reason: FinishReason | None = None
-    failure: Failure | None = None
-    written: int = 0
-    reached: int = 0
-    handed: bool = False
-
-    def fail(self, failure: Failure) -> None:
-        """End it, since something is wrong."""
-        self.finish_reason, self.failure = "error", failure
-
-    @property
-    def peak(self) -> int:
-        """How many new tokens it has had at most."""
-        return max(self.reached, self.grown)
-
-    @property
-    def new_tokens(self) -> list[int]:
-        """What was appended to the prompt."""
-        return self.tokens[len(self.prompt.tokens) :]
-
-    @property
-    def grown(self) -> int:
-        """How many tokens were appended."""
-        return len(self.tokens) - len(self.prompt.tokens)
 
 
 class HiddenStates(Protocol):
@@ -351,12 +305,3 @@ class Rows:
 
     def _counts(self, numbers: list[int]) -> Counts:
         return torch.tensor(numbers, dtype=torch.int64, device=self.device)
-
-
-def no_token(row: int, logits: Float[Tensor, " vocab"]) -> str:
-    """Say why no token can be drawn for a row."""
-    found = "all -inf" if logits.isneginf().all() else "NaN or infinite"
-    return (
-        f"row {row} has no token to draw: its logits are {found}; "
-        "expected at least one finite logit, and -inf where a token is out"
-    )

@@ -18,6 +18,13 @@ KNOWN = {
         contrastive_search dola_final_norm dola_layers dola_relative_top ensemble ensemble_op
         ensemble_weights penalty_alpha
     """,
+    "gpt2sdk-drafters": """
+        Corpus DraftModel EarlyExit PromptLookup Suffix assistant_confidence_threshold
+        assistant_cost assistant_early_exit assistant_model corpus draft_model early_exit
+        max_matching_ngram_size min_matching_ngram_size prompt_lookup suffix
+        suffix_decoding_max_cached_requests suffix_decoding_max_spec_factor
+        suffix_decoding_max_tree_depth suffix_decoding_min_token_prob
+    """,
     "gpt2sdk-gguf": """
         Gguf gguf
     """,
@@ -25,20 +32,25 @@ KNOWN = {
         Int4 Int8 activation_bits group_size int4 int8
     """,
     "gpt2sdk-sampling": """
-        AllowedTokenIds BadWords BeginSuppressTokens DryMultiplier EncoderRepetitionPenalty
-        EpsilonCutoff EtaCutoff ExpiringBias ExponentialDecayLengthPenalty ForcedBosTokenId
-        ForcedEosTokenId FrequencyPenalty GuidanceScale LogitBias MinNewTokens MinP Mirostat
-        NoRepeatNgramSize PhraseBias PrefixAllowedTokensFn PresencePenalty RepetitionPenalty
-        SequenceBias SuppressTokens Temperature ThinkingBudget TokenHealing TopH TopK TopP
-        TypicalP allowed_token_ids bad_words begin_suppress_tokens dry_allowed_length dry_base
-        dry_multiplier dry_penalty_last_n dry_sequence_breakers encoder_repetition_penalty
-        epsilon_cutoff eta eta_cutoff expiring_bias expiring_bias_exit_words
-        exponential_decay_length_penalty forced_bos_token_id forced_eos_token_id frequency_penalty
-        guidance_scale logit_bias min_new_tokens min_p min_tokens_to_keep mirostat negative_prompt
-        no_repeat_ngram_size no_repeat_ngram_whitelist no_repeat_ngram_window phrase_bias
-        prefix_allowed_tokens_fn presence_penalty repetition_penalty repetition_penalty_scope
-        sequence_bias suppress_tokens tau temperature thinking_budget thinking_budget_end
-        thinking_budget_message thinking_budget_start token_healing top_h top_k top_p typical_p
+        AdaptiveP AllowedTokenIds BadWords BeginSuppressTokens DryMultiplier
+        EncoderRepetitionPenalty EpsilonCutoff EtaCutoff ExpiringBias
+        ExponentialDecayLengthPenalty ForcedBosTokenId ForcedEosTokenId FrequencyPenalty
+        GuidanceScale LogitBias MinK MinNewTokens MinP Mirostat MirostatV1 NoRepeatNgramSize PLess
+        PhraseBias PrefixAllowedTokensFn PresencePenalty RenormalizeLogits RepetitionPenalty
+        SequenceBias SmoothingFactor SuppressTokens Temperature Tfs ThinkingBudget TokenHealing
+        TopA TopH TopK TopNSigma TopP TypicalP XtcProbability adaptive_decay adaptive_p
+        adaptive_target allowed_token_ids bad_words begin_suppress_tokens dry_allowed_length
+        dry_base dry_multiplier dry_penalty_last_n dry_sequence_breakers dynatemp_exponent
+        dynatemp_range encoder_repetition_penalty epsilon_cutoff eta eta_cutoff expiring_bias
+        expiring_bias_exit_words exponential_decay_length_penalty forced_bos_token_id
+        forced_eos_token_id frequency_penalty guidance_scale logit_bias m min_k min_k_tau
+        min_new_tokens min_p min_tokens_to_keep mirostat mirostat_v1 negative_prompt
+        no_repeat_ngram_size no_repeat_ngram_whitelist no_repeat_ngram_window p_less phrase_bias
+        prefix_allowed_tokens_fn presence_penalty renormalize_logits repetition_penalty
+        repetition_penalty_scope sequence_bias smoothing_curve smoothing_factor suppress_tokens
+        tau temperature tfs thinking_budget thinking_budget_end thinking_budget_message
+        thinking_budget_start token_healing top_a top_h top_k top_n_sigma top_p top_p_decay
+        top_p_min top_p_reset_ids typical_p xtc_probability xtc_special_tokens xtc_threshold
     """,
     "gpt2sdk-steering": """
         alpha ancestor_sampling at_limit awrs beam_factor block_size constraint ess_threshold
@@ -54,12 +66,11 @@ KNOWN = {
         Storyteller storyteller
     """,
     "gpt2sdk-strategies": """
-        PromptLookup aggregate answer backtrack banned_phrases beam beam_sample best_of best_of_n
-        budget c_puct confidence confidence_tokens consensus constrained_beam continuation
-        cot_decoding deepconf diverse_beam diversity_penalty early_stopping force_words group_size
-        ignore_case keep length_penalty max_matching_ngram_size min_matching_ngram_size
-        num_beam_groups num_beams num_branches num_children num_simulations num_warmup
-        prompt_lookup replay rollout_tokens scorer self_consistency stochastic_beam stop_rule
+        aggregate answer backtrack banned_phrases beam beam_sample best_of best_of_n budget c_puct
+        confidence confidence_tokens consensus constrained_beam continuation cot_decoding deepconf
+        diverse_beam diversity_penalty early_stopping force_words group_size ignore_case keep
+        length_penalty num_beam_groups num_beams num_branches num_children num_simulations
+        num_warmup replay rollout_tokens scorer self_consistency stochastic_beam stop_rule
         supermajority tree_search value visit_temperature
     """,
 }

@@ -14,8 +14,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from gpt2sdk.components.causal_lm import CausalLM
-from gpt2sdk.components.records import Prompt
-from gpt2sdk.components.rows import Row, RowStore
+from gpt2sdk.components.records import Prompt, Row
+from gpt2sdk.components.rows import RowStore
 from gpt2sdk.session.checks import check_room
 from gpt2sdk.session.hidden_history import NOTHING_FED, FedStates, FollowingHistory
 from gpt2sdk.session.reader import (
@@ -210,6 +210,11 @@ class Branch(Follows):
     def can_read(self, seat: int) -> bool:
         """Whether a row's last token can be fed: that of a full window is not, unless it slides."""
         return self._slide or self.length(seat) <= self.model.context_length
+
+    def line(self, seat: int) -> tuple[Tensor, int] | None:
+        """Logits of a row's next position, as a tensor and the line in it; `None` if not scored."""
+        known = self.rows[seat].known
+        return None if known is None else (known.scores.logits, known.at)
 
     def logits(self, seats: Sequence[int]) -> Logits:
         """Next-token logits of rows whose sequences are scored to their ends."""

@@ -7,8 +7,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gpt2sdk.components.records import Failure, FinishReason, Prompt
-from gpt2sdk.components.rows import Row, Rows
+from gpt2sdk.components.records import Failure, FinishReason, Prompt, Row
+from gpt2sdk.components.rows import Rows
 from gpt2sdk.errors import (
     ContextOverflowError,
     GPT2SDKError,

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk.components.records import Failure, Prompt
-from gpt2sdk.components.rows import Row, Rows
+from gpt2sdk.components.records import Failure, Prompt, Row
+from gpt2sdk.components.rows import Rows
 from gpt2sdk.components.session import PerRow, PerRowTensor
 from gpt2sdk.session.checks import raising
 from gpt2sdk.session.reader import gather_rows

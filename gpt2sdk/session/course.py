@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.records import Failure, FinishReason, Prompt
@@ -15,7 +14,7 @@ from gpt2sdk.session.checks import check_completions, raising
 from gpt2sdk.session.delivery import Delivery
 from gpt2sdk.session.drafting import Drafting
 from gpt2sdk.session.followers import Followers, Turn
-from gpt2sdk.session.logprobs import Line, Logprobs
+from gpt2sdk.session.logprobs import Logprobs
 from gpt2sdk.session.reader import Reader, Reading, by_model
 from gpt2sdk.session.request import Lead, Loss, Meter, Request, Requests
 from gpt2sdk.shapes import Logits
@@ -120,7 +119,7 @@ class Course:
         if any("hidden_states" in each.component.wants for each in request.processors):
             self._keep_hidden_states()
         if request.logprobs and self.delivery.logprobs is None:
-            self.delivery.logprobs = Logprobs(self._judging, self._raw)
+            self.delivery.logprobs = Logprobs(self.requests.judging, self.main.line)
             self.followers.join(self.delivery.logprobs, Turn.LOGPROBS)
         if request.streaming or request.text_criteria:
             self.write_text()
@@ -333,15 +332,6 @@ class Course:
         """Who counts the cost for a prompt."""
         request = self.requests.of(prompt)
         return Meter() if request is None else request.meter
-
-    def _raw(self, seat: int) -> Line | None:
-        """The model's own logits for a row's next token."""
-        known = self.main.rows[seat].known
-        return None if known is None else (known.scores.logits, known.at)
-
-    def _judging(self, prompt: Prompt) -> bool | Literal["processed"]:
-        request = self.requests.of(prompt)
-        return False if request is None else request.logprobs
 
     def write_text(self) -> Transcript:
         """Keep the rows' text from now on, what they have written included."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from gpt2sdk.components.records import Completion, FinishReason
-from gpt2sdk.components.rows import Row, RowStore
+from gpt2sdk.components.records import Completion, FinishReason, Row
+from gpt2sdk.components.rows import RowStore
 from gpt2sdk.session.logprobs import Logprobs
 from gpt2sdk.session.request import Loss, Request
 from gpt2sdk.streaming import TextDecoder, Transcript, spell

@@ -6,8 +6,8 @@ from typing import cast
 
 from torch import Tensor
 
-from gpt2sdk.components.records import Failure, FinishReason
-from gpt2sdk.components.rows import Row, Rows
+from gpt2sdk.components.records import Failure, FinishReason, Row
+from gpt2sdk.components.rows import Rows
 from gpt2sdk.components.stopping import CriterionRun, StoppingCriterion
 from gpt2sdk.errors import PluginContractError
 from gpt2sdk.session.chain import Chain

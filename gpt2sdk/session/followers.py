@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 
-from gpt2sdk.components.records import Failure, Prompt
-from gpt2sdk.components.rows import Row, RowStore
+from gpt2sdk.components.records import Failure, Prompt, Row
+from gpt2sdk.components.rows import RowStore
 from gpt2sdk.session.branch import Branch
 from gpt2sdk.session.columns import Entourage, Follower
 from gpt2sdk.session.reader import Reading

@@ -6,8 +6,7 @@ from typing import Literal
 
 import torch
 
-from gpt2sdk.components.records import Prompt
-from gpt2sdk.components.rows import Row
+from gpt2sdk.components.records import Prompt, Row
 from gpt2sdk.session.reader import gather_rows
 from gpt2sdk.shapes import Logits
 

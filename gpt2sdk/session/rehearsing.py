@@ -7,7 +7,8 @@ import torch
 from typing_extensions import override
 
 from gpt2sdk.components.processor import LogitsProcessor
-from gpt2sdk.components.rows import Row, Rows, RowStore
+from gpt2sdk.components.records import Row
+from gpt2sdk.components.rows import Rows, RowStore
 from gpt2sdk.components.session import Rehearsal
 from gpt2sdk.session.chain import Chain
 from gpt2sdk.shapes import Logits, Tokens

@@ -10,8 +10,7 @@ from typing import Generic, Literal, TypeVar
 from gpt2sdk.components.component import Component, identity
 from gpt2sdk.components.drafter import Drafter
 from gpt2sdk.components.processor import LogitsProcessor
-from gpt2sdk.components.records import Completion, Delta, Failure, Prompt, Usage
-from gpt2sdk.components.rows import Row
+from gpt2sdk.components.records import Completion, Delta, Failure, Prompt, Row, Usage
 from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
 from gpt2sdk.components.strategy import Strategy
@@ -212,6 +211,11 @@ class Requests:
     def of(self, prompt: Prompt) -> Request | None:
         """The request of a prompt; `None` once it is over."""
         return self._by_prompt.get(prompt)
+
+    def judging(self, prompt: Prompt) -> bool | Literal["processed"]:
+        """Which log-probabilities are recorded for a prompt."""
+        request = self._by_prompt.get(prompt)
+        return False if request is None else request.logprobs
 
     def add(self, request: Request) -> None:
         """Take a request in; its rows do not wait yet."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gpt2sdk.components.rows import Row
+from gpt2sdk.components.records import Row
 from gpt2sdk.testing.written_rows import make_rows
 
 VOCAB_SIZE = 29

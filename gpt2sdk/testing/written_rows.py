@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from gpt2sdk.components.records import Prompt
-from gpt2sdk.components.rows import Row, Rows, RowStore
+from gpt2sdk.components.records import Prompt, Row
+from gpt2sdk.components.rows import Rows, RowStore
 from gpt2sdk.rng import derive
 
 

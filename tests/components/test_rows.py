@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt2sdk import PluginContractError, Prompt
-from gpt2sdk.components.rows import Row, Rows, RowStore
+from gpt2sdk.components.records import Row
+from gpt2sdk.components.rows import Rows, RowStore
 from gpt2sdk.race import halves, race
 from gpt2sdk.rng import key, purpose_key
 from gpt2sdk.testing import make_rows

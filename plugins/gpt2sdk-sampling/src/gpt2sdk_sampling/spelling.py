@@ -7,8 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-from gpt2sdk import Vocabulary
-from gpt2sdk.gpt2 import Tokenizer
+from gpt2sdk import Tokenizer, Vocabulary
 
 _SPECIAL = 256
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
