@@ -46,7 +46,8 @@ class Pair:
     def ours(self) -> LogitsProcessor | None:
         """Return ours; `None` if it is not installed."""
         offers = default_registry().having(next(iter(self.options)), LogitsProcessor)
-        return offers[0].component(**self.options) if offers else None
+        component = offers[0].component(**self.options) if offers else None
+        return component if isinstance(component, LogitsProcessor) else None
 
 
 def pairs() -> Sequence[Pair]:

@@ -29,7 +29,7 @@ def largest(logits: Logits, count: int) -> Float32[Tensor, "rows count"]:
         if found.shape[-1] <= _FEW or 2 * count >= groups:
             continue
         # Every so-many-th logit is in one group: their maxima take the widest instructions.
-        whole = found[:, : groups * size].unflatten(1, (size, groups))
+        whole = found[:, : groups * size].reshape(len(found), size, groups)
         best = whole.amax(1).topk(count, sorted=False).indices
         picked = whole.gather(2, best[:, None].expand(-1, size, -1)).flatten(1)
         found = torch.cat([picked, found[:, groups * size :]], 1)

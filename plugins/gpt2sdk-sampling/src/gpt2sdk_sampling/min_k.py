@@ -60,7 +60,7 @@ class MinK(LogitsProcessor):
         if not self.min_k:
             return logits
         ordered = descending(logits)
-        last = logits.isfinite().sum(-1, keepdim=True) - 1
+        last = (logits.isfinite().sum(-1, keepdim=True) - 1).clamp(min=0)
         spread = ordered[:, :1] - ordered.gather(-1, last)
         many = (self.min_k_tau / spread.double().clamp(min=_LEAST_RANGE)).floor().long()
         place = torch.minimum(torch.maximum(_steepest(ordered), many - 1), last)
