@@ -68,6 +68,17 @@ def test_a_draft_that_draws_with_the_same_numbers_agrees_far_more_often_than_a_g
     assert greedy.accepted / greedy.drafted < 0.5
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_two_distributions_race_to_one_token_as_often_as_is_promised(seed):
+    rows = make_rows([[0]] * 4000, seed=seed)
+    logits = torch.randn(2, 12, generator=torch.Generator().manual_seed(seed))
+    one, other = (each.expand(4000, -1) for each in logits)
+    far = (logits.softmax(-1)[0] - logits.softmax(-1)[1]).abs().sum().item() / 2
+    agreed = (rows.race(one, "x") == rows.race(other, "x")).double().mean().item()
+
+    assert (1 - far) / (1 + far) - 0.03 < agreed < 1 - far + 0.03
+
+
 class Blurred:
     """A model whose logits are another's, a little less sure of itself."""
 

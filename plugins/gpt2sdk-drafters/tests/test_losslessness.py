@@ -79,7 +79,7 @@ def drafters(kind, folder):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("kind", ["table", "gpt2"])
+@pytest.mark.parametrize("kind", ["table", pytest.param("gpt2", marks=pytest.mark.slow)])
 def test_tokens_are_the_same_with_every_drafter(kind, case, tmp_path):
     gen, prompts = generators()[kind], PROMPTS[kind]
     options = {"max_new_tokens": 24, "seed": list(range(len(prompts))), **CASES[case]}

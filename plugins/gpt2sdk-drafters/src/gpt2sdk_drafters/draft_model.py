@@ -22,9 +22,11 @@ class DraftModel(Drafter):
     What the session draws is the argmax of `z - log E`, with exponential numbers `E` of each token
     (docs/decisions/0013-draws-are-races.md). The draft's logits race with the same numbers, the
     later draws' own, behind the same temperature and truncations: so where both models agree about
-    the distribution, they draw the same token, be it ever so improbable. No proposal is accepted or
-    refused by chance, as in Leviathan et al., 2022, arXiv:2211.17192, and Chen et al., 2023,
-    arXiv:2302.01318; and tokens are those of a call without a drafter, with every processor.
+    the distribution, they draw the same token, be it ever so improbable; and at a total variation
+    distance `D` with probability `(1 - D) / (1 + D)` at least. Daliri, Musco and Suresh, "Coupling
+    without communication and drafter-invariant speculative decoding", 2024, arXiv:2408.07978. No
+    proposal is accepted or refused by chance, as in Leviathan et al., 2022, arXiv:2211.17192, and
+    Chen et al., 2023, arXiv:2302.01318; so tokens are those of a call without a drafter.
 
     The model keeps a cache of its own, in which each row's new tokens are read once. A model with
     another tokenizer is asked by text: the row's end in its tokens, its greedy continuation back in
