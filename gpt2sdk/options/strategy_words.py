@@ -54,8 +54,8 @@ STRATEGY_WORDS: Final = (
     ),
     row(
         "best_of/R",
-        "strategy=best_of_n num_return_sequences",
-        'strategy="best_of_n" keeps the best of several, num_return_sequences of them',
+        "strategy=best_of_n best_of num_return_sequences",
+        'strategy="best_of_n" draws best_of completions and keeps num_return_sequences of them',
     ),
     row("", "strategy=self_consistency", 'strategy="self_consistency" lets several answers vote'),
     row("", "strategy=cot_decoding", 'strategy="cot_decoding" branches at the first token'),
