@@ -26,8 +26,8 @@ class Corpus(Drafter):
     project, answers given before.
 
     The files are read and tokenised once for a process, as long as they do not change; of the last
-    four corpora the index stays in memory: eight bytes for each token, about two for each byte of
-    English text. A million tokens take some seconds.
+    four corpora the index stays in memory: eight bytes for each token. To sort a million tokens
+    takes about a second.
 
     Drafting from a datastore: He et al., "REST: retrieval-based speculative decoding", 2023,
     arXiv:2311.08252. There drafts are trees; here the likeliest path is taken.
