@@ -60,7 +60,7 @@ if TYPE_CHECKING:
         FormatWords,
         ModelSource,
         OpenedFile,
-        Translation,
+        TranslatedFile,
     )
     from gpt2sdk.config import GPT2Config
     from gpt2sdk.config_files import ConfigFiles
@@ -144,7 +144,7 @@ _HOMES = {
         "FormatWords",
         "ModelSource",
         "OpenedFile",
-        "Translation",
+        "TranslatedFile",
     ),
     "gpt2sdk.config": ("GPT2Config",),
     "gpt2sdk.config_files": ("ConfigFiles",),
@@ -255,7 +255,7 @@ __all__ = [
     "Tokenizer",
     "TokenizerError",
     "Tokens",
-    "Translation",
+    "TranslatedFile",
     "Uniforms",
     "Usage",
     "Vocabulary",

@@ -25,7 +25,7 @@ class TextDecoder(Protocol):
         """The text of what is still incomplete."""
 
 
-class Continuation:
+class ContinuationDecoder:
     """Decodes what rows add to their prompts; what was cut off a prompt is no part of it."""
 
     def __init__(self, decoder: TextDecoder) -> None:
@@ -54,7 +54,7 @@ class Continuation:
 
 def spell(decoder: TextDecoder, prompt: Prompt, tokens: Sequence[int]) -> str:
     """The text of tokens that continue a prompt."""
-    continuation = Continuation(decoder)
+    continuation = ContinuationDecoder(decoder)
     state, pieces = continuation.start(prompt), []
     for token in tokens:
         state, text = continuation.step(state, token)
@@ -118,7 +118,7 @@ class Transcript:
             failures: Where it tells of rows that a criterion raised for, by seat.
         """
         self.rows: list[RowText] = []
-        self._decoder = Continuation(decoder)
+        self._decoder = ContinuationDecoder(decoder)
         self._criteria = criteria
         self._failures = failures
 

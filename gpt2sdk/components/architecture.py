@@ -25,7 +25,7 @@ from gpt2sdk.components.language import Language
 from gpt2sdk.components.quantizer import Matrix
 from gpt2sdk.components.shape_table import ShapeRow, describe_shapes
 from gpt2sdk.components.tensor_source import TensorSource
-from gpt2sdk.components.weights import FormatWords, Translation
+from gpt2sdk.components.weights import FormatWords, TranslatedFile
 from gpt2sdk.config_files import CONFIG_FILE, GENERATION_CONFIG_FILE, ConfigFiles
 from gpt2sdk.errors import CheckpointError, OptionError, PluginContractError, listing
 
@@ -92,7 +92,7 @@ class Architecture(Component):
             raise CheckpointError(f"{files.path}: {error}", path=files.path) from error
 
     @classmethod
-    def translate(cls, words: FormatWords) -> Translation | None:  # noqa: ARG003 - as `of`
+    def translate(cls, words: FormatWords) -> TranslatedFile | None:  # noqa: ARG003 - as `of`
         """Say what a file of another format calls one's own; `None` for what is not.
 
         By default no format is known: then such files of one's models are refused by name.

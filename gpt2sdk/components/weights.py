@@ -69,7 +69,7 @@ class FormatWords:
 
 
 @dataclass(frozen=True, slots=True)
-class Translation:
+class TranslatedFile:
     """What a file says, in an architecture's own words.
 
     Attributes:

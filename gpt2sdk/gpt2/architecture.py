@@ -14,7 +14,7 @@ from gpt2sdk.components.language import Language
 from gpt2sdk.components.placement import is_block
 from gpt2sdk.components.quantizer import Matrix
 from gpt2sdk.components.tensor_source import TensorSource
-from gpt2sdk.components.weights import FormatWords, Translation
+from gpt2sdk.components.weights import FormatWords, TranslatedFile
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.config_files import CONFIG_FILE, GENERATION_CONFIG_FILE, ConfigFiles
 from gpt2sdk.gpt2.cache import cache_dtype, token_nbytes
@@ -56,7 +56,7 @@ class GPT2Architecture(Architecture):
 
     @classmethod
     @override
-    def translate(cls, words: FormatWords) -> Translation | None:
+    def translate(cls, words: FormatWords) -> TranslatedFile | None:
         known = (words.format, words.model_type) == (FORMAT, MODEL_TYPE)
         return translated(words) if known else None
 

@@ -2,7 +2,7 @@
 
 import re
 
-from gpt2sdk.components.weights import FormatWords, Translation
+from gpt2sdk.components.weights import FormatWords, TranslatedFile
 from gpt2sdk.errors import CheckpointError
 from gpt2sdk.gpt2.keys import EMBEDDING, HEAD
 
@@ -43,7 +43,7 @@ def own_name(name: str) -> str:
     return name
 
 
-def translated(words: FormatWords) -> Translation:
+def translated(words: FormatWords) -> TranslatedFile:
     """Read sizes and names; the tables say themselves how long they are.
 
     Raises:
@@ -74,4 +74,4 @@ def translated(words: FormatWords) -> Translation:
             f"{words.path}: its settings lack {', '.join(absent)}: it is damaged, or no GPT-2",
             path=words.path,
         )
-    return Translation({"model_type": MODEL_TYPE, **sizes}, names)
+    return TranslatedFile({"model_type": MODEL_TYPE, **sizes}, names)

@@ -7,7 +7,7 @@ from pathlib import Path
 from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.quantizer import Quantizer
-from gpt2sdk.components.weights import CheckpointFormat, FormatWords, Translation
+from gpt2sdk.components.weights import CheckpointFormat, FormatWords, TranslatedFile
 from gpt2sdk.config_files import ConfigFiles
 from gpt2sdk.errors import CheckpointError, OptionError, PluginConflictError, listing
 from gpt2sdk.loading.failures import naming
@@ -79,7 +79,7 @@ def claimed_architecture(config: ConfigFiles, registry: Registry) -> Architectur
     )
 
 
-def translated(words: FormatWords, registry: Registry) -> Translation:
+def translated(words: FormatWords, registry: Registry) -> TranslatedFile:
     """Let the architecture that knows a file's words say what they mean.
 
     Raises:
@@ -87,7 +87,7 @@ def translated(words: FormatWords, registry: Registry) -> Translation:
             installed.
         PluginConflictError: If several do.
     """
-    found: dict[str, Translation] = {}
+    found: dict[str, TranslatedFile] = {}
     for offer in registry.offers(Architecture):
         kind = offer.component
         if issubclass(kind, Architecture):

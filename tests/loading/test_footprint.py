@@ -27,7 +27,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from gpt2sdk.allocator import tight_memory
 from gpt2sdk.loading import LoadSettings, open_model, plan_load, quantize_checkpoint
-from gpt2sdk.loading import building
+from gpt2sdk.loading import assembly
 from gpt2sdk.plugins.registry import Registry
 
 torch.set_num_threads(1)
@@ -57,10 +57,10 @@ elif how == "carelessly":
     whole = opened.checkpoint
     kept = {name: whole.read(name, device=torch.device("cpu"), dtype=torch.float32)
             for name in whole.shapes}
-    model = building.build(whole, plan)
+    model = assembly.build(whole, plan)
 else:
     with tight_memory():
-        model = building.build(opened.checkpoint, plan)
+        model = assembly.build(opened.checkpoint, plan)
         loaded = max(peaks[0], anonymous() - before)
         peaks.append(0)
         model.prepare()

@@ -11,7 +11,7 @@ from gpt2sdk import (
     Generator,
     PluginConflictError,
     Scores,
-    Translation,
+    TranslatedFile,
     hookimpl,
 )
 from gpt2sdk.testing import TableCache
@@ -47,7 +47,7 @@ class Speaking(Bigram):
             "width": words.whole_number("bigram.embedding_length"),
             "scale": words.number("bigram.scale"),
         }
-        return Translation(
+        return TranslatedFile(
             config, {"token_embd.weight": "embed.weight", "output.weight": "out.weight"}
         )
 

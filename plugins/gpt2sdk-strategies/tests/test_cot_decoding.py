@@ -7,7 +7,7 @@ import torch
 
 from gpt2sdk import Generator, OptionError
 from gpt2sdk.testing import Letters, TableModel, tiny_tokenizer
-from gpt2sdk_strategies.cot_decoding import Branch
+from gpt2sdk_strategies.cot_decoding import AnswerPath
 
 LETTERS = Letters("abcdefgh.")
 END = 9
@@ -115,7 +115,7 @@ def test_what_is_ruled_out_begins_no_branch():
 
 def test_an_answer_that_is_cut_into_tokens_has_the_margins_of_all_of_them():
     # `x`, then the two bytes of é, then `yz`.
-    branch = Branch([0.1, 0.2, 0.4, 0.8], [0, 1, 1, 2])
+    branch = AnswerPath([0.1, 0.2, 0.4, 0.8], [0, 1, 1, 2])
     assert pytest.approx(0.3) == branch.margin("xéyz", "é")
     assert pytest.approx(0.8) == branch.margin("xéyz", "z")
 

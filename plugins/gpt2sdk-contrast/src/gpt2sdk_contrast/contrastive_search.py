@@ -19,7 +19,7 @@ PenaltyAlpha = Annotated[
 TopK = Annotated[int, Field(ge=1, description="Likeliest tokens that are compared.")]
 
 
-class Candidates(NamedTuple):
+class NextTokens(NamedTuple):
     """What rows may take next: for each the row it continues, its token and its probability."""
 
     parents: list[int]
@@ -71,7 +71,7 @@ def contrastive_search(
         yield step
 
 
-def candidates(logits: Logits, over: Sequence[str | None], top_k: int) -> Candidates:
+def candidates(logits: Logits, over: Sequence[str | None], top_k: int) -> NextTokens:
     """Return each row's likeliest tokens, likeliest first; a row that is over stays as it is.
 
     >>> logits = torch.tensor([[0.5, 0.2, 0.3], [0.6, 0.4, 0.0]]).log()
@@ -82,7 +82,7 @@ def candidates(logits: Logits, over: Sequence[str | None], top_k: int) -> Candid
     most = logits.topk(min(top_k, logits.shape[1]))
     counts = most.values.isfinite().sum(-1).tolist()
     probs = logits.softmax(-1).gather(1, most.indices).tolist()
-    found = Candidates([], [], [])
+    found = NextTokens([], [], [])
     for row, ids in enumerate(most.indices.tolist()):
         alive = over[row] is None
         found.parents.extend([row] * (counts[row] if alive else 1))

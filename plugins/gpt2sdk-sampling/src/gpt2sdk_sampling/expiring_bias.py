@@ -70,25 +70,25 @@ class ExpiringBias(LogitsProcessor):
         ]
         exits = AhoCorasick([spelling.of(text) for text in self.expiring_bias_exit_words])
 
-        def begin(prompt: Prompt) -> _Place:
-            return _Place(tuple(table.read(0, prompt.tokens) for table in tables))
+        def begin(prompt: Prompt) -> _Standing:
+            return _Standing(tuple(table.read(0, prompt.tokens) for table in tables))
 
-        def accept(place: _Place, token: int, _: object) -> _Place:
+        def accept(place: _Standing, token: int, _: object) -> _Standing:
             leaving, found = exits.walk(place.leaving, spelling[token])
             grown = place.grown + 1
             if found or place.over:
-                return _Place((0,) * len(tables), grown, leaving, over=True)
+                return _Standing((0,) * len(tables), grown, leaving, over=True)
             states = tuple(
                 table.read(state, [token]) if grown <= duration else table.carry_on(state, token)
                 for table, duration, state in zip(tables, durations, place.states, strict=True)
             )
-            return _Place(states, grown, leaving)
+            return _Standing(states, grown, leaving)
 
         return _Run(tables, durations, session.per_row(begin, accept))
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Standing:
     """Where a row is.
 
     Attributes:
@@ -110,7 +110,7 @@ class _Run:
 
     tables: Sequence[PhraseTable]
     durations: Sequence[int]
-    places: PerRow[_Place]
+    places: PerRow[_Standing]
 
     def process(self, logits: Logits, rows: Rows) -> Logits:
         nothing = torch.zeros(logits.shape[1], dtype=logits.dtype, device=logits.device)

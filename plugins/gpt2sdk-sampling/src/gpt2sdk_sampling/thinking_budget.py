@@ -96,7 +96,7 @@ class ThinkingBudget(LogitsProcessor):
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Passage:
     """Where a row is.
 
     Attributes:
@@ -154,16 +154,16 @@ class _Budget:
             spelling,
         )
 
-    def begin(self, prompt: Prompt) -> _Place:
+    def begin(self, prompt: Prompt) -> _Passage:
         """The place of a fresh row."""
         if self.starts is None:
-            return self._due(_Place("inside"))
-        place = _Place("before")
+            return self._due(_Passage("inside"))
+        place = _Passage("before")
         for token in prompt.tokens:
             place = self._read(place, token)
         return self._due(place)
 
-    def accept(self, place: _Place, token: int) -> _Place:
+    def accept(self, place: _Passage, token: int) -> _Passage:
         """The place behind a token."""
         if place.phase != "forced":
             return self._due(self._read(place, token))
@@ -171,21 +171,21 @@ class _Budget:
         count = place.count + (token == self.forced[place.count])
         return self._out() if count == len(self.forced) else replace(place, count=count)
 
-    def _read(self, place: _Place, token: int) -> _Place:
+    def _read(self, place: _Passage, token: int) -> _Passage:
         if place.phase == "before" and self.starts is not None:
             state, found = self.starts.walk(place.state, self.spelling[token])
-            return _Place("inside") if found else _Place("before", state)
+            return _Passage("inside") if found else _Passage("before", state)
         if place.phase == "inside":
             state, found = self.ends.walk(place.state, self.spelling[token])
-            return self._out() if found else _Place("inside", state, place.count + 1)
+            return self._out() if found else _Passage("inside", state, place.count + 1)
         return place
 
-    def _due(self, place: _Place) -> _Place:
+    def _due(self, place: _Passage) -> _Passage:
         spent = place.phase == "inside" and place.count >= self.limit
-        return _Place("forced") if spent else place
+        return _Passage("forced") if spent else place
 
-    def _out(self) -> _Place:
-        return _Place("done" if self.starts is None else "before")
+    def _out(self) -> _Passage:
+        return _Passage("done" if self.starts is None else "before")
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class _Run:
     """The forced tokens, and where each row is."""
 
     forced: tuple[int, ...]
-    places: PerRow[_Place]
+    places: PerRow[_Passage]
 
     def process(self, logits: Logits, rows: Rows) -> Logits:
         due = [

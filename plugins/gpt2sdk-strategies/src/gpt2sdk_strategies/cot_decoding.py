@@ -30,7 +30,7 @@ Aggregate = Annotated[
 
 
 @dataclass
-class Branch:
+class AnswerPath:
     """One branch.
 
     Attributes:
@@ -46,7 +46,7 @@ class Branch:
 
         An answer that does not stand in the text as it is, is the whole text.
 
-        >>> branch = Branch([0.5, 0.1, 0.9], [0, 2, 4])  # the tokens `so`, ` 4` and `2.`
+        >>> branch = AnswerPath([0.5, 0.1, 0.9], [0, 2, 4])  # the tokens `so`, ` 4` and `2.`
         >>> branch.margin("so 42.", "42"), branch.margin("so 42.", "forty-two")
         (0.5, 0.5)
         """
@@ -93,7 +93,7 @@ def cot_decoding(
     values, found = logits.topk(min(num_branches, logits.shape[1]))
     parents, ranks = values.isfinite().nonzero(as_tuple=True)
     tokens = found[parents, ranks]
-    branches = [Branch([each], [0]) for each in margins(logits[parents], tokens).tolist()]
+    branches = [AnswerPath([each], [0]) for each in margins(logits[parents], tokens).tolist()]
     session.fork(parents)
     step = session.append(tokens)
     branches = _hand_in(session, branches, answer, aggregate=aggregate)
@@ -113,11 +113,11 @@ def cot_decoding(
 
 def _hand_in(
     session: Session,
-    branches: Sequence[Branch],
+    branches: Sequence[AnswerPath],
     answer: Callable[[str], str | None] | None,
     *,
     aggregate: bool,
-) -> list[Branch]:
+) -> list[AnswerPath]:
     """Submit and drop the prompts whose branches have all ended; return what is left."""
     done = complete(session)
     for _, rows in done:
