@@ -14,6 +14,9 @@ PROGRAMS: Final = {
     "M": "mlx-lm",
     "K": "koboldcpp",
     "R": "TensorRT-LLM",
+    "G": "genlm-control",
+    "I": "its-hub",
+    "O": "optillm",
 }
 """The programs whose names are told apart, by their letters in a `row`."""
 

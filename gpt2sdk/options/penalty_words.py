@@ -138,8 +138,8 @@ GUIDANCE_WORDS: Final = (
         "dola_layers are the layers that the last one is contrasted with",
         "transformers 5 loads it from a repository, as remote code",
     ),
-    row("", "contrastive_decoding", "contrastive_decoding contrasts with an amateur model"),
+    row("", "amateur_model", "amateur_model is a weaker model, whose habits are taken away"),
     row("", "context_aware", "context_aware contrasts with the prompt without its context"),
-    row("", "ensemble", "ensemble mixes models"),
+    row("Ensemble/G", "ensemble", "ensemble mixes models"),
 )
 """Of a second distribution that is mixed in."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gpt2sdk.elsewhere import row
+from gpt2sdk.elsewhere import missing, row
 
 STRATEGY_WORDS: Final = (
     row(
@@ -53,22 +53,58 @@ STRATEGY_WORDS: Final = (
         "num_return_sequences is the number of completions of each prompt",
     ),
     row(
-        "best_of/R",
+        "best_of/R BestOfN/I bon/O",
         "strategy=best_of_n best_of num_return_sequences",
         'strategy="best_of_n" draws best_of completions and keeps num_return_sequences of them',
     ),
-    row("", "strategy=self_consistency", 'strategy="self_consistency" lets several answers vote'),
-    row("", "strategy=cot_decoding", 'strategy="cot_decoding" branches at the first token'),
-    row("", "strategy=deepconf", 'strategy="deepconf" ends answers that lose confidence'),
-    row("", "strategy=smc", 'strategy="smc" moves particles towards a target'),
-    row("", "strategy=particle_gibbs", 'strategy="particle_gibbs" repeats it around one particle'),
-    row("", "strategy=awrs", 'strategy="awrs" draws under a constraint by weighted rejection'),
+    row(
+        "SelfConsistency/I self_consistency/O",
+        "strategy=self_consistency",
+        'strategy="self_consistency" lets several answers vote',
+    ),
+    row(
+        "cot_decoding/O",
+        "strategy=cot_decoding",
+        'strategy="cot_decoding" branches at the first token',
+    ),
+    row("deepconf/O", "strategy=deepconf", 'strategy="deepconf" ends answers that lose confidence'),
+    row(
+        "SMC/G ParticleFiltering/I",
+        "strategy=smc",
+        'strategy="smc" moves particles towards a target',
+    ),
+    row(
+        "ParticleGibbs/I",
+        "strategy=particle_gibbs",
+        'strategy="particle_gibbs" repeats it around one particle',
+    ),
+    row(
+        "AWRS/G",
+        "strategy=awrs",
+        'strategy="awrs" draws under a constraint by weighted rejection',
+    ),
+    row(
+        "",
+        "strategy=metropolis_hastings",
+        'strategy="metropolis_hastings" draws by second thoughts',
+    ),
     row("", "strategy=power_sampling", 'strategy="power_sampling" draws from a sharpened model'),
     row("", "strategy=tree_search", 'strategy="tree_search" expands the most promising text'),
+    row(
+        "",
+        "strategy=beam_sample",
+        'strategy="beam_sample" draws the beams: transformers has num_beams with do_sample',
+    ),
     row(
         "trace_decode_token_ids/V",
         "strategy=replay",
         'strategy="replay" says given tokens, with their log-probabilities',
+    ),
+    missing(
+        "entropy_decoding/O",
+        "decoding that watches attention",
+        "sampler",
+        'sampler="mirostat" steers by surprise',
     ),
     row(
         "banned_strings/X banned_tokens/K anti_slop",
@@ -95,17 +131,34 @@ DRAFTER_WORDS: Final = (
         "min_matching_ngram_size is how many at least",
     ),
     row(
-        "assistant_model/T speculative_model/V speculative_config/V num_assistant_tokens/T "
-        "num_assistant_tokens_schedule/T assistant_confidence_threshold/T assistant_lookbehind/T "
-        "target_lookbehind/T assistant_ensemble_weight/T is_assistant/T use_mtp/T",
-        "drafter=draft_model",
-        'drafter="draft_model" proposes what a smaller model would say',
-        "how much is proposed follows from what was accepted",
+        "assistant_model/T model_draft/LW draft_model/MX speculative_model/V speculative_config/V "
+        "speculative_draft_model_path/S",
+        "drafter=draft_model assistant_model",
+        'drafter="draft_model" proposes what assistant_model=… picks: a Generator, or a folder',
+    ),
+    row(
+        "assistant_confidence_threshold/T draft_p_min/L",
+        "assistant_confidence_threshold",
+        "assistant_confidence_threshold ends a proposal at a token that the draft finds less "
+        "probable",
+    ),
+    row(
+        "num_assistant_tokens/T num_assistant_tokens_schedule/T assistant_lookbehind/T "
+        "target_lookbehind/T is_assistant/T draft_max/LW draft_min/L num_speculative_tokens/V "
+        "speculative_num_draft_tokens/S num_draft_tokens/M",
+        "drafter",
+        "there is nothing to set: how much a drafter proposes follows what was accepted",
+    ),
+    missing(
+        "assistant_ensemble_weight/T use_mtp/T",
+        "draft that changes what is picked, or needs heads of its own",
+        "drafter",
+        "what a drafter proposes never changes the tokens",
     ),
     row(
         "assistant_early_exit/T",
-        "drafter=early_exit",
-        'drafter="early_exit" proposes what the model\'s first layers would say',
+        "drafter=early_exit assistant_early_exit",
+        'drafter="early_exit" proposes what the first assistant_early_exit layers would say',
     ),
     row("", "drafter=suffix", 'drafter="suffix" proposes from all that was written'),
     row("", "drafter=corpus", 'drafter="corpus" proposes from texts that you have'),
