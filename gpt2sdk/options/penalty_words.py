@@ -138,8 +138,16 @@ GUIDANCE_WORDS: Final = (
         "dola_layers are the layers that the last one is contrasted with",
         "transformers 5 loads it from a repository, as remote code",
     ),
-    row("", "contrastive_decoding", "contrastive_decoding contrasts with an amateur model"),
-    row("", "context_aware", "context_aware contrasts with the prompt without its context"),
+    row(
+        "",
+        "amateur_model contrastive_alpha contrastive_beta",
+        "amateur_model is contrasted with, by contrastive_alpha and contrastive_beta",
+    ),
+    row(
+        "",
+        "context_aware context_free_prompt",
+        "context_aware contrasts with context_free_prompt",
+    ),
     row("", "ensemble", "ensemble mixes models"),
 )
 """Of a second distribution that is mixed in."""

@@ -54,15 +54,23 @@ STRATEGY_WORDS: Final = (
     ),
     row(
         "best_of/R",
-        "strategy=best_of_n num_return_sequences",
-        'strategy="best_of_n" keeps the best of several, num_return_sequences of them',
+        "strategy=best_of_n best_of num_return_sequences",
+        'strategy="best_of_n" draws best_of completions and keeps the best num_return_sequences',
     ),
     row("", "strategy=self_consistency", 'strategy="self_consistency" lets several answers vote'),
     row("", "strategy=cot_decoding", 'strategy="cot_decoding" branches at the first token'),
     row("", "strategy=deepconf", 'strategy="deepconf" ends answers that lose confidence'),
-    row("", "strategy=smc", 'strategy="smc" moves particles towards a target'),
-    row("", "strategy=particle_gibbs", 'strategy="particle_gibbs" repeats it around one particle'),
-    row("", "strategy=awrs", 'strategy="awrs" draws under a constraint by weighted rejection'),
+    row("", "strategy=smc num_particles", 'strategy="smc" moves num_particles towards a target'),
+    row(
+        "",
+        "strategy=particle_gibbs num_iterations",
+        'strategy="particle_gibbs" does so num_iterations times, around a text that is kept',
+    ),
+    row(
+        "",
+        "strategy=awrs constraint",
+        'strategy="awrs" draws under a constraint by weighted rejection: constraint=…',
+    ),
     row("", "strategy=power_sampling", 'strategy="power_sampling" draws from a sharpened model'),
     row("", "strategy=tree_search", 'strategy="tree_search" expands the most promising text'),
     row(
@@ -96,18 +104,23 @@ DRAFTER_WORDS: Final = (
     ),
     row(
         "assistant_model/T speculative_model/V speculative_config/V num_assistant_tokens/T "
-        "num_assistant_tokens_schedule/T assistant_confidence_threshold/T assistant_lookbehind/T "
-        "target_lookbehind/T assistant_ensemble_weight/T is_assistant/T use_mtp/T",
-        "drafter=draft_model",
-        'drafter="draft_model" proposes what a smaller model would say',
+        "num_assistant_tokens_schedule/T assistant_lookbehind/T target_lookbehind/T "
+        "assistant_ensemble_weight/T is_assistant/T use_mtp/T",
+        "drafter=draft_model assistant_model",
+        'drafter="draft_model" proposes what the smaller assistant_model would say',
         "how much is proposed follows from what was accepted",
     ),
     row(
         "assistant_early_exit/T",
-        "drafter=early_exit",
-        'drafter="early_exit" proposes what the model\'s first layers would say',
+        "drafter=early_exit assistant_early_exit",
+        'drafter="early_exit" proposes what the model would say after assistant_early_exit blocks',
+    ),
+    row(
+        "assistant_confidence_threshold/T",
+        "assistant_confidence_threshold",
+        "assistant_confidence_threshold is the least probability of what is proposed",
     ),
     row("", "drafter=suffix", 'drafter="suffix" proposes from all that was written'),
-    row("", "drafter=corpus", 'drafter="corpus" proposes from texts that you have'),
+    row("", "drafter=corpus corpus", 'drafter="corpus" proposes from files: corpus=…'),
 )
 """Of drafters."""
