@@ -38,12 +38,15 @@ ROLES: dict[str, tuple[type[Component], ...]] = {
     "Stopping criteria": (StoppingCriterion, TextCriterion),
 }
 SETTINGS = {"Strategies": "strategy", "Drafters": "drafter", "Samplers": "sampler"}
-# Options that every program has under one name or another, or that are a name for nothing.
-PLAIN = {
+# What has no name of its own in these programs: a default, another option's value, a mode.
+UNNAMED = {
     "sample": PROGRAMS[:-1],
     "greedy": PROGRAMS[:-1],
     "multinomial": PROGRAMS,
     "beam_sample": ("transformers",),
+    "mirostat_v1": ("llama.cpp", "text-generation-webui"),
+    "prompt_lookup": ("transformers", "vLLM", "SGLang", "llama.cpp"),
+    "corpus": ("SGLang",),
 }
 
 INTRODUCTION = """\
@@ -65,8 +68,7 @@ def page() -> str:
         for part in INTRODUCTION.split("\n\n")
     ]
     registry = default_registry()
-    for title in ROLES:
-        parts.append("\n".join(_section(title, registry)))
+    parts += ["\n".join(_section(title, registry)) for title in ROLES]
     parts.append("\n".join(_lacking()))
     return "\n\n".join(parts) + "\n"
 
@@ -95,8 +97,8 @@ def _lacking() -> Iterator[str]:
 
 def _having(name: str, component: type[Component], setting: str | None) -> set[str]:
     """The programs that have a name for a component."""
-    if name in PLAIN:
-        return set(PLAIN[name])
+    if name in UNNAMED:
+        return set(UNNAMED[name])
     wanted = f'{setting}="{name}"' if setting else component.switch()
     return {program for each in _rows() if wanted in each.written[:1] for program in each.programs}
 

@@ -14,6 +14,9 @@ from gpt2sdk_sampling.allowed_token_ids import AllowedTokenIds as AllowedTokenId
 from gpt2sdk_sampling.bad_words import BadWords as BadWords
 from gpt2sdk_sampling.begin_suppress_tokens import BeginSuppressTokens as BeginSuppressTokens
 from gpt2sdk_sampling.dry_multiplier import DryMultiplier as DryMultiplier
+from gpt2sdk_sampling.encoder_no_repeat_ngram_size import (
+    EncoderNoRepeatNgramSize as EncoderNoRepeatNgramSize,
+)
 from gpt2sdk_sampling.encoder_repetition_penalty import (
     EncoderRepetitionPenalty as EncoderRepetitionPenalty,
 )

@@ -27,7 +27,7 @@ LENGTH_WORDS: Final = (
         "max_new_tokens=None lets rows grow by 128 tokens, or as far as fits",
     ),
     row(
-        "min_new_tokens/TS min_tokens/VR min_length/TK",
+        "min_new_tokens/TSX min_tokens/VR min_length/TK",
         "min_new_tokens",
         "min_new_tokens counts new tokens alone",
         "transformers' min_length counts the prompt and its padding too",
@@ -43,7 +43,8 @@ LENGTH_WORDS: Final = (
 
 END_WORDS: Final = (
     row(
-        "stop/LVSR stop_strings/T stop_sequences stop_sequence/K stop_words stopping_strings "
+        "stop/LVSR stop_conditions/X stop_strings/T stop_sequences stop_sequence/K stop_words "
+        "stopping_strings "
         "custom_stopping_strings/W until",
         "stop",
         "stop=[…] ends a text before one of these texts",

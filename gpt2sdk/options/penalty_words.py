@@ -47,7 +47,11 @@ PENALTY_WORDS: Final = (
         "no_repeat_ngram_window is how far back n-grams count, and tokens of "
         "no_repeat_ngram_whitelist may complete one",
     ),
-    missing("encoder_no_repeat_ngram_size/T", "ban of the prompt's n-grams alone"),
+    row(
+        "encoder_no_repeat_ngram_size/T",
+        "encoder_no_repeat_ngram_size",
+        "encoder_no_repeat_ngram_size is the length of what may not be said after the prompt",
+    ),
     row(
         "dry_multiplier/LWK dry_base/LWK dry_allowed_length/LWK dry_penalty_last_n/LK "
         "dry_sequence_breakers/LWK",
@@ -100,7 +104,7 @@ BIAS_WORDS: Final = (
     row("forced_eos_token_id/T", "forced_eos_token_id", "forced_eos_token_id comes last"),
     row("decoder_start_token_id/T", "", "what a text begins with stands in the prompt"),
     row(
-        "thinking_token_budget/V reasoning_budget/L reasoning_budget_tokens/L",
+        "thinking_token_budget/V thinking_budget/S reasoning_budget/L reasoning_budget_tokens/L",
         "thinking_budget",
         "thinking_budget is how many tokens a block may have before it is ended",
     ),
@@ -138,8 +142,16 @@ GUIDANCE_WORDS: Final = (
         "dola_layers are the layers that the last one is contrasted with",
         "transformers 5 loads it from a repository, as remote code",
     ),
-    row("", "amateur_model", "amateur_model is a weaker model, whose habits are taken away"),
-    row("", "context_aware", "context_aware contrasts with the prompt without its context"),
+    row(
+        "",
+        "amateur_model contrastive_alpha contrastive_beta",
+        "amateur_model is contrasted with, by contrastive_alpha and contrastive_beta",
+    ),
+    row(
+        "",
+        "context_aware context_free_prompt",
+        "context_aware contrasts with context_free_prompt",
+    ),
     row("Ensemble/G", "ensemble", "ensemble mixes models"),
 )
 """Of a second distribution that is mixed in."""

@@ -70,18 +70,18 @@ STRATEGY_WORDS: Final = (
     row("deepconf/O", "strategy=deepconf", 'strategy="deepconf" ends answers that lose confidence'),
     row(
         "SMC/G ParticleFiltering/I",
-        "strategy=smc",
-        'strategy="smc" moves particles towards a target',
+        "strategy=smc num_particles",
+        'strategy="smc" moves num_particles towards a target',
     ),
     row(
         "ParticleGibbs/I",
-        "strategy=particle_gibbs",
-        'strategy="particle_gibbs" repeats it around one particle',
+        "strategy=particle_gibbs num_iterations",
+        'strategy="particle_gibbs" does so num_iterations times, around a text that is kept',
     ),
     row(
         "AWRS/G",
-        "strategy=awrs",
-        'strategy="awrs" draws under a constraint by weighted rejection',
+        "strategy=awrs constraint",
+        'strategy="awrs" draws under a constraint by weighted rejection: constraint=…',
     ),
     row(
         "",
@@ -93,7 +93,7 @@ STRATEGY_WORDS: Final = (
     row(
         "",
         "strategy=beam_sample",
-        'strategy="beam_sample" draws the beams: transformers has num_beams with do_sample',
+        'strategy="beam_sample" draws what its beams go on with',
     ),
     row(
         "trace_decode_token_ids/V",
@@ -116,7 +116,8 @@ STRATEGY_WORDS: Final = (
 
 DRAFTER_WORDS: Final = (
     row(
-        "prompt_lookup_num_tokens/T speculation_type/T ngram_prompt_lookup",
+        "prompt_lookup_num_tokens/T speculation_type/T spec_type/L speculative_algorithm/S "
+        "ngram_prompt_lookup",
         "drafter=prompt_lookup",
         'drafter="prompt_lookup" proposes tokens that stood after the same words before',
     ),
@@ -158,9 +159,14 @@ DRAFTER_WORDS: Final = (
     row(
         "assistant_early_exit/T",
         "drafter=early_exit assistant_early_exit",
-        'drafter="early_exit" proposes what the first assistant_early_exit layers would say',
+        'drafter="early_exit" proposes what the model would say after assistant_early_exit blocks',
     ),
-    row("", "drafter=suffix", 'drafter="suffix" proposes from all that was written'),
-    row("", "drafter=corpus", 'drafter="corpus" proposes from texts that you have'),
+    row(
+        "suffix_decoding_max_tree_depth/V",
+        "drafter=suffix suffix_decoding_max_tree_depth",
+        'drafter="suffix" proposes from all that was written, behind up to '
+        "suffix_decoding_max_tree_depth tokens",
+    ),
+    row("", "drafter=corpus corpus", 'drafter="corpus" proposes from files: corpus=…'),
 )
 """Of drafters."""

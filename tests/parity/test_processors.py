@@ -12,6 +12,7 @@ from gpt2sdk.plugins.registry import default_registry
 from gpt2sdk.testing import TableModel, make_rows, process, save_tiny_model
 from gpt2sdk.testing.trial import open_session
 from gpt2sdk_sampling.bad_words import BadWords
+from gpt2sdk_sampling.encoder_no_repeat_ngram_size import EncoderNoRepeatNgramSize
 from gpt2sdk_sampling.epsilon_cutoff import EpsilonCutoff
 from gpt2sdk_sampling.eta_cutoff import EtaCutoff
 from gpt2sdk_sampling.guidance_scale import GuidanceScale
@@ -41,6 +42,17 @@ BAD = [[3], [5, 6, 7], [13, 0, 27, 1], [27, 13], [8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 
 BIAS = {3: 1.5, 8: -4.0, END: -100.0}
 
 # Ours, and theirs for a row with a prompt of that many tokens.
+
+
+def of_prompt(size, prompt):
+    """Return transformers' ban of the prompt's n-grams, made of the prompt once that is known."""
+
+    def ban(tokens, logits):
+        return hf.EncoderNoRepeatNGramLogitsProcessor(size, tokens[:, :prompt])(tokens, logits)
+
+    return ban
+
+
 PAIRS = {
     "temperature 0.7": (Temperature(temperature=0.7), lambda _: hf.TemperatureLogitsWarper(0.7)),
     "temperature 3": (Temperature(temperature=3.0), lambda _: hf.TemperatureLogitsWarper(3.0)),
@@ -92,6 +104,14 @@ PAIRS = {
     "n-grams 7": (
         NoRepeatNgramSize(no_repeat_ngram_size=7),
         lambda _: hf.NoRepeatNGramLogitsProcessor(7),
+    ),
+    "n-grams of the prompt 1": (
+        EncoderNoRepeatNgramSize(encoder_no_repeat_ngram_size=1),
+        lambda prompt: of_prompt(1, prompt),
+    ),
+    "n-grams of the prompt 2": (
+        EncoderNoRepeatNgramSize(encoder_no_repeat_ngram_size=2),
+        lambda prompt: of_prompt(2, prompt),
     ),
     "logit bias": (
         LogitBias(logit_bias=BIAS),

@@ -37,11 +37,25 @@ def test_the_page_of_names_is_up_to_date():
     assert script.page() == script.PAGE.read_text(encoding="utf-8"), "run scripts/make_names_page"
 
 
+def test_the_page_of_support_is_up_to_date():
+    script = load("make_support_page")
+
+    assert script.page() == script.PAGE.read_text(encoding="utf-8"), "run scripts/make_support_page"
+
+
+def test_the_page_of_support_has_every_component_of_decoding():
+    lines = load("make_support_page").page().splitlines()
+
+    assert "| `min_p` | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ | – |" in lines
+    assert "| `smc` | – | – | – | – | – | – | – | ✓ |" in lines
+    assert "| `draft_model` | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ | – |" in lines
+
+
 def test_the_page_of_names_has_what_programs_call_an_option():
     page = load("make_names_page").page()
 
     assert "| `top_h` | `top_h` | – | – | – | – |" in page
-    assert "| no built-in | `encoder_no_repeat_ngram_size` |" in page
+    assert "| `encoder_no_repeat_ngram_size` | `encoder_no_repeat_ngram_size` |" in page
     assert "`temp` (mlx-lm)" in page
     assert "greedy_search" not in page
 

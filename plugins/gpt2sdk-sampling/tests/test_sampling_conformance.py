@@ -9,6 +9,7 @@ from gpt2sdk_sampling.allowed_token_ids import AllowedTokenIds
 from gpt2sdk_sampling.bad_words import BadWords
 from gpt2sdk_sampling.begin_suppress_tokens import BeginSuppressTokens
 from gpt2sdk_sampling.dry_multiplier import DryMultiplier
+from gpt2sdk_sampling.encoder_no_repeat_ngram_size import EncoderNoRepeatNgramSize
 from gpt2sdk_sampling.encoder_repetition_penalty import EncoderRepetitionPenalty
 from gpt2sdk_sampling.epsilon_cutoff import EpsilonCutoff
 from gpt2sdk_sampling.eta_cutoff import EtaCutoff
@@ -53,6 +54,8 @@ COMPONENTS = [
     BeginSuppressTokens(begin_suppress_tokens=[3, 28]),
     DryMultiplier(dry_multiplier=0.8),
     DryMultiplier(dry_multiplier=2.0, dry_allowed_length=1, dry_sequence_breakers="d"),
+    EncoderNoRepeatNgramSize(encoder_no_repeat_ngram_size=1),
+    EncoderNoRepeatNgramSize(encoder_no_repeat_ngram_size=2),
     EncoderRepetitionPenalty(encoder_repetition_penalty=1.4),
     EncoderRepetitionPenalty(encoder_repetition_penalty=0.7),
     EpsilonCutoff(epsilon_cutoff=0.05),

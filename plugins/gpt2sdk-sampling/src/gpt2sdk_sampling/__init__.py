@@ -16,6 +16,7 @@ def gpt2sdk_components() -> "tuple[type[Component], ...]":
     from gpt2sdk_sampling.bad_words import BadWords
     from gpt2sdk_sampling.begin_suppress_tokens import BeginSuppressTokens
     from gpt2sdk_sampling.dry_multiplier import DryMultiplier
+    from gpt2sdk_sampling.encoder_no_repeat_ngram_size import EncoderNoRepeatNgramSize
     from gpt2sdk_sampling.encoder_repetition_penalty import EncoderRepetitionPenalty
     from gpt2sdk_sampling.epsilon_cutoff import EpsilonCutoff
     from gpt2sdk_sampling.eta_cutoff import EtaCutoff
@@ -65,6 +66,7 @@ def gpt2sdk_components() -> "tuple[type[Component], ...]":
         PresencePenalty,
         DryMultiplier,
         NoRepeatNgramSize,
+        EncoderNoRepeatNgramSize,
         ExponentialDecayLengthPenalty,
         BadWords,
         MinNewTokens,
