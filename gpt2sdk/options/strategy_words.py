@@ -93,7 +93,8 @@ STRATEGY_WORDS: Final = (
     row(
         "",
         "strategy=beam_sample",
-        'strategy="beam_sample" draws the beams: transformers has num_beams with do_sample',
+        'strategy="beam_sample" draws the beams',
+        "transformers does so where num_beams and do_sample are set",
     ),
     row(
         "trace_decode_token_ids/V",

@@ -33,7 +33,7 @@ def test_options_at_their_default_are_left_to_json(invoke):
     chosen = ["explain", "-o", "top_p=0.9", "-o", "min_tokens_to_keep=3"]
 
     assert "top_p=0.9, min_tokens_to_keep=3  " in invoke(*chosen).stdout
-    part = json.loads(invoke(*chosen, "--json").stdout)["parts"][1]
+    part = json.loads(invoke(*chosen, "--json").stdout)["components"][1]
     assert {"top_p", "top_p_decay", "min_tokens_to_keep"} <= part["options"].keys()
     assert {"top_p_decay", "top_p_min", "top_p_reset_ids"} == set(part["defaults"])
 

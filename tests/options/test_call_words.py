@@ -70,7 +70,13 @@ def test_a_name_is_answered_once_and_only_if_it_is_no_option_here(options):
     names = Counter(name for row in CALL_WORDS for name in row.names)
 
     assert {} == {name: count for name, count in names.items() if count > 1}
-    assert set() == names.keys() & (options)
+    assert set() == names.keys() & options
+
+
+def test_what_is_written_by_name_exists(components):
+    named = {word.split('"')[1] for row in CALL_WORDS for word in row.written if '"' in word}
+
+    assert set() == named - components
 
 
 def test_hints_name_options_that_exist_and_no_others(options, components):
