@@ -3,11 +3,13 @@
 from typing import Annotated, ClassVar
 
 import torch
+from jaxtyping import Float
 from pydantic import Field
+from torch import Tensor
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
-from gpt2sdk_sampling.history import put, said
+from gpt2sdk_sampling.history import put, said, uniform
 
 
 class EncoderRepetitionPenalty(LogitsProcessor):
@@ -42,8 +44,15 @@ class EncoderRepetitionPenalty(LogitsProcessor):
 
     @override
     def process(self, logits: Logits, rows: Rows) -> Logits:
-        tokens, inside = said(rows, "prompt")
-        now = logits.gather(1, tokens)
         favour = self.encoder_repetition_penalty
-        values = torch.where(now < 0, now / favour, now * favour)
+        tokens = uniform(rows, "prompt")
+        if tokens is not None:
+            # Equal tokens get equal values, so the order of writing is of no account.
+            return logits.scatter(1, tokens, _favoured(logits.gather(1, tokens), favour))
+        tokens, inside = said(rows, "prompt")
+        values = _favoured(logits.gather(1, tokens), favour)
         return put(logits, tokens, values, inside, lower=favour < 1.0)
+
+
+def _favoured(logits: Float[Tensor, "rows places"], favour: float) -> Float[Tensor, "rows places"]:
+    return torch.where(logits < 0, logits / favour, logits * favour)

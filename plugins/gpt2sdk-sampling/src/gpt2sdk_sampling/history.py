@@ -31,7 +31,7 @@ def said(rows: Rows, scope: Scope | Literal["prompt"]) -> tuple[History, Bool[Te
     return tokens.where(inside, 0), inside
 
 
-def uniform(rows: Rows, scope: Scope) -> History | None:
+def uniform(rows: Rows, scope: Scope | Literal["prompt"]) -> History | None:
     """Return the tokens in the scope where all rows have them at the same places, else `None`.
 
     >>> from gpt2sdk.testing import make_rows
@@ -42,7 +42,10 @@ def uniform(rows: Rows, scope: Scope) -> History | None:
     True
     """
     spans = {
-        (len(row.prompt.tokens) if scope == "output" else 0, len(row.tokens))
+        (
+            len(row.prompt.tokens) if scope == "output" else 0,
+            len(row.prompt.tokens) if scope == "prompt" else len(row.tokens),
+        )
         for row in rows.records
     }
     if len(spans) != 1:

@@ -71,15 +71,12 @@ class _Run:
     session: Session
 
     def process(self, logits: Logits, rows: Rows) -> Logits:
-        places = [
-            (place, token)
-            for place, row in enumerate(rows.records)
-            for token in self._allowed(row.prompt.index, row.tokens)
-        ]
-        out = torch.ones(logits.shape, dtype=torch.bool, device=logits.device)
-        where = torch.tensor(places, dtype=torch.int64, device=logits.device)
-        out = out.index_put(tuple(where.unbind(1)), out.new_tensor(False))  # noqa: FBT003
-        return logits.masked_fill(out, -torch.inf)
+        kept = torch.full_like(logits, -torch.inf)
+        for place, row in enumerate(rows.records):
+            tokens = self._allowed(row.prompt.index, row.tokens)
+            allowed = torch.tensor(tokens, dtype=torch.int64, device=logits.device)
+            kept[place, allowed] = logits[place, allowed]
+        return kept
 
     def _allowed(self, prompt: int, tokens: list[int]) -> list[int]:
         answer = self.function(prompt, torch.tensor(tokens, dtype=torch.int64))
@@ -95,5 +92,5 @@ class _Run:
                 value=answer,
                 expected="ids of one token or more",
             )
-        check_ids(allowed, self.session, "prefix_allowed_tokens_fn")
+        check_ids((max(allowed),), self.session, "prefix_allowed_tokens_fn")
         return allowed
