@@ -41,6 +41,11 @@ def write_tokenizer(folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    # What else names an end token has to name this one, or texts end by others as well.
+    ends = {"bos_token_id": len(words) - 1, "eos_token_id": len(words) - 1}
+    for config in (folder / "config.json", folder / "generation_config.json"):
+        if config.exists():
+            config.write_text(json.dumps(json.loads(config.read_text()) | ends))
 
 
 class Theirs:
