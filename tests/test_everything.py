@@ -131,7 +131,7 @@ def test_any_chain_gives_what_the_reference_gives(
     assert expected == got
 
 
-@pytest.mark.parametrize("strategy", DEPENDENT, ids=repr)
+@pytest.mark.parametrize("strategy", DEPENDENT, ids=[each.name for each in DEPENDENT])
 @settings(max_examples=8, deadline=None)
 @given(prompts, chains, criteria, st.integers(1, 4), st.integers(0, 9))
 def test_any_strategy_gives_a_prompt_what_it_gives_it_alone(

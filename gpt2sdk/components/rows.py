@@ -56,22 +56,41 @@ class RowStore:
     def fork(self, parents: Sequence[int]) -> None:
         """Rows become copies of `rows[parents]`, each with its new seat's lane.
 
-        A copy goes on from its prompt's largest draw, so that no random number is used twice.
+        A copy goes on from its prompt's largest draw, so that no random number is used twice. A
+        prompt whose rows all stay where they are among them draws as if nothing had happened.
         """
-        draws: dict[Prompt, int] = {}
-        for row in self.rows:
-            draws[row.prompt] = max(draws.get(row.prompt, 0), row.draws)
         lanes: dict[Prompt, int] = {}
         copies = []
         for parent in parents:
             row = self.rows[parent]
             lane = lanes.get(row.prompt, 0)
             lanes[row.prompt] = lane + 1
-            tokens = list(row.tokens)
-            copies.append(replace(row, lane=lane, tokens=tokens, draws=draws[row.prompt]))
+            copies.append(replace(row, lane=lane, tokens=list(row.tokens)))
+        draws: dict[Prompt, int] = {}
+        for row in self.rows:
+            draws[row.prompt] = max(draws.get(row.prompt, 0), row.draws)
+        stay = self._unmoved(parents)
+        for copy in copies:
+            if copy.prompt not in stay:
+                copy.draws = draws[copy.prompt]
         self.rows = copies
         if any(row.written for row in copies):
             self._buffer = self._buffer[torch.tensor(parents, device=self.device)]
+
+    def _unmoved(self, parents: Sequence[int]) -> set[Prompt]:
+        """The prompts each of whose rows has itself for its only copy, in the order they were."""
+        before: dict[Prompt, list[int]] = {}
+        for seat, row in enumerate(self.rows):
+            before.setdefault(row.prompt, []).append(seat)
+        after: dict[Prompt, list[int]] = {}
+        for parent in parents:
+            after.setdefault(self.rows[parent].prompt, []).append(parent)
+        return {
+            prompt
+            for prompt, seats in after.items()
+            if seats == before[prompt]
+            and [self.rows[seat].lane for seat in seats] == list(range(len(seats)))
+        }
 
     def rewind(self, counts: Sequence[int]) -> None:
         """Take back each row's last tokens, and its end."""

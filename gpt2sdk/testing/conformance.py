@@ -1,5 +1,6 @@
 """The conformance kit: the promises of each role, as checks to run on a component."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 Check = Callable[[Any], None]
 """Takes a component of its role; an `AssertionError` says what promise was broken, and when."""
+
+_ADDRESS = re.compile(" at 0x[0-9A-Fa-f]+")
 
 _VALUE: tuple[Check, ...] = (
     field_checks.check_value,
@@ -114,7 +117,7 @@ def parametrize_with_checks(components: Iterable[Component]) -> "pytest.MarkDeco
     return pytest.mark.parametrize(
         ("component", "check"),
         [
-            pytest.param(component, check, id=f"{component!r}-{_title(check)}")
+            pytest.param(component, check, id=f"{_named(component)}-{_title(check)}")
             for component in components
             for check in checks_of(component)
         ],
@@ -162,6 +165,11 @@ def _summary(component: Component, found: Sequence[str]) -> str:
         return found[0]
     points = [indent(each, "  ").replace("  ", "- ", 1) for each in found]
     return "\n".join([f"{component!r} breaks {len(found)} promises:", *points])
+
+
+def _named(component: Component) -> str:
+    """Show a component alike in every process: without the addresses of functions and models."""
+    return _ADDRESS.sub("", repr(component))
 
 
 def _title(check: Check) -> str:

@@ -118,6 +118,15 @@ def test_copies_take_their_place_as_lane_and_go_on_from_the_largest_draw():
     assert [row.draws for row in made.rows] == [2, 2, 1]
 
 
+def test_a_fork_among_the_rows_of_one_prompt_leaves_anothers_draws_alone():
+    made = store([1], [2])
+    made.fork([0, 0, 1, 1])
+    made.append([5, -1, 6, -1])
+    made.fork([0, 1, 3, 2])
+
+    assert [(0, 1), (1, 0), (0, 1), (1, 1)] == [(row.lane, row.draws) for row in made.rows]
+
+
 def test_rewinding_does_not_give_random_numbers_back():
     made = store([1])
     made.append([5])

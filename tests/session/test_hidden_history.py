@@ -4,11 +4,11 @@ import weakref
 
 import pytest
 import torch
-from gpt2sdk_strategies.prompt_lookup import PromptLookup
 
 from gpt2sdk import LogitsProcessor, OptionError, Session, strategy
 from gpt2sdk.session import reader
 from gpt2sdk.testing import tiny_gpt2
+from gpt2sdk_drafters.prompt_lookup import PromptLookup
 from gpt2sdk_strategies.beam import beam
 
 A, B, C, D, END = 0, 1, 2, 3, 11
