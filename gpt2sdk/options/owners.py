@@ -181,12 +181,15 @@ def _not_chosen(given: Given, owners: Sequence[Offer]) -> OptionError:
     role = owners[0].roles[0]
     names = [owner.name for owner in owners if role in owner.roles]
     kind = role_name(role)
+    several = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+    kinds = kind if len(names) == 1 else several
     if role in NAMED_ROLES:
-        hint = f"choose it with {kind}={names[0]!r}"
+        which = "it" if len(names) == 1 else "one of them, as"
+        hint = f"choose {which} with {kind}={names[0]!r}"
     else:
         hint = f"a {kind} is chosen where the model is loaded"
     return OptionError(
-        f"{given.written} is an option of the {kind} {' and '.join(names)}: {hint}",
+        f"{given.written} is an option of the {kinds} {listing(names)}: {hint}",
         name=given.written,
         value=given.value,
         expected=hint,

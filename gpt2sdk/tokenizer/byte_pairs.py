@@ -54,7 +54,8 @@ def read_byte_pairs(
     except TokenizerError as error:
         raise TokenizerError(f"{vocab_file}: {error}") from error
     library = Tokenizer(BPE(vocab=filled, merges=merges))
-    library.pre_tokenizer = _PRE_TOKENIZER
+    # One of its own: a library shares what it is given, and folders may set its prefix space.
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     library.decoder = decoders.ByteLevel()
     return library
 

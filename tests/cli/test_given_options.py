@@ -11,7 +11,7 @@ from gpt2sdk.plugins.registry import Registry
 class Dry(LogitsProcessor):
     """A processor with several options."""
 
-    dry_multiplier: float = 0.0
+    dry_amount: float = 0.0
     base: float = 1.75
     breakers: tuple[str, ...] = ()
 
@@ -41,9 +41,9 @@ def in_force(registry):
 
 
 def test_a_name_has_one_component(in_force):
-    expected = {"dry_multiplier": 1.0, "base": 2.0, "breakers": ["5"]}
+    expected = {"dry_amount": 1.0, "base": 2.0, "breakers": ["5"]}
 
-    assert expected == in_force(expected, ["dry.base=2", "breakers=5", "dry-multiplier=1"])
+    assert expected == in_force(expected, ["dry.base=2", "breakers=5", "dry-amount=1"])
 
 
 def test_a_strategy_has_its_own_options(in_force):
@@ -85,9 +85,9 @@ def test_a_value_may_contain_an_equals_sign(in_force):
         (["top_k=1", "top-k=2"], {}, "top-k is given twice"),
         (["top_k=1"], {"top_k": 2}, "top_k is given twice"),
         (["=1"], {}, "-o =1: expected name=value"),
-        (["num_beams=2"], {}, "num_beams is an option of the strategy beam: choose it"),
+        (["num_beams=2"], {}, "num_beams is an option of the strategies beam, beam_sample"),
         (["temperature=warm"], {}, "temperature should be a valid number, got 'warm'"),
-        (["dry.bass=2"], {}, "dry.bass is not an option: dry has dry_multiplier, base, breakers"),
+        (["dry.bass=2"], {}, "dry.bass is not an option: dry has dry_amount, base, breakers"),
     ],
 )
 def test_mistakes_say_what_to_do(registry, written, flags, message):

@@ -201,6 +201,20 @@ def test_gaps_between_ids_are_no_tokens_and_stay_when_saved(folder, tokenizer, t
     assert first + 3 == Library.from_file(str(saved / "tokenizer.json")).token_to_id("<c>")
 
 
+def test_a_folder_with_prefix_spaces_gives_none_to_the_next(tmp_path):
+    model = json.loads(byte_level().to_str())["model"]
+    for name in ("spaced", "plain"):
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name, "vocab.json", model["vocab"])
+        merges = "\n".join(" ".join(pair) for pair in model["merges"])
+        (tmp_path / name / "merges.txt").write_text(merges, encoding="utf-8")
+    write_json(tmp_path / "spaced", "tokenizer_config.json", {"add_prefix_space": True})
+
+    spaced, plain = (Tokenizer.from_folder(tmp_path / name) for name in ("spaced", "plain"))
+    assert spaced.encode("the") == plain.encode(" the")
+    assert plain.encode("the") != plain.encode(" the")
+
+
 @pytest.mark.parametrize("missing", [1, 299])
 def test_an_added_token_may_fill_a_gap_in_the_vocabulary(tmp_path, missing):
     model = json.loads(byte_level().to_str())["model"]
