@@ -122,7 +122,7 @@ def test_options_of_what_was_not_chosen_say_what_to_choose(refusal):
     assert message == refusal(tau=1.0)
     assert "choose it with drafter='lookup'" in refusal(ngram=1)
     assert "tuned.tau is an option of the sampler tuned" in refusal(tuned__tau=1.0)
-    several = "width is an option of the strategies careful and wide: choose one of them, as with"
+    several = "width is an option of the strategies careful, wide: choose one of them, as with"
     assert several in refusal(width=1)
 
 
