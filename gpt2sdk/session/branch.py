@@ -16,7 +16,7 @@ from typing_extensions import override
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.records import Prompt, Row
 from gpt2sdk.components.rows import RowStore
-from gpt2sdk.session.checks import check_room
+from gpt2sdk.session.checks import check_prefix, check_room
 from gpt2sdk.session.hidden_history import NOTHING_FED, FedStates, FollowingHistory
 from gpt2sdk.session.reader import (
     Errand,
@@ -123,6 +123,7 @@ class Branch(Follows):
         self.slots = slots
         self.rows: list[BranchRow] = []
         self.layers: Sequence[int] = ()
+        self._kept: Sequence[int] = ()
         self.meter: Callable[[Prompt], Meter] | None = None
         self.asked = False
         self.wanted = True
@@ -136,8 +137,9 @@ class Branch(Follows):
     def check_room(self, prompt: Prompt) -> None:
         """Make sure that a prompt's rows can grow as far as they may."""
         if self._acts_on(prompt):
-            length = len(self._prefix(prompt))
-            check_room(prompt, length, self.model.context_length, slide=self._slide)
+            prefix = self._prefix(prompt)
+            check_room(prompt, len(prefix), self.model.context_length, slide=self._slide)
+            check_prefix(prompt, prefix, self.model.vocab_size)
 
     def admit(self, seat: int, row: Row) -> None:
         """Start a row; one whose sibling is here takes the prefix over from its slot."""
@@ -243,8 +245,13 @@ class Branch(Follows):
             raise LookupError(message)
         history = FollowingHistory(self, layer, acts_on)
         self._histories.add(history)
-        self.layers = sorted({*self.layers, layer})
+        self.keep_layers(self._kept)
         return history
+
+    def keep_layers(self, layers: Sequence[int]) -> None:
+        """Keep these layers' hidden states at scored positions, and what histories are of."""
+        self._kept = layers
+        self.layers = sorted({*layers, *(each.layer for each in self._histories)})
 
     def hidden_history(self, layer: int, index: Sequence[int]) -> list[Float[Tensor, "_ embed"]]:
         """A layer's hidden states of each row at `index`, a line for each token that was read."""

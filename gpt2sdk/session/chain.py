@@ -337,7 +337,9 @@ class Chain:
         """A component of several roles is started once, and so is one of several requests."""
         key = purpose, identity(component)
         if key not in self._started:
-            entourage = Entourage(self._followers.failures, purpose, set())
+            entourage = Entourage(
+                self._followers.failures, purpose, set(), hold=self._followers.hold
+            )
             with self._followers.joining(entourage):
                 self._started[key] = Started(component, start(self._session), entourage)
         return cast("Started[Run]", self._started[key])

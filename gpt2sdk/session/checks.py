@@ -53,6 +53,20 @@ def check_room(prompt: Prompt, length: int, limit: int, *, slide: bool) -> None:
     raise ContextOverflowError(message, prompt_tokens=length, limit=limit)
 
 
+def check_prefix(prompt: Prompt, prefix: Sequence[int], vocab_size: int) -> None:
+    """Make sure that a model knows the tokens that stand before a prompt's new ones.
+
+    Raises:
+        OptionError: One is none of its tokens.
+    """
+    beyond = [token for token in (min(prefix), max(prefix)) if not 0 <= token < vocab_size]
+    if beyond:
+        what = "prompt" if prefix is prompt.tokens else "the mirrored prompt of prompt"
+        expected = f"ids from 0 to {vocab_size - 1}"
+        message = f"{what} {prompt.index} has token {beyond[0]}: expected {expected}"
+        raise OptionError(message, value=beyond[0], expected=expected)
+
+
 def formed(after: object, before: Logits, processor: str) -> Logits:
     """Check the form of what a processor returned.
 

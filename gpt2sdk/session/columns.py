@@ -45,6 +45,7 @@ class Entourage:
         prompts: Those that the component acts on; `None` for all.
         followers: Its columns and mirrors.
         seen: What its columns know of the logits that the component is given.
+        hold: How many last tokens of a row may be taken back at most; `None` for all.
         joined: Whether its followers follow the rows: from the first row on that it acts on.
     """
 
@@ -53,6 +54,7 @@ class Entourage:
     prompts: set[Prompt] | None = None
     followers: list[Follower] = field(default_factory=list)
     seen: list["Seen"] = field(default_factory=list)
+    hold: int | None = None
     joined: bool = False
 
     def acts_on(self, prompt: Prompt) -> bool:
@@ -113,6 +115,15 @@ class History(ABC, Generic[Value]):
         self._prompts = [self._prompts[parent] for parent in parents]
         self.seen.rows = [self.seen.rows[parent] for parent in parents]
 
+    def _remember(self, seat: int) -> None:
+        """Keep a row's present value, as long as it may come back."""
+        hold = self._entourage.hold
+        if hold != 0:
+            past = self._past[seat]
+            past.append(self._now[seat])
+            if hold is not None and len(past) > hold:
+                del past[0]
+
     def rewind(self, counts: Sequence[int]) -> None:
         """Bring back the values from before each row's last tokens."""
         for seat, count in enumerate(counts):
@@ -159,7 +170,7 @@ class Column(History[Value], PerRow[Value]):
             if token < 0 or not self._entourage.acts_on(self._prompts[seat]):
                 continue
             value = self._now[seat]
-            self._past[seat].append(value)
+            self._remember(seat)
             seen = self.seen.rows[seat]
             logits = None if seen is None else seen[0][seen[1]]
             self.seen.rows[seat] = None
@@ -203,7 +214,7 @@ class TensorColumn(History[tuple[Tensor, int]], PerRowTensor):
         blind: list[int] = []
         for seat, token in enumerate(tokens):
             if token >= 0 and self._entourage.acts_on(self._prompts[seat]):
-                self._past[seat].append(self._now[seat])
+                self._remember(seat)
                 (blind if self.seen.rows[seat] is None else index).append(seat)
         seen = [given for seat in index if (given := self.seen.rows[seat]) is not None]
         self._advance(index, tokens, gather_rows(seen) if seen else None)

@@ -53,7 +53,7 @@ class Course:
         self.processed: Logits | None = None
         self.steps = 0
         self.store = RowStore(reader.model.device)
-        self.followers = Followers(self.store)
+        self.followers = Followers(self.store, lead.strategy.hold())
         self.delivery = Delivery(self.store, decoder)
         self._reader = reader
         self._decoder = decoder
@@ -63,8 +63,7 @@ class Course:
         self.main.meter = self.meter
         self.store.show_states(self.main)
         self._drafting: Drafting | None = None
-        if "hidden_states" in lead.strategy.wants:
-            self._keep_hidden_states()
+        self._keep_hidden_states()
         # What keeps hidden states of prompts is opened before these are read.
         self.main.wanted = "hidden_history" not in lead.strategy.wants
 
@@ -94,7 +93,7 @@ class Course:
         """
         if not self._independent:
             return len(self.requests)
-        return len(self.store.rows) if self._hold else self.live
+        return sum(not row.handed for row in self.store.rows) if self._hold else self.live
 
     @property
     def acting(self) -> str:
@@ -116,11 +115,11 @@ class Course:
         except Exception:
             self.forget(request)
             raise
-        if any("hidden_states" in each.component.wants for each in request.processors):
+        if request.wants_states:
             self._keep_hidden_states()
         if request.logprobs and self.delivery.logprobs is None:
             self.delivery.logprobs = Logprobs(self.requests.judging, self.main.line)
-            self.followers.join(self.delivery.logprobs, Turn.LOGPROBS)
+            self.followers.join(self.delivery.logprobs, Turn.LOGPROBS, self.followers.own)
         if request.streaming or request.text_criteria:
             self.write_text()
         request.meter.prompt_tokens += len(prompt.tokens)
@@ -149,7 +148,7 @@ class Course:
             if first is None:
                 return
             self.followers.wake(self.chain.entourages(first.prompt))
-            self.followers.admit(seat, self.requests.begin())
+            self.followers.admit(seat, self.requests.begin(first))
             self.lose(self.followers.take_failures())
 
     def end_cancelled(self) -> None:
@@ -248,9 +247,6 @@ class Course:
             request.loss = request.loss or Loss(raising(self.acting, failure), self.steps)
             request.over = True
         finally:
-            if self._independent:
-                for branch in self.followers.branches:
-                    branch.leave(request.prompt)
             self.forget(request)
 
     def lose(self, failures: Mapping[int, Failure]) -> list[int]:
@@ -308,14 +304,17 @@ class Course:
         if request is not None:
             self.delivery.hand_over(seat, request, "strategy")
             if request.over:
-                for branch in self.followers.branches:
-                    branch.leave(request.prompt)
                 self.forget(request)
 
     def forget(self, request: Request) -> None:
-        """Let go of a request that is over, and of what acted on it alone."""
+        """Let go of a request that is over, what its rows hold, and what acted on it alone."""
         self.requests.drop(request)
+        if self._independent:
+            for branch in self.followers.branches:
+                branch.leave(request.prompt)
         self.chain.release(request.prompt)
+        if self.main.layers:
+            self._keep_hidden_states()
 
     def open_branch(self, model: CausalLM, prefix: Callable[[Prompt], Sequence[int]]) -> Branch:
         """Let a model follow the rows, for whoever is being started."""
@@ -326,7 +325,10 @@ class Course:
         return branch
 
     def _keep_hidden_states(self) -> None:
-        self.main.layers = range(self.main.model.layers + 1)
+        """Keep them as long as the strategy, or a request that is there, wants them."""
+        wanted = "hidden_states" in self.lead.strategy.wants
+        wanted = wanted or any(request.wants_states for request in self.requests)
+        self.main.keep_layers(range(self.main.model.layers + 1) if wanted else ())
 
     def meter(self, prompt: Prompt) -> Meter:
         """Who counts the cost for a prompt."""
@@ -339,5 +341,5 @@ class Course:
             self.delivery.transcript = Transcript(
                 self._decoder, self.chain.text_criteria, self.followers.failures
             )
-            self.followers.join(self.delivery.transcript, Turn.TEXT)
+            self.followers.join(self.delivery.transcript, Turn.TEXT, self.followers.own)
         return self.delivery.transcript

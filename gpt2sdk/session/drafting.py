@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import takewhile
 
 from torch import Tensor
 
@@ -87,12 +88,14 @@ class Drafting:
         longest = max(limits)
         some = self._rows.select([seats[at] for at in worth])
         proposed = self._run.propose(some, longest)
-        if not isinstance(proposed, Tensor) or proposed.shape[:-1] != (len(worth),):
+        if not _is_proposal(proposed, len(worth)):
             message = f"the drafter proposed {proposed!r:.60}, expected {len(worth)} rows of tokens"
             raise PluginContractError(message)
+        known = self._branch.model.vocab_size
         for at, drafted in zip(worth, proposed.tolist(), strict=True):
-            tokens = drafted[: limits[at]]
-            proposals[at] = tokens[: tokens.index(-1)] if -1 in tokens else tokens
+            # A draft model may have more tokens than the model: it ends where it names one.
+            tokens = takewhile(lambda token: 0 <= token < known, drafted[: limits[at]])
+            proposals[at] = list(tokens)
         return proposals
 
     def _limit(self, seat: int, least: float) -> int:
@@ -103,3 +106,12 @@ class Drafting:
             return 0
         room = record.prompt.max_new_tokens - record.grown - 1
         return min(int(row.credit), room, max(depth(row.hope, least), 1))
+
+
+def _is_proposal(proposed: object, rows: int) -> bool:
+    """Whether a drafter returned ids for so many rows."""
+    return (
+        isinstance(proposed, Tensor)
+        and proposed.shape[:-1] == (rows,)
+        and not (proposed.is_floating_point() or proposed.is_complex())
+    )

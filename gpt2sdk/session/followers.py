@@ -35,13 +35,21 @@ class Followers:
         failures: What is wrong with rows, by seat, for those who keep something of them.
         entourage: Whose what joins now is: of the component that is being started, or of the
             strategy.
+        own: What follows them for the strategy, and for the session itself.
         branches: What models know of the rows; the session's own comes first.
     """
 
-    def __init__(self, store: RowStore) -> None:
+    def __init__(self, store: RowStore, hold: int | None = None) -> None:
+        """Start with the rows alone.
+
+        Args:
+            store: The rows.
+            hold: How many last tokens of a row may be taken back at most; `None` for all.
+        """
         self.store = store
+        self.hold = hold
         self.failures: dict[int, Failure] = {}
-        self.entourage = Entourage(self.failures, joined=True)
+        self.own = self.entourage = Entourage(self.failures, hold=hold, joined=True)
         self.branches: list[Branch] = []
         self._joined: list[Follower] = []
         self._turns: dict[int, Turn] = {}
@@ -65,11 +73,18 @@ class Followers:
         finally:
             self.entourage = before
 
-    def join(self, follower: Follower, turn: Turn) -> None:
-        """Let a follower follow the rows, once there are some that its component acts on."""
-        self.entourage.followers.append(follower)
+    def join(self, follower: Follower, turn: Turn, entourage: Entourage | None = None) -> None:
+        """Let a follower follow the rows, once there are some that its component acts on.
+
+        Args:
+            follower: What follows them.
+            turn: When it learns of a verb.
+            entourage: Whose it is; by default, of what is being started.
+        """
+        entourage = entourage or self.entourage
+        entourage.followers.append(follower)
         self._turns[id(follower)] = turn
-        if self.entourage.joined:
+        if entourage.joined:
             self._follow(follower)
 
     def wake(self, entourages: Iterable[Entourage]) -> None:

@@ -1,7 +1,7 @@
 """A request: one prompt on its way through a session, with all that acts on it and comes of it."""
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -159,6 +159,11 @@ class Request:
         self.over = True
 
     @property
+    def wants_states(self) -> bool:
+        """Whether something in its chain reads hidden states."""
+        return any("hidden_states" in each.component.wants for each in self.processors)
+
+    @property
     def submitted(self) -> int:
         """How many completions were submitted and kept."""
         return len(self._submitted)
@@ -194,8 +199,9 @@ class Requests:
 
     def __init__(self) -> None:
         self._by_prompt: dict[Prompt, Request] = {}
-        self._queue: deque[tuple[Request, int]] = deque()
-        self._unborn: Counter[Request] = Counter()
+        self._queue: deque[Request] = deque()
+        self._unborn: dict[Request, int] = {}
+        self._waiting = 0
 
     def __iter__(self) -> Iterator[Request]:
         return iter(tuple(self._by_prompt.values()))
@@ -206,7 +212,7 @@ class Requests:
     @property
     def waiting(self) -> int:
         """How many rows have not begun."""
-        return len(self._queue)
+        return self._waiting
 
     def of(self, prompt: Prompt) -> Request | None:
         """The request of a prompt; `None` once it is over."""
@@ -222,28 +228,40 @@ class Requests:
         self._by_prompt[request.prompt] = request
 
     def wait(self, request: Request) -> None:
-        """Let the rows of a request wait for a seat: all its lanes, or the first."""
-        lead = request.lead
-        lanes = lead.num_return_sequences if lead.strategy.rows_independent else 1
-        self._queue.extend((request, lane) for lane in range(lanes))
+        """Let the rows of a request wait for a seat."""
+        lanes = _lanes(request)
+        self._queue.append(request)
         self._unborn[request] = lanes
+        self._waiting += lanes
 
     def first(self) -> Request | None:
         """Whose row is the next to begin."""
-        return self._queue[0][0] if self._queue else None
+        # Who was dropped meanwhile is passed over here, so that dropping takes no search.
+        while self._queue and self._queue[0] not in self._unborn:
+            self._queue.popleft()
+        return self._queue[0] if self._queue else None
 
-    def begin(self) -> Row:
-        """The next row."""
-        request, lane = self._queue.popleft()
+    def begin(self, request: Request) -> Row:
+        """The next row of the `first` request."""
+        lane = _lanes(request) - self._unborn[request]
+        self._waiting -= 1
         self._unborn[request] -= 1
+        if not self._unborn[request]:
+            del self._unborn[request]
         return Row(request.prompt, lane, list(request.prompt.tokens))
 
     def drop(self, request: Request) -> list[int]:
         """Forget a request; returns the lanes of the completions that had not begun."""
         self._by_prompt.pop(request.prompt, None)
-        if not self._unborn.pop(request, 0):
-            return []
-        unborn = [lane for waiting, lane in self._queue if waiting is request]
-        self._queue = deque(each for each in self._queue if each[0] is not request)
-        lead = request.lead
-        return unborn if lead.strategy.rows_independent else list(range(lead.num_return_sequences))
+        left = self._unborn.pop(request, 0)
+        self._waiting -= left
+        if not left or not request.lead.strategy.rows_independent:
+            return list(range(request.lead.num_return_sequences)) if left else []
+        lanes = _lanes(request)
+        return list(range(lanes - left, lanes))
+
+
+def _lanes(request: Request) -> int:
+    """How many rows of a request wait in the beginning: all its lanes, or the first."""
+    lead = request.lead
+    return lead.num_return_sequences if lead.strategy.rows_independent else 1
