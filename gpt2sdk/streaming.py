@@ -106,7 +106,7 @@ class Transcript:
     def __init__(
         self,
         decoder: TextDecoder,
-        criteria: Callable[[Prompt], Sequence[tuple[TextCriterionRun, str]]],
+        criteria: Callable[[Prompt], Sequence[tuple[str, TextCriterionRun, str]]],
         failures: dict[int, Failure],
     ) -> None:
         """Start empty.
@@ -114,12 +114,13 @@ class Transcript:
         Args:
             decoder: Turns tokens into text. Those that end a row have none, and are no part of a
                 match.
-            criteria: The text criteria that act on a prompt, and their reasons.
+            criteria: The text criteria that act on a prompt: their names, runs and reasons.
             failures: Where it tells of rows that a criterion raised for, by seat.
         """
         self.rows: list[RowText] = []
         self._decoder = ContinuationDecoder(decoder)
         self._criteria = criteria
+        self._acting = ""
         self._failures = failures
 
     def admit(self, seat: int, row: Row) -> None:
@@ -136,10 +137,12 @@ class Transcript:
                 try:
                     self._write(row, token)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the row carries it
-                    what = f"a text criterion raised {type(error).__name__}: {error}"
-                    self._failures[seat] = Failure("", what, error)
+                    name = self._acting
+                    what = f"{name or 'the decoder'} raised {type(error).__name__}: {error}"
+                    self._failures[seat] = Failure(name, what, error)
 
     def _write(self, row: RowText, token: int) -> None:
+        self._acting = ""
         row.marks.append(Mark(row.state, len(row.text), token))
         if token in row.prompt.eos_token_ids:
             return
@@ -155,7 +158,7 @@ class Transcript:
         if not criteria:
             return
         written = row.written(len(row.marks), start)
-        for criterion, reason in criteria:
+        for self._acting, criterion, reason in criteria:
             end, hold = criterion.find(written)
             row.hold = max(row.hold, hold)
             if end is not None and (row.end is None or end < row.end[0]):
@@ -197,7 +200,7 @@ class Transcript:
             return row.text[: len(row.text) - row.hold if row.end is None else row.end[0]]
         # Without the held tokens, what they ended or broke off may still become a match.
         some = row.written(max(written, 0), 0)
-        found = [criterion.find(some) for criterion, _ in self._criteria(row.prompt)]
+        found = [criterion.find(some) for _, criterion, _ in self._criteria(row.prompt)]
         text = some.text
         ends = [len(text) - hold if end is None else end for end, hold in found]
         return text[: min(ends, default=len(text))]

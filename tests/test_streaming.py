@@ -32,7 +32,9 @@ class Halves:
 
 
 def transcript(*criteria, decoder=LETTERS):
-    out = Transcript(decoder, lambda _prompt: [(each, each.reason) for each in criteria], {})
+    out = Transcript(
+        decoder, lambda _prompt: [(each.name, each, each.reason) for each in criteria], {}
+    )
     out.admit(0, Row(Prompt(0, (0,), eos_token_ids=frozenset([END])), 0, [0]))
     return out
 
@@ -116,7 +118,7 @@ def test_spelling_at_once_gives_the_streamed_text():
 
 
 def test_what_was_cut_off_the_prompt_is_no_part_of_the_text():
-    out = Transcript(LETTERS, lambda _prompt: [(Until(stop="bd"), "stop_string")], {})
+    out = Transcript(LETTERS, lambda _prompt: [("until", Until(stop="bd"), "stop_string")], {})
     out.admit(0, Row(Prompt(0, (0,), cut=(1, 2)), 0, [0]))
     write(out, [1])
     first = out.rows[0].text

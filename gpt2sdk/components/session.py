@@ -87,8 +87,8 @@ class Rehearsal(ABC):
         """What would be picked of these logits; -1 for rows where it cannot be told.
 
         Processors that remember nothing of rows act on them, in their order, then the sampler.
-        Processors with memory or mirrors are passed over: they have not seen the trial. A sampler
-        with memory is asked with what it remembers now.
+        Those with memory, mirrors or hidden states are passed over: they have not seen the trial.
+        A sampler with memory is asked with what it remembers now.
 
         Args:
             logits: Of next positions, by whatever model.
@@ -191,7 +191,7 @@ class Session(ABC):
         """Take back each row's last tokens, with their ends, memory and mirrors.
 
         Raises:
-            ValueError: A count reaches into the prompt, or behind text that was certain.
+            PluginContractError: A count reaches into the prompt, or behind text that was certain.
         """
 
     @abstractmethod
@@ -287,13 +287,12 @@ class Session(ABC):
         """A number in [0, 1) for each row, a function of seed, lane, draws and purpose."""
         return self.rows.uniform(purpose)
 
+    @abstractmethod
     def race(self, logits: Logits, purpose: str) -> Tokens:
         """Draw a token for each row with the probabilities `softmax(logits)`: see `Rows.race`.
 
-        Unlike `choose` it asks no sampler. Logits of idle rows have to be finite, as those of
-        `next_logits` are; what is drawn for these rows has no meaning.
+        Unlike `choose` it asks no sampler. Idle rows get -1, whatever their logits are.
         """
-        return self.rows.race(logits, purpose)
 
     @abstractmethod
     def texts(self) -> list[str]:

@@ -79,15 +79,17 @@ class Call:
                     message = "the engine has nothing left to do, and the call is not over"
                     raise PluginContractError(message)
         except KeyboardInterrupt:
-            self._engine.close()
+            # The session whose step it met has ended; other calls' sessions go on.
+            self._engine.cancel(self._requests)
             while self._outbox:
                 yield self._take()
         finally:
             if self._owns_engine:
                 self._engine.close()
             self.drop()
-            self._completions += [each.completion for each in self._outbox if each.completion]
-            self._outbox.clear()
+            with self._engine.lock:
+                self._completions += [each.completion for each in self._outbox if each.completion]
+                self._outbox.clear()
             self._finished(self.result())
         self._raise_loss()
 
@@ -105,8 +107,9 @@ class Call:
 
     def result(self) -> Result:
         """Everything made so far."""
-        unread = [each.completion for each in self._outbox if each.completion is not None]
-        made = [*self._completions, *unread]
+        with self._engine.lock:
+            unread = [each.completion for each in self._outbox if each.completion is not None]
+            made = [*self._completions, *unread]
         ordered = sorted(made, key=lambda each: (each.prompt_index, each.sample_index))
         return Result(tuple(ordered), self._meter.usage(), self._options)
 

@@ -121,6 +121,7 @@ class Branch(Follows):
         """
         self.model: CausalLM = slots.model
         self.slots = slots
+        slots.users += 1
         self.rows: list[BranchRow] = []
         self.layers: Sequence[int] = ()
         self._kept: Sequence[int] = ()
@@ -199,11 +200,8 @@ class Branch(Follows):
     def close(self) -> None:
         """Let go of all that rows hold, and of the cache."""
         self.fork(())
+        self.slots.leave()
         del self.slots
-
-    def follows(self, seat: int) -> bool:
-        """Whether it is wanted for a row."""
-        return bool(self.rows[seat].prefix)
 
     def is_behind(self, seat: int) -> bool:
         """Whether the end of a row's sequence was never scored."""
@@ -220,8 +218,7 @@ class Branch(Follows):
 
     def logits(self, seats: Sequence[int]) -> Logits:
         """Next-token logits of rows whose sequences are scored to their ends."""
-        rows = self.rows
-        return gather_logits([known for seat in seats if (known := rows[seat].known)])
+        return gather_logits([known for seat in seats if (known := self.rows[seat].known)])
 
     def hidden_states(self, layer: int, index: Sequence[int]) -> Float[Tensor, "rows embed"]:
         """The residual stream after `layer` blocks, at each row's last scored position."""
@@ -238,11 +235,7 @@ class Branch(Follows):
             LookupError: Such rows were read before.
         """
         if any(row.valid and acts_on(row.prompt) for row in self.rows):
-            message = (
-                "hidden_history was opened when rows had been read: a strategy declares "
-                'wants={"hidden_history"} and opens it before it asks for logits'
-            )
-            raise LookupError(message)
+            raise LookupError('rows were read: declare wants={"hidden_history"}, open it before')
         history = FollowingHistory(self, layer, acts_on)
         self._histories.add(history)
         self.keep_layers(self._kept)
@@ -345,6 +338,8 @@ class Branch(Follows):
             fed = first.fed[: first.valid]
             self.rows[seat] = replace(first, fed=fed, ahead=[], earned=0, credit=0.0)
         self._along = []
+        if self.layers:
+            self.keep_layers(self._kept)
 
 
 def _tail(row: BranchRow, record: Row, count: int) -> list[int]:

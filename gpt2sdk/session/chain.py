@@ -245,13 +245,13 @@ class Chain:
         self.acting = ""
         return tokens, {}
 
-    def text_criteria(self, prompt: Prompt) -> list[tuple[TextCriterionRun, FinishReason]]:
-        """The text criteria that act on a prompt, with their reasons."""
-        found = (station.acting.get(prompt) for station in self.texts)
+    def text_criteria(self, prompt: Prompt) -> list[tuple[str, TextCriterionRun, FinishReason]]:
+        """The text criteria that act on a prompt: their purposes, runs and reasons."""
         return [
-            (started.run, started.component.reason)
-            for started in found
-            if started is not None and isinstance(started.component, TextCriterion)
+            (station.purpose, started.run, started.component.reason)
+            for station in self.texts
+            if (started := station.acting.get(prompt)) is not None
+            and isinstance(started.component, TextCriterion)
         ]
 
     @property

@@ -34,6 +34,7 @@ class Course:
         delivery: What of them is on its way to the requests.
         steps: How many times tokens were appended.
         processed: What the chain made last, until tokens are appended.
+        room: How many rows the engine lets begin between two of its steps; any number by default.
         read: Whether the rows were read since the last step, and are as they were then.
         over: Whether nothing more will come of it.
     """
@@ -48,6 +49,7 @@ class Course:
         """
         self.lead = lead
         self.requests = Requests()
+        self.room: Callable[[], int] | None = None
         self.read = False
         self.over = False
         self.processed: Logits | None = None
@@ -136,12 +138,14 @@ class Course:
         """
         free = []
         for seat, row in enumerate(self.store.rows):
-            over = row.finish_reason is not None and (room is None or not self._hold)
+            over = row.finish_reason is not None
+            over = over and (room is None or not self._hold or row.handed)
             if over and self._independent:
                 self._hand_over(seat)
                 free.append(seat)
         count = len(self.store.rows)
-        room = len(free) if room is None else room
+        if room is None:
+            room = len(free) if self.room is None else min(len(free), self.room())
         for seat in [*free, *range(count, count + room)][:room]:
             while (first := self.requests.first()) is not None and first.cancelled():
                 self.end(first, "cancelled")
@@ -291,7 +295,7 @@ class Course:
 
     def close(self) -> None:
         """Let go of everything that takes memory, whoever still holds the session."""
-        self.over, self.processed = True, None
+        self.over, self.processed, self.room = True, None, None
         self.followers.close()
         # Runs hold the session, and what counts for a prompt is asked of this: no cycle stays.
         self.main.meter, self._drafting = None, None
@@ -327,7 +331,7 @@ class Course:
     def _keep_hidden_states(self) -> None:
         """Keep them as long as the strategy, or a request that is there, wants them."""
         wanted = "hidden_states" in self.lead.strategy.wants
-        wanted = wanted or any(request.wants_states for request in self.requests)
+        wanted |= any(request.wants_states for request in self.requests)
         self.main.keep_layers(range(self.main.model.layers + 1) if wanted else ())
 
     def meter(self, prompt: Prompt) -> Meter:

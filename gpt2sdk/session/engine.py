@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from threading import RLock
 
@@ -46,6 +47,7 @@ class Engine:
     Attributes:
         model: What scores tokens.
         batch_size: Rows at a time, over all sessions; prompts, where a strategy compares rows.
+        lock: Held while it works: outboxes do not change for whoever holds it.
     """
 
     def __init__(
@@ -78,8 +80,9 @@ class Engine:
         self._vocabulary = vocabulary
         self._decoder = decoder
         self._told_of = started
+        self.lock = RLock()
         self._members: list[_Member] = []
-        self._lock = RLock()
+        self._unbegun: list[_Member] = []
         self._at_work = False
         self._numbers = count()
 
@@ -100,6 +103,7 @@ class Engine:
                     member = self._joinable(group[0])
                     if member is None:
                         session = self._open(group)
+                        session.course.room = partial(self._room, session.course)
                         opened.append(_Member(session, session.course))
                         continue
                     for request in group:
@@ -109,12 +113,13 @@ class Engine:
                 for course, request in joined:
                     course.end(request, "error")
                 raise
-            self._members += opened
+            opened.sort(key=lambda member: member.course.requests.oldest)
+            self._unbegun += opened
 
     def step(self) -> bool:
         """Let each session that can make its next step; return whether anything is left to do."""
         with self._alone(), torch.inference_mode():
-            waiting = False
+            waiting = bool(self._unbegun)
             for member in self._members:
                 member.course.end_cancelled()
                 waiting = waiting or member.course.requests.waiting > 0
@@ -123,16 +128,18 @@ class Engine:
             for member in self._ready():
                 self._advance(member)
             for member in list(self._members):
-                if member.steps is not None and not member.course.requests:
+                if not member.course.requests:
                     self._advance(member)  # for the last time: it sees that nothing is running
-            if not self._members:
-                self._reader.trim()
-            return bool(self._members)
+            self._reader.forget()
+            if self._members or self._unbegun:
+                return True
+            self._reader.trim()
+            return False
 
     def cancel(self, requests: Sequence[Request]) -> None:
         """End these requests, those that wait for room too."""
         with self._alone(), torch.inference_mode():
-            for member in self._members:
+            for member in (*self._members, *self._unbegun):
                 for request in requests:
                     if member.course.requests.of(request.prompt) is request:
                         member.course.end(request, "cancelled")
@@ -140,7 +147,7 @@ class Engine:
     def close(self) -> None:
         """Let go of the caches; what is unfinished is cancelled."""
         with self._alone(), torch.inference_mode():
-            for member in list(self._members):
+            for member in (*self._members, *self._unbegun):
                 self._end(member, "cancelled")
             self._reader.close()
 
@@ -151,7 +158,7 @@ class Engine:
         Raises:
             PluginContractError: It is called from within one of its own steps.
         """
-        with self._lock:
+        with self.lock:
             if self._at_work:
                 message = "the engine runs whoever asks for it now: give the inner call its own one"
                 raise PluginContractError(message)
@@ -177,18 +184,28 @@ class Engine:
         if not request.lead.strategy.rows_independent:
             return None
         lead = request.lead.identity
-        return next((each for each in self._members if each.course.lead.identity == lead), None)
+        known = (*self._members, *self._unbegun)
+        mine = (each for each in known if each.independent and each.course.lead.identity == lead)
+        return next(mine, None)
 
     def _open(self, requests: Sequence[Request]) -> DecodingSession:
         return DecodingSession(self._reader, self._vocabulary, self._decoder, requests)
 
+    def _room(self, course: Course) -> int:
+        """How many more rows a session may begin by itself, between two steps of the engine."""
+        first = course.requests.first()
+        longest = self._next()
+        if first is None or longest is None or longest.course is not course:
+            return 0
+        return self.batch_size - sum(member.course.size for member in self._members)
+
     def _begin(self) -> None:
         """Let waiting requests begin, in the order in which they came, while there is room."""
-        running = [member for member in self._members if member.steps is not None]
-        for member in running:
+        for member in self._members:
             if member.independent:
                 member.course.refill(0)
-        room = self.batch_size - sum(member.course.size for member in running)
+        room = self.batch_size - sum(member.course.size for member in self._members)
+        begun: list[_Member] = []
         while (waiting := self._next()) is not None:
             member, course = waiting, waiting.course
             # A batch of prompts begins at once, and nobody overtakes it.
@@ -197,17 +214,23 @@ class Engine:
                 break
             room -= wanted
             course.refill(wanted)
-            if not course.requests:
-                self._end(member, "cancelled")
-        for member in list(self._members):
-            if member.steps is None and member.course.store.rows:
+            if self._unbegun[:1] == [member]:
+                self._members.append(self._unbegun.pop(0))
+                begun.append(member)
+        for member in begun:
+            if member.course.requests:
                 self._start(member)
+            else:
+                self._end(member, "cancelled")
 
     def _next(self) -> _Member | None:
         """The session whose request has waited longest."""
+        # Sessions that have not begun stand in the order in which they came.
+        while self._unbegun and self._unbegun[0].course.requests.first() is None:
+            self._end(self._unbegun[0], "cancelled")
         waiting = [
             (first.number, member)
-            for member in self._members
+            for member in (*self._members, *self._unbegun[:1])
             if (first := member.course.requests.first()) is not None
         ]
         return min(waiting, key=lambda each: each[0])[1] if waiting else None
@@ -228,18 +251,19 @@ class Engine:
         self._end(member, "error", PluginContractError(message, plugin=strategy.name))
 
     def _ready(self) -> list[_Member]:
-        """The sessions whose turn it is: those with nothing to read, or else all that are read for.
+        """The sessions whose turn it is: all, what they have to read being read in one pass.
 
-        What all of the latter have to read goes to the model in one pass.
+        While some have positions that were scored ahead, only those with nothing to read.
         """
-        running = [member for member in self._members if member.steps is not None]
-        dues = [(member, member.course.due()) for member in running]
+        dues = [(member, member.course.due()) for member in self._members]
         ready = [member for member, due in dues if not due]
-        if ready:
+        if any(member.course.followers.ahead for member in ready):
             return ready
         readings: list[Reading] = []
         readers: dict[int, _Member] = {}
         for member, due in dues:
+            if not due:
+                continue
             try:
                 wanted = member.course.readings(due)
             except Exception as error:  # noqa: BLE001 - as above
@@ -252,8 +276,24 @@ class Engine:
             try:
                 self._reader.read(mine)
             except Exception as error:  # noqa: BLE001 - as above
-                self._fail(mine, readers, error)
+                self._read_apart(mine, readers, error)
         return [member for member, _ in dues if member in self._members]
+
+    def _read_apart(
+        self, readings: Sequence[Reading], readers: Mapping[int, _Member], error: Exception
+    ) -> None:
+        """A model raised: read for each session by itself, so that it raises for those at fault."""
+        by_member: dict[int, list[Reading]] = {}
+        for reading in readings:
+            by_member.setdefault(id(readers[id(reading)]), []).append(reading)
+        if len(by_member) == 1:
+            self._fail(readings, readers, error)
+            return
+        for mine in by_member.values():
+            try:
+                self._reader.read(mine)
+            except Exception as its_own:  # noqa: BLE001 - as above
+                self._fail(mine, readers, its_own)
 
     def _fail(
         self, readings: Sequence[Reading], readers: Mapping[int, _Member], error: Exception
@@ -293,9 +333,12 @@ class Engine:
         self, member: _Member, otherwise: FinishReason, error: Exception | None = None
     ) -> None:
         """Be done with a session, whatever else goes wrong."""
-        if member not in self._members:
+        for members in (self._members, self._unbegun):
+            if member in members:
+                members.remove(member)
+                break
+        else:
             return
-        self._members.remove(member)
         try:
             for request in member.course.requests:
                 member.course.end(request, otherwise, error)

@@ -132,6 +132,15 @@ class Followers:
         if isinstance(follower, Branch):
             self.branches.append(follower)
 
+    @property
+    def ahead(self) -> bool:
+        """Whether a row that goes on has a position that was scored, and is wanted."""
+        main = self.branches[0]
+        return main.wanted and any(
+            row.finish_reason is None and state.known is not None
+            for row, state in zip(self.store.rows, main.rows, strict=True)
+        )
+
     def unread(self, *, together: bool) -> list[int]:
         """The rows that the session's own model has to read.
 
@@ -170,7 +179,7 @@ class Followers:
         readings = [Reading(main, seats, proposals, meter)]
         for branch in mirrors:
             if branch.wanted:
-                mine = [at for at, seat in enumerate(seats) if branch.follows(seat)]
+                mine = [at for at, seat in enumerate(seats) if branch.rows[seat].prefix]
                 drafts = None if proposals is None else [proposals[at] for at in mine]
                 readings.append(Reading(branch, [seats[at] for at in mine], drafts, meter))
         return readings

@@ -66,6 +66,7 @@ class Slots:
     def __init__(self, model: CausalLM) -> None:
         self.model = model
         self.cache = model.make_cache(0)
+        self.users = 0
         self._holders: list[int] = []
 
     def share(self, slot: int | None) -> int | None:
@@ -121,13 +122,17 @@ class Slots:
         del self._holders[held:]
         self.cache.fork(range(len(self._holders)))
 
-    def trim(self) -> bool:
-        """Free the memory if no row holds any; says whether it did."""
-        if any(self._holders):
-            return False
-        self._holders.clear()
-        self.cache.fork([])
-        return True
+    def leave(self) -> None:
+        """Let one branch less have it, and free the memory with the last."""
+        self.users -= 1
+        if not self.users:
+            self.trim()
+
+    def trim(self) -> None:
+        """Free the memory if no row holds any."""
+        if not any(self._holders):
+            self._holders.clear()
+            self.cache.fork([])
 
     def close(self) -> None:
         """Free the cache: nothing can be scored any more."""
@@ -211,10 +216,17 @@ class Reader:
 
     def trim(self) -> None:
         """Free the caches that no row holds anything of."""
-        idle = [key for key, slots in self._slots.items() if slots.trim()]
-        for key in idle:
-            if self._slots[key].model is not self.model:
-                del self._slots[key]
+        for slots in self._slots.values():
+            slots.trim()
+
+    def forget(self) -> None:
+        """Let go of models that no branch is of any more, but for the rows' own."""
+        if len(self._slots) > 1:
+            self._slots = {
+                key: slots
+                for key, slots in self._slots.items()
+                if slots.users or slots.model is self.model
+            }
 
     def close(self) -> None:
         """Free the caches."""

@@ -241,6 +241,12 @@ class Requests:
             self._queue.popleft()
         return self._queue[0] if self._queue else None
 
+    @property
+    def oldest(self) -> int:
+        """The number of the `first` request; of none, 0."""
+        first = self.first()
+        return 0 if first is None else first.number
+
     def begin(self, request: Request) -> Row:
         """The next row of the `first` request."""
         lane = _lanes(request) - self._unborn[request]

@@ -155,12 +155,12 @@ def test_one_prompt_of_three_fails_by_its_memory(options, gen):
 def test_a_component_that_does_not_start_leaves_nothing_behind(gen):
     engine = gen.engine()
     stream = gen.stream("abc", engine=engine, **ROOM)
-    before = len(engine._members[0].course.followers._joined)  # noqa: SLF001
+    before = len(engine._unbegun[0].course.followers._joined)  # noqa: SLF001
     for _ in range(3):
         with pytest.raises(OptionError, match="not today"):
             gen.stream("abd", engine=engine, refusing=True, **ROOM)
 
-    assert before == len(engine._members[0].course.followers._joined)  # noqa: SLF001
+    assert before == len(engine._unbegun[0].course.followers._joined)  # noqa: SLF001
     list(stream)
 
 
