@@ -21,7 +21,7 @@ from gpt2sdk.components.quantizer import (
 )
 from gpt2sdk.errors import PlacementError, PluginContractError
 from gpt2sdk.loading.failures import failure, naming
-from gpt2sdk.loading.leading import check_led, lead
+from gpt2sdk.loading.escorting import check_escorted, escort
 from gpt2sdk.loading.plan import LoadPlan, PartPlan
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ def build(checkpoint: Checkpoint[Architecture], plan: LoadPlan) -> CausalLM:
             if residency is not None:
                 residency.stow(part.name, model.get_submodule(part.name))
         if residency is not None:
-            _settle(model, plan, residency, architecture)
+            _hand_over(model, plan, residency, architecture)
     except BaseException:
         if residency is not None:
             residency.close()
@@ -132,7 +132,7 @@ def _residency(plan: LoadPlan, model: nn.Module) -> Residency | None:
         return plan.placement.residency(plan.places, model)
 
 
-def _settle(
+def _hand_over(
     model: nn.Module, plan: LoadPlan, residency: Residency, architecture: Architecture
 ) -> None:
     """Let a residency bring the parts from now on."""
@@ -140,8 +140,8 @@ def _settle(
         model.set_residency(residency)
         return
     home = as_causal_lm(model, architecture).device
-    lead(model, [part.name for part in plan.parts], residency, home)
-    check_led(model, architecture)
+    escort(model, [part.name for part in plan.parts], residency, home)
+    check_escorted(model, architecture)
 
 
 def _build_part(

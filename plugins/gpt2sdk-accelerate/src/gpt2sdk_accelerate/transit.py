@@ -65,7 +65,7 @@ class Transit:
     def reserve(self, nbytes: int) -> None:
         """Make sure that a part of this size fits into each buffer."""
         if nbytes > self._nbytes:
-            self._settle()
+            self._finish_all()
             self._buffers = []
             self._nbytes = nbytes
             self._buffers = [
@@ -109,7 +109,7 @@ class Transit:
     def close(self) -> None:
         """Give the buffers back."""
         with self.lock:
-            self._settle()
+            self._finish_all()
             self._buffers, self._nbytes = [], 0
             if self._reader is not None:
                 self._reader.shutdown()
@@ -159,7 +159,7 @@ class Transit:
                 raise
         return buffer.sent
 
-    def _settle(self) -> None:
+    def _finish_all(self) -> None:
         """Wait for everything that is under way."""
         for buffer in self._buffers:
             self.lane.finish(self._sent(buffer))

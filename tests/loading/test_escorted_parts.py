@@ -21,7 +21,7 @@ from gpt2sdk import (
 )
 from gpt2sdk.components.placement import residency_of
 from gpt2sdk.loading import LoadSettings, load, plan_load
-from gpt2sdk.loading.leading import lead, moved
+from gpt2sdk.loading.escorting import escort, moved
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.testing import Letters, TableCache
 
@@ -310,7 +310,7 @@ class Elsewhere(Placement):
 
 def test_each_part_is_brought_before_it_computes_and_the_next_one_ahead():
     model, residency = StackModel(Stack(depth=2)), Noted(["inner.blocks.0", "out"])
-    lead(model, ["embed", "inner.blocks.0", "inner.blocks.1", "norm", "out"], residency, CPU)
+    escort(model, ["embed", "inner.blocks.0", "inner.blocks.1", "norm", "out"], residency, CPU)
     logits(model)
     visits = [
         ("embed", "inner.blocks.0"),
@@ -330,7 +330,7 @@ def test_each_part_is_brought_before_it_computes_and_the_next_one_ahead():
 
 def test_a_part_that_fails_is_let_go():
     model, residency = StackModel(Stack()), Noted()
-    lead(model, ["out"], residency, CPU)
+    escort(model, ["out"], residency, CPU)
     with pytest.raises(RuntimeError):
         model.out(torch.zeros(1, 3))
 
@@ -338,12 +338,12 @@ def test_a_part_that_fails_is_let_go():
 
 
 def test_other_models_of_the_class_are_called_as_ever():
-    led, other, residency = StackModel(Stack()), StackModel(Stack()), Noted()
-    lead(led, ["out"], residency, CPU)
+    escorted, other, residency = StackModel(Stack()), StackModel(Stack()), Noted()
+    escort(escorted, ["out"], residency, CPU)
     logits(other)
 
     assert [] == residency.asked
-    assert residency is residency_of(led)
+    assert residency is residency_of(escorted)
     assert residency_of(other) is None
 
 

@@ -1,4 +1,4 @@
-"""Leads the calls of a model's parts through a residency, where the model knows nothing of it."""
+"""Escorts the calls of a model's parts through a residency that the model knows nothing of."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -14,7 +14,9 @@ from gpt2sdk.errors import PlacementError
 R = TypeVar("R")
 
 
-def lead(model: nn.Module, names: Sequence[str], residency: Residency, home: torch.device) -> None:
+def escort(
+    model: nn.Module, names: Sequence[str], residency: Residency, home: torch.device
+) -> None:
     """Let each part be brought when its module is called, and taken away behind it.
 
     What a part is given comes to where it computes, and what it returns to the model's own device,
@@ -34,8 +36,8 @@ def lead(model: nn.Module, names: Sequence[str], residency: Residency, home: tor
     setattr(model, LED, residency)
 
 
-def check_led(model: nn.Module, architecture: Architecture) -> None:
-    """Make sure that a model runs whose parts are led: let it score a token.
+def check_escorted(model: nn.Module, architecture: Architecture) -> None:
+    """Make sure that a model runs whose parts are escorted: let it score a token.
 
     Raises:
         PlacementError: If it does not.
