@@ -19,6 +19,7 @@ Messages say what was expected, what came, and what to do.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Self
 
 
 class GPT2SDKError(Exception):
@@ -127,6 +128,18 @@ class PlacementError(GPT2SDKError, RuntimeError):
     def __init__(self, message: str, *, out_of_memory: bool = False) -> None:
         super().__init__(message)
         self.out_of_memory = out_of_memory
+
+    @classmethod
+    def of_placed(cls, done: str) -> Self:
+        """Say that something is not done to a model whose parts were placed one by one.
+
+        Args:
+            done: What, as in "moved or converted".
+        """
+        return cls(
+            f"a model that was placed part by part cannot be {done}: load it again, with "
+            "another placement or none"
+        )
 
 
 class GenerationError(GPT2SDKError, RuntimeError):

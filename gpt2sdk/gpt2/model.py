@@ -317,10 +317,7 @@ class GPT2(Observed, Layered):
 
     def _check_unplaced(self, what: str) -> None:
         if self._route is not None and not (self._route.settled and self._route.uniform):
-            raise PlacementError(
-                f"a model that was placed part by part cannot be {what}: load it again, with "
-                "another placement or none"
-            )
+            raise PlacementError.of_placed(what)
 
     @override
     def _ready(self) -> Runner | None:

@@ -20,8 +20,8 @@ from gpt2sdk.components.quantizer import (
     Target,
 )
 from gpt2sdk.errors import PlacementError, PluginContractError
-from gpt2sdk.loading.failures import failure, naming
 from gpt2sdk.loading.escorting import check_escorted, escort
+from gpt2sdk.loading.failures import failure, naming
 from gpt2sdk.loading.plan import LoadPlan, PartPlan
 
 T = TypeVar("T")

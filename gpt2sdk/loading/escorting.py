@@ -1,8 +1,8 @@
 """Escorts the calls of a model's parts through a residency that the model knows nothing of."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
-from typing import TypeVar, cast
+from functools import partial, wraps
+from typing import NoReturn, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,9 @@ def escort(
     """Let each part be brought when its module is called, and taken away behind it.
 
     What a part is given comes to where it computes, and what it returns to the model's own device,
-    so that the code between parts meets nothing of this.
+    so that the code between parts meets nothing of this. From then on model and parts are neither
+    moved nor copied: the residency would know nothing of it, and what escorts the copy's calls
+    would compute with the weights of the original.
 
     Args:
         model: The network, with all its parts in their places.
@@ -33,6 +35,8 @@ def escort(
         ahead = next_to_bring(names, place, residency.permanent)
         # The instance's own: other models of the class are called as ever.
         module.__dict__["forward"] = _through(module.forward, name, ahead, residency, home)
+        _fasten(module)
+    _fasten(model)
     setattr(model, LED, residency)
 
 
@@ -74,6 +78,17 @@ def moved(value: object, device: torch.device) -> object:
     if isinstance(value, Mapping):
         return {key: moved(each, device) for key, each in value.items()}
     return value
+
+
+def _fasten(module: nn.Module) -> None:
+    """Refuse what moves, converts, copies or pickles a module."""
+    module.__dict__["_apply"] = partial(_refuse, "moved or converted")
+    for name in ("__deepcopy__", "__reduce_ex__"):
+        module.__dict__[name] = partial(_refuse, "copied or pickled")
+
+
+def _refuse(done: str, *_args: object, **_kwargs: object) -> NoReturn:
+    raise PlacementError.of_placed(done)
 
 
 def _through(

@@ -1,6 +1,9 @@
 """Models that know nothing of placements are placed all the same, part by part."""
 
+import copy
+import io
 import json
+import pickle
 
 import pytest
 import torch
@@ -345,6 +348,46 @@ def test_other_models_of_the_class_are_called_as_ever():
     assert [] == residency.asked
     assert residency is residency_of(escorted)
     assert residency_of(other) is None
+
+
+REFUSED = {
+    "to a device": ("moved or converted", lambda module: module.to("meta")),
+    "to a type": ("moved or converted", lambda module: module.half()),
+    "deep copy": ("copied or pickled", copy.deepcopy),
+    "copy": ("copied or pickled", copy.copy),
+    "pickle": ("copied or pickled", pickle.dumps),
+    "file": ("copied or pickled", lambda module: torch.save(module, io.BytesIO())),
+}
+
+
+@pytest.mark.parametrize("inside", ["", "inner.blocks.1"])
+@pytest.mark.parametrize("way", REFUSED)
+def test_what_is_escorted_is_neither_moved_nor_copied(folder, way, inside):
+    model = loaded(folder, {"": "cpu", "inner.blocks": "disk"}).model
+    before, (done, attempt) = logits(model), REFUSED[way]
+    with pytest.raises(PlacementError, match=f"placed part by part cannot be {done}: load it aga"):
+        attempt(model.get_submodule(inside))
+
+    assert torch.equal(before, logits(model))
+
+
+def test_what_holds_escorted_parts_is_neither_moved_nor_copied(folder):
+    model = loaded(folder, {"": "cpu", "inner.blocks": "disk"}).model
+    with pytest.raises(PlacementError, match="cannot be moved or converted"):
+        model.inner.to("meta")
+    with pytest.raises(PlacementError, match="cannot be copied or pickled"):
+        copy.deepcopy(model.inner)
+
+
+def test_what_is_not_placed_is_moved_and_copied(folder):
+    model = loaded(folder).model
+    copied = copy.deepcopy(model)
+    with torch.no_grad():
+        copied.out.weight.zero_()
+
+    assert logits(model).any()
+    assert not logits(copied).any()
+    assert torch.float64 == copied.double().out.weight.dtype
 
 
 def test_a_model_that_does_not_run_like_this_is_refused_when_it_is_loaded(folder):
