@@ -138,7 +138,10 @@ def file_orientation(architecture: Architecture, name: str, tensor: Tensor) -> T
 
 
 def _plain_dtype(architecture: Architecture, bundles: Sequence[Bundle]) -> str:
-    """The type of the last parameter that nobody quantizes."""
+    """The type of the first parameter that no quantizer is asked about, or of the first of all.
+
+    The last is a norm as a rule, which some keep in a longer type than the model's.
+    """
     asked = {matrix.name for matrix in architecture.matrices(torch.float32)}
     infos = {key: info for one in bundles for key, info in one.infos.items()}
     names = architecture.parameters()
