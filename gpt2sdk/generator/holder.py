@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import torch
+from pydantic import BaseModel
 from torch import nn
 from typing_extensions import override
 
@@ -11,12 +12,13 @@ from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.language import Language
 from gpt2sdk.components.quantizer import Quantizer
-from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import OptionError
 from gpt2sdk.files.model_folder import save_model
-from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk.loading import architecture_of
+from gpt2sdk.loading import architecture_of, known_architecture
 from gpt2sdk.plugins.registry import Registry
+
+# What tells models apart at a glance.
+_SIZES = ("n_layer", "n_head", "n_embd", "vocab_size")
 
 
 class ModelHolder:
@@ -47,14 +49,28 @@ class ModelHolder:
         return self.model.context_length
 
     @property
-    def config(self) -> GPT2Config | None:
-        """The model's sizes and switches; `None` for one that is no GPT-2."""
-        return self.model.config if isinstance(self.model, GPT2) else None
+    def config(self) -> BaseModel | None:
+        """The model's sizes and switches: of a GPT-2 the `GPT2Config`.
+
+        They are the model's architecture, or what that has as `config`; `None` where no installed
+        architecture knows the model.
+        """
+        found = known_architecture(self.model, self.registry) or self.architecture
+        own = dict(found or ()).get("config")
+        return own if isinstance(own, BaseModel) else found
 
     @property
     def dtype(self) -> torch.dtype | None:
-        """The type in which the model computes; `None` for one that is no GPT-2."""
-        return self.model.ln_f.weight.dtype if isinstance(self.model, GPT2) else None
+        """The type in which the model computes: that of its first floating point parameter.
+
+        `None` for one without parameters. What is quantized has none.
+        """
+        if not isinstance(self.model, nn.Module):
+            return None
+        # A model that holds packed copies gives them up when it is asked itself.
+        parameters = nn.Module.named_parameters(self.model)
+        types = (each.dtype for _, each in parameters)
+        return next((each for each in types if each.is_floating_point), None)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write model and tokenizer as a folder in the Hugging Face layout; whole or not at all.
@@ -75,10 +91,8 @@ class ModelHolder:
     @override
     def __repr__(self) -> str:
         kind = type(self.model).__name__
-        said = []
-        if self.config is not None:
-            sizes = ("n_layer", "n_head", "n_embd", "vocab_size")
-            said = [f"{size}={getattr(self.config, size)}" for size in sizes]
+        sizes = dict(self.config or ())
+        said = [f"{size}={sizes[size]}" for size in _SIZES if size in sizes]
         said.append(f"context_length={self.context_length}")
         parts = [f"{kind}({', '.join(said)})"]
         if self.dtype is not None:
