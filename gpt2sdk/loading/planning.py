@@ -8,7 +8,6 @@ import torch
 from gpt2sdk.components.placement import Placement
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.errors import OptionError, PlacementError
-from gpt2sdk.gpt2.packed import has_kernels
 from gpt2sdk.loading.device_memory import check_devices, device_name, size_text
 from gpt2sdk.loading.least import least, size_to_ask
 from gpt2sdk.loading.load_settings import LoadSettings, MaxMemory
@@ -19,6 +18,8 @@ from gpt2sdk.loading.precision import auto_dtype, is_here, parse_dtype
 from gpt2sdk.loading.recipe import Recipe, plan_recipe
 from gpt2sdk.mention import argument
 from gpt2sdk.plugins.registry import Registry
+
+_LARGE = (4096, 4096)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +146,24 @@ class Planner:
         """
         dtype, why = self._dtype()
         shortens, stored = self._shortens(dtype), self.opened.quantizer
-        fast = self.device.type != "cpu" or has_kernels(torch.bfloat16)
+        fast = self._is_fast(torch.bfloat16)
         ladders = [quantizer for quantizer, _ in ladder(self.registry, self.device)]
         for quantizer in [None, *ladders] if stored is None else [stored]:
             yield Recipe(dtype, quantizer, None, why)
             if shortens and (quantizer is None or fast):
                 yield Recipe(torch.bfloat16, quantizer, None)
+
+    def _is_fast(self, dtype: torch.dtype) -> bool:
+        """Whether what is not quantized computes fast in a short type.
+
+        A GPU does in any. A CPU does where the architecture would pack its matrices if they were
+        large: of small ones, either type is fast enough.
+        """
+        architecture = self.opened.architecture
+        return self.device.type != "cpu" or any(
+            architecture.packs(replace(matrix, shape=_LARGE), dtype, self.device)
+            for matrix in architecture.matrices(dtype)
+        )
 
     def _shortens(self, dtype: torch.dtype) -> bool:
         """Whether bfloat16 may be taken instead of a type."""

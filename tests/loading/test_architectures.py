@@ -25,7 +25,8 @@ from gpt2sdk import (
     open_tensors,
 )
 from gpt2sdk.gpt2 import GPT2
-from gpt2sdk.loading import LoadSettings, load, plan_load, quantize_checkpoint
+from gpt2sdk.loading import LoadSettings, load, open_model, plan_load, quantize_checkpoint
+from gpt2sdk.loading.planning import Planner
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.testing import Letters, TableCache, tiny_gpt2, tiny_tokenizer
 
@@ -290,6 +291,31 @@ def test_parts_and_matrices_are_found_in_the_module(recurrent):
         [each.matrix.name for each in part.matrices] for part in plan.parts[1:]
     ]
     assert sum(each.numel() for each in _state(recurrent).values()) == plan.parameters
+
+
+class Packing(Recurrent):
+    """Packs large matrices of a short type."""
+
+    @override
+    def packs(self, matrix, dtype, device):
+        return dtype == torch.bfloat16 and matrix.shape[0] * matrix.shape[1] > 10**6
+
+
+@pytest.mark.parametrize(("kind", "fast"), [(Recurrent, False), (Packing, True)])
+def test_what_a_quantizer_leaves_is_short_where_the_architecture_computes_it_fast(
+    recurrent, fakes, kind, fast
+):
+    registry = Registry([offering(kind, fakes.Byte)])
+    opened = open_model(recurrent, registry=registry)
+    settings = LoadSettings(quantization="auto")
+    planner = Planner(opened, settings, registry, torch.device("cpu"))
+    tried = [
+        recipe.dtype
+        for recipe in planner.candidates()
+        if recipe.placement is None and isinstance(recipe.quantizer, fakes.Byte)
+    ]
+
+    assert tried == [torch.float32, torch.bfloat16][: 1 + fast]
 
 
 def test_end_tokens_of_the_generation_config_count(recurrent):

@@ -16,6 +16,7 @@ from gpt2sdk import (
     PluginContractError,
     hookimpl,
 )
+from gpt2sdk.gpt2 import GPT2Architecture
 from gpt2sdk.loading import open_model, parse_size, size_text
 from gpt2sdk.loading.recipe import Recipe, plan_recipe
 from gpt2sdk.plugins.registry import Registry
@@ -281,7 +282,7 @@ def test_auto_keeps_the_best_quality_that_fits_with_a_placement(fakes, tiny):
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_auto_shortens_the_rest_before_the_next_quantizer(fakes, tiny, monkeypatch, fast):
-    monkeypatch.setattr("gpt2sdk.loading.planning.has_kernels", lambda dtype: fast)
+    monkeypatch.setattr(GPT2Architecture, "packs", lambda *_: fast)
     last = fakes.plan(tiny, "bfloat16" if fast else "float32", quantization="byte")
     plan = fakes.plan(tiny, quantization="auto", max_memory=last.peak_nbytes)
     (message,) = [note for note in plan.notes if "too large" in note]
