@@ -1,4 +1,4 @@
-"""The two JSON files that say what a model is, as they are: nobody's sizes yet."""
+"""What a model's files say that it is, as they say it: nobody's sizes yet."""
 
 import json
 from collections.abc import Mapping
@@ -24,11 +24,14 @@ class ConfigFiles:
         values: What `config.json` holds, or what another format says in its words.
         path: Where that was read, for messages.
         generation: What the `generation_config.json` beside it holds; nothing if there is none.
+        model_args: What a trainer wrote beside the tensors, into the weight file, where there is no
+            `config.json`: then `values` are empty. `None` anywhere else.
     """
 
     values: Mapping[str, object]
     path: Path
     generation: Mapping[str, object] = field(default_factory=dict)
+    model_args: Mapping[str, object] | None = None
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> Self:

@@ -1,6 +1,6 @@
 """A model's folder or weight file: the config that belongs to its weights, whoever reads them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,23 +15,19 @@ class ModelFiles:
     """Weights and the config that belongs to them, not yet compared.
 
     Attributes:
-        config: What says what the model is; nothing where there is no `config.json`, and
-            `model_args` say it.
+        config: What says what the model is.
         open: Opens the tensors.
-        model_args: What a trainer wrote beside the tensors, where there is no `config.json`.
-        notes: What was noticed, one line each.
     """
 
     config: ConfigFiles
     open: Callable[[], TensorSource] = field(repr=False)
-    model_args: Mapping[str, object] | None = None
-    notes: tuple[str, ...] = ()
 
 
 def open_files(path: str | Path) -> ModelFiles:
     """Find the weights of a folder or file, and the config that belongs to them.
 
-    The config is the `config.json` beside the weights. Of a folder it is read before the weights
+    The config is the `config.json` beside the weights, else what a weight file itself says of
+    sizes. Of a folder it is read before the weights
     are looked for, since a model that nobody claims need not have any that can be read.
 
     Raises:
@@ -44,5 +40,5 @@ def open_files(path: str | Path) -> ModelFiles:
     source = open_tensors(path)
     args = source.model_args if isinstance(source, TorchSource) else None
     if args is not None and not (path.parent / CONFIG_FILE).is_file():
-        return ModelFiles(ConfigFiles({}, path), lambda: source, args)
+        return ModelFiles(ConfigFiles({}, path, model_args=args), lambda: source)
     return ModelFiles(ConfigFiles.from_folder(path.parent), lambda: source)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar, Self, final
 
 import torch
+from pydantic import PrivateAttr
 from torch import nn
 from typing_extensions import override
 
@@ -24,6 +25,7 @@ from gpt2sdk.gpt2.keys import HEAD
 from gpt2sdk.gpt2.layout import MATRICES, parameter_shapes
 from gpt2sdk.gpt2.matrices import model_matrices, parameters_by_part, part_of
 from gpt2sdk.gpt2.model import GPT2
+from gpt2sdk.gpt2.nanogpt import NANOGPT_NOTE, nanogpt_config
 from gpt2sdk.gpt2.packed import may_pack
 from gpt2sdk.gpt2.saved_config import generation_config, with_ends
 from gpt2sdk.network_keys import MODEL_TYPES, is_gpt2
@@ -43,16 +45,32 @@ class GPT2Architecture(Architecture):
     name: ClassVar[str] = "gpt2"
     model_types: ClassVar[tuple[str, ...]] = MODEL_TYPES
     config: GPT2Config
+    # What a reader of the checkpoint should know of where the sizes are from.
+    _notes: tuple[str, ...] = PrivateAttr(default=())
 
     @classmethod
     @override
     def claims(cls) -> str:
-        return f"{super().claims()}, or none beside n_embd or n_layer"
+        return f"{super().claims()}, or none beside n_embd or n_layer, as nanoGPT's files do"
 
     @classmethod
     @override
     def claim(cls, files: ConfigFiles) -> Self | None:
-        return cls(config=GPT2Config.from_files(files)) if is_gpt2(files.values) else None
+        said = files.values if files.model_args is None else files.model_args
+        return cls.of_files(files) if is_gpt2(said) else None
+
+    @classmethod
+    def of_files(cls, files: ConfigFiles) -> Self:
+        """Read a GPT-2's sizes, from its config or from what nanoGPT wrote beside the weights.
+
+        Raises:
+            CheckpointError: If they are another model's, or a size is absent or out of range.
+        """
+        if files.model_args is None:
+            return cls(config=GPT2Config.from_files(files))
+        made = cls(config=nanogpt_config(files.model_args, files.path))
+        made._notes = (NANOGPT_NOTE,)
+        return made
 
     @classmethod
     @override
@@ -115,7 +133,8 @@ class GPT2Architecture(Architecture):
         self, source: TensorSource, quantized: QuantizedInfos | None = None
     ) -> Checkpoint[Self]:
         fit = fit_weights(source, self.config, quantized)
-        return Checkpoint(type(self)(config=fit.config), fit.source, fit.layout, fit.notes)
+        notes = (*self._notes, *fit.notes)
+        return Checkpoint(type(self)(config=fit.config), fit.source, fit.layout, notes)
 
     @override
     def file_key(self, name: str) -> str:

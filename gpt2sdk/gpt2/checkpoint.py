@@ -1,6 +1,5 @@
 """GPT-2 checkpoints by themselves: without plugins, plans and devices of a loader."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +12,6 @@ from gpt2sdk.files.model_files import open_files
 from gpt2sdk.files.tensors import open_tensors
 from gpt2sdk.gpt2.architecture import GPT2Architecture
 from gpt2sdk.gpt2.model import GPT2
-from gpt2sdk.gpt2.nanogpt import with_nanogpt_sizes
 
 
 def open_checkpoint(
@@ -30,9 +28,9 @@ def open_checkpoint(
     """
     if config is not None:
         return fit_checkpoint(open_tensors(path), config)
-    files = with_nanogpt_sizes(open_files(path))
-    checkpoint = fit_checkpoint(files.open(), GPT2Config.from_files(files.config))
-    return replace(checkpoint, notes=(*files.notes, *checkpoint.notes))
+    files = open_files(path)
+    architecture = GPT2Architecture.of_files(files.config)
+    return architecture.fit(files.open())
 
 
 def fit_checkpoint(

@@ -1,13 +1,10 @@
 """The sizes of a model that nanoGPT trained: they lie in the weight file, not beside it."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from gpt2sdk.config import GPT2Config
-from gpt2sdk.config_files import ConfigFiles
 from gpt2sdk.errors import CheckpointError
-from gpt2sdk.files.model_files import ModelFiles
 
 NANOGPT_NOTE = (
     "the sizes are nanoGPT's model_args, with activation_function='gelu': for a file of before "
@@ -23,19 +20,6 @@ _SIZES = {
     "vocab_size": "vocab_size",
 }
 _END_OF_TEXT = 50256
-
-
-def with_nanogpt_sizes(files: ModelFiles) -> ModelFiles:
-    """Return files with the config that nanoGPT's sizes stand for, where they have no other.
-
-    Raises:
-        CheckpointError: If a size is absent or out of range.
-    """
-    if files.model_args is None:
-        return files
-    path = files.config.path
-    config = ConfigFiles(nanogpt_config(files.model_args, path).to_dict(), path)
-    return replace(files, config=config, notes=(*files.notes, NANOGPT_NOTE))
 
 
 def nanogpt_config(model_args: Mapping[str, object], file: Path) -> GPT2Config:

@@ -8,7 +8,7 @@ from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.components.weights import CheckpointFormat, FormatWords, TranslatedFile
-from gpt2sdk.config_files import ConfigFiles
+from gpt2sdk.config_files import CONFIG_FILE, ConfigFiles
 from gpt2sdk.errors import CheckpointError, OptionError, PluginConflictError, listing
 from gpt2sdk.loading.failures import naming
 from gpt2sdk.mention import argument
@@ -70,13 +70,24 @@ def claimed_architecture(config: ConfigFiles, registry: Registry) -> Architectur
     if found:
         return next(iter(found.values()))
     installed = "; ".join(f"{kind.name} claims {kind.claims()}" for kind in kinds)
-    kept = config.values.get("model_type")
-    said = "has no model_type" if kept is None else f"says model_type={kept!r}"
     raise CheckpointError(
-        f"{config.path}: {said}, and no installed architecture claims it: {installed}; expected "
-        f"one of these, or a plugin with its architecture: see {argument('plugins')}",
+        f"{config.path}: {_said(config)}, and no installed architecture claims it: {installed}; "
+        f"expected one of these, or a plugin with its architecture: see {argument('plugins')}",
         path=config.path,
     )
+
+
+def _said(config: ConfigFiles) -> str:
+    """Say by what an architecture would have known a config.
+
+    >>> _said(ConfigFiles({}, Path("ckpt.pt"), model_args={"dim": 8, "n_heads": 2}))
+    'has model_args that name dim, n_heads, and no config.json beside it'
+    """
+    if config.model_args is not None:
+        names = listing([str(name) for name in config.model_args]) or "nothing"
+        return f"has model_args that name {names}, and no {CONFIG_FILE} beside it"
+    kind = config.values.get("model_type")
+    return "has no model_type" if kind is None else f"says model_type={kind!r}"
 
 
 def translated(words: FormatWords, registry: Registry) -> TranslatedFile:

@@ -18,7 +18,6 @@ from gpt2sdk.errors import CheckpointError, TokenizerError, listing
 from gpt2sdk.files.model_files import open_files
 from gpt2sdk.files.model_folder import QUANTIZATION_CONFIG
 from gpt2sdk.files.renamed_source import RenamedSource
-from gpt2sdk.gpt2.nanogpt import with_nanogpt_sizes
 from gpt2sdk.loading.claims import (
     claimed_architecture,
     claimed_quantizer,
@@ -86,6 +85,9 @@ class OpenedModel:
         Raises:
             CheckpointError: If a file names tokens that are none.
         """
+        if self.config.model_args is not None:
+            # What these mean, the architecture knows alone.
+            return find_end_tokens(self.architecture.end_names(), tokenizer)
         named = NamedEnds.of(self.config, self.architecture.vocabulary_size())
         return find_end_tokens(named, tokenizer)
 
@@ -174,7 +176,7 @@ def _open_folder(source: Provenance, registry: Registry, device: torch.device) -
     hint = registry.remedy(path.suffix.removeprefix(".")) if path.is_file() else ""
     if hint:
         raise CheckpointError(f"{path}: none of the installed formats reads it: {hint}", path=path)
-    files = with_nanogpt_sizes(open_files(path))
+    files = open_files(path)
     config = files.config
     described = config.values.get(QUANTIZATION_CONFIG)
     plain = {key: value for key, value in config.values.items() if key != QUANTIZATION_CONFIG}
@@ -182,7 +184,7 @@ def _open_folder(source: Provenance, registry: Registry, device: torch.device) -
     architecture = claimed_architecture(config, registry)
     tensors = files.open()
     quantizer: Quantizer | None = None
-    notes = files.notes
+    notes: tuple[str, ...] = ()
     if described is None:
         checkpoint = fit(architecture, tensors)
     elif not isinstance(described, dict):
@@ -200,7 +202,7 @@ def _open_folder(source: Provenance, registry: Registry, device: torch.device) -
             note = (
                 f"the config says {method}, but nothing is quantized: the weights are plain numbers"
             )
-            notes = (*notes, note)
+            notes = (note,)
         else:
             quantizer = quantizer.fitted(tensors.infos)
             checkpoint = fit(architecture, tensors, _stored(quantizer, architecture, device))

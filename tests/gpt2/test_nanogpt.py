@@ -6,6 +6,9 @@ import torch
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import CheckpointError
 from gpt2sdk.gpt2.checkpoint import open_checkpoint
+from gpt2sdk.gpt2.nanogpt import NANOGPT_NOTE
+from gpt2sdk.loading import open_model
+from gpt2sdk.plugins.registry import Registry
 
 ARGS = {
     "n_layer": 2,
@@ -122,3 +125,16 @@ def test_a_file_of_another_trainer_needs_a_config(tmp_path):
 
     with pytest.raises(CheckpointError, match=r"expected a config\.json in the folder, found none"):
         open_checkpoint(tmp_path / "ckpt.pt")
+
+
+def test_a_loader_knows_it_by_its_sizes(tmp_path):
+    opened = open_model(write(tmp_path, vocab_size=23), registry=Registry())
+
+    assert open_checkpoint(tmp_path / "ckpt.pt").architecture == opened.architecture
+    (note,) = [note for note in opened.notes if "gelu" in note]
+    assert NANOGPT_NOTE == note
+
+
+def test_a_loader_names_sizes_that_are_absent(tmp_path):
+    with pytest.raises(CheckpointError, match="expected nanoGPT's model_args to name block_size"):
+        open_model(write(tmp_path, block_size=None), registry=Registry())

@@ -283,6 +283,47 @@ def recurrent(tmp_path_factory):
     return folder
 
 
+class Trained(Recurrent):
+    """Reads what a trainer of its own writes beside the weights."""
+
+    model_types = ("trained",)
+    eos_token_id: int | None = None
+
+    @override
+    @classmethod
+    def claim(cls, files):
+        said = files.model_args or {}
+        if "hidden" not in said:
+            return super().claim(files)
+        return cls(vocab_size=said["words"], width=said["hidden"], eos_token_id=said["end"])
+
+    @override
+    def tokenizer(self, folder):
+        return Letters()
+
+
+def test_sizes_in_a_weight_file_are_read_by_who_claims_them(tmp_path):
+    sizes = Trained(vocab_size=28, width=6)
+    state = RecurrentModel(sizes).state_dict()
+    args = {"words": 28, "hidden": 6, "end": 4}
+    torch.save({"model": state, "model_args": args}, tmp_path / "ckpt.pt")
+    loaded = load(tmp_path / "ckpt.pt", registry=Registry([offering(Trained)]))
+
+    assert Trained(vocab_size=28, width=6, eos_token_id=4) == loaded.architecture
+    assert () == loaded.plan.notes
+    assert torch.equal(state["out.weight"], loaded.model.out.weight)
+    gen = Generator.from_pretrained(tmp_path / "ckpt.pt", plugins=[offering(Trained)])
+    assert (4,) == gen.end_tokens.ids
+
+
+def test_sizes_in_a_weight_file_that_nobody_claims_are_named(tmp_path):
+    content = {"model": {"w": torch.zeros(2)}, "model_args": {"dim": 8, "n_heads": 2}}
+    torch.save(content, tmp_path / "ckpt.pt")
+    message = r"ckpt\.pt: has model_args that name dim, n_heads, and no config\.json beside it, and"
+    with pytest.raises(CheckpointError, match=message):
+        load(tmp_path / "ckpt.pt")
+
+
 def test_parts_and_matrices_are_found_in_the_module(recurrent):
     plan = plan_load(recurrent, registry=Registry([offering(Recurrent)]))
 
