@@ -1,8 +1,10 @@
 """Flags that a command does not have: how what was meant is written."""
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from gpt2sdk.cli.flags import behind_o, flag
+from gpt2sdk.cli.plugin_files import read_plugins, registry_with
 from gpt2sdk.components.component import Component
 from gpt2sdk.components.placement import Placement
 from gpt2sdk.components.quantizer import Quantizer
@@ -14,7 +16,7 @@ from gpt2sdk.options import (
     called_here,
     is_option,
 )
-from gpt2sdk.plugins.registry import Registry, default_registry
+from gpt2sdk.plugins.registry import Registry
 
 _OF_CALLS = frozenset({"generate", "explain"})
 # What holds components, which nobody types.
@@ -31,12 +33,12 @@ def advice(written: str, command: str, flags: Collection[str], args: Sequence[st
         args: All that was typed.
 
     Raises:
-        GPT2SDKError: Plugins cannot be asked.
+        GPT2SDKError: Plugins cannot be asked, or their files cannot be read.
     """
     of_calls, loads = command in _OF_CALLS, "--quantization" in flags
     if "-o" not in flags or not (of_calls or loads):
         return ""
-    name, registry = written.lstrip("-").replace("-", "_"), default_registry()
+    name, registry = written.lstrip("-").replace("-", "_"), _registry(flags, args)
     found = LOADS_ELSEWHERE.get(name) if loads else None
     hint = found.hint if found else ""
     if not found and _is_known(name, registry, of_calls=of_calls, loads=loads):
@@ -57,6 +59,12 @@ def _is_known(name: str, registry: Registry, *, of_calls: bool, loads: bool) -> 
     return (of_calls or of_roles) and is_option(name, registry, *roles)
 
 
+def _registry(flags: Collection[str], args: Sequence[str]) -> Registry:
+    """Return what is installed, and what the files bring that were typed behind `--plugin`."""
+    typed = _values("--plugin", args) if "--plugin" in flags else []
+    return registry_with(read_plugins([Path(file) for file in typed]))
+
+
 def _value(written: str, args: Sequence[str]) -> str:
     """Return what was typed behind a flag; dots where nothing was.
 
@@ -65,13 +73,22 @@ def _value(written: str, args: Sequence[str]) -> str:
     >>> _value("--tau", ["--tau", "--json"])
     '…'
     """
+    return next(iter(_values(written, args)), "…")
+
+
+def _values(written: str, args: Sequence[str]) -> list[str]:
+    """Return what was typed behind a flag each time.
+
+    >>> _values("--plugin", ["--plugin", "a.py", "Once", "--plugin=b.py", "--plugin"])
+    ['a.py', 'b.py']
+    """
+    found = []
     for place, typed in enumerate(args):
         name, _, value = typed.partition("=")
-        if name != written:
-            continue
-        behind = args[place + 1 : place + 2]
-        return value or "".join(each for each in behind if not each.startswith("--")) or "…"
-    return "…"
+        if name == written:
+            behind = args[place + 1 : place + 2]
+            found.append(value or "".join(each for each in behind if not each.startswith("--")))
+    return [value for value in found if value]
 
 
 def _way(name: str, flags: Collection[str]) -> str:

@@ -105,6 +105,23 @@ def test_tables_fit_the_terminal(invoke, monkeypatch):
     assert "repetition_penalty" in ran.stdout
 
 
+@pytest.mark.parametrize("how", ["--plugin {}", "--plugin={}"])
+def test_an_option_of_a_plugin_file_that_was_taken_for_a_flag_is_answered(invoke, rules, how):
+    typed = how.format(rules).split()
+    answered = invoke("explain", "--fail-at", "3", *typed).stderr
+
+    assert "--fail-at is an option and no flag: write -o fail_at=3 " in answered
+    assert "No such option: --fail-at" in invoke("explain", "--fail-at", "3").stderr
+    assert "No such option: --fail-ta" in invoke("explain", "--fail-ta", "3", *typed).stderr
+
+
+def test_a_plugin_file_that_is_not_there_leaves_the_flag_to_the_parser(invoke):
+    ran = invoke("explain", "--plugin", "no/such.py", "--fail-at", "3")
+
+    assert (2, 1) == (ran.exit_code, ran.stderr.count("\n"))
+    assert "No such option: --fail-at" in ran.stderr
+
+
 def test_an_option_that_was_taken_for_a_flag_is_answered(invoke):
     own = invoke("explain", "--temperature", "0.7").stderr
     of_others = invoke("explain", "--max-length", "4").stderr
