@@ -16,36 +16,32 @@ import tempfile
 from itertools import product
 from pathlib import Path
 
+import tokenizers
 import torch
 from random_model import SIZES, SMALL, write_random_model
 from record import interleave, save
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import decoders, models, pre_tokenizers
 
-from gpt2sdk import Generator
+from gpt2sdk import Generator, Tokenizer
 from gpt2sdk_steering import posterior
 
 PROMPT = "Once upon a time there was a king"
 LETTER = "e"
 
 
-def write_tokenizer(folder: Path) -> None:
-    """Write a tokenizer of GPT-2's size: bytes, and pairs of them, in the order of bytes."""
+def pairs_tokenizer() -> Tokenizer:
+    """Return a tokenizer of GPT-2's size: bytes, and pairs of them, in the order of bytes."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     pairs = list(product(letters, letters))[: 50257 - 1 - len(letters)]
     words = [*letters, *(a + b for a, b in pairs), "<|endoftext|>"]
     bpe = models.BPE({word: number for number, word in enumerate(words)}, pairs)
-    tokenizer = Tokenizer(bpe)
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<|endoftext|>"])
-    tokenizer.save(str(folder / "tokenizer.json"))
+    library = tokenizers.Tokenizer(bpe)
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    library.decoder = decoders.ByteLevel()
+    library.add_special_tokens(["<|endoftext|>"])
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    # What else names an end token has to name this one, or texts end by others as well.
-    ends = {"bos_token_id": len(words) - 1, "eos_token_id": len(words) - 1}
-    for config in (folder / "config.json", folder / "generation_config.json"):
-        if config.exists():
-            config.write_text(json.dumps(json.loads(config.read_text()) | ends))
+    texts = {"tokenizer.json": library.to_str(), "tokenizer_config.json": json.dumps(settings)}
+    return Tokenizer.from_texts(texts)
 
 
 class Theirs:
@@ -139,8 +135,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "model"
         sizes = {**SMALL, "vocab_size": 50257} if given.small else SIZES["124M"]
-        write_random_model(folder, sizes)
-        write_tokenizer(folder)
+        write_random_model(folder, sizes, tokenizer=pairs_tokenizer())
         rows = compare(folder, given.genlm, given.rounds, given.tokens)
     if given.small:
         print(rows)

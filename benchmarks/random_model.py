@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gpt2sdk import GPT2Config, TensorInfo
+from gpt2sdk import GPT2Config, TensorInfo, Tokenizer
 from gpt2sdk.files.model_folder import write_folder
 from gpt2sdk.files.shards import Bundle
 from gpt2sdk.gpt2.architecture import GPT2Architecture
@@ -23,19 +23,26 @@ SIZES = {
 SMALL = {"n_layer": 1, "n_embd": 128, "n_head": 2, "vocab_size": 1024}
 
 
-def write_random_model(folder: Path, sizes: dict[str, int], *, table: float = 1.0) -> None:
-    """Write a model in float32, with the tokenizer of `gpt2sdk.testing`.
+def write_random_model(
+    folder: Path,
+    sizes: dict[str, int],
+    *,
+    table: float = 1.0,
+    tokenizer: Tokenizer | None = None,
+) -> None:
+    """Write a model in float32, with a tokenizer whose end token is the config's.
 
     Args:
         folder: Where to; made if need be.
         sizes: What differs from GPT-2 124M's config.
         table: What the table of tokens is multiplied with. With 1, as in training's beginning,
             greedy choices are near ties; 5 spreads them.
+        tokenizer: The tokenizer; that of `gpt2sdk.testing` by default.
 
     Raises:
         SystemExit: If the disk has too little room for it and a copy.
     """
-    tokenizer = tiny_tokenizer()
+    tokenizer = tokenizer or tiny_tokenizer()
     end = tokenizer.eos_token_id
     config = GPT2Config(**sizes, bos_token_id=end, eos_token_id=end)
     gpt2 = GPT2Architecture(config=config)
