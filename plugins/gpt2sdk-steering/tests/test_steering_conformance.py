@@ -250,6 +250,17 @@ def test_a_constraint_says_yes_or_no(gen):
         gen.generate("a", strategy="awrs", constraint=lambda text: -1.0, seed=1)
 
 
+@pytest.mark.parametrize(("strategy", "option"), [("awrs", "constraint"), ("smc", "potential")])
+def test_what_no_potential_can_be_made_of_is_named_by_its_option(gen, strategy, option):
+    with pytest.raises(OptionError) as caught:
+        gen.generate("a", strategy=strategy, **{option: 5})
+
+    expected = "should be a Potential, a function from a text to a log weight, or a logits"
+    assert f"{option} {expected} processor, got 5" in str(caught.value)
+    assert option == caught.value.name
+    assert 1 == str(caught.value).count("got")
+
+
 def test_every_text_ends_at_the_limit_with_an_end_token(gen):
     options = {"strategy": "smc", "num_particles": 8, "num_return_sequences": 8, "seed": 3}
     ended = gen.generate("a", max_new_tokens=3, **options)

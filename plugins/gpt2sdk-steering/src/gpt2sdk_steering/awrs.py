@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from gpt2sdk import Session, Step, strategy
-from gpt2sdk_steering.conversion import PotentialOption, as_potential
+from gpt2sdk_steering.conversion import PotentialOption, converted
 from gpt2sdk_steering.outcome import check_enough, release
 from gpt2sdk_steering.particles import Particles, Regime
 from gpt2sdk_steering.potential import Potential, PotentialRun
@@ -16,7 +16,7 @@ from gpt2sdk_steering.units import UnitOption, boundary
 
 ConstraintOption = Annotated[
     Potential,
-    BeforeValidator(as_potential),
+    BeforeValidator(converted),
     Field(description="What rules texts out: a Potential, or a function of a text; 0 or -inf."),
 ]
 MaxAccepts = Annotated[

@@ -10,6 +10,8 @@ from gpt2sdk_steering.potential import Potential
 from gpt2sdk_steering.processor_potential import ProcessorPotential
 from gpt2sdk_steering.text_potential import TextPotential
 
+_EXPECTED = "a Potential, a function from a text to a log weight, or a logits processor"
+
 
 def as_potential(thing: object) -> Potential:
     """Return a potential as it is, and a function or processor as one.
@@ -24,18 +26,28 @@ def as_potential(thing: object) -> Potential:
     >>> as_potential(len)
     TextPotential(whole=<built-in function len>, part=<built-in function len>)
     """
+    try:
+        return converted(thing)
+    except ValueError:
+        got = f"the class {thing.__name__}" if inspect.isclass(thing) else repr(thing)
+        message = f"a potential is {_EXPECTED}; got {got}"
+        raise OptionError(message, value=thing, expected=_EXPECTED) from None
+
+
+def converted(thing: object) -> Potential:
+    """Do as `as_potential` does, as the validator of an option.
+
+    Raises:
+        ValueError: It is nothing that a potential can be made of.
+    """
     if isinstance(thing, Potential):
         return thing
     if isinstance(thing, LogitsProcessor):
         return ProcessorPotential(thing)
     if callable(thing) and not inspect.isclass(thing) and _takes_a_text(thing):
         return TextPotential(thing, thing)
-    got = f"the class {thing.__name__}" if inspect.isclass(thing) else repr(thing)
-    message = (
-        f"a potential is a Potential, a function from a text to a log weight, or a logits "
-        f"processor; got {got}"
-    )
-    raise OptionError(message, name="potential", value=thing, expected="a potential")
+    message = f"should be {_EXPECTED}"
+    raise ValueError(message)
 
 
 def _takes_a_text(function: object) -> bool:
@@ -49,13 +61,9 @@ def _takes_a_text(function: object) -> bool:
     return True
 
 
-def _converted(thing: object) -> Potential | None:
-    return None if thing is None else as_potential(thing)
-
-
 PotentialOption = Annotated[
     Potential | None,
-    BeforeValidator(_converted),
+    BeforeValidator(lambda thing: None if thing is None else converted(thing)),
     Field(
         description="Log weights of texts: a Potential, a function of a text, or a processor; "
         "none weighs all alike."
