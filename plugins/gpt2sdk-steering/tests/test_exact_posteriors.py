@@ -50,6 +50,15 @@ class FewerBees(LogitsProcessor):
         return logits + torch.tensor([0.0, math.log(3.0), 0.0, 0.0])
 
 
+class Twice(LogitsProcessor):
+    """Add each token's log-probability once more."""
+
+    twice: bool = True
+
+    def process(self, logits, rows):
+        return 2.0 * logits
+
+
 class NoC(LogitsProcessor):
     """Rule c out, step by step."""
 
@@ -260,6 +269,14 @@ def test_power_sampling_comes_to_the_power_of_whole_texts(gen, block_size):
 
     assert distance(chains(gen, "power_sampling", num_moves=12, **options), target) < NEAR
     assert distance(chains(gen, "power_sampling", num_moves=0, **options), target) > 2 * NEAR
+
+
+def test_a_potential_that_reads_log_probabilities_is_shown_those_of_the_model(gen):
+    # What it adds is log p, so the power is one more.
+    target = exact(gen, lambda text: 0.0, alpha=1.5, at_limit="cut")[0]
+    options = {"alpha": 0.5, "potential": ProcessorPotential(Twice())}
+
+    assert distance(chains(gen, "power_sampling", num_moves=12, **options), target) < NEAR
 
 
 def test_leaving_the_weights_out_shows(gen):

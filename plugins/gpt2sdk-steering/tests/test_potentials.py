@@ -195,6 +195,33 @@ def test_a_processor_weighs_what_it_adds(gen):
     assert abs(evidence(gen, Raise(b=True), at_limit="cut") - expected) < 1e-5
 
 
+class Twice(LogitsProcessor):
+    """Add each token's log-probability once more."""
+
+    twice: bool = True
+
+    def process(self, logits, rows):
+        return 2.0 * logits
+
+
+def test_a_power_of_the_model_is_not_what_a_potential_reads(gen):
+    result = gen.generate(
+        "ac",
+        strategy="power_sampling",
+        alpha=4.0,
+        potential=ProcessorPotential(Twice()),
+        num_moves=1,
+        max_new_tokens=5,
+        num_return_sequences=6,
+        logprobs=True,
+        seed=3,
+    )
+
+    # alpha * log p, and log p by the processor.
+    expected = [5.0 * sum(each.logprobs) for each in result.completions]
+    assert pytest.approx(expected, abs=1e-4) == [each.score for each in result.completions]
+
+
 def test_a_mirror_weighs_by_another_prompt(gen):
     expected = float((probs(gen, "ac") * probs(gen, "cb")).sum())
     half = float((probs(gen, "ac") * probs(gen, "cb").sqrt()).sum())

@@ -57,9 +57,10 @@ def targets(
     if not weighed:
         return Targets(logits, [0.0] * len(growing))
     index = torch.tensor(weighed, device=logits.device)
-    joint = (1.0 if alpha is None else alpha) * logits[index].log_softmax(-1)
+    logprobs = logits[index].log_softmax(-1)
+    joint = logprobs if alpha is None else alpha * logprobs
     if after is not None:
-        joint = joint + checked(after(joint, rows.select(weighed)))
+        joint = joint + checked(after(logprobs, rows.select(weighed)))
     for seat in limited:
         at = weighed.index(seat)
         ends = torch.ones(joint.shape[1], dtype=torch.bool, device=joint.device)
