@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 import torch
 
-from gpt2sdk import GenerationError, Generator
+from gpt2sdk import GenerationError, Generator, OptionError
 from gpt2sdk.testing import Letters, TableModel
 from gpt2sdk_strategies.poll import beta_confidence
 
@@ -40,7 +40,7 @@ def voted(*texts, **options):
         answer=lambda text: None if "e" in text else text[0],
         processors=[scripted(*texts)],
         budget=len(texts),
-        num_return_sequences=9,
+        num_return_sequences=len(texts),
         max_new_tokens=20,
         **options,
     )
@@ -73,6 +73,35 @@ def test_as_many_again_are_drawn_until_there_is_a_supermajority(texts, drawn, fo
     # The prompt is read once; each row is fed its letter, and takes the end token. A row that
     # begins later reads the prompt's last token again, to know what comes next.
     assert 1 + drawn + (drawn - 2) == usage.tokens_fed
+
+
+def test_one_vote_settles_nothing():
+    # Of the first two, one has no answer; of the first four one has b, and two have c.
+    answers, usage = voted("b", "e", "c", "c", "c", "c", stop_rule="supermajority")
+
+    assert [("c", 0.8), ("b", 0.2)] == answers
+    assert 1 + 6 + 4 == usage.tokens_fed
+
+
+def test_more_completions_than_are_drawn_are_refused():
+    with pytest.raises(OptionError, match="only 2 completions are drawn: raise budget"):
+        make_generator().generate(
+            "a", strategy="self_consistency", budget=2, num_return_sequences=5
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"confidence": 0.9}, 'confidence counts with stop_rule="beta", but stop_rule is \'all\''),
+        ({"supermajority": 0.5}, 'supermajority counts with stop_rule="supermajority"'),
+        ({"supermajority": 0.5, "stop_rule": "beta"}, "but stop_rule is 'beta'"),
+        ({"confidence": 0.9, "stop_rule": "supermajority"}, "leave confidence out"),
+    ],
+)
+def test_an_option_of_another_rule_is_refused(options, message):
+    with pytest.raises(OptionError, match=message):
+        make_generator().generate("a", strategy="self_consistency", **options)
 
 
 def test_rows_are_cut_short_once_the_lead_is_sure():

@@ -12,8 +12,8 @@ from gpt2sdk import OptionError
 Answer = Annotated[
     Callable[[str], Hashable | None] | None,
     Field(
-        description="Function of a completion's text that returns its answer, or None where it "
-        "has none; by default the whole text, without blanks around it."
+        description="Function of a completion's text that returns its answer, any hashable value, "
+        "or None where it has none; by default the whole text, without blanks around it."
     ),
 ]
 
@@ -47,6 +47,7 @@ class Poll:
 
     Attributes:
         weights: What each answer has, in the order in which they were first given.
+        votes: How many there were.
 
     Example:
         >>> poll = Poll()
@@ -57,11 +58,13 @@ class Poll:
     """
 
     weights: dict[Hashable, float] = field(default_factory=dict)
+    votes: int = 0
 
     def vote(self, answer: Hashable | None, weight: float = 1.0) -> None:
         """Take a vote; who has no answer has none."""
         if answer is not None:
             self.weights[answer] = self.weights.get(answer, 0.0) + weight
+            self.votes += 1
 
     @property
     def ranking(self) -> list[Hashable]:
@@ -73,6 +76,10 @@ class Poll:
         """The weights of the first two answers; 0 where there are less."""
         first, second, *_ = *(self.weights[each] for each in self.ranking), 0.0, 0.0
         return first, second
+
+    def is_settled(self, majority: float) -> bool:
+        """Whether an answer has such a share of the votes, of which there have to be two."""
+        return self.votes > 1 and self.share(self.ranking[0]) >= majority
 
     def share(self, answer: Hashable) -> float:
         """Return an answer's part of all votes; 0 where there are none."""

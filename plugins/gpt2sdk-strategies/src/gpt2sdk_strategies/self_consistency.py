@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gpt2sdk import Session, Step, strategy
+from gpt2sdk import OptionError, Session, Step, strategy
 from gpt2sdk_strategies.ballots import Ballot, ask, ended, hand_in
 from gpt2sdk_strategies.poll import Answer, Poll, beta_confidence
 from gpt2sdk_strategies.siblings import begin_anew, complete, sound, spread
+from gpt2sdk_strategies.wanted import check_wanted
 
 Budget = Annotated[int, Field(ge=1, description="Completions drawn for a prompt, at most.")]
 StopRule = Annotated[
@@ -25,6 +26,9 @@ Confidence = Annotated[
     float, Field(gt=0.5, lt=1.0, description="Probability that settles a prompt early.")
 ]
 
+_SUPERMAJORITY = 0.75
+_CONFIDENCE = 0.95
+
 
 @strategy(hold=None)
 def self_consistency(
@@ -33,8 +37,8 @@ def self_consistency(
     answer: Answer = None,
     budget: Budget = 16,
     stop_rule: StopRule = "all",
-    supermajority: Supermajority = 0.75,
-    confidence: Confidence = 0.95,
+    supermajority: Supermajority = _SUPERMAJORITY,
+    confidence: Confidence = _CONFIDENCE,
 ) -> Iterator[Step]:
     """Draw completions, let them vote, and return one that gives the answer with most votes.
 
@@ -47,8 +51,8 @@ def self_consistency(
     `stop_rule` says how many are drawn:
 
     - `"all"`: `budget`.
-    - `"supermajority"`: two at first. If no answer has `supermajority` of the votes, as many again
-      are drawn as there are, up to `budget`.
+    - `"supermajority"`: two at first. If no answer has `supermajority` of two votes or more, as
+      many again are drawn as there are, up to `budget`.
     - `"beta"`: `budget` at once, until the first answer is ahead of the second with
       probability `confidence`: `P(p > 1/2)` for `p` of `Beta(v1 + 1, v2 + 1)`. Those that are
       still being written are then cut short, and have no vote.
@@ -58,8 +62,12 @@ def self_consistency(
     arXiv:2305.11860.
 
     Raises:
-        OptionError: An answer cannot be compared with others.
+        OptionError: More completions are asked for than are drawn, `supermajority` or `confidence`
+            is given where another rule counts, or an answer cannot be compared with others.
     """
+    check_wanted(session, budget, "budget", "completions are drawn")
+    _check_counts(stop_rule, "supermajority", supermajority, _SUPERMAJORITY, "supermajority")
+    _check_counts(stop_rule, "confidence", confidence, _CONFIDENCE, "beta")
     spread(session, min(2, budget) if stop_rule == "supermajority" else budget)
     ballots = [Ballot() for _ in range(len(session.rows))]
     polls = {prompt: Poll() for prompt, _ in session.rows.by_prompt()}
@@ -75,7 +83,7 @@ def self_consistency(
         over, more = set[int](), list[int]()
         for prompt, rows in complete(session):
             poll, drawn = polls[prompt], len(rows)
-            settled = poll.leads[0] > 0 and poll.share(poll.ranking[0]) >= supermajority
+            settled = poll.is_settled(supermajority)
             if stop_rule != "supermajority" or settled or not sound(rows) or drawn == budget:
                 hand_in(session, rows, ballots, poll)
                 over.update(rows.index)
@@ -86,3 +94,19 @@ def self_consistency(
             begin_anew(session, stay, more)
             ballots = [*(ballots[seat] for seat in stay), *(Ballot() for _ in more)]
         yield step
+
+
+def _check_counts(stop_rule: str, option: str, value: float, default: float, rule: str) -> None:
+    """Refuse an option that nothing would come of.
+
+    Raises:
+        OptionError: It is given, and counts under another rule.
+    """
+    if value != default and stop_rule != rule:
+        raise OptionError(
+            f'{option} counts with stop_rule="{rule}", but stop_rule is {stop_rule!r}: give that '
+            f"rule, or leave {option} out",
+            name=option,
+            value=value,
+            expected=f'stop_rule="{rule}"',
+        )
