@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from gpt2sdk import Generator
+from gpt2sdk import Generator, OptionError
 from gpt2sdk.defaults import Multinomial
 from gpt2sdk.testing import Letters, TableModel, make_rows
 
@@ -110,7 +110,7 @@ def reference(prompt, seed, *, samples, warmup, keep, size, top, consensus):
     """Return the shares and texts of the answers, and how many rows were drawn and cut."""
     votes, low, drawn, cut, draws = [], None, 0, 0, 0
     while drawn < samples and not settled(votes, consensus):
-        lanes = len(first_of_each(votes))
+        lanes = len(first_of_each(votes)) or min(drawn, 1)
         count = min(warmup, samples - drawn)
         rows = [Row(prompt, seed, lanes + lane, draws, size, top) for lane in range(count)]
         low = draw(rows, low, keep, votes, consensus)
@@ -143,7 +143,7 @@ def test_a_batch_gives_each_prompt_its_reference(case):
         group_size=case["size"],
         confidence_tokens=case["top"],
         consensus=case["consensus"],
-        num_return_sequences=9,
+        num_return_sequences=min(9, case["samples"]),
         max_new_tokens=ROOM,
         seed=list(range(len(prompts))),
     )
@@ -163,3 +163,29 @@ def test_a_batch_gives_each_prompt_its_reference(case):
     # The cases are such that something happens in them.
     assert case["warmup"] == case["samples"] or told["drawn"] > case["warmup"] * len(prompts)
     assert case["keep"] == 1.0 or case["warmup"] == case["samples"] or told["cut"]
+
+
+def test_without_any_vote_the_first_completion_is_returned_as_a_whole():
+    options = {"max_new_tokens": ROOM, "seed": list(range(8))}
+    prompts = ["a", "bc", "dda", "hg"] * 2
+    result = make_generator().generate(
+        prompts,
+        strategy="deepconf",
+        answer=lambda text: None,
+        budget=12,
+        num_warmup=3,
+        group_size=2,
+        **options,
+    )
+    first = make_generator().generate(prompts, **options)
+
+    assert [(each.tokens, each.text) for each in first.completions] == [
+        (each.tokens, each.text) for each in result.completions
+    ]
+    assert {"end_token", "length"} == {each.finish_reason for each in result.completions}
+    assert {0.0} == {each.score for each in result.completions}
+
+
+def test_more_completions_than_are_drawn_are_refused():
+    with pytest.raises(OptionError, match="only 2 completions are drawn: raise budget"):
+        make_generator().generate("a", strategy="deepconf", budget=2, num_return_sequences=5)

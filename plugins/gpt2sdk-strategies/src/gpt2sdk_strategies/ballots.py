@@ -38,16 +38,22 @@ def ask(
         ballots[seat] = Ballot(cast=True, answer=answer_of(answer, each.text))
 
 
-def first_of_each(rows: Rows, ballots: Sequence[Ballot], poll: Poll) -> list[int]:
-    """Return the first row that voted for each answer, in the order of the answers' votes."""
+def representatives(rows: Rows, ballots: Sequence[Ballot], poll: Poll) -> list[int]:
+    """Return the first row that voted for each answer, in the order of the answers' votes.
+
+    Where there is no vote, it is the first row that was not cut short.
+    """
     found: dict[Hashable, int] = {}
     for seat in rows.index:
         if ballots[seat].answer is not None:
             found.setdefault(ballots[seat].answer, seat)
-    return [found[each] for each in poll.ranking]
+    if found:
+        return [found[each] for each in poll.ranking]
+    reasons = dict(zip(rows.index, rows.finish_reason, strict=True))
+    return [seat for seat in sound(rows) if reasons[seat] != "strategy"][:1]
 
 
 def hand_in(session: Session, rows: Rows, ballots: Sequence[Ballot], poll: Poll) -> None:
     """Submit a row for each answer, with its share of the votes; without any, the first row."""
-    seats = first_of_each(rows, ballots, poll) or sound(rows)[:1]
+    seats = representatives(rows, ballots, poll)
     session.submit(seats, [poll.share(ballots[seat].answer) for seat in seats])

@@ -12,9 +12,10 @@ from pydantic import Field
 from torch import Tensor
 
 from gpt2sdk import Logits, Rows, Session, Step, strategy
-from gpt2sdk_strategies.ballots import Ballot, ask, ended, first_of_each, hand_in
+from gpt2sdk_strategies.ballots import Ballot, ask, ended, hand_in, representatives
 from gpt2sdk_strategies.poll import Answer, Poll
 from gpt2sdk_strategies.siblings import begin_anew, sound, spread
+from gpt2sdk_strategies.wanted import check_wanted
 
 Budget = Annotated[int, Field(ge=1, description="Completions drawn for a prompt, at most.")]
 NumWarmup = Annotated[
@@ -77,7 +78,6 @@ class Council:
         consensus: Share of the votes that settles the matter.
         drawn: How many rows were begun.
         poll: The votes, weighted.
-        votes: How many there are.
         threshold: How confident a row has to be; `None` while the first ones are drawn.
     """
 
@@ -86,15 +86,12 @@ class Council:
     consensus: float
     drawn: int
     poll: Poll = field(default_factory=Poll)
-    votes: int = 0
     threshold: float | None = None
 
     @property
     def settled(self) -> bool:
-        """Whether an answer has enough of the votes, of which there have to be two."""
-        return self.votes > 1 and any(
-            self.poll.share(each) >= self.consensus for each in self.poll.weights
-        )
+        """Whether an answer has enough of the votes."""
+        return self.poll.is_settled(self.consensus)
 
     def hear(
         self, session: Session, rows: Rows, ballots: list[Ballot], traces: Sequence[Trace]
@@ -112,7 +109,6 @@ class Council:
             if traces[seat].confidence >= low:
                 ask(session, [seat], ballots, self.answer)
                 self.poll.vote(ballots[seat].answer, traces[seat].confidence)
-                self.votes += ballots[seat].answer is not None
         if self.settled:
             session.finish(rows.index)
 
@@ -146,14 +142,16 @@ def deepconf(  # noqa: PLR0913 - each is an option
     The result is as that of `self_consistency`: of the completions that voted for the winning
     answer the one drawn first, its `score` the answer's share of the weight;
     `num_return_sequences=n` returns one for each of the first `n` answers. Without any vote, the
-    first completion with score 0.
+    first completion that was not cut short, with score 0.
 
     Fu, Wang, Tian and Zhao, "Deep think with confidence", 2025, arXiv:2508.15260, the online
     algorithm. There groups have 2,048 tokens, more than the windows of most models here.
 
     Raises:
-        OptionError: An answer cannot be compared with others.
+        OptionError: More completions are asked for than are drawn, or an answer cannot be compared
+            with others.
     """
+    check_wanted(session, budget, "budget", "completions are drawn")
     spread(session, first := min(num_warmup, budget))
     ballots = [Ballot() for _ in range(len(session.rows))]
     traces = [Trace(group_size) for _ in ballots]
@@ -179,7 +177,7 @@ def deepconf(  # noqa: PLR0913 - each is an option
             else:
                 wanted = min(num_warmup, budget - council.drawn)
                 council.drawn += wanted
-                stay += first_of_each(rows, ballots, council.poll)
+                stay += representatives(rows, ballots, council.poll)
                 more += sound(rows)[:1] * wanted
         if more or len(stay) < len(ballots):
             stay.sort()
