@@ -32,7 +32,8 @@ def follow(prompt, first, room):
     while new[-1:] != [END] and len(new) < room:
         shares = probabilities(prompt, new)
         token = shares.index(max(shares)) if new else first
-        margins.append(shares[token] - max(shares[:token] + shares[token + 1 :]))
+        likeliest, second = sorted(shares, reverse=True)[:2]
+        margins.append(likeliest - second)
         new.append(token)
     return new, margins
 
@@ -124,7 +125,21 @@ def test_an_answer_that_is_cut_into_tokens_has_the_margins_of_all_of_them():
     result = generator.generate(
         ["a", "the"], strategy="cot_decoding", answer=lambda text: text[1:3], max_new_tokens=8
     )
-    assert all(-1 <= one.score <= 1 for one in result.completions)
+    assert all(0 <= one.score <= 1 for one in result.completions)
+
+
+def test_all_branches_have_the_margin_of_the_first_place():
+    likeliest, second = sorted(probabilities([0], []), reverse=True)[:2]
+    result = make_generator().generate(
+        "a",
+        strategy="cot_decoding",
+        num_branches=3,
+        num_return_sequences=3,
+        max_new_tokens=1,
+    )
+
+    expected = pytest.approx([likeliest - second] * 3, abs=1e-6)
+    assert expected == [one.score for one in result.completions]
 
 
 def test_more_completions_than_branches_are_refused():

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from gpt2sdk import Logits, Session, Step, Tokens, strategy
+from gpt2sdk import Logits, Session, Step, strategy
 from gpt2sdk_strategies.poll import Poll
 from gpt2sdk_strategies.siblings import complete, leave, sound
 from gpt2sdk_strategies.wanted import check_wanted
@@ -34,7 +34,7 @@ class AnswerPath:
     """One branch.
 
     Attributes:
-        margins: By how much each token was likelier than the best other one.
+        margins: By how much the likeliest token was likelier than the next, at each token's place.
         starts: How many characters were written before each token.
     """
 
@@ -72,11 +72,11 @@ def cot_decoding(
 ) -> Iterator[Step]:
     """Follow each of the likeliest first tokens greedily, and return the surest completion.
 
-    A token's margin is its probability less that of the likeliest other one, in the processed
-    distribution; a first token that is not the likeliest has a negative one. A completion's
-    `score` is the mean margin of the tokens of its answer, from -1 to 1. `answer(text)` returns the
-    part of the text that is the answer; without such a function it is the whole text. A completion
-    for which it returns `None` scores -1. With `aggregate` the scores of completions with the same
+    A token's margin is the probability of the likeliest token at its place less that of the next
+    likeliest, in the processed distribution. A completion's `score` is the mean margin of the
+    tokens of its answer, from 0 to 1. `answer(text)` returns the part of the text that is the
+    answer, as it stands there, since its tokens are looked for; without such a function it is the
+    whole text. A completion for which it returns `None` scores -1. With `aggregate` the scores of completions with the same
     answer are added up; the surest completion of each answer is returned with the sum, the largest
     sum first.
 
@@ -93,7 +93,7 @@ def cot_decoding(
     values, found = logits.topk(min(num_branches, logits.shape[1]))
     parents, ranks = values.isfinite().nonzero(as_tuple=True)
     tokens = found[parents, ranks]
-    branches = [AnswerPath([each], [0]) for each in margins(logits[parents], tokens).tolist()]
+    branches = [AnswerPath([each], [0]) for each in margins(logits[parents]).tolist()]
     session.fork(parents)
     step = session.append(tokens)
     branches = _hand_in(session, branches, answer, aggregate=aggregate)
@@ -102,7 +102,7 @@ def cot_decoding(
         lengths = [len(text) for text in session.texts()]
         logits = session.process(session.next_logits())
         step = session.append(logits.argmax(-1))
-        gains = margins(logits, logits.argmax(-1)).tolist()
+        gains = margins(logits).tolist()
         for branch, token, gain, start in zip(branches, step.tokens, gains, lengths, strict=True):
             if token >= 0:
                 branch.margins.append(gain)
@@ -134,12 +134,12 @@ def _hand_in(
     return [branches[seat] for seat in leave(session, done)]
 
 
-def margins(logits: Logits, tokens: Tokens) -> Float[Tensor, " rows"]:
-    """Return by how much each row's token is likelier than the best other one.
+def margins(logits: Logits) -> Float[Tensor, " rows"]:
+    """Return by how much each row's likeliest token is likelier than the next.
 
     >>> import torch
-    >>> margins(torch.tensor([[0.7, 0.2, 0.1]] * 2).log(), torch.tensor([0, 1]))
-    tensor([ 0.5000, -0.5000])
+    >>> margins(torch.tensor([[0.2, 0.7, 0.1], [0.0, 1.0, 0.0]]).log())
+    tensor([0.5000, 1.0000])
     """
-    probs, chosen = logits.softmax(-1), tokens[:, None]
-    return (probs.gather(1, chosen) - probs.scatter(1, chosen, 0.0).amax(1, keepdim=True))[:, 0]
+    top = logits.softmax(-1).topk(min(2, logits.shape[1])).values
+    return top[:, 0] - top[:, 1:].sum(-1)
