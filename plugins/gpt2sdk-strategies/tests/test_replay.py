@@ -81,6 +81,18 @@ def test_a_token_that_is_ruled_out_is_not_written():
     assert all(math.isfinite(each) for one in result.completions for each in one.logprobs)
 
 
+def test_entries_beyond_the_last_prompt_are_left_over():
+    result = replayed(["a", "b"], ["ab", "c", "d"])
+
+    assert ["ab", "c"] == result.texts
+
+
+def test_what_is_longer_than_there_is_room_says_so():
+    one = replayed("a", "abcd" * 40).completions[0]
+
+    assert (128, "length") == (len(one.tokens), one.finish_reason)
+
+
 @pytest.mark.parametrize(
     ("continuation", "message"),
     [

@@ -34,6 +34,9 @@ Continuations = Annotated[
 def replay(session: Session, *, continuation: Continuations) -> Iterator[Step]:
     """Write what is given.
 
+    Of a list each prompt takes the entry at its place; entries beyond the last prompt are left
+    over, unseen. What is longer than `max_new_tokens` is cut there, with the reason `"length"`.
+
     With `logprobs=True` each token comes with the model's own log-probability, and with
     `logprobs="processed"` with that under the call's processors. Criteria act, so a row may end
     before all is written; one that has written everything ends with the reason `"strategy"`. A
