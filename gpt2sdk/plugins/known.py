@@ -13,8 +13,8 @@ KNOWN = {
         embeddings skip_modules threshold
     """,
     "gpt2sdk-contrast": """
-        ContextAware ContrastiveDecoding DolaLayers Ensemble amateur_model context_aware
-        context_free_prompt contrastive_alpha contrastive_beta contrastive_decoding
+        ContextAware ContrastiveDecoding DolaLayers Ensemble amateur_model amateur_temperature
+        context_aware context_free_prompt contrastive_alpha contrastive_beta contrastive_decoding
         contrastive_search dola_final_norm dola_layers dola_relative_top ensemble ensemble_op
         ensemble_weights penalty_alpha
     """,

@@ -16,6 +16,7 @@ COMPONENTS = [
     ContextAware(context_aware=2.0, context_free_prompt="no"),
     ContrastiveDecoding(amateur_model=OTHER),
     ContrastiveDecoding(amateur_model=OTHER, contrastive_alpha=0.3, contrastive_beta=2.0),
+    ContrastiveDecoding(amateur_model=OTHER, amateur_temperature=0.5),
     DolaLayers(dola_layers=1),
     DolaLayers(dola_layers=[0, 1], dola_relative_top=0.3, dola_final_norm=True),
     DolaLayers(dola_layers="low"),

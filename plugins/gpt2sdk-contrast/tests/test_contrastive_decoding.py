@@ -5,8 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpt2sdk import OptionError
 from gpt2sdk.testing import TableModel, make_rows, process
-from gpt2sdk_contrast.contrastive_decoding import ContrastiveDecoding, contrast
+from gpt2sdk_contrast.contrastive_decoding import ContrastiveDecoding, contrast, contrast_at
 
 VOCAB_SIZE = 28
 AMATEUR = TableModel(VOCAB_SIZE, seed=1)
@@ -58,6 +59,65 @@ def test_with_neither_alpha_nor_beta_the_row_stays():
     torch.testing.assert_close(expert.log_softmax(-1), found)
 
 
+def test_the_amateur_is_subtracted_once_at_its_temperature():
+    expert = torch.tensor([[0.5, 0.4, 0.1]]).log()
+    amateur = torch.tensor([[0.6, 0.2, 0.2]]).log()
+
+    found = contrast_at(expert, amateur, alpha=0.5, temperature=0.5).exp()
+
+    # The squares of the amateur's are 9 : 1 : 1.
+    expected = torch.tensor([[0.5 * 11 / 9, 0.4 * 11, 0.0]])
+    torch.testing.assert_close(expected, found)
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0, 4.0])
+def test_beta_ranks_as_a_temperature_above_one(beta):
+    expert, amateur = torch.randn(2, 3, 50, generator=torch.Generator().manual_seed(0))
+
+    ours = contrast(expert, amateur, alpha=0.05, beta=beta) / (1.0 + beta)
+    theirs = contrast_at(expert, amateur, alpha=0.05, temperature=(1.0 + beta) / beta)
+
+    torch.testing.assert_close(ours.log_softmax(-1), theirs.log_softmax(-1))
+
+
+@given(st.floats(0.01, 1.0), st.floats(1e-3, 1e3), st.integers(0, 99))
+def test_at_a_temperature_it_keeps_a_token_and_unmasks_none(alpha, temperature, seed):
+    expert, amateur = torch.randn(2, 2, 9, generator=torch.Generator().manual_seed(seed))
+    expert[0, :5] = amateur[1, 3:] = -torch.inf
+
+    found = contrast_at(expert, amateur, alpha=alpha, temperature=temperature)
+
+    assert found.isfinite().any(-1).all()
+    assert found[0, :5].isneginf().all()
+    assert not found.isnan().any()
+    assert not found.isposinf().any()
+
+
+def test_what_the_amateur_rules_out_is_what_it_expects_least():
+    expert = torch.zeros(1, 3)
+    amateur = torch.tensor([[1.0, 0.0, -torch.inf]])
+
+    found = contrast_at(expert, amateur, alpha=0.1, temperature=1.0)[0].tolist()
+
+    assert found[0] < found[1] == found[2]
+
+
+def test_the_temperature_is_an_option():
+    rows = make_rows([[4, 5, 9, 8]], prompt_lengths=[2])
+    expert = after(TableModel(VOCAB_SIZE), 4, 5, 9, 8)
+
+    processor = ContrastiveDecoding(amateur_model=AMATEUR, amateur_temperature=0.5)
+    found = process(processor, expert, rows)
+
+    expected = contrast_at(expert, after(AMATEUR, 4, 5, 9, 8), alpha=0.1, temperature=0.5)
+    assert torch.equal(expected, found)
+
+
+def test_there_is_one_form_at_a_time():
+    with pytest.raises(OptionError, match="contrastive_beta or amateur_temperature, not both"):
+        ContrastiveDecoding(amateur_model=AMATEUR, amateur_temperature=0.5, contrastive_beta=1.0)
+
+
 def test_the_amateur_reads_the_rows_own_tokens():
     rows = make_rows([[4, 5, 9, 8]], prompt_lengths=[2])
     expert = after(TableModel(VOCAB_SIZE), 4, 5, 9, 8)
@@ -68,14 +128,21 @@ def test_the_amateur_reads_the_rows_own_tokens():
     assert torch.equal(expected, found)
 
 
-def test_rows_are_those_of_an_amateur_that_reads_all_anew(expert, amateur, anew, logits_of, grow):
-    options = {"contrastive_alpha": 0.05, "contrastive_beta": 1.5}
-
+@pytest.mark.parametrize(
+    ("form", "values", "options"),
+    [
+        (contrast, {"beta": 1.5}, {"contrastive_beta": 1.5}),
+        (contrast_at, {"temperature": 0.7}, {"amateur_temperature": 0.7}),
+    ],
+)
+def test_rows_are_those_of_an_amateur_that_reads_all_anew(  # noqa: PLR0913 - five are fixtures
+    expert, amateur, anew, logits_of, grow, form, values, options
+):
     def score(logits, tokens, prompt):
         other = logits_of(amateur.model, tokens)
-        return contrast(logits, other, alpha=0.05, beta=1.5)
+        return form(logits, other, alpha=0.05, **values)
 
-    found = grow(expert, amateur_model=amateur, **options)
+    found = grow(expert, amateur_model=amateur, contrastive_alpha=0.05, **options)
 
     assert grow(expert, processors=[anew(score)]) == found
     assert grow(expert) != found
