@@ -93,7 +93,7 @@ def test_more_completions_than_are_drawn_are_refused():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"confidence": 0.9}, 'confidence counts with stop_rule="beta", but stop_rule is \'all\''),
+        ({"confidence": 0.9}, "confidence counts with stop_rule=\"beta\", but stop_rule is 'all'"),
         ({"supermajority": 0.5}, 'supermajority counts with stop_rule="supermajority"'),
         ({"supermajority": 0.5, "stop_rule": "beta"}, "but stop_rule is 'beta'"),
         ({"confidence": 0.9, "stop_rule": "supermajority"}, "leave confidence out"),
