@@ -1,5 +1,7 @@
 """Contrastive decoding: by hand, and against an amateur that reads everything anew."""
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given
@@ -129,20 +131,20 @@ def test_the_amateur_reads_the_rows_own_tokens():
 
 
 @pytest.mark.parametrize(
-    ("form", "values", "options"),
+    ("form", "option"),
     [
-        (contrast, {"beta": 1.5}, {"contrastive_beta": 1.5}),
-        (contrast_at, {"temperature": 0.7}, {"amateur_temperature": 0.7}),
+        (partial(contrast, beta=1.5), {"contrastive_beta": 1.5}),
+        (partial(contrast_at, temperature=0.7), {"amateur_temperature": 0.7}),
     ],
 )
-def test_rows_are_those_of_an_amateur_that_reads_all_anew(  # noqa: PLR0913 - five are fixtures
-    expert, amateur, anew, logits_of, grow, form, values, options
+def test_rows_are_those_of_an_amateur_that_reads_all_anew(
+    expert, amateur, anew, logits_of, grow, form, option
 ):
     def score(logits, tokens, prompt):
         other = logits_of(amateur.model, tokens)
-        return form(logits, other, alpha=0.05, **values)
+        return form(logits, other, alpha=0.05)
 
-    found = grow(expert, amateur_model=amateur, contrastive_alpha=0.05, **options)
+    found = grow(expert, amateur_model=amateur, contrastive_alpha=0.05, **option)
 
     assert grow(expert, processors=[anew(score)]) == found
     assert grow(expert) != found

@@ -76,9 +76,9 @@ def cot_decoding(
     likeliest, in the processed distribution. A completion's `score` is the mean margin of the
     tokens of its answer, from 0 to 1. `answer(text)` returns the part of the text that is the
     answer, as it stands there, since its tokens are looked for; without such a function it is the
-    whole text. A completion for which it returns `None` scores -1. With `aggregate` the scores of completions with the same
-    answer are added up; the surest completion of each answer is returned with the sum, the largest
-    sum first.
+    whole text. A completion for which it returns `None` scores -1. With `aggregate` the scores of
+    completions with the same answer are added up; the surest completion of each answer is returned
+    with the sum, the largest sum first.
 
     What of the first token is ruled out begins no branch, so there may be fewer than
     `num_branches`.
