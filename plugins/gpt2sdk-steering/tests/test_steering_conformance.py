@@ -271,6 +271,24 @@ def test_every_text_ends_at_the_limit_with_an_end_token(gen):
     assert "length" in {each.finish_reason for each in cut.completions}
 
 
+@each_strategy
+def test_where_no_end_token_may_stand_at_the_limit_the_reason_says_so(gen, name):
+    options = {**STRATEGIES[name], "num_return_sequences": 2, "seed": [1, 2, 3]}
+    options |= {"max_new_tokens": 4, "min_new_tokens": [0, 4, 0]}
+    found = gen.generate(PROMPTS, **options, at_limit="end").completions
+    cut = gen.generate(PROMPTS, **options, at_limit="cut").completions
+    first = [each for each in found if each.prompt_index != 1]
+
+    assert [("ruled_out", None, 3)] * 2 == [
+        (each.finish_reason, each.score, len(each.tokens))
+        for each in found
+        if each.prompt_index == 1
+    ]
+    assert {"end_token"} == {each.finish_reason for each in first}
+    assert {"length"} == {each.finish_reason for each in cut if each.prompt_index == 1}
+    assert None not in {each.score for each in cut}
+
+
 def test_texts_are_finished_where_they_are_told_to(gen):
     result = gen.generate(
         "a",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from gpt2sdk import Session, Step
 from gpt2sdk_steering.outcome import gone, hand_in
 from gpt2sdk_steering.potential import PotentialRun
-from gpt2sdk_steering.steps import DEAD, AtLimit, targets, weigh
+from gpt2sdk_steering.steps import DEAD, LOST, AtLimit, targets, weigh
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class Chains:
         told = weigh(self._run, rows.select(list(seats)))
         for seat, weight in zip(seats, told, strict=True):
             row = rows.records[seat]
-            lost = row.failure is not None or row.finish_reason == DEAD
+            lost = row.failure is not None or row.finish_reason in LOST
             told_now = -math.inf if lost else weight
             self._states[seat] = replace(self._states[seat], told=told_now)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from gpt2sdk import OptionError, Rows, Session
 from gpt2sdk_steering.particles import Particle, Particles
-from gpt2sdk_steering.steps import DEAD
+from gpt2sdk_steering.steps import DEAD, LOST
 
 
 def check_enough(session: Session, name: str, size: int) -> None:
@@ -72,7 +72,7 @@ def _farthest(session: Session, rows: Rows) -> int:
     ]
     seat = max(sound, key=lambda each: each[0])[1]
     row = session.rows.records[seat]
-    if row.finish_reason != DEAD:
+    if row.finish_reason not in LOST:
         # Its last token ended it, and took its weight.
         session.rewind([int(at == seat) for at in range(len(session.rows))])
         session.finish([seat], DEAD)

@@ -76,6 +76,9 @@ def smc(  # noqa: PLR0913 - each is an option
 
     With `at_limit="end"`, the default, and an end token, the target is conditioned on texts that
     end within `max_new_tokens`. Stopping criteria and `terminate_when` finish texts as they are.
+    Where processors rule out every end token at the limit, as `suppress_tokens` can, and
+    `min_new_tokens` of as many as `max_new_tokens`, no text is left: the reason is `"ruled_out"`
+    then, and `at_limit="cut"` what is wanted.
 
     Lew, Zhi-Xuan, Grand and Mansinghka, "Sequential Monte Carlo steering of large language models
     using probabilistic programs", 2023, arXiv:2306.03081; Loula et al., 2025, arXiv:2504.13139.

@@ -14,6 +14,11 @@ AtLimit = Literal["end", "cut"]
 DEAD = "zero_weight"
 """The finish reason of a row whose text has no weight."""
 
+RULED_OUT = "ruled_out"
+"""That of a row whose text has none since processors rule out every end token at its limit."""
+
+LOST = frozenset({DEAD, RULED_OUT})
+
 
 class Targets(NamedTuple):
     """What rows are to be drawn from next.
@@ -41,6 +46,7 @@ def targets(
 
     A row for which one token is left takes an end token where it has one and `at_limit` is
     `"end"`: what it gains is how likely that was, so texts are drawn from those that end in time.
+    Where the chain rules all end tokens out, it is ended here.
 
     Args:
         session: Whose rows they are.
@@ -62,10 +68,12 @@ def targets(
     if after is not None:
         joint = joint + checked(after(logprobs, rows.select(weighed)))
     for seat in limited:
-        at = weighed.index(seat)
-        ends = torch.ones(joint.shape[1], dtype=torch.bool, device=joint.device)
-        ends[list(rows.records[seat].prompt.eos_token_ids)] = False
-        joint[at] = joint[at].masked_fill(ends, -torch.inf)
+        at, ends = weighed.index(seat), list(rows.records[seat].prompt.eos_token_ids)
+        others = torch.ones(joint.shape[1], dtype=torch.bool, device=joint.device)
+        others[ends] = False
+        joint[at] = joint[at].masked_fill(others, -torch.inf)
+        if bool(logprobs[at, ends].isneginf().all()):
+            session.finish([seat], RULED_OUT)
     gains = dict(zip(weighed, joint.logsumexp(-1).tolist(), strict=True))
     return Targets(logits.index_copy(0, index, joint), [gains.get(seat, 0.0) for seat in growing])
 
