@@ -126,9 +126,10 @@ TRUNCATION_WORDS: Final = (
 
 SAMPLER_WORDS: Final = (
     row(
-        "mirostat/LK mirostat_mode/W mirostat_tau/LWK mirostat_eta/LWK",
-        "sampler=mirostat sampler=mirostat_v1 tau eta",
-        'sampler="mirostat" is its second version and "mirostat_v1" its first, with tau and eta',
+        "mirostat/LK mirostat_mode/W mirostat_tau/LWK mirostat_eta/LWK tau eta",
+        "sampler=mirostat sampler=mirostat_v1 mirostat_tau mirostat_eta mirostat_m",
+        'sampler="mirostat" is its second version and "mirostat_v1" its first, with mirostat_tau '
+        "and mirostat_eta, the first with mirostat_m too",
         "llama.cpp leaves other truncations out where mirostat is on",
     ),
     row(

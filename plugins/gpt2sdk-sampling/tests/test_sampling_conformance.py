@@ -74,9 +74,9 @@ COMPONENTS = [
     MinP(min_p=0.1),
     MinK(min_k=True),
     MinK(min_k=True, min_k_tau=40.0, min_tokens_to_keep=2),
-    Mirostat(tau=2.0, eta=0.5),
-    MirostatV1(tau=2.0, eta=0.5),
-    MirostatV1(tau=0.5, m=3),
+    Mirostat(mirostat_tau=2.0, mirostat_eta=0.5),
+    MirostatV1(mirostat_tau=2.0, mirostat_eta=0.5),
+    MirostatV1(mirostat_tau=0.5, mirostat_m=3),
     NoRepeatNgramSize(no_repeat_ngram_size=1),
     NoRepeatNgramSize(no_repeat_ngram_size=3),
     NoRepeatNgramSize(
