@@ -35,6 +35,8 @@ class DryMultiplier(LogitsProcessor):
     takes the last token that a breaker is cut into behind an `a`; llama.cpp looks for the same
     tokens as here, and vLLM's pull request for those that hold a whole breaker.)
 
+    All tokens are looked at unless `dry_penalty_last_n` says less, in llama.cpp the last 64.
+
     "DRY: a modern repetition penalty that reliably prevents looping", p-e-w, 2024,
     text-generation-webui pull request 5677. Per step it takes time in the length of what is looked
     at: the Z-algorithm on the reversed tokens (Gusfield, 1997), as in llama.cpp.
