@@ -6,19 +6,15 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from typing_extensions import override
 
-from gpt2sdk import Logits, LogitsProcessor, PerRow, ProcessorRun, Rows, Session, Stage
+from gpt2sdk import Logits, LogitsProcessor, OneOrMore, PerRow, ProcessorRun, Rows, Session, Stage
 from gpt2sdk_sampling.aho_corasick import AhoCorasick
 from gpt2sdk_sampling.spelling import Spelling
 
 _MOST = 1e30
 """The greatest penalty, in nats: a float32, and so is its difference to any logit."""
-
-
-def _several(texts: object) -> object:
-    return (texts,) if isinstance(texts, str) else texts
 
 
 class DryMultiplier(LogitsProcessor):
@@ -69,7 +65,7 @@ class DryMultiplier(LogitsProcessor):
     ] = -1
     dry_sequence_breakers: Annotated[
         tuple[Annotated[str, Field(min_length=1)], ...],
-        BeforeValidator(_several),
+        OneOrMore,
         Field(description="Texts that no repetition reaches over."),
     ] = ("\n", ":", '"', "*")
 

@@ -8,8 +8,18 @@ import torch
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from gpt2sdk import Logits, LogitsProcessor, PerRow, ProcessorRun, Prompt, Rows, Session, Stage
-from gpt2sdk_sampling.token_ids import TokenId, check_ids
+from gpt2sdk import (
+    Logits,
+    LogitsProcessor,
+    PerRow,
+    ProcessorRun,
+    Prompt,
+    Rows,
+    Session,
+    Stage,
+    TokenId,
+    check_ids,
+)
 
 
 class NoRepeatNgramSize(LogitsProcessor):

@@ -17,12 +17,13 @@ from gpt2sdk import (
     Rows,
     Session,
     Stage,
+    TokenId,
     Tokens,
+    check_ids,
 )
 from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 from gpt2sdk_sampling.nucleus import reach
 from gpt2sdk_sampling.parts import parts
-from gpt2sdk_sampling.token_ids import TokenId, check_ids
 
 _LEAST_MASS = 1e-6
 # The search is for masses below 1; what it finds for this one is not used.
