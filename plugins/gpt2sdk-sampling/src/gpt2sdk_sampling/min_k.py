@@ -23,9 +23,9 @@ class MinK(LogitsProcessor):
     It is the `i` of the largest `(z_(i) - z_(i+1)) / i`: a fall counts less further down. The
     temperature does not change it. Where logits lie within a small range, at least
     `tau / (max(z) - min(z))` tokens stay, rounded down. Tokens that are out count for neither:
-    with them the range would be infinite and the falls no numbers, and vLLM's pending processor,
-    whose argmax takes the first such place, keeps every token that is not out. Ties with the last
-    token stay, as do the `min_tokens_to_keep` likeliest.
+    with them the range is infinite, and the fall to the first of them not a number, which torch's
+    argmax takes for the largest. So by the formula of vLLM's pending processor every token that is
+    not out stays then. Ties with the last token stay, as do the `min_tokens_to_keep` likeliest.
 
     Ding, Li, Garces Arias, Aßenmacher, Heumann and Zhang, "Min-k sampling: decoupling truncation
     from temperature scaling via relative logit dynamics", 2026, arXiv:2604.11012; the value 3 of
