@@ -59,7 +59,7 @@ class TopP(LogitsProcessor):
 
         >>> decaying = TopP(top_p=0.8, top_p_decay=0.5, top_p_reset_ids=[1])
         >>> logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]] * 2).log()
-        >>> rows = make_rows([[9, 2, 2], [9, 2, 1]], prompt_lengths=[1, 1])
+        >>> rows = make_rows([[0, 2, 2], [0, 2, 1]], prompt_lengths=[1, 1])
         >>> process(decaying, logits, rows).isfinite().sum(-1).tolist()
         [1, 2]
 
