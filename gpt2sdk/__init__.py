@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gpt2sdk.components.component import Component
     from gpt2sdk.components.drafter import Drafter, DrafterRun
     from gpt2sdk.components.language import Language
+    from gpt2sdk.components.one_or_more import OneOrMore
     from gpt2sdk.components.placement import (
         Part,
         Place,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from gpt2sdk.components.stored_matrix import check_finite, check_stored
     from gpt2sdk.components.strategy import Strategy, strategy
     from gpt2sdk.components.tensor_source import TensorInfo, TensorSource
+    from gpt2sdk.components.text_or_ids import TextOrIds, TokenId, check_ids, tokens_of
     from gpt2sdk.components.weights import (
         CheckpointFormat,
         FormatWords,
@@ -109,7 +111,9 @@ _HOMES = {
         "Step",
         "Vocabulary",
     ),
+    "gpt2sdk.components.one_or_more": ("OneOrMore",),
     "gpt2sdk.components.shared_option": ("Shared",),
+    "gpt2sdk.components.text_or_ids": ("TextOrIds", "TokenId", "check_ids", "tokens_of"),
     "gpt2sdk.components.stopping": (
         "CriterionRun",
         "StoppingCriterion",
@@ -210,6 +214,7 @@ __all__ = [
     "Matrix",
     "Mirror",
     "ModelSource",
+    "OneOrMore",
     "OpenedFile",
     "OptionError",
     "Part",
@@ -252,6 +257,8 @@ __all__ = [
     "TextCriterion",
     "TextCriterionRun",
     "TextEnd",
+    "TextOrIds",
+    "TokenId",
     "Tokenizer",
     "TokenizerError",
     "Tokens",
@@ -263,6 +270,7 @@ __all__ = [
     "__version__",
     "argument",
     "check_finite",
+    "check_ids",
     "check_stored",
     "each",
     "find_end_tokens",
@@ -272,6 +280,7 @@ __all__ = [
     "sample",
     "split_documents",
     "strategy",
+    "tokens_of",
 ]
 
 

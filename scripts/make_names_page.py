@@ -22,8 +22,11 @@ Here you find what each option of decoding is called in other programs. A call t
 their names is answered with ours.
 
 Options are named as in transformers; where it has none, as in llama.cpp, then as in
-text-generation-webui, then as in vLLM, then as in the paper. A `–` means that a program has
-nothing of the kind. Below each table is where the same name means something else.
+text-generation-webui, then as in vLLM, then as in the paper. Five are exceptions:
+`bad_words` and `force_words` take texts as well as ids, for which transformers' `_ids` would be
+wrong; `stop` is the word of llama.cpp, vLLM and OpenAI's API; `tfs` is text-generation-webui's,
+since llama.cpp has removed its own; and `thinking_budget` is SGLang's. A `–` means that a program
+has nothing of the kind. Below each table is where the same name means something else.
 
 Looked at were transformers 5.23 (`GenerationConfig`, `generate` and the processors' arguments),
 llama.cpp's server and command line, vLLM's `SamplingParams` and `BeamSearchParams`,

@@ -45,7 +45,7 @@ UNNAMED = {
     "multinomial": PROGRAMS,
     "beam_sample": ("transformers",),
     "mirostat_v1": ("llama.cpp", "text-generation-webui"),
-    "prompt_lookup": ("transformers", "vLLM", "SGLang", "llama.cpp"),
+    "prompt_lookup": ("transformers", "vLLM", "SGLang", "llama.cpp", "exllamav3"),
     "corpus": ("SGLang",),
 }
 
@@ -53,7 +53,9 @@ INTRODUCTION = """\
 # Support
 
 Here you find which methods of decoding are in which program: ✓ where it has an option or a class
-for it, as [Names](names.md) lists them. transformers counts what version 5 loads as remote code.
+for it, as [Names](names.md) lists them. A mode counts too: what is another option's value or the
+default there, such as sampling in beams, which transformers does with `do_sample`, has no name of
+its own and a `–` in Names. transformers counts what version 5 loads as remote code.
 
 Everything in the first column goes with everything else in it, as far as one call can have both:
 with beams, batches, prompts that have options of their own, drafters and guidance.
@@ -89,10 +91,10 @@ def _lacking() -> Iterator[str]:
     yield ""
     rows = [each for rows in DECODING_WORDS.values() for each in rows]
     for each in rows:
-        programs = [program for program in each.programs if program in (*PROGRAMS, "optillm")]
-        if not each.there and programs:
+        if not each.there:
             names = ", ".join(f"`{name}`" for name in each.names)
-            yield f"- {names} of {', '.join(programs)}: {each.hint}."
+            programs = f" of {', '.join(each.programs)}" if each.programs else ""
+            yield f"- {names}{programs}: {each.hint}."
 
 
 def _having(name: str, component: type[Component], setting: str | None) -> set[str]:

@@ -68,9 +68,9 @@ def _registry(flags: Collection[str], args: Sequence[str]) -> Registry:
 def _value(written: str, args: Sequence[str]) -> str:
     """Return what was typed behind a flag; dots where nothing was.
 
-    >>> _value("--stop", ["generate", "--stop", "The end"]), _value("--tau", ["--tau=5"])
-    ('The end', '5')
-    >>> _value("--tau", ["--tau", "--json"])
+    >>> _value("--stop", ["generate", "--stop", "The end"]), _value("--min-p", ["--min-p=0.1"])
+    ('The end', '0.1')
+    >>> _value("--min-p", ["--min-p", "--json"])
     '…'
     """
     return next(iter(_values(written, args)), "…")

@@ -50,7 +50,13 @@ END_WORDS: Final = (
         "stop=[…] ends a text before one of these texts",
         "transformers' text keeps the stop string",
     ),
-    row("stop_regex/S", "stop_regex", "stop_regex ends a text where it matches"),
+    row("", "stop_spans_prompt", "stop_spans_prompt lets one begin in the prompt"),
+    row(
+        "stop_regex/S",
+        "stop_regex stop_regex_include stop_regex_max_length",
+        "stop_regex ends a text before a match, with stop_regex_include behind it, and "
+        "stop_regex_max_length is how long one may be",
+    ),
     row(
         "include_stop_str_in_output/VR include_stop no_stop_trim/S",
         "stop",
@@ -72,9 +78,12 @@ END_WORDS: Final = (
         "stop_token_ids=[…] ends a row with one of them",
     ),
     row(
-        "repetition_detection/V",
-        "repetition_detection",
-        "repetition_detection ends a text that goes in circles",
+        "repetition_detection/V max_pattern_size/V min_pattern_size/V min_count/V stop_on_loop/X",
+        "repetition_detection repetition_detection_min_pattern_size repetition_detection_min_count",
+        "repetition_detection ends a text that goes in circles: of up to so many tokens, at least "
+        "repetition_detection_min_pattern_size, and repetition_detection_min_count times over",
+        "vLLM has one dictionary of max_pattern_size, min_pattern_size and min_count; exllamav3's "
+        "stop_on_loop takes a window and a number of repeats",
     ),
 )
 """Of where texts end."""

@@ -10,13 +10,21 @@ PENALTY_WORDS: Final = (
         "repetition_penality",
         "repetition_penalty",
         "repetition_penalty divides the logits of tokens that were there",
-        "prompt and output count, and in mlx-lm the last 20 tokens, in llama.cpp the last 64",
+        "prompt and output count; unless penalty_last_n is given all of them, in mlx-lm the last "
+        "20, in llama.cpp 64",
     ),
     row(
-        "repeat_last_n/L repetition_penalty_range/W repetition_context_size/M rep_sustain_range/X "
-        "rep_pen_range/K rep_pen_slope/K penalty_last_n",
+        "",
         "repetition_penalty_scope",
-        'repetition_penalty_scope="all" or "output" says which tokens count; there is no range',
+        'repetition_penalty_scope="output" leaves the prompt out',
+    ),
+    row(
+        "repeat_last_n/L penalty_last_n/L repetition_penalty_range/W repetition_context_size/M "
+        "presence_context_size/M frequency_context_size/M rep_sustain_range/X rep_pen_range/K",
+        "penalty_last_n",
+        "penalty_last_n is how many last tokens the three penalties look at, -1 for all",
+        "all by default, in llama.cpp the last 64, in mlx-lm 20; 0 is none here and in llama.cpp, "
+        "all in text-generation-webui",
     ),
     row(
         "encoder_repetition_penalty/TW hallucination_penalty",
@@ -53,23 +61,37 @@ PENALTY_WORDS: Final = (
         "encoder_no_repeat_ngram_size is the length of what may not be said after the prompt",
     ),
     row(
-        "dry_multiplier/LWK dry_base/LWK dry_allowed_length/LWK dry_penalty_last_n/LK "
-        "dry_sequence_breakers/LWK",
+        "dry_multiplier/LWKX dry_base/LWKX dry_allowed_length/LWKX dry_penalty_last_n/LK "
+        "dry_range/X dry_sequence_breakers/LWKX",
         "dry_multiplier dry_base dry_allowed_length dry_penalty_last_n dry_sequence_breakers",
         "dry_multiplier turns DRY on; dry_base, dry_allowed_length, dry_penalty_last_n and "
         "dry_sequence_breakers go with it",
+        "dry_penalty_last_n is -1 by default, all tokens, in llama.cpp 64; exllamav3 has an "
+        "argument of SS_DRY for each",
     ),
     row(
         "exponential_decay_length_penalty/T",
         "exponential_decay_length_penalty",
         "exponential_decay_length_penalty makes end tokens likelier as a text grows",
     ),
+    missing(
+        "rep_decay_range/X rep_pen_slope/K",
+        "penalty that fades with the distance",
+        "penalty_last_n",
+        "penalty_last_n ends it at once",
+    ),
+    missing(
+        "lz_penalty",
+        "penalty by what a compressor would save (arXiv:2504.20131)",
+        "dry_multiplier",
+        "dry_multiplier grows with the length of a repetition too",
+    ),
 )
 """Of what makes repetition less likely, and length."""
 
 BIAS_WORDS: Final = (
     row(
-        "logit_bias/LVSMK",
+        "logit_bias/LVSMK SS_LogitBias/X",
         "logit_bias",
         "logit_bias adds to the logits of single tokens",
         "llama.cpp spreads a text's bias over all its tokens; vLLM clamps to ±100",
@@ -80,7 +102,11 @@ BIAS_WORDS: Final = (
         "sequence_bias adds to the last token of a sequence that was begun",
     ),
     row("", "phrase_bias", "phrase_bias is the same for texts, however they are cut into tokens"),
-    row("", "expiring_bias", "expiring_bias is one that ends after some tokens"),
+    row(
+        "",
+        "expiring_bias expiring_bias_exit_words",
+        "expiring_bias is one that ends after some tokens, or with expiring_bias_exit_words",
+    ),
     row(
         "bad_words/V bad_words_ids/T bad/R bad_token_ids/R custom_token_bans/W token_bans "
         "token_bans_string ban_tokens",
@@ -104,9 +130,11 @@ BIAS_WORDS: Final = (
     row("forced_eos_token_id/T", "forced_eos_token_id", "forced_eos_token_id comes last"),
     row("decoder_start_token_id/T", "", "what a text begins with stands in the prompt"),
     row(
-        "thinking_token_budget/V thinking_budget/S reasoning_budget/L reasoning_budget_tokens/L",
-        "thinking_budget",
-        "thinking_budget is how many tokens a block may have before it is ended",
+        "thinking_token_budget/V thinking_budget/S reasoning_budget/L reasoning_budget_tokens/L "
+        "reasoning_budget_message/L",
+        "thinking_budget thinking_budget_start thinking_budget_message thinking_budget_end",
+        "thinking_budget is how many tokens a block may have behind thinking_budget_start before "
+        "thinking_budget_message and thinking_budget_end are said",
     ),
     row("token_healing/T", "token_healing", "token_healing takes the prompt's last token anew"),
     missing(
@@ -137,9 +165,10 @@ GUIDANCE_WORDS: Final = (
         "negative_prompt takes a text or token ids, and guidance_scale weighs it",
     ),
     row(
-        "dola_layers/T",
-        "dola_layers",
-        "dola_layers are the layers that the last one is contrasted with",
+        "dola_layers/T relative_top",
+        "dola_layers dola_relative_top dola_final_norm",
+        "dola_layers are the layers that the last one is contrasted with, among tokens above "
+        "dola_relative_top, and with dola_final_norm through the final norm",
         "transformers 5 loads it from a repository, as remote code",
     ),
     row(
@@ -152,6 +181,10 @@ GUIDANCE_WORDS: Final = (
         "context_aware context_free_prompt",
         "context_aware contrasts with context_free_prompt",
     ),
-    row("Ensemble/G", "ensemble", "ensemble mixes models"),
+    row(
+        "Ensemble/G",
+        "ensemble ensemble_op ensemble_weights",
+        "ensemble mixes models, by ensemble_op with ensemble_weights",
+    ),
 )
 """Of a second distribution that is mixed in."""

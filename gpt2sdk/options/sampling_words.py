@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gpt2sdk.elsewhere import row
+from gpt2sdk.elsewhere import missing, row
 
 TEMPERATURE_WORDS: Final = (
     row(
@@ -108,17 +108,29 @@ TRUNCATION_WORDS: Final = (
     ),
     row("", "p_less", "p_less keeps what is likelier than two draws' being the same token"),
     row(
-        "xtc_probability/LWMK xtc_threshold/LWMK xtc_special_tokens/M",
+        "xtc_probability/LWMK xtc_threshold/LWMK xtc_special_tokens/M SS_XTC/X",
         "xtc_probability xtc_threshold xtc_special_tokens",
         "xtc_probability is how often all likely tokens but the least of them go, xtc_threshold "
         "what is likely, and nothing goes where one of xtc_special_tokens would",
         "mlx-lm and exllamav3 spare the special tokens alone, llama.cpp none; mlx-lm tosses one "
-        "coin for a batch",
+        "coin for a batch, and exllamav3's SS_XTC none: it takes what is expected of it",
     ),
     row(
         "min_tokens_to_keep/TM min_keep/L",
         "min_tokens_to_keep",
         "min_tokens_to_keep is the fewest tokens that a truncation leaves",
+    ),
+    missing(
+        "skew",
+        "skew of cumulated probabilities, which exllamav2 had",
+        "temperature smoothing_factor",
+        "temperature and smoothing_factor flatten or sharpen by the logits",
+    ),
+    missing(
+        "infill/L",
+        "sampler for filling in between",
+        "",
+        "a GPT-2 has no tokens that say where a gap is, and prompts are continued at their end",
     ),
     row("filter_value/T", "", "what a truncation rules out gets -inf"),
 )
@@ -126,9 +138,10 @@ TRUNCATION_WORDS: Final = (
 
 SAMPLER_WORDS: Final = (
     row(
-        "mirostat/LK mirostat_mode/W mirostat_tau/LWK mirostat_eta/LWK",
-        "sampler=mirostat sampler=mirostat_v1 tau eta",
-        'sampler="mirostat" is its second version and "mirostat_v1" its first, with tau and eta',
+        "mirostat/LK mirostat_mode/W mirostat_tau/LWK mirostat_eta/LWK tau eta",
+        "sampler=mirostat sampler=mirostat_v1 mirostat_tau mirostat_eta mirostat_m",
+        'sampler="mirostat" is its second version and "mirostat_v1" its first, with mirostat_tau '
+        "and mirostat_eta, the first with mirostat_m too",
         "llama.cpp leaves other truncations out where mirostat is on",
     ),
     row(

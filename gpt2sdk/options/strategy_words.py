@@ -54,42 +54,78 @@ STRATEGY_WORDS: Final = (
     ),
     row(
         "best_of/R BestOfN/I bon/O",
-        "strategy=best_of_n best_of num_return_sequences",
-        'strategy="best_of_n" draws best_of completions and keeps num_return_sequences of them',
+        "strategy=best_of_n best_of num_return_sequences scorer",
+        'strategy="best_of_n" draws best_of completions and keeps num_return_sequences of them, '
+        "the best ones by scorer",
     ),
     row(
         "SelfConsistency/I self_consistency/O",
-        "strategy=self_consistency",
-        'strategy="self_consistency" lets several answers vote',
+        "strategy=self_consistency answer budget stop_rule supermajority confidence",
+        'strategy="self_consistency" lets up to budget completions vote, each by what answer finds '
+        "in it; stop_rule ends the vote sooner, at a supermajority or at a confidence",
     ),
     row(
-        "cot_decoding/O",
-        "strategy=cot_decoding",
-        'strategy="cot_decoding" branches at the first token',
+        "cot_decoding/O aggregate_paths/O return_alternatives",
+        "strategy=cot_decoding num_branches answer aggregate",
+        'strategy="cot_decoding" follows num_branches first tokens, and is as sure of each as of '
+        "its answer; aggregate adds up those with the same one",
     ),
-    row("deepconf/O", "strategy=deepconf", 'strategy="deepconf" ends answers that lose confidence'),
     row(
-        "SMC/G ParticleFiltering/I",
+        "deepconf/O",
+        "strategy=deepconf answer budget num_warmup keep group_size confidence_tokens consensus",
+        'strategy="deepconf" ends completions that lose confidence: their mean over group_size '
+        "tokens, each by its confidence_tokens likeliest ones, falls below what the part keep of "
+        "num_warmup has; the others of a budget vote by their answer, up to a consensus",
+    ),
+    row(
+        "SMC/G ParticleFiltering/I n_particles/G",
         "strategy=smc num_particles",
         'strategy="smc" moves num_particles towards a target',
     ),
+    row("critic/G", "potential", "potential=… weighs texts"),
     row(
-        "ParticleGibbs/I",
-        "strategy=particle_gibbs num_iterations",
-        'strategy="particle_gibbs" does so num_iterations times, around a text that is kept',
+        "resampling_method/G ess_threshold/G",
+        "resampling ess_threshold beam_factor",
+        "resampling is how particles are chosen, once the part of them that counts is below "
+        "ess_threshold, among beam_factor copies of each",
     ),
     row(
-        "AWRS/G",
-        "strategy=awrs constraint",
-        'strategy="awrs" draws under a constraint by weighted rejection: constraint=…',
+        "terminate_when/G",
+        "unit at_limit terminate_when",
+        "unit is what is written between two resamplings, at_limit what becomes of a text without "
+        "an end, and terminate_when says where one is finished",
+    ),
+    row(
+        "ParticleGibbs/I",
+        "strategy=particle_gibbs num_iterations ancestor_sampling",
+        'strategy="particle_gibbs" does so num_iterations times, around a text that is kept, whose '
+        "beginning ancestor_sampling chooses anew",
+    ),
+    row(
+        "AWRS/G max_accepts/G max_rejects/G",
+        "strategy=awrs constraint max_accepts max_rejects",
+        'strategy="awrs" draws under a constraint by weighted rejection: constraint=…, with '
+        "max_accepts and max_rejects at each token",
     ),
     row(
         "",
-        "strategy=metropolis_hastings",
-        'strategy="metropolis_hastings" draws by second thoughts',
+        "strategy=metropolis_hastings num_moves",
+        'strategy="metropolis_hastings" draws by second thoughts, num_moves of them',
     ),
-    row("", "strategy=power_sampling", 'strategy="power_sampling" draws from a sharpened model'),
-    row("", "strategy=tree_search", 'strategy="tree_search" expands the most promising text'),
+    row(
+        "",
+        "strategy=power_sampling alpha num_moves block_size",
+        'strategy="power_sampling" draws from the model to the power of alpha, by num_moves behind '
+        "every block_size tokens",
+    ),
+    row(
+        "",
+        "strategy=tree_search value num_simulations num_children c_puct rollout_tokens "
+        "visit_temperature",
+        'strategy="tree_search" expands the most promising text by its value: num_simulations '
+        "before each token, num_children of each text, weighed by c_puct, judged behind "
+        "rollout_tokens, and chosen at visit_temperature",
+    ),
     row(
         "",
         "strategy=beam_sample",
@@ -97,8 +133,8 @@ STRATEGY_WORDS: Final = (
     ),
     row(
         "trace_decode_token_ids/V",
-        "strategy=replay",
-        'strategy="replay" says given tokens, with their log-probabilities',
+        "strategy=replay continuation",
+        'strategy="replay" says continuation=…, with its log-probabilities',
     ),
     missing(
         "entropy_decoding/O",
@@ -108,8 +144,9 @@ STRATEGY_WORDS: Final = (
     ),
     row(
         "banned_strings/X banned_tokens/K anti_slop",
-        "strategy=backtrack banned_phrases",
-        'strategy="backtrack" takes back what was said: banned_phrases=[…]',
+        "strategy=backtrack banned_phrases ignore_case",
+        'strategy="backtrack" takes back what was said: banned_phrases=[…], with ignore_case in '
+        "capitals and small letters",
     ),
 )
 """Of strategies."""
@@ -117,7 +154,7 @@ STRATEGY_WORDS: Final = (
 DRAFTER_WORDS: Final = (
     row(
         "prompt_lookup_num_tokens/T speculation_type/T spec_type/L speculative_algorithm/S "
-        "ngram_prompt_lookup",
+        "ngram_match_min/X ngram_prompt_lookup",
         "drafter=prompt_lookup",
         'drafter="prompt_lookup" proposes tokens that stood after the same words before',
     ),
@@ -143,6 +180,7 @@ DRAFTER_WORDS: Final = (
         "assistant_confidence_threshold ends a proposal at a token that the draft finds less "
         "probable",
     ),
+    row("", "assistant_cost", "assistant_cost is what a token of it takes, in calls of the model"),
     row(
         "num_assistant_tokens/T num_assistant_tokens_schedule/T assistant_lookbehind/T "
         "target_lookbehind/T is_assistant/T draft_max/LW draft_min/L num_speculative_tokens/V "
@@ -162,10 +200,14 @@ DRAFTER_WORDS: Final = (
         'drafter="early_exit" proposes what the model would say after assistant_early_exit blocks',
     ),
     row(
-        "suffix_decoding_max_tree_depth/V",
-        "drafter=suffix suffix_decoding_max_tree_depth",
-        'drafter="suffix" proposes from all that was written, behind up to '
-        "suffix_decoding_max_tree_depth tokens",
+        "suffix_decoding_max_tree_depth/V suffix_decoding_max_cached_requests/V "
+        "suffix_decoding_max_spec_factor/V suffix_decoding_min_token_prob/V",
+        "drafter=suffix suffix_decoding_max_tree_depth suffix_decoding_max_cached_requests "
+        "suffix_decoding_max_spec_factor suffix_decoding_min_token_prob",
+        'drafter="suffix" proposes from all that was written: behind up to '
+        "suffix_decoding_max_tree_depth tokens, from suffix_decoding_max_cached_requests texts, "
+        "suffix_decoding_max_spec_factor times as many as were found again, and of at least "
+        "suffix_decoding_min_token_prob",
     ),
     row("", "drafter=corpus corpus", 'drafter="corpus" proposes from files: corpus=…'),
 )

@@ -41,17 +41,17 @@ KNOWN = {
         TopA TopH TopK TopNSigma TopP TypicalP XtcProbability adaptive_decay adaptive_p
         adaptive_target allowed_token_ids bad_words begin_suppress_tokens dry_allowed_length
         dry_base dry_multiplier dry_penalty_last_n dry_sequence_breakers dynatemp_exponent
-        dynatemp_range encoder_no_repeat_ngram_size encoder_repetition_penalty epsilon_cutoff eta
+        dynatemp_range encoder_no_repeat_ngram_size encoder_repetition_penalty epsilon_cutoff
         eta_cutoff expiring_bias expiring_bias_exit_words exponential_decay_length_penalty
-        forced_bos_token_id forced_eos_token_id frequency_penalty guidance_scale logit_bias m
-        min_k min_k_tau min_new_tokens min_p min_tokens_to_keep mirostat mirostat_v1
-        negative_prompt no_repeat_ngram_size no_repeat_ngram_whitelist no_repeat_ngram_window
-        p_less phrase_bias prefix_allowed_tokens_fn presence_penalty renormalize_logits
-        repetition_penalty repetition_penalty_scope sequence_bias smoothing_curve smoothing_factor
-        suppress_tokens tau temperature tfs thinking_budget thinking_budget_end
-        thinking_budget_message thinking_budget_start token_healing top_a top_h top_k top_n_sigma
-        top_p top_p_decay top_p_min top_p_reset_ids typical_p xtc_probability xtc_special_tokens
-        xtc_threshold
+        forced_bos_token_id forced_eos_token_id frequency_penalty guidance_scale logit_bias min_k
+        min_k_tau min_new_tokens min_p min_tokens_to_keep mirostat mirostat_eta mirostat_m
+        mirostat_tau mirostat_v1 negative_prompt no_repeat_ngram_size no_repeat_ngram_whitelist
+        no_repeat_ngram_window p_less penalty_last_n phrase_bias prefix_allowed_tokens_fn
+        presence_penalty renormalize_logits repetition_penalty repetition_penalty_scope
+        sequence_bias smoothing_curve smoothing_factor suppress_tokens temperature tfs
+        thinking_budget thinking_budget_end thinking_budget_message thinking_budget_start
+        token_healing top_a top_h top_k top_n_sigma top_p top_p_decay top_p_min top_p_reset_ids
+        typical_p xtc_probability xtc_special_tokens xtc_threshold
     """,
     "gpt2sdk-steering": """
         alpha ancestor_sampling at_limit awrs beam_factor block_size constraint ess_threshold

@@ -14,10 +14,12 @@ PLAIN = {
     "end": "where a text ends",
     "error": "what Python calls so",
     "file": "what lies on a disk",
+    "id": "the number of a token, as everybody calls it",
     "info": "what is known of a thing before it is read, as safetensors has it",
     "linear": "a layer, as torch names it",
     "lm": "a language model, as transformers abbreviates it",
     "mask": "a yes or no for each, as torch has it",
+    "more": "as in one or more",
     "tensor": "what torch calls so",
 }
 """Head words of public names that need no line in the glossary, and why."""

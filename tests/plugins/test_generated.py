@@ -1,6 +1,7 @@
 """What is generated from the first-party plugins is what they offer now."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,36 @@ def test_the_page_of_support_has_every_component_of_decoding():
     assert "| `min_p` | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ | – |" in lines
     assert "| `smc` | – | – | – | – | – | – | – | ✓ |" in lines
     assert "| `draft_model` | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ | ✓ | – |" in lines
+    assert "| `dry_multiplier` | – | – | – | ✓ | ✓ | – | ✓ | – |" in lines
+    assert "| `prompt_lookup` | ✓ | ✓ | ✓ | ✓ | ✓ | – | – | – |" in lines
+
+
+def test_the_page_of_support_says_what_is_not_here():
+    lacking = load("make_support_page").page().partition("## What is not here")[2]
+
+    assert "- `infill` of llama.cpp: there is no built-in sampler for filling in" in lacking
+    assert "- `lz_penalty`: there is no built-in penalty" in lacking
+
+
+def test_the_page_of_names_has_every_option_of_decoding():
+    page = load("make_names_page").page()
+    roles = [role for kinds in load("make_support_page").ROLES.values() for role in kinds]
+    options = {
+        option
+        for offer in Registry().offers()
+        if issubclass(offer.component, tuple(roles))
+        and offer.origin.distribution.startswith("gpt2sdk-")
+        for option in offer.component.option_names()
+    }
+
+    first = {
+        name
+        for line in page.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
+    assert {"top_p", "max_accepts", "repetition_detection_min_count"} <= options
+    assert [] == sorted(options - first)
 
 
 def test_the_page_of_names_has_what_programs_call_an_option():

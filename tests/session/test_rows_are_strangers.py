@@ -10,7 +10,7 @@ from gpt2sdk.options.given import Each
 PENALTIES = {"repetition_penalty": 1.2, "frequency_penalty": 0.4, "no_repeat_ngram_size": 3}
 TRUNCATION = {"temperature": 0.9, "top_k": 9, "top_p": 0.95}
 GUIDANCE = {"guidance_scale": 1.5, "negative_prompt": "ba"}
-MIROSTAT = {"sampler": "mirostat", "tau": 2.0, "eta": 0.3}
+MIROSTAT = {"sampler": "mirostat", "mirostat_tau": 2.0, "mirostat_eta": 0.3}
 BANS = {
     "strategy": "backtrack",
     "banned_phrases": ["a", "in", "cb", "ed", "h."],

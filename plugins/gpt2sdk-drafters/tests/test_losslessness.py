@@ -29,7 +29,7 @@ CASES = {
     "sample": {"temperature": 1.3},
     "penalties": {**SHARP, "repetition_penalty": 1.3, "presence_penalty": 0.4, "top_p": 0.9},
     "no_repeat": {"strategy": "greedy", "no_repeat_ngram_size": 3},
-    "mirostat": {"sampler": "mirostat", "tau": 2.0},
+    "mirostat": {"sampler": "mirostat", "mirostat_tau": 2.0},
     "guidance": {**SHARP, "guidance_scale": 1.5, "negative_prompt": "a"},
     "samples": {**SHARP, "num_return_sequences": 3},
     "backtrack": {"strategy": "backtrack", "banned_phrases": ["a", "he"], "temperature": 0.8},

@@ -49,10 +49,10 @@ def of_adaptive_p(target):
 
 CASES = [
     (Multinomial(), PROBS),
-    (Mirostat(tau=1.2), of_mirostat(1.2)),
-    (Mirostat(tau=1.9), of_mirostat(1.9)),
-    (MirostatV1(tau=0.8), of_mirostat_v1(0.8)),
-    (MirostatV1(tau=1.2), of_mirostat_v1(1.2)),
+    (Mirostat(mirostat_tau=1.2), of_mirostat(1.2)),
+    (Mirostat(mirostat_tau=1.9), of_mirostat(1.9)),
+    (MirostatV1(mirostat_tau=0.8), of_mirostat_v1(0.8)),
+    (MirostatV1(mirostat_tau=1.2), of_mirostat_v1(1.2)),
     (AdaptiveP(adaptive_target=0.1), of_adaptive_p(0.1)),
     (AdaptiveP(adaptive_target=0.6), of_adaptive_p(0.6)),
 ]

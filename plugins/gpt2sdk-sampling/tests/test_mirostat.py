@@ -27,7 +27,9 @@ def published(logits, mu, numbers):
 def running(tau, eta):
     rows = make_rows([[0]], seed=3)
     return open_session(
-        [row.prompt for row in rows.records], Mirostat(tau=tau, eta=eta), vocab_size=VOCAB_SIZE
+        [row.prompt for row in rows.records],
+        Mirostat(mirostat_tau=tau, mirostat_eta=eta),
+        vocab_size=VOCAB_SIZE,
     )
 
 
@@ -73,6 +75,6 @@ def test_a_token_ruled_out_is_never_drawn():
     logits = torch.full((200, 4), -torch.inf)
     logits[:, [1, 3]] = 0.0
 
-    found = choose(Mirostat(tau=5.0), logits, make_rows([[0]] * 200))
+    found = choose(Mirostat(mirostat_tau=5.0), logits, make_rows([[0]] * 200))
 
     assert {1, 3} == set(found.tolist())

@@ -37,7 +37,7 @@ def published(logits, mu, ratios, numbers):
 def follow(tau, eta, ratios, steps):
     """Run beside the authors' program, and return the surprise of each token."""
     rows = make_rows([[0]], seed=3)
-    sampler = MirostatV1(tau=tau, eta=eta, m=ratios)
+    sampler = MirostatV1(mirostat_tau=tau, mirostat_eta=eta, mirostat_m=ratios)
     session = open_session([row.prompt for row in rows.records], sampler, vocab_size=VOCAB_SIZE)
     mu = 2 * tau
     surprises = []
@@ -95,7 +95,7 @@ def test_extremes_leave_a_token(logits, mu):
 
 
 def test_a_token_that_could_not_be_drawn_leaves_the_limit_alone():
-    sampler = MirostatV1(tau=1.0, eta=1.0)
+    sampler = MirostatV1(mirostat_tau=1.0, mirostat_eta=1.0)
     logits, before = torch.tensor([[9.0, 0.0, -1.0, -2.0]]), torch.tensor([0.2]).double()
     assert [[True, True, False, False]] == keep(logits, before, 100).isfinite().tolist()
 
@@ -110,6 +110,6 @@ def test_a_token_ruled_out_is_never_drawn():
     logits = torch.full((200, 4), -torch.inf)
     logits[:, [1, 3]] = 0.0
 
-    found = choose(MirostatV1(tau=5.0), logits, make_rows([[0]] * 200))
+    found = choose(MirostatV1(mirostat_tau=5.0), logits, make_rows([[0]] * 200))
 
     assert {1, 3} == set(found.tolist())

@@ -25,10 +25,11 @@ def ruled_out(logits):
 @given(
     st.lists(st.integers(0, 3), min_size=1, max_size=30),
     st.integers(1, 4),
-    st.integers(1, 31),
+    st.integers(0, 30),
     st.sets(st.integers(0, 3), max_size=1),
 )
-def test_windows_and_whitelists_equal_sglang(tokens, size, window, whitelist):
+def test_windows_and_whitelists_equal_sglang(tokens, size, more, whitelist):
+    window = size + more
     ngrams = NoRepeatNgramSize(
         no_repeat_ngram_size=size,
         no_repeat_ngram_window=window,
@@ -71,3 +72,14 @@ def test_a_window_and_a_whitelist_are_checked():
         process(
             NoRepeatNgramSize(no_repeat_ngram_size=2, no_repeat_ngram_whitelist=[9]), [[0.0] * 9]
         )
+
+
+def test_a_window_of_one_ngram_still_finds_it():
+    loop = NoRepeatNgramSize(no_repeat_ngram_size=2, no_repeat_ngram_window=2)
+
+    assert {1} == ruled_out(process(loop, [[0.0] * 3], make_rows([[0, 1, 1]]))[0])
+
+
+def test_a_window_without_room_for_an_ngram_is_refused():
+    with pytest.raises(OptionError, match="no_repeat_ngram_window of at least no_repeat_ngram_s"):
+        NoRepeatNgramSize(no_repeat_ngram_size=3, no_repeat_ngram_window=2)

@@ -30,6 +30,7 @@ def by_comparing(tokens, least, most, count):
     st.integers(2, 4),
 )
 def test_loops_are_those_of_vllm(output, least, most, count):
+    most = most and most + least - 1
     loops = RepetitionDetection(
         repetition_detection=most,
         repetition_detection_min_pattern_size=least,
@@ -60,6 +61,7 @@ def test_a_row_ends_where_its_loop_is_found(strategy):
         {"repetition_detection": -1},
         {"repetition_detection_min_pattern_size": 0},
         {"repetition_detection_min_count": 1},
+        {"repetition_detection_min_pattern_size": 3},
     ],
     ids=str,
 )

@@ -227,10 +227,10 @@ def test_a_row_that_may_only_end_but_has_something_to_say_is_returned_as_it_stan
     ("words", "message"),
     [
         (["abcd", "ij"], "force_words takes 6 tokens, but prompt 0 may grow by 5"),
-        ([[3, 12]], "token ids below 12"),
-        ([""], "expected a text with tokens"),
-        ([[]], "expected a text with tokens"),
-        ([["a", []]], "expected a text with tokens"),
+        ([[3, 12]], "force_words names token 12: expected an id below 12"),
+        ([""], "force_words has no tokens in ''"),
+        ([[]], r"force_words has no tokens in \(\)"),
+        ([["a", []]], r"force_words has no tokens in \(\)"),
     ],
 )
 def test_words_that_cannot_be_said_are_refused(words, message):

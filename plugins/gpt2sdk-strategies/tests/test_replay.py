@@ -97,8 +97,8 @@ def test_what_is_longer_than_there_is_room_says_so():
     ("continuation", "message"),
     [
         (["a", "b"], "continuation has 2 entries, but there is a prompt 2"),
-        ([[1, 10]], "continuation has token 10: expected ids from 0 to 9"),
-        ([-1], "continuation has token -1"),
+        ([[1, 10]], "continuation names token 10: expected an id below 10"),
+        ([-1], "continuation names token -1: expected an id of 0 or more"),
         ([["a"]], "continuation"),
         (5, "continuation"),
     ],

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from typing_extensions import override
 
 from gpt2sdk import (
@@ -16,15 +16,9 @@ from gpt2sdk import (
     Rows,
     Session,
     Stage,
+    TextOrIds,
+    tokens_of,
 )
-
-
-def _not_empty(value: object) -> object:
-    """A union's own message would name one of its types only."""
-    ids = isinstance(value, tuple) and all(type(token) is int and token >= 0 for token in value)
-    if value is None or (value and (ids or isinstance(value, str))):
-        return value
-    raise ValueError("should be a text or a list of token ids, not empty")
 
 
 class ContextAware(LogitsProcessor):
@@ -60,8 +54,7 @@ class ContextAware(LogitsProcessor):
         Field(ge=0.0, description="How much what the context changes is amplified; 0 is off."),
     ] = 0.0
     context_free_prompt: Annotated[
-        str | tuple[int, ...] | None,
-        BeforeValidator(_not_empty),
+        TextOrIds | None,
         Field(description="The prompt without its context, as text or token ids."),
     ] = None
 
@@ -77,7 +70,8 @@ class ContextAware(LogitsProcessor):
 
     @override
     def start(self, session: Session) -> ProcessorRun:
-        tokens = _tokens(self.context_free_prompt, session)
+        written = self.context_free_prompt
+        tokens = tokens_of(written, session, "context_free_prompt") if written is not None else ()
         return _Run(self.context_aware, session.mirror(lambda prompt: tokens or prompt.tokens))
 
 
@@ -97,19 +91,3 @@ def amplify(logits: Logits, without: Logits, alpha: float) -> Logits:
     row, other = logits.log_softmax(-1), without.log_softmax(-1)
     moved = row + alpha * (row - other)
     return moved.where(row.isfinite() & other.isfinite(), row)
-
-
-def _tokens(written: str | tuple[int, ...] | None, session: Session) -> tuple[int, ...]:
-    """Return the tokens of what was written; special tokens in a text are what they name."""
-    if isinstance(written, str):
-        return tuple(session.vocabulary.encode(written, allow_special=True))
-    size = session.model.vocab_size
-    for token in written or ():
-        if token >= size:
-            raise OptionError(
-                f"context_free_prompt names token {token}: expected an id below {size}",
-                name="context_free_prompt",
-                value=token,
-                expected=f"an id below {size}",
-            )
-    return written or ()

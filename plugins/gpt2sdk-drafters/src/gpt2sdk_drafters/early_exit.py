@@ -31,7 +31,8 @@ class EarlyExit(Drafter):
     pass computes its own, so that tokens are those of a call without a drafter.
 
     Example:
-        `TableModel(order=2)` looks at the last two tokens, and its first layer at the last one.
+        `TableModel(order=1)` looks at the last token, and so does its first layer by itself, so
+        that all it proposes is right.
 
         >>> import torch
         >>> from gpt2sdk import Generator

@@ -6,16 +6,21 @@ from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk import Logits, LogitsProcessor, ProcessorRun, Rows, Session, Stage
-from gpt2sdk_sampling.token_ids import TextOrIds, tokens_of
-
-
-def _several(words: object) -> object:
-    return (words,) if isinstance(words, str) else words
+from gpt2sdk import (
+    Logits,
+    LogitsProcessor,
+    OneOrMore,
+    ProcessorRun,
+    Rows,
+    Session,
+    Stage,
+    TextOrIds,
+    tokens_of,
+)
 
 
 class BadWords(LogitsProcessor):
@@ -41,7 +46,7 @@ class BadWords(LogitsProcessor):
 
     bad_words: Annotated[
         tuple[TextOrIds, ...],
-        BeforeValidator(_several),
+        OneOrMore,
         Field(description="Texts, or lists of token ids, that are not said."),
     ] = ()
 

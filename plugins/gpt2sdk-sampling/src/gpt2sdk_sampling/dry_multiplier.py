@@ -6,19 +6,15 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from typing_extensions import override
 
-from gpt2sdk import Logits, LogitsProcessor, PerRow, ProcessorRun, Rows, Session, Stage
+from gpt2sdk import Logits, LogitsProcessor, OneOrMore, PerRow, ProcessorRun, Rows, Session, Stage
 from gpt2sdk_sampling.aho_corasick import AhoCorasick
 from gpt2sdk_sampling.spelling import Spelling
 
 _MOST = 1e30
 """The greatest penalty, in nats: a float32, and so is its difference to any logit."""
-
-
-def _several(texts: object) -> object:
-    return (texts,) if isinstance(texts, str) else texts
 
 
 class DryMultiplier(LogitsProcessor):
@@ -34,6 +30,8 @@ class DryMultiplier(LogitsProcessor):
     repetition begins behind the token in which the last breaker ended. (text-generation-webui
     takes the last token that a breaker is cut into behind an `a`; llama.cpp looks for the same
     tokens as here, and vLLM's pull request for those that hold a whole breaker.)
+
+    All tokens are looked at unless `dry_penalty_last_n` says less, in llama.cpp the last 64.
 
     "DRY: a modern repetition penalty that reliably prevents looping", p-e-w, 2024,
     text-generation-webui pull request 5677. Per step it takes time in the length of what is looked
@@ -67,7 +65,7 @@ class DryMultiplier(LogitsProcessor):
     ] = -1
     dry_sequence_breakers: Annotated[
         tuple[Annotated[str, Field(min_length=1)], ...],
-        BeforeValidator(_several),
+        OneOrMore,
         Field(description="Texts that no repetition reaches over."),
     ] = ("\n", ":", '"', "*")
 

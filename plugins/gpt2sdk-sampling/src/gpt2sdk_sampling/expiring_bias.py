@@ -5,18 +5,24 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from typing_extensions import override
 
-from gpt2sdk import Logits, LogitsProcessor, PerRow, ProcessorRun, Prompt, Rows, Session, Stage
+from gpt2sdk import (
+    Logits,
+    LogitsProcessor,
+    OneOrMore,
+    PerRow,
+    ProcessorRun,
+    Prompt,
+    Rows,
+    Session,
+    Stage,
+)
 from gpt2sdk_sampling.aho_corasick import AhoCorasick
 from gpt2sdk_sampling.phrase_bias import Phrase
 from gpt2sdk_sampling.phrase_table import Mode, PhraseTable
 from gpt2sdk_sampling.spelling import Spelling
-
-
-def _several(texts: object) -> object:
-    return (texts,) if isinstance(texts, str) else texts
 
 
 class ExpiringBias(LogitsProcessor):
@@ -52,7 +58,7 @@ class ExpiringBias(LogitsProcessor):
     ] = ()
     expiring_bias_exit_words: Annotated[
         tuple[Phrase, ...],
-        BeforeValidator(_several),
+        OneOrMore,
         Field(description="Texts behind which all biases end."),
     ] = ()
 

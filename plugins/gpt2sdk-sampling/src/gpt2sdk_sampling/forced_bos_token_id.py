@@ -9,9 +9,19 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk import Logits, LogitsProcessor, OptionError, ProcessorRun, Prompt, Rows, Session, Stage
+from gpt2sdk import (
+    Logits,
+    LogitsProcessor,
+    OptionError,
+    ProcessorRun,
+    Prompt,
+    Rows,
+    Session,
+    Stage,
+    TokenId,
+    check_ids,
+)
 from gpt2sdk_sampling.forcing import force
-from gpt2sdk_sampling.token_ids import TokenId, check_ids
 
 
 class ForcedBosTokenId(LogitsProcessor):

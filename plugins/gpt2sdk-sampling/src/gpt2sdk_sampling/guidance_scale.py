@@ -6,8 +6,18 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from typing_extensions import override
 
-from gpt2sdk import Logits, LogitsProcessor, Mirror, ProcessorRun, Prompt, Rows, Session, Stage
-from gpt2sdk_sampling.token_ids import TextOrIds, tokens_of
+from gpt2sdk import (
+    Logits,
+    LogitsProcessor,
+    Mirror,
+    ProcessorRun,
+    Prompt,
+    Rows,
+    Session,
+    Stage,
+    TextOrIds,
+    tokens_of,
+)
 
 
 class GuidanceScale(LogitsProcessor):

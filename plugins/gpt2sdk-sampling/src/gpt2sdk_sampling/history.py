@@ -12,14 +12,24 @@ Scope = Literal["all", "output"]
 """`all`: prompt and output; `output`: what was appended to the prompt."""
 
 
-def said(rows: Rows, scope: Scope | Literal["prompt"]) -> tuple[History, Bool[Tensor, "rows time"]]:
+def said(
+    rows: Rows, scope: Scope | Literal["prompt"], last: int = -1
+) -> tuple[History, Bool[Tensor, "rows time"]]:
     """Return the rows' tokens and which places are in the scope; others hold token 0.
+
+    Args:
+        rows: The rows.
+        scope: Which of their tokens count.
+        last: Of these only such as are among the row's so many last ones; -1 for all.
 
     >>> from gpt2sdk.testing import make_rows
     >>> said(make_rows([[5, 6, 7], [8]]), "output")
     (tensor([[0, 6, 7],
             [0, 0, 0]]), tensor([[False,  True,  True],
             [False, False, False]]))
+    >>> said(make_rows([[5, 6, 7], [8]]), "all", 2)[1]
+    tensor([[False,  True,  True],
+            [ True, False, False]])
     """
     tokens = rows.tokens
     time = torch.arange(tokens.shape[1], device=tokens.device)
@@ -28,22 +38,32 @@ def said(rows: Rows, scope: Scope | Literal["prompt"]) -> tuple[History, Bool[Te
         inside &= time >= rows.prompt_lengths[:, None]
     elif scope == "prompt":
         inside = time < rows.prompt_lengths[:, None]
+    if last >= 0:
+        inside &= time >= rows.lengths[:, None] - last
     return tokens.where(inside, 0), inside
 
 
-def uniform(rows: Rows, scope: Scope | Literal["prompt"]) -> History | None:
+def uniform(rows: Rows, scope: Scope | Literal["prompt"], last: int = -1) -> History | None:
     """Return the tokens in the scope where all rows have them at the same places, else `None`.
+
+    The arguments are those of `said`.
 
     >>> from gpt2sdk.testing import make_rows
     >>> uniform(make_rows([[5, 6, 7], [8, 9, 9]]), "output")
     tensor([[6, 7],
             [9, 9]])
+    >>> uniform(make_rows([[5, 6, 7], [8, 9, 9]]), "output", 1)
+    tensor([[7],
+            [9]])
     >>> uniform(make_rows([[5, 6, 7], [8]]), "all") is None
     True
     """
     spans = {
         (
-            len(row.prompt.tokens) if scope == "output" else 0,
+            max(
+                len(row.prompt.tokens) if scope == "output" else 0,
+                len(row.tokens) - last if last >= 0 else 0,
+            ),
             len(row.prompt.tokens) if scope == "prompt" else len(row.tokens),
         )
         for row in rows.records

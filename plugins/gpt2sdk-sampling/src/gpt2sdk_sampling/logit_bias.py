@@ -9,8 +9,7 @@ from pydantic import BeforeValidator, Field
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk import Logits, LogitsProcessor, ProcessorRun, Rows, Session, Stage
-from gpt2sdk_sampling.token_ids import TokenId, check_ids
+from gpt2sdk import Logits, LogitsProcessor, ProcessorRun, Rows, Session, Stage, TokenId, check_ids
 
 
 def _ids_from_json(pairs: object) -> object:

@@ -15,10 +15,10 @@ from gpt2sdk import Logits, PerRowTensor, Rows, Sampler, SamplerRun, Session, To
 class Mirostat(Sampler):
     """Draws among the tokens whose surprise `-log2 p_i` is at most `mu`, then corrects `mu`.
 
-    After each token `mu` falls by `eta * (s - tau)`, with `s` the token's surprise among those
-    it was drawn from, renormalised; it starts at `2 * tau`. The best token is always among them.
-    This is version 2, which needs no estimate of the vocabulary's Zipf exponent. A token that
-    the strategy took from elsewhere leaves `mu` as it is.
+    After each token `mu` falls by `mirostat_eta * (s - mirostat_tau)`, with `s` the token's
+    surprise among those it was drawn from, renormalised; it starts at `2 * mirostat_tau`. The best
+    token is always among them. This is version 2, which needs no estimate of the vocabulary's Zipf
+    exponent. A token that the strategy took from elsewhere leaves `mu` as it is.
 
     Truncating processors before it (top-k, top-p) are allowed, and change what it can reach.
 
@@ -26,21 +26,23 @@ class Mirostat(Sampler):
     2020, arXiv:2007.14966.
 
     Example:
-        With mu = 2 tau = 1.2 only surprises up to 1.2 bits, p >= 0.435, are drawn from.
+        With mu = 2 mirostat_tau = 1.2 only surprises up to 1.2 bits, p >= 0.435, are drawn from.
 
         >>> from gpt2sdk.testing import choose
-        >>> choose(Mirostat(tau=0.6), torch.tensor([[0.4, 0.5, 0.1]]).log()).tolist()
+        >>> choose(Mirostat(mirostat_tau=0.6), torch.tensor([[0.4, 0.5, 0.1]]).log()).tolist()
         [1]
     """
 
-    tau: Annotated[float, Field(gt=0.0, description="Target surprise, in bits per token.")] = 5.0
-    eta: Annotated[
+    mirostat_tau: Annotated[
+        float, Field(gt=0.0, description="Target surprise, in bits per token.")
+    ] = 5.0
+    mirostat_eta: Annotated[
         float, Field(ge=0.0, le=1.0, description="How fast the limit follows, per token.")
     ] = 0.1
 
     @override
     def start(self, session: Session) -> SamplerRun:
-        first = torch.tensor(2.0 * self.tau, dtype=torch.float64, device=session.device)
+        first = torch.tensor(2.0 * self.mirostat_tau, dtype=torch.float64, device=session.device)
         return _Run(session.per_row_tensor(lambda _: first, self._correct))
 
     def _correct(
@@ -51,7 +53,7 @@ class Mirostat(Sampler):
             return limit
         picked = _drawable(logits, limit).gather(1, tokens[:, None])[:, 0]
         surprise = -picked.log2()
-        return (limit - self.eta * (surprise - self.tau)).where(picked > 0, limit)
+        return (limit - self.mirostat_eta * (surprise - self.mirostat_tau)).where(picked > 0, limit)
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ class MirostatV1(Sampler):
 
     As if probabilities fell with a power of the rank (Zipf's law), its exponent is estimated from
     the ratios of the likeliest tokens, `s = sum t_i b_i / sum t_i ** 2` with `t_i = ln((i+1) / i)`
-    and `b_i = ln(p_i / p_(i+1))` for i from 1 to m; then
+    and `b_i = ln(p_i / p_(i+1))` for i from 1 to m, `mirostat_m`; then
     `k = (e 2 ** mu / (1 - N ** -e)) ** (1 / s)`, rounded, with `e = s - 1` and N tokens in the
-    vocabulary. After each token `mu` falls by `eta * (-log2 p - tau)`, `p` being the token's
-    probability before the cut; it starts at `2 * tau`. A token that could not have been drawn
-    leaves `mu` as it is.
+    vocabulary. After each token `mu` falls by `mirostat_eta * (-log2 p - mirostat_tau)`, `p` being
+    the token's probability before the cut; it starts at `2 * mirostat_tau`. A token that could not
+    have been drawn leaves `mu` as it is.
 
     So it is in the authors' program. llama.cpp rounds down, keeps k, uses 99 ratios, and takes the
     probability behind the cut. Tokens that are out have no part in the ratios; tokens that tie
@@ -37,7 +37,7 @@ class MirostatV1(Sampler):
 
     Example:
         Of 8, 4, 2, 1 parts: b is ln 2 throughout, t are ln 2, ln 1.5 and ln 1.333, so s is
-        1.304. With mu = 2 tau = 2 and N = 4 then k = (0.304 * 4 / 0.344) ** 0.767 = 2.63,
+        1.304. With mu = 2 mirostat_tau = 2 and N = 4 then k = (0.304 * 4 / 0.344) ** 0.767 = 2.63,
         which is 3: all four stay. With mu = -2 it is 0.31, which is 0: one stays.
 
         >>> logits = torch.tensor([[8.0, 4.0, 2.0, 1.0]] * 2).log()
@@ -45,18 +45,20 @@ class MirostatV1(Sampler):
         [[True, True, True, True], [True, False, False, False]]
     """
 
-    tau: Annotated[float, Field(gt=0.0, description="Target surprise, in bits per token.")] = 5.0
-    eta: Annotated[
+    mirostat_tau: Annotated[
+        float, Field(gt=0.0, description="Target surprise, in bits per token.")
+    ] = 5.0
+    mirostat_eta: Annotated[
         float, Field(ge=0.0, le=1.0, description="How fast the limit follows, per token.")
     ] = 0.1
-    m: Annotated[
+    mirostat_m: Annotated[
         int, Field(ge=1, description="How many ratios the exponent is estimated from.")
     ] = 100
 
     @override
     def start(self, session: Session) -> SamplerRun:
-        first = torch.tensor(2.0 * self.tau, dtype=torch.float64, device=session.device)
-        return _Run(session.per_row_tensor(lambda _: first, self._correct), self.m)
+        first = torch.tensor(2.0 * self.mirostat_tau, dtype=torch.float64, device=session.device)
+        return _Run(session.per_row_tensor(lambda _: first, self._correct), self.mirostat_m)
 
     def _correct(
         self, limit: Float64[Tensor, " rows"], tokens: Tokens, logits: Logits | None
@@ -64,9 +66,11 @@ class MirostatV1(Sampler):
         """Return the next `mu` of rows that were given these logits and took these tokens."""
         if logits is None:
             return limit
-        kept = keep(logits, limit, self.m).gather(1, tokens[:, None])[:, 0].isfinite()
+        kept = keep(logits, limit, self.mirostat_m).gather(1, tokens[:, None])[:, 0].isfinite()
         logprobs = logits.log_softmax(-1, dtype=torch.float64).gather(1, tokens[:, None])[:, 0]
-        return (limit - self.eta * (-logprobs / math.log(2.0) - self.tau)).where(kept, limit)
+        return (limit - self.mirostat_eta * (-logprobs / math.log(2.0) - self.mirostat_tau)).where(
+            kept, limit
+        )
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,10 @@ class _Run:
     """The limit of each row: the column `mu` of a session."""
 
     limit: PerRowTensor
-    m: int
+    ratios: int
 
     def choose(self, logits: Logits, rows: Rows) -> Tokens:
-        return rows.race(keep(logits, self.limit[rows], self.m))
+        return rows.race(keep(logits, self.limit[rows], self.ratios))
 
 
 def keep(logits: Logits, limit: Float64[Tensor, " rows"], m: int) -> Logits:

@@ -5,11 +5,21 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from typing_extensions import override
 
-from gpt2sdk import Logits, LogitsProcessor, PerRow, ProcessorRun, Prompt, Rows, Session, Stage
-from gpt2sdk_sampling.token_ids import TokenId, check_ids
+from gpt2sdk import (
+    Logits,
+    LogitsProcessor,
+    PerRow,
+    ProcessorRun,
+    Prompt,
+    Rows,
+    Session,
+    Stage,
+    TokenId,
+    check_ids,
+)
 
 
 class NoRepeatNgramSize(LogitsProcessor):
@@ -37,6 +47,9 @@ class NoRepeatNgramSize(LogitsProcessor):
         >>> near = NoRepeatNgramSize(no_repeat_ngram_size=2, no_repeat_ngram_window=4)
         >>> process(near, [[1.0, 2.0, 3.0]], make_rows([[0, 1, 2, 2, 0]])).tolist()
         [[1.0, 2.0, 3.0]]
+
+    Raises:
+        OptionError: A window has no room for an n-gram, or a token of the whitelist does not exist.
     """
 
     stage: ClassVar[Stage] = Stage.PENALTY
@@ -52,6 +65,16 @@ class NoRepeatNgramSize(LogitsProcessor):
     no_repeat_ngram_whitelist: Annotated[
         tuple[TokenId, ...], Field(description="Ids of tokens that may complete any of them.")
     ] = ()
+
+    @model_validator(mode="after")
+    def _check_window(self) -> "NoRepeatNgramSize":
+        window = self.no_repeat_ngram_window
+        if window is not None and window < self.no_repeat_ngram_size:
+            raise ValueError(
+                "expects a no_repeat_ngram_window of at least no_repeat_ngram_size: it would rule "
+                "nothing out"
+            )
+        return self
 
     @override
     def start(self, session: Session) -> ProcessorRun:

@@ -10,8 +10,16 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk import Logits, LogitsProcessor, OptionError, ProcessorRun, Rows, Session, Stage
-from gpt2sdk_sampling.token_ids import check_ids
+from gpt2sdk import (
+    Logits,
+    LogitsProcessor,
+    OptionError,
+    ProcessorRun,
+    Rows,
+    Session,
+    Stage,
+    check_ids,
+)
 
 
 class PrefixAllowedTokensFn(LogitsProcessor):

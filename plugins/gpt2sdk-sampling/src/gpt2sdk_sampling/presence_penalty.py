@@ -7,13 +7,15 @@ from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
 from gpt2sdk_sampling.history import put, said, uniform
+from gpt2sdk_sampling.penalty_last_n import PenaltyLastN
 
 
 class PresencePenalty(LogitsProcessor):
     """Subtracts the penalty from every token that was said: `z_i - q * [count_i > 0]`.
 
     Only the output counts, not the prompt, as in OpenAI's API and vLLM (llama.cpp and
-    TensorRT-LLM count the prompt too).
+    TensorRT-LLM count the prompt too); with `penalty_last_n` those of it that are among the
+    row's last tokens, the prompt's included, as llama.cpp counts them.
 
     OpenAI, "API reference: create chat completion", 2023.
 
@@ -36,12 +38,13 @@ class PresencePenalty(LogitsProcessor):
             "repeats become more likely.",
         ),
     ] = 0.0
+    penalty_last_n: PenaltyLastN = -1
 
     @override
     def process(self, logits: Logits, rows: Rows) -> Logits:
-        tokens = uniform(rows, "output")
+        tokens = uniform(rows, "output", self.penalty_last_n)
         if tokens is not None:
             return logits.scatter(1, tokens, logits.gather(1, tokens) - self.presence_penalty)
-        tokens, inside = said(rows, "output")
+        tokens, inside = said(rows, "output", self.penalty_last_n)
         values = logits.gather(1, tokens) - self.presence_penalty
         return put(logits, tokens, values, inside, lower=self.presence_penalty > 0.0)

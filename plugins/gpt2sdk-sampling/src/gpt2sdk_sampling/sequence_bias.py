@@ -9,9 +9,17 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk import Logits, LogitsProcessor, ProcessorRun, Rows, Session, Stage
+from gpt2sdk import (
+    Logits,
+    LogitsProcessor,
+    ProcessorRun,
+    Rows,
+    Session,
+    Stage,
+    TextOrIds,
+    tokens_of,
+)
 from gpt2sdk_sampling.sequences import Sequences
-from gpt2sdk_sampling.token_ids import TextOrIds, tokens_of
 
 
 class SequenceBias(LogitsProcessor):

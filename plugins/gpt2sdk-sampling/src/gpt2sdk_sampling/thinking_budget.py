@@ -17,10 +17,11 @@ from gpt2sdk import (
     Rows,
     Session,
     Stage,
+    TextOrIds,
+    tokens_of,
 )
 from gpt2sdk_sampling.aho_corasick import AhoCorasick
 from gpt2sdk_sampling.spelling import Spelling
-from gpt2sdk_sampling.token_ids import TextOrIds, tokens_of
 
 
 def _several(ends: object) -> object:

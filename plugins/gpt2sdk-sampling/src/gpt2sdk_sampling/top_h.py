@@ -19,8 +19,10 @@ class TopH(LogitsProcessor):
     """Keeps the likeliest tokens while their terms `-p ln p` sum up to at most `h * H`.
 
     `p` and the entropy `H` are those of the 100 likeliest tokens, renormalised, as in the
-    authors' program; others go. The `min_tokens_to_keep` likeliest are always kept, which
-    transformers has not, and tokens that tie with the last one too.
+    authors' program; others go. (The paper bounds the entropy of what is kept, renormalised; its
+    program, transformers and this one add up the terms as they are.) The
+    `min_tokens_to_keep` likeliest are always kept, which transformers has not, and tokens that tie
+    with the last one too.
 
     Potraghloo et al., "Top-H decoding: adapting the creativity and coherence with bounded entropy
     in text generation", 2025, arXiv:2509.02510.

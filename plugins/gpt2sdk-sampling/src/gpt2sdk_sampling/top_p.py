@@ -17,12 +17,13 @@ from gpt2sdk import (
     Rows,
     Session,
     Stage,
+    TokenId,
     Tokens,
+    check_ids,
 )
 from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 from gpt2sdk_sampling.nucleus import reach
 from gpt2sdk_sampling.parts import parts
-from gpt2sdk_sampling.token_ids import TokenId, check_ids
 
 _LEAST_MASS = 1e-6
 # The search is for masses below 1; what it finds for this one is not used.
@@ -58,7 +59,7 @@ class TopP(LogitsProcessor):
 
         >>> decaying = TopP(top_p=0.8, top_p_decay=0.5, top_p_reset_ids=[1])
         >>> logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]] * 2).log()
-        >>> rows = make_rows([[9, 2, 2], [9, 2, 1]], prompt_lengths=[1, 1])
+        >>> rows = make_rows([[0, 2, 2], [0, 2, 1]], prompt_lengths=[1, 1])
         >>> process(decaying, logits, rows).isfinite().sum(-1).tolist()
         [1, 2]
 

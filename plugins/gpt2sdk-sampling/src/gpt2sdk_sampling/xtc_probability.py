@@ -18,9 +18,10 @@ from gpt2sdk import (
     Rows,
     Session,
     Stage,
+    TextOrIds,
     TokenizerError,
+    tokens_of,
 )
-from gpt2sdk_sampling.token_ids import TextOrIds, tokens_of
 
 
 class XtcProbability(LogitsProcessor):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from typing_extensions import override
 
 from gpt2sdk import Mask, Rows, StoppingCriterion
@@ -25,6 +25,9 @@ class RepetitionDetection(StoppingCriterion):
         >>> rows = make_rows([[9, 1, 2, 1, 2, 1, 2], [9, 2, 1, 2, 1, 2], [9, 5, 5, 5], [5, 5, 5]])
         >>> ends(loops, rows).tolist()
         [True, False, True, False]
+
+    Raises:
+        OptionError: The fewest tokens of a pattern are more than the most.
     """
 
     reason: ClassVar[str] = "loop"
@@ -38,6 +41,15 @@ class RepetitionDetection(StoppingCriterion):
     repetition_detection_min_count: Annotated[
         int, Field(ge=2, description="How many times in a row a pattern has to stand there.")
     ] = 3
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> "RepetitionDetection":
+        if 0 < self.repetition_detection < self.repetition_detection_min_pattern_size:
+            raise ValueError(
+                "expects repetition_detection_min_pattern_size up to repetition_detection: it "
+                "would find nothing"
+            )
+        return self
 
     @override
     def check(self, rows: Rows) -> Mask:

@@ -2,15 +2,11 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from typing_extensions import override
 
-from gpt2sdk import Session, TextCriterion, TextCriterionRun, TextEnd
+from gpt2sdk import OneOrMore, Session, TextCriterion, TextCriterionRun, TextEnd
 from gpt2sdk_stopping.stop_run import StopRun, search
-
-
-def _several(texts: object) -> object:
-    return (texts,) if isinstance(texts, str) else texts
 
 
 class Stop(TextCriterion):
@@ -37,7 +33,7 @@ class Stop(TextCriterion):
 
     stop: Annotated[
         tuple[Annotated[str, Field(min_length=1)], ...],
-        BeforeValidator(_several),
+        OneOrMore,
         Field(description="One or several texts before which a row ends."),
     ] = ()
     stop_spans_prompt: Annotated[

@@ -5,15 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 from typing_extensions import override
 
-from gpt2sdk import OptionError, Session, TextCriterion, TextCriterionRun, TextEnd, Written
+from gpt2sdk import (
+    OneOrMore,
+    OptionError,
+    Session,
+    TextCriterion,
+    TextCriterionRun,
+    TextEnd,
+    Written,
+)
 from gpt2sdk_stopping.expression import Expression
-
-
-def _several(expressions: object) -> object:
-    return (expressions,) if isinstance(expressions, str) else expressions
 
 
 def _expression(pattern: str) -> str:
@@ -57,7 +61,7 @@ class StopRegex(TextCriterion):
 
     stop_regex: Annotated[
         tuple[Annotated[str, AfterValidator(_expression)], ...],
-        BeforeValidator(_several),
+        OneOrMore,
         Field(description="One or several regular expressions at which a row ends."),
     ] = ()
     stop_regex_include: Annotated[

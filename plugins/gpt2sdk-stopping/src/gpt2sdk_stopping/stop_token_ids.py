@@ -9,7 +9,15 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk import CriterionRun, Mask, OptionError, Rows, Session, StoppingCriterion
+from gpt2sdk import (
+    CriterionRun,
+    Mask,
+    Rows,
+    Session,
+    StoppingCriterion,
+    TokenId,
+    check_ids,
+)
 
 
 class StopTokenIds(StoppingCriterion):
@@ -31,21 +39,13 @@ class StopTokenIds(StoppingCriterion):
     reason: ClassVar[str] = "stop_token"
 
     stop_token_ids: Annotated[
-        tuple[Annotated[int, Field(ge=0)], ...],
+        tuple[TokenId, ...],
         Field(description="Token ids that end a row, besides the end tokens."),
     ] = ()
 
     @override
     def start(self, session: Session) -> CriterionRun:
-        size = session.model.vocab_size
-        for token in self.stop_token_ids:
-            if token >= size:
-                raise OptionError(
-                    f"stop_token_ids names token {token}: expected an id below {size}",
-                    name="stop_token_ids",
-                    value=token,
-                    expected=f"an id below {size}",
-                )
+        check_ids(self.stop_token_ids, session, "stop_token_ids")
         return _Run(torch.tensor(self.stop_token_ids, dtype=torch.int64, device=session.device))
 
 

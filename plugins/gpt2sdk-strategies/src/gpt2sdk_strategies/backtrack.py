@@ -5,20 +5,15 @@ from collections.abc import Set as AbstractSet
 from typing import Annotated
 
 import torch
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from gpt2sdk import Logits, OptionError, Session, Step, strategy
+from gpt2sdk import Logits, OneOrMore, OptionError, Session, Step, strategy
 from gpt2sdk_strategies.phrases import Phrases
 from gpt2sdk_strategies.trail import Trail
 
-
-def _several(phrases: object) -> object:
-    return (phrases,) if isinstance(phrases, str) else phrases
-
-
 BannedPhrases = Annotated[
     tuple[Annotated[str, Field(min_length=1)], ...],
-    BeforeValidator(_several),
+    OneOrMore,
     Field(description="Texts that are not written, however they are cut into tokens."),
 ]
 IgnoreCase = Annotated[bool, Field(description="Ban capital and small letters alike.")]

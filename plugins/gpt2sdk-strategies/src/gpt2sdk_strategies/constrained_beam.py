@@ -5,10 +5,10 @@ from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from torch import Tensor
 
-from gpt2sdk import OptionError, Session, Step, strategy
+from gpt2sdk import OneOrMore, OptionError, Session, Step, strategy
 from gpt2sdk_strategies.constraints import Entry, Progress, constraints_of
 from gpt2sdk_strategies.hypotheses import (
     EarlyStopping,
@@ -20,14 +20,9 @@ from gpt2sdk_strategies.hypotheses import (
 )
 from gpt2sdk_strategies.wanted import check_wanted
 
-
-def _several(words: object) -> object:
-    return (words,) if isinstance(words, str) else words
-
-
 ForceWords = Annotated[
     tuple[Entry, ...],
-    BeforeValidator(_several),
+    OneOrMore,
     Field(
         description="What each completion says: texts or lists of token ids; a list of several "
         "of these stands for one of them."

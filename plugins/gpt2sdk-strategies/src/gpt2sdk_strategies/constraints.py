@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from gpt2sdk import OptionError, Session
+from typing_extensions import TypeIs
+
+from gpt2sdk import Session, tokens_of
 
 Phrase = str | tuple[int, ...]
 Entry = Phrase | tuple[Phrase, ...]
@@ -88,29 +90,14 @@ def constraints_of(entries: Sequence[Entry], session: Session) -> tuple[Alternat
         OptionError: There are no tokens in an entry, or some that the model does not have.
     """
     return tuple(
-        tuple(_tokens(phrase, session) for phrase in (entry if _is_list(entry) else (entry,)))
+        tuple(
+            tokens_of(phrase, session, "force_words")
+            for phrase in (entry if _is_list(entry) else (entry,))
+        )
         for entry in entries
     )
 
 
-def _is_list(entry: Entry) -> bool:
+def _is_list(entry: Entry) -> TypeIs[tuple[Phrase, ...]]:
     """Whether an entry lists alternatives."""
     return isinstance(entry, tuple) and not all(isinstance(each, int) for each in entry)
-
-
-def _tokens(phrase: object, session: Session) -> tuple[int, ...]:
-    if isinstance(phrase, str):
-        tokens = tuple(session.vocabulary.encode(phrase, allow_special=True))
-    elif isinstance(phrase, tuple):
-        tokens = phrase
-    else:
-        tokens = ()
-    size = session.model.vocab_size
-    if not tokens or max(tokens) >= size or min(tokens) < 0:
-        raise OptionError(
-            f"force_words has {phrase!r}: expected a text with tokens, or token ids below {size}",
-            name="force_words",
-            value=phrase,
-            expected=f"a text, or ids below {size}",
-        )
-    return tokens

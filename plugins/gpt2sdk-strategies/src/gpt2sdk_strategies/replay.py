@@ -6,7 +6,7 @@ from typing import Annotated
 import torch
 from pydantic import BeforeValidator, Field
 
-from gpt2sdk import OptionError, Prompt, Session, Step, strategy
+from gpt2sdk import OptionError, Prompt, Session, Step, strategy, tokens_of
 
 Written = str | tuple[int, ...]
 
@@ -87,15 +87,6 @@ def _tokens(session: Session, continuation: tuple[Written, ...], place: int) -> 
             name="continuation",
             expected="an entry for each prompt",
         )
-    written, size = continuation[place], session.model.vocab_size
-    if isinstance(written, str):
-        return tuple(session.vocabulary.encode(written, allow_special=True))
-    wrong = [token for token in written if not 0 <= token < size]
-    if wrong:
-        raise OptionError(
-            f"continuation has token {wrong[0]}: expected ids from 0 to {size - 1}",
-            name="continuation",
-            value=wrong[0],
-            expected=f"ids from 0 to {size - 1}",
-        )
-    return written
+    written = continuation[place]
+    # Nothing is a continuation, too.
+    return tokens_of(written, session, "continuation") if written else ()

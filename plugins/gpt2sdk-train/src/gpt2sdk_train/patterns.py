@@ -2,17 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from gpt2sdk import OneOrMore
 
-
-def _several(value: object) -> object:
-    """Take one pattern for a list of one.
-
-    >>> _several("wte.*"), _several(("wte.*", "wpe.*"))
-    (('wte.*',), ('wte.*', 'wpe.*'))
-    """
-    return (value,) if isinstance(value, str) else value
-
-
-Patterns = Annotated[tuple[str, ...], BeforeValidator(_several)]
+Patterns = Annotated[tuple[str, ...], OneOrMore]
 """Several patterns; one may be given as it is."""
