@@ -174,7 +174,8 @@ GUIDANCE_WORDS: Final = (
     row(
         "",
         "amateur_model contrastive_alpha contrastive_beta amateur_temperature",
-        "amateur_model is contrasted with, by contrastive_alpha and contrastive_beta",
+        "amateur_model is contrasted with, by contrastive_alpha, and contrastive_beta or "
+        "amateur_temperature",
     ),
     row(
         "",
