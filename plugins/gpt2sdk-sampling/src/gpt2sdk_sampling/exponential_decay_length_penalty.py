@@ -7,7 +7,8 @@ from pydantic import Field
 from typing_extensions import override
 
 from gpt2sdk import Logits, LogitsProcessor, OptionError, Prompt, Rows, Stage
-from gpt2sdk_sampling.history import put
+
+_MOST = 1e200
 
 
 class ExponentialDecayLengthPenalty(LogitsProcessor):
@@ -51,13 +52,28 @@ class ExponentialDecayLengthPenalty(LogitsProcessor):
         if self.exponential_decay_length_penalty is None:
             return logits
         start, factor = self.exponential_decay_length_penalty
-        beyond = (rows.lengths - rows.prompt_lengths - start).clamp(min=0)[:, None]
-        ends = rows.eos_token_ids
-        # Rows have different numbers of end tokens, and a config may name one that is none.
-        exist = (ends >= 0) & (ends < logits.shape[1])
-        ends = ends.where(exist, 0)
-        now = logits.gather(1, ends).double()
-        raised = now + now.abs() * (torch.tensor(factor).double() ** beyond - 1.0)
+        # A config may name an end token that is none.
+        due = [
+            (seat, end, _power(factor, row.grown - start) - 1.0)
+            for seat, row in enumerate(rows.records)
+            if row.grown > start
+            for end in row.prompt.eos_token_ids
+            if end < logits.shape[1]
+        ]
+        if not due:
+            return logits
+        seats, ends, gains = zip(*due, strict=True)
+        where = torch.tensor([seats, ends], dtype=torch.int64, device=logits.device).unbind(0)
+        now = logits[where].double()
+        raised = now + now.abs() * now.new_tensor(gains)
         most = torch.finfo(logits.dtype).max
-        raised = raised.clamp(min=-most, max=most).to(logits.dtype)
-        return put(logits, ends, raised, exist & now.isfinite(), lower=factor < 1.0)
+        raised = raised.clamp(min=-most, max=most).where(now.isfinite(), now)
+        return logits.index_put(where, raised.to(logits.dtype))
+
+
+def _power(factor: float, exponent: int) -> float:
+    """A power, at most what a logit can be multiplied with."""
+    try:
+        return min(factor**exponent, _MOST)
+    except OverflowError:
+        return _MOST
