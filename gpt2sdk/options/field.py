@@ -54,7 +54,8 @@ def understood(given: Given, field: FieldInfo) -> Given:
 def parse(text: str, field: FieldInfo) -> object:
     """Read a value as JSON where that fits the option's type, else as text.
 
-    A list of one may be written without its brackets.
+    A list of one may be written without its brackets. What is a list or an object in JSON is never
+    a text: where it does not fit, the option refuses it.
 
     >>> strings = FieldInfo(annotation=tuple[str, ...])
     >>> parse('["a", "b"]', strings), parse("5", strings)
@@ -77,6 +78,8 @@ def _readings(text: str) -> Iterator[object]:
         with suppress(ValueError):
             value = float(text)
     yield value
+    if isinstance(value, list | dict):
+        return  # what does not fit is a mistake, not a text that looks like it
     yield text
     yield [value]
     yield [text]

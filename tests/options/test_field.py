@@ -76,3 +76,10 @@ def test_all_installed_options_read_their_own_defaults():
             read = parse(json.dumps(default), field)
             assert default == read, f"{offer.name}.{name}"
             assert needed or isinstance(offer.component(**{name: read_each(read)}), Component)
+
+
+@pytest.mark.parametrize("text", ['[["a"], ["b"]]', "[1, 2]", '{"a": 1}'])
+def test_a_list_that_does_not_fit_is_no_text(text):
+    field = FieldInfo(annotation=tuple[str, ...])
+
+    assert json.loads(text) == parse(text, field)

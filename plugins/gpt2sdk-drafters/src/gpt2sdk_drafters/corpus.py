@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any, cast
 
 from jaxtyping import Int
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 from torch import Tensor
 from typing_extensions import override
 
@@ -15,6 +15,13 @@ from gpt2sdk_drafters.drafting_model import padded
 from gpt2sdk_drafters.suffix_array import SuffixArray
 
 _LONGEST, _LEAST = 24, 0.1
+
+
+def _written(paths: object) -> object:
+    """Write paths as texts, so that the option can be recorded."""
+    if isinstance(paths, PurePath):
+        return str(paths)
+    return tuple(map(_written, paths)) if isinstance(paths, tuple) else paths
 
 
 class Corpus(Drafter):
@@ -34,7 +41,9 @@ class Corpus(Drafter):
     """
 
     corpus: Annotated[
-        tuple[str, ...] | str, Field(description="Path of a UTF-8 text file, or several.")
+        tuple[str, ...] | str,
+        BeforeValidator(_written),
+        Field(description="Path of a UTF-8 text file, or several."),
     ]
 
     @field_validator("corpus")

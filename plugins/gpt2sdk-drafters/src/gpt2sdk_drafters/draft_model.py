@@ -1,6 +1,7 @@
 """A draft model: a smaller model proposes, and the session's own scores what it proposed."""
 
 from functools import lru_cache
+from pathlib import PurePath
 from typing import Annotated
 
 import torch
@@ -67,6 +68,8 @@ class DraftModel(Drafter):
     @field_validator("assistant_model")
     @classmethod
     def _check_model(cls, model: object) -> object:
+        if isinstance(model, PurePath):
+            return str(model)
         if isinstance(model, str | Generator | CausalLM):
             return model
         raise ValueError("expects a Generator, a model, or what Generator.from_pretrained loads")
