@@ -61,7 +61,7 @@ def build_for_prompts(
     if switch is None or switch not in given:
         first = next(iter(given.values()))
         raise OptionError(
-            f"{first.written} needs {switch}, which turns {component.name} on",
+            f"{first.written} does nothing without {switch}: expected {switch}, too",
             name=first.written,
             value=first.value,
             expected=switch or "",

@@ -71,8 +71,8 @@ def test_a_neutral_switch_needs_nothing_else(composed, refusal):
 
 
 def test_options_without_the_switch_are_an_error(refusal):
-    assert "base needs dry, which turns dry on" == refusal(base=2.0)
-    assert "dry.base needs dry, which turns dry on" == refusal(dry__base=2.0)
+    assert "base does nothing without dry: expected dry, too" == refusal(base=2.0)
+    assert "dry.base does nothing without dry: expected dry, too" == refusal(dry__base=2.0)
 
 
 def test_options_beside_a_neutral_switch_are_checked_and_unused(composed, refusal):

@@ -25,7 +25,7 @@ ForceWords = Annotated[
     OneOrMore,
     Field(
         description="What each completion says: texts or lists of token ids; a list of several "
-        "of these stands for one of them."
+        "of these stands for one of them. The blank before a word is part of its text."
     ),
 ]
 
