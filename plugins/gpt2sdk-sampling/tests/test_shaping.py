@@ -78,7 +78,7 @@ def test_a_range_acts_around_a_temperature_of_one():
 def test_a_range_alone_says_around_what():
     generator = Generator(TableModel(28), LETTERS, decoder=LETTERS, eos_token_ids=[])
 
-    with pytest.raises(OptionError, match="dynatemp_range needs temperature"):
+    with pytest.raises(OptionError, match="dynatemp_range does nothing without temperature"):
         generator.generate("a", dynatemp_range=0.5)
 
 

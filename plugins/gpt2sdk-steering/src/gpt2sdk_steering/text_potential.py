@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import SupportsFloat
 
 from typing_extensions import override
 
@@ -44,7 +45,7 @@ class TextPotential(Potential):
         return _log_weight(self.whole(continuation.text))
 
 
-def _log_weight(said: float | bool) -> float:  # noqa: FBT001 - a function's answer
+def _log_weight(said: SupportsFloat) -> float:
     if isinstance(said, bool):
         return 0.0 if said else -math.inf
     return float(said)
