@@ -4,41 +4,18 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
+from typing_extensions import override
 
-from gpt2sdk.components.causal_lm import KeyValueCache, Scores
+from gpt2sdk.components.causal_lm import CausalLM, KeyValueCache, Scores
 from gpt2sdk.errors import OptionError
 
 
-class Deep(Protocol):
+class Deep(CausalLM, Protocol):
     """A model whose cache says how many of its blocks run."""
 
-    @property
-    def vocab_size(self) -> int:
-        """How many logits a position has."""
-
-    @property
-    def context_length(self) -> int:
-        """How many tokens a slot can be fed."""
-
-    @property
-    def layers(self) -> int:
-        """How many blocks there are."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where logits come out."""
-
+    @override
     def make_cache(self, slots: int, depth: int | None = None) -> KeyValueCache:
         """Return an empty cache, for so many of the first blocks."""
-
-    def score(
-        self,
-        cache: KeyValueCache,
-        tokens: Sequence[Sequence[int]],
-        keep: Sequence[int],
-        hidden_states: Sequence[int] = (),
-    ) -> Scores:
-        """Feed tokens, and score last positions."""
 
 
 class ShallowModel:
