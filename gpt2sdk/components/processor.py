@@ -5,7 +5,7 @@ from enum import IntEnum
 from typing import ClassVar, Protocol
 
 from gpt2sdk.components.component import Component
-from gpt2sdk.components.records import Prompt
+from gpt2sdk.components.records import Completion, Prompt
 from gpt2sdk.components.rows import Rows
 from gpt2sdk.components.session import Session, Vocabulary
 from gpt2sdk.shapes import Logits
@@ -41,6 +41,17 @@ class ProcessorRun(Protocol):
         """Return new logits for these rows; never change `logits` in place."""
 
 
+class ForcingRun(ProcessorRun, Protocol):
+    """One of a processor that `forces`."""
+
+    def forced(self, rows: Rows) -> Sequence[Sequence[int]]:
+        """Return the tokens that each of these rows takes next, whatever the model says.
+
+        They are fed together with the row's last token, in one pass; `process` must see to it that
+        they are picked. None where the model is to be asked.
+        """
+
+
 class LogitsProcessor(Component):
     """Turns logits into logits, row by row.
 
@@ -51,11 +62,16 @@ class LogitsProcessor(Component):
         stage: Where it stands in the chain.
         rank: Where it stands inside the stage, ascending.
         wants: `{"hidden_states"}` where `rows.hidden_states(layer)` is used.
+        forces: Whether its runs know of tokens that come next whatever the model says: they are
+            `ForcingRun`s, and such tokens are fed together instead of one after another.
+        alone: What only one processor of a prompt may do, in words; empty for nothing.
     """
 
     stage: ClassVar[Stage] = Stage.CONSTRAIN
     rank: ClassVar[int] = 0
     wants: ClassVar[frozenset[str]] = frozenset()
+    forces: ClassVar[bool] = False
+    alone: ClassVar[str] = ""
 
     def check(self, prompt: Prompt) -> None:
         """Refuse what makes no sense for one of a call's prompts; nothing by default.
@@ -68,6 +84,13 @@ class LogitsProcessor(Component):
         Raises:
             OptionError: An option contradicts another one, or would have no effect.
         """
+
+    def parse(self, completion: Completion) -> object:
+        """Return what a completion says, where this gives it a form; `None` where it has it not.
+
+        It becomes `completion.parsed`. Nothing is to be raised.
+        """
+        return None
 
     def cut_back(
         self, prompts: Sequence[Sequence[int]], vocabulary: Vocabulary, vocab_size: int

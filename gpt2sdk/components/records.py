@@ -71,6 +71,8 @@ class Completion:
         finish_reason: Why it ended.
         score: What the strategy handed in with it; `None` where it gives no scores.
         logprobs: Log-probability of each token (natural log), where they were asked for.
+        parsed: What the text says, where a processor gave it a form and it has it: the JSON value
+            of a `json_schema`, for one.
     """
 
     text: str
@@ -80,6 +82,7 @@ class Completion:
     finish_reason: FinishReason
     score: float | None = None
     logprobs: tuple[float, ...] | None = None
+    parsed: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,18 @@ class Result:
             message = f"there are {len(self.completions)} completions, not one: read .texts"
             raise OptionError(message, name="text")
         return self.completions[0].text
+
+    @property
+    def parsed(self) -> object:
+        """What the text of the only completion says; see `Completion.parsed`.
+
+        Raises:
+            OptionError: There is not exactly one completion: read `completions`.
+        """
+        if len(self.completions) != 1:
+            message = f"there are {len(self.completions)} completions, not one: read .completions"
+            raise OptionError(message, name="parsed")
+        return self.completions[0].parsed
 
     @property
     def texts(self) -> list[str]:

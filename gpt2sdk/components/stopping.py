@@ -3,7 +3,7 @@
 from typing import ClassVar, NamedTuple, Protocol
 
 from gpt2sdk.components.component import Component
-from gpt2sdk.components.records import Prompt
+from gpt2sdk.components.records import FinishReason, Prompt
 from gpt2sdk.components.rows import Rows
 from gpt2sdk.components.session import Session
 from gpt2sdk.shapes import Mask
@@ -12,7 +12,7 @@ from gpt2sdk.shapes import Mask
 class CriterionRun(Protocol):
     """A token criterion at work in one session."""
 
-    def check(self, rows: Rows) -> Mask:
+    def check(self, rows: Rows) -> Mask | list[FinishReason | None]:
         """Return which of these rows end after their last token."""
 
 
@@ -29,8 +29,11 @@ class StoppingCriterion(Component):
         """Begin a session: return what checks there, by default the component itself."""
         return self
 
-    def check(self, rows: Rows) -> Mask:
-        """Return which of these rows end after their last token; no waiting for the device."""
+    def check(self, rows: Rows) -> Mask | list[FinishReason | None]:
+        """Return which of these rows end after their last token; no waiting for the device.
+
+        A criterion that has several reasons returns a list: a row's reason, or `None`.
+        """
         message = f"{type(self).__name__} overrides neither start nor check"
         raise TypeError(message)
 

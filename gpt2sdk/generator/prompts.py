@@ -146,7 +146,14 @@ def check_processors(prompts: Sequence[Prompt], composition: Composition) -> Non
     """
     processors = composition.processors
     for prompt in prompts:
+        alone: dict[str, str] = {}
         for entry in processors:
             link = entry.link(prompt.index)
-            if link is not None:
-                link.component.check(prompt)
+            if link is None:
+                continue
+            link.component.check(prompt)
+            does, name = link.component.alone, link.component.name
+            if does and does in alone:
+                message = f"{alone[does]} and {name} cannot act on one prompt: each {does}; give one"
+                raise OptionError(message, name=name, value=link.component)
+            alone[does] = name

@@ -143,12 +143,11 @@ BIAS_WORDS: Final = (
         "processors",
         "processors=[…] takes transformers' own WatermarkLogitsProcessor",
     ),
-    missing(
-        "grammar/L grammar_string/W json_schema/LS guided_decoding/R guided_json guided_regex "
-        "guided_choice guided_grammar structured_outputs/V response_format regex/S ebnf/S",
-        "grammar",
-        "processors",
-        "processors=[…] takes a callable that rules tokens out",
+    row(
+        "grammar_string/W guided_decoding/R guided_json guided_regex guided_choice "
+        "guided_grammar structured_outputs/V response_format ebnf/S",
+        "json_schema regex grammar choice",
+        "json_schema, regex, grammar (Lark or GBNF) or choice says what form a text has",
     ),
 )
 """Of what makes tokens likelier, or rules them out, by name."""

@@ -51,6 +51,7 @@ class BranchRow:
         earned: Tokens that were fed to it because they had to be, and earned it no credit yet.
         credit: How many tokens may be proposed to it in vain.
         hope: How probable it seems that its next proposal is appended: a moving average.
+        certain: How many of those scored ahead were forced: they say nothing of a drafter.
     """
 
     prompt: Prompt
@@ -66,6 +67,7 @@ class BranchRow:
     earned: int = 0
     credit: float = 0.0
     hope: float = 0.5
+    certain: int = 0
 
     def take(self, token: int, length: int) -> bool:
         """Follow a row that appended `token` to a view of `length` tokens; was it scored ahead?"""
@@ -73,8 +75,10 @@ class BranchRow:
         self.valid += stands
         if stands and self.ahead:
             self.known = self.last = self.ahead.pop(0)
-            self.credit += 1
-            self.hope += (1 - self.hope) * LEARNED
+            drafted = not self.certain
+            self.certain -= not drafted
+            self.credit += drafted
+            self.hope += (1 - self.hope) * LEARNED * drafted
             return True
         self.forget()
         return False
@@ -82,10 +86,10 @@ class BranchRow:
     def forget(self) -> None:
         """Drop what was scored; the cache stays good as far as `valid`."""
         self.known = None
-        if self.ahead:
-            self.credit -= len(self.ahead)
+        if len(self.ahead) > self.certain:
+            self.credit -= len(self.ahead) - self.certain
             self.hope -= self.hope * LEARNED
-            self.ahead = []
+        self.ahead, self.certain = [], 0
 
 
 class Branch(Follows):
@@ -232,7 +236,7 @@ class Branch(Follows):
         """Keep a layer's hidden states at all positions of some prompts' rows from now on.
 
         Raises:
-            LookupError: Such rows were read before.
+            LookupError: Such rows were read.
         """
         if any(row.valid and acts_on(row.prompt) for row in self.rows):
             raise LookupError('rows were read: declare wants={"hidden_history"}, open it before')
@@ -325,7 +329,7 @@ class Branch(Follows):
         row.valid = self.length(errand.seat)
         if row.known is None:
             row.known = row.last = scored.pop(0)
-        row.ahead = scored
+        row.ahead, row.certain = scored, min(row.certain, len(scored))
         if scored and self.meter is not None:
             self.meter(row.prompt).drafted += len(scored)
 
@@ -336,7 +340,7 @@ class Branch(Follows):
             first = self.rows[leader]
             self.slots.share(first.slot)
             fed = first.fed[: first.valid]
-            self.rows[seat] = replace(first, fed=fed, ahead=[], earned=0, credit=0.0)
+            self.rows[seat] = replace(first, fed=fed, ahead=[], certain=0, earned=0, credit=0.0)
         self._along = []
         if self.layers:
             self.keep_layers(self._kept)

@@ -14,6 +14,7 @@ from gpt2sdk.session.checks import check_completions, raising
 from gpt2sdk.session.delivery import Delivery
 from gpt2sdk.session.drafting import Drafting
 from gpt2sdk.session.followers import Followers, Turn
+from gpt2sdk.session.forcing import forced, merged
 from gpt2sdk.session.logprobs import Logprobs
 from gpt2sdk.session.reader import Reader, Reading, by_model
 from gpt2sdk.session.request import Lead, Loss, Meter, Request, Requests
@@ -99,7 +100,7 @@ class Course:
 
     @property
     def acting(self) -> str:
-        """The component that is at work, or was when something raised; the strategy for none."""
+        """What is at work, or was when something raised; the strategy for none."""
         return self.chain.acting or self.lead.strategy.name
 
     def enqueue(self, request: Request) -> None:
@@ -193,10 +194,13 @@ class Course:
     def readings(self, seats: Sequence[int]) -> list[Reading]:
         """What is to be read for these rows: their own sequences, and those of mirrors in use."""
         proposals: list[list[int]] | None = None
+        certain = forced(self.chain, Rows(self.store, seats), self.main)
         if self._drafting is not None and self.lead.drafter is not None:
             self.chain.acting = self.lead.drafter.name
             proposals = self._drafting.propose(seats)
             self.chain.acting = ""
+        if certain:
+            proposals = merged(len(seats), proposals, certain)
         return self.followers.readings(seats, proposals, self.meter)
 
     def deliver(self) -> None:
@@ -297,7 +301,7 @@ class Course:
         """Let go of everything that takes memory, whoever still holds the session."""
         self.over, self.processed, self.room = True, None, None
         self.followers.close()
-        # Runs hold the session, and what counts for a prompt is asked of this: no cycle stays.
+        # Runs hold the session: no cycle stays.
         self.main.meter, self._drafting = None, None
         self.delivery.transcript, self.delivery.logprobs = None, None
         del self.chain

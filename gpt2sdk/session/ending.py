@@ -63,19 +63,23 @@ def _check(
             except Exception as error:  # noqa: BLE001 - goes on if it is not a single row's
                 everywhere = chain.acts_everywhere(station.purpose)
                 made, raised = one_by_one(part, error, check, everywhere=everywhere)
-                ended = [any(made.get(at, [])) for at in range(len(part))]
+                ended = [made.get(at, [False])[0] for at in range(len(part))]
                 for at, each in raised.items():
                     failures[part.index[at]] = raising(station.purpose, each)
             reason = cast("StoppingCriterion", started.component).reason
             for seat, over in zip(part.index, ended, strict=True):
                 if over:
-                    found.setdefault(seat, reason)
+                    found.setdefault(seat, over if isinstance(over, str) else reason)
     chain.acting = ""
 
 
-def _ended(run: CriterionRun, purpose: str, _place: int, rows: Rows) -> list[bool]:
-    """Which of these rows a criterion ends."""
+def _ended(
+    run: CriterionRun, purpose: str, _place: int, rows: Rows
+) -> Sequence[bool | FinishReason | None]:
+    """Which of these rows a criterion ends, with a reason where it says one."""
     mask = run.check(rows)
+    if isinstance(mask, list) and len(mask) == len(rows):
+        return mask
     if not isinstance(mask, Tensor) or mask.shape != (len(rows),):
         message = (
             f"{purpose} returned {mask!r:.60}, expected a truth value for each of {len(rows)} rows"

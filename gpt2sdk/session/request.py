@@ -169,11 +169,20 @@ class Request:
         return len(self._submitted)
 
     def _finish(self, completion: Completion) -> None:
+        completion = self._parsed(completion)
         self._sent += 1
         self.meter.ended = time.perf_counter()
         self.meter.new_tokens += len(completion.tokens)
         lane = completion.sample_index
         self._send_rest(lane, completion.text, completion.tokens, completion)
+
+    def _parsed(self, completion: Completion) -> Completion:
+        """A completion with what it says, where a processor gave it a form."""
+        for link in self.processors:
+            said = link.component.parse(completion)
+            if said is not None:
+                return replace(completion, parsed=said)
+        return completion
 
     def _send_rest(
         self, lane: int, text: str, tokens: tuple[int, ...], completion: Completion | None = None

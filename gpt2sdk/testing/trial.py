@@ -121,7 +121,10 @@ def ends(criterion: StoppingCriterion, rows: Rows, *, vocab_size: int = 50257) -
     session = open_session([row.prompt for row in rows.records], vocab_size=vocab_size)
     run = criterion.start(session)
     _retrace(session, rows)
-    return run.check(session.rows)
+    ended = run.check(session.rows)
+    if isinstance(ended, list):
+        return torch.tensor([reason is not None for reason in ended], dtype=torch.bool)
+    return ended
 
 
 def reweigh(processor: LogitsProcessor, probabilities: Sequence[float]) -> list[float]:

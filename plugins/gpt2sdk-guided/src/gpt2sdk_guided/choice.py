@@ -1,0 +1,58 @@
+"""Choices: the text is one of a list."""
+
+import json
+from typing import Annotated
+
+from llguidance import LLMatcher
+from pydantic import Field
+from typing_extensions import override
+
+from gpt2sdk import Completion
+from gpt2sdk_guided.constraint import MOST_CHARACTERS, Constraint, Trigger
+
+
+class Choice(Constraint):
+    """Lets a row write only one of these texts.
+
+    vLLM's `choice`. The model chooses token by token: for the probabilities of whole texts, score
+    them. What was chosen is `completion.parsed`.
+
+    Raises:
+        OptionError: In a call: the texts are too many, or too long.
+
+    Example:
+        >>> from gpt2sdk.testing import process
+        >>> process(Choice(choice=("a", "c")), [[1.0, 2.0, 3.0]]).tolist()
+        [[1.0, -inf, 3.0]]
+    """
+
+    choice: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS)], ...],
+        Field(max_length=10_000, description="The texts; () is off."),
+    ] = ()
+    grammar_triggers: Trigger = ()
+
+    @property
+    @override
+    def triggers(self) -> tuple[str, ...]:
+        return self.grammar_triggers
+
+    @override
+    def source(self) -> str:
+        texts = " | ".join(json.dumps(each, ensure_ascii=False) for each in self.choice)
+        return LLMatcher.grammar_from_lark(f"start: {texts}")
+
+    @override
+    def parse(self, completion: Completion) -> object:
+        text = behind(completion.text, self.triggers)
+        return text if text in self.choice else None
+
+
+def behind(text: str, triggers: tuple[str, ...]) -> str | None:
+    """Return what stands behind the first trigger that is complete.
+
+    >>> behind("so: yes", (": ",)), behind("so", (": ",)), behind("yes", ())
+    ('yes', None, 'yes')
+    """
+    ends = [at + len(each) for each in triggers if (at := text.find(each)) >= 0]
+    return text[min(ends) :] if ends else None if triggers else text

@@ -1,0 +1,227 @@
+"""Constraints: what the text of a row may be, token by token."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import torch
+from llguidance import LLMatcher, LLParserLimits
+from pydantic import Field
+from typing_extensions import override
+
+from gpt2sdk import (
+    Logits,
+    LogitsProcessor,
+    OneOrMore,
+    OptionError,
+    PerRow,
+    Prompt,
+    Rows,
+    Session,
+    Shared,
+    Stage,
+    StoppingCriterion,
+)
+from gpt2sdk_guided.lead import Lead
+from gpt2sdk_guided.vocabularies import Words, words_of
+
+Trigger = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    OneOrMore,
+    Shared(),
+    Field(description="Texts behind which the constraint begins; () for the first token."),
+]
+"""What a constraint that waits is waiting for."""
+
+LIMITS = LLParserLimits(
+    max_items_in_row=2_000,
+    initial_lexer_fuel=1_000_000,
+    step_lexer_fuel=200_000,
+    step_max_items=50_000,
+    max_lexer_states=50_000,
+    max_grammar_size=200_000,
+    verbose_errors=False,
+)
+"""What a constraint may take of time and memory: some milliseconds a step, tens of megabytes."""
+
+MOST_CHARACTERS = 200_000
+"""Longest source of a constraint."""
+
+
+class Constraint(LogitsProcessor, StoppingCriterion):
+    """What the text of a row may be: base of the components of this distribution."""
+
+    stage: ClassVar[Stage] = Stage.CONSTRAIN
+    rank: ClassVar[int] = 95
+    reason: ClassVar[str] = "constraint_complete"
+    forces: ClassVar[bool] = True
+    alone: ClassVar[str] = "says the form of the whole text"
+
+    @abstractmethod
+    def source(self) -> str:
+        """Return the constraint as llguidance reads it."""
+
+    @property
+    @abstractmethod
+    def triggers(self) -> tuple[str, ...]:
+        """Texts behind which it begins."""
+
+    @override
+    def check(self, prompt: "Prompt | Rows") -> "None":  # type: ignore[override]
+        if isinstance(prompt, Prompt) and prompt.cut and self.is_on():
+            raise OptionError(
+                f"{self.name} begins behind the prompt, whose end token_healing takes anew: give "
+                "one of them",
+                name=self.name,
+            )
+
+    @override
+    def start(self, session: Session) -> "ConstraintRun":  # type: ignore[override]
+        words = words_of(session.vocabulary, session.model.vocab_size)
+        if not self.is_on():
+            return ConstraintRun(None, words, None, None)
+        fresh = self._matcher(words)
+        triggers = [each.encode() for each in self.triggers]
+        lead = Lead(triggers, words, fresh) if triggers else None
+        first = Place("lead") if lead else _placed(fresh)
+        run = ConstraintRun(fresh, words, lead, None)
+        places = session.per_row(lambda _: first, run.accept)
+        return replace(run, places=places)
+
+    @override
+    def process(self, logits: Logits, rows: Rows) -> Logits:
+        return logits
+
+    def _matcher(self, words: Words) -> LLMatcher:
+        source = self.source()
+        matcher = LLMatcher(words.library, source, log_level=0, limits=LIMITS)
+        if matcher.is_error():
+            said = matcher.get_error().strip()
+            switch = self.switch() or self.name
+            raise OptionError(
+                f"{switch} is none that can be followed: {said:.500}",
+                name=switch,
+                value=getattr(self, switch),
+            )
+        return matcher
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row is.
+
+    Attributes:
+        phase: Before the constraint, under it, at its end, or off it by a strategy's doing.
+        kept: Before it: what may have begun a trigger.
+        matcher: Under it: what may follow. Never changed: a token makes a copy.
+        forced: Tokens that come next whatever the model says.
+    """
+
+    phase: Literal["lead", "inside", "complete", "ended", "broken"]
+    kept: bytes = b""
+    matcher: LLMatcher | None = None
+    forced: tuple[int, ...] = ()
+
+
+def _placed(matcher: LLMatcher) -> Place:
+    """The place of a matcher that has read all that is there."""
+    if matcher.is_error():
+        raise RuntimeError(f"the constraint got too complex: {matcher.get_error():.300}")
+    if matcher.is_stopped():
+        return Place("complete", matcher=matcher)
+    forced = tuple(matcher.compute_ff_tokens())
+    if forced and matcher.validate_tokens(list(forced)) < len(forced):
+        forced = ()
+    return Place("inside", matcher=matcher, forced=forced)
+
+
+@dataclass(frozen=True)
+class ConstraintRun:
+    """A constraint at work in one session."""
+
+    fresh: LLMatcher | None
+    words: Words
+    lead: Lead | None
+    places: PerRow[Place] | None
+
+    def accept(self, place: Place, token: int, _: object) -> Place:
+        """The place behind a token."""
+        if place.phase == "lead" and self.lead is not None and self.fresh is not None:
+            kept, rest = self.lead.go_on(place.kept, token)
+            if rest is None:
+                return Place("lead", kept)
+            return self._consumed(self.fresh, self.words(rest))
+        if place.phase != "inside" or place.matcher is None:
+            return place
+        if place.forced[:1] == (token,):
+            matcher = place.matcher.deep_copy()
+            matcher.consume_token(token)
+            rest_forced = place.forced[1:]
+            if rest_forced:
+                return Place("inside", matcher=matcher, forced=rest_forced)
+            return _placed(matcher)
+        return self._consumed(place.matcher, [token])
+
+    def _consumed(self, before: LLMatcher, tokens: Sequence[int]) -> Place:
+        matcher = before.deep_copy()
+        if matcher.try_consume_tokens(list(tokens)) < len(tokens):
+            return Place("ended" if before.is_accepting() else "broken")
+        return _placed(matcher)
+
+    def forced(self, rows: Rows) -> Sequence[Sequence[int]]:
+        """The tokens that a constraint leaves no choice about."""
+        return [()] * len(rows) if self.places is None else [p.forced for p in self.places[rows]]
+
+    def check(self, rows: Rows) -> list[str | None]:
+        """Which rows are complete, and which are cut where they are not."""
+        if self.places is None:
+            return [None] * len(rows)
+        return [
+            _reason(place, row.grown >= row.prompt.max_new_tokens)
+            for place, row in zip(self.places[rows], rows.records, strict=True)
+        ]
+
+    def process(self, logits: Logits, rows: Rows) -> Logits:
+        """Rule out what may not come next."""
+        if self.places is None:
+            return logits
+        places = self.places[rows]
+        if all(place.phase == "lead" and not self._refused(place) for place in places):
+            return logits
+        masks = np.ones((len(rows), logits.shape[1]), dtype=np.bool_)
+        for at, (place, row) in enumerate(zip(places, rows.records, strict=True)):
+            if place.phase == "lead":
+                masks[at, self._refused(place)] = False
+            elif place.phase == "inside" and place.matcher is not None:
+                # What another processor ruled out cannot be forced: other spellings may do.
+                first = place.forced[0] if place.forced else None
+                if first is not None and logits[at, first] > -torch.inf:
+                    masks[at] = False
+                    masks[at, first] = True
+                else:
+                    self._allow(masks[at], place.matcher, row.prompt)
+        out = torch.from_numpy(~masks).to(logits.device)
+        return logits.masked_fill(out, -torch.inf)
+
+    def _allow(self, mask: "np.ndarray[tuple[int], np.dtype[np.bool_]]", matcher: LLMatcher, prompt: Prompt) -> None:
+        bits = np.empty((self.words.size + 32) // 32, dtype=np.int32)
+        matcher.unsafe_compute_mask_ptr(bits.ctypes.data, bits.nbytes)
+        if matcher.is_error():
+            raise RuntimeError(f"the constraint got too complex: {matcher.get_error():.300}")
+        mask[:] = np.unpackbits(bits.view(np.uint8), bitorder="little")[: len(mask)]
+        ends = [token for token in prompt.eos_token_ids if token < len(mask)]
+        mask[ends] = matcher.is_accepting()
+
+    def _refused(self, place: Place) -> list[int]:
+        return [] if self.lead is None else self.lead.refused(place.kept)
+
+
+def _reason(place: Place, cut: bool) -> str | None:
+    if place.phase == "complete":
+        return "constraint_complete"
+    if place.phase == "broken":
+        return "constraint_incomplete"
+    unfinished = place.matcher is not None and not place.matcher.is_accepting()
+    return "constraint_incomplete" if cut and unfinished else None

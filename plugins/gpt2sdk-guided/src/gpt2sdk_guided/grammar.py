@@ -1,0 +1,50 @@
+"""Grammars: the text is one that a context-free grammar derives."""
+
+import re
+from typing import Annotated
+
+from llguidance import LLMatcher
+from llguidance.gbnf_to_lark import gbnf_to_lark
+from pydantic import Field
+from typing_extensions import override
+
+from gpt2sdk import OptionError
+from gpt2sdk_guided.constraint import MOST_CHARACTERS, Constraint, Trigger
+
+
+class Grammar(Constraint):
+    r"""Lets a row write only a text of a grammar, in Lark's syntax or llama.cpp's GBNF.
+
+    A grammar with `::=` is GBNF, whose rule `root` is the text; in Lark it is `start`. llama.cpp's
+    `grammar`, vLLM's `grammar`. Rules may be recursive; what they leave open, a weak model may
+    never end, so write `[0-9]{1,6}` rather than `[0-9]+`.
+
+    Raises:
+        OptionError: In a call: it is no such grammar, or too large.
+
+    Example:
+        >>> from gpt2sdk.testing import process
+        >>> process(Grammar(grammar='root ::= "a" | "c" root'), [[1.0, 2.0, 3.0]]).tolist()
+        [[1.0, -inf, 3.0]]
+    """
+
+    grammar: Annotated[
+        str | None,
+        Field(max_length=MOST_CHARACTERS, description="The grammar, Lark or GBNF; None is off."),
+    ] = None
+    grammar_triggers: Trigger = ()
+
+    @property
+    @override
+    def triggers(self) -> tuple[str, ...]:
+        return self.grammar_triggers
+
+    @override
+    def source(self) -> str:
+        text = self.grammar or ""
+        if re.search(r"(?m)^\s*[\w-]+\s*::=", text) is None:
+            return LLMatcher.grammar_from_lark(text)
+        try:
+            return LLMatcher.grammar_from_lark(gbnf_to_lark(text))
+        except Exception as error:  # the translator raises bare exceptions
+            raise OptionError(f"grammar is no GBNF: {error}", name="grammar") from None

@@ -1,0 +1,218 @@
+"""Constraints at work in calls: alone, in batches, under beams, with drafters and triggers."""
+
+import json
+import re
+
+import pytest
+from gpt2sdk import Generator, OptionError, each
+from pydantic import BaseModel, field_validator
+
+PERSON = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+    "required": ["name", "age"],
+}
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return Generator.from_pretrained("storyteller")
+
+
+def guided(generator, prompt="The king:", **options):
+    return generator.generate(prompt, **{"seed": 3, "max_new_tokens": 150, **options})
+
+
+def test_json_is_parsed(generator):
+    result = guided(generator, json_schema=PERSON)
+
+    assert json.loads(result.text) == result.parsed
+    assert ["name", "age"] == list(result.parsed)
+    assert "constraint_complete" == result.completions[0].finish_reason
+
+
+def test_forced_tokens_are_fed_together(generator):
+    usage = guided(generator, json_schema=PERSON).usage
+
+    assert usage.model_calls <= usage.new_tokens - usage.accepted
+    assert 0 < usage.accepted == usage.drafted
+
+
+def test_a_pydantic_model_is_a_schema_and_reads_the_text(generator):
+    class Person(BaseModel):
+        name: str
+        age: int
+
+    result = guided(generator, json_schema=Person)
+
+    assert isinstance(result.parsed, Person)
+
+
+def test_what_a_models_validator_refuses_is_not_parsed(generator):
+    class Never(BaseModel):
+        age: int
+
+        @field_validator("age")
+        @classmethod
+        def refuse(cls, value):
+            raise ValueError("no")
+
+    result = guided(generator, json_schema=Never)
+
+    assert result.parsed is None
+    assert "constraint_complete" == result.completions[0].finish_reason
+
+
+def test_a_path_is_read(generator, tmp_path):
+    path = tmp_path / "schema.json"
+    path.write_text('{"type": "null"}')
+
+    assert "null" == guided(generator, json_schema=path).text
+
+
+@pytest.mark.parametrize("limit", range(1, 8))
+def test_a_text_that_is_cut_says_so(generator, limit):
+    result = guided(generator, json_schema=PERSON, max_new_tokens=limit)
+
+    assert "constraint_incomplete" == result.completions[0].finish_reason
+    assert result.parsed is None
+
+
+def test_a_text_that_may_stop_where_it_is_cut_has_the_reason_length(generator):
+    result = guided(generator, regex="[a-z]+", max_new_tokens=3)
+
+    assert "length" == result.completions[0].finish_reason
+
+
+def test_rows_are_strangers(generator):
+    prompts = ["The king:", "A dog", "Once upon a time there was a"]
+    forms = [{"json_schema": PERSON}, {"regex": "[a-c]{2}-[0-9]{3}"}, {"choice": ("yes", "no")}]
+    alone = [
+        guided(generator, prompt, **form, max_new_tokens=80).text
+        for prompt, form in zip(prompts, forms, strict=True)
+    ]
+
+    together = guided(
+        generator,
+        prompts,
+        json_schema=each([PERSON, None, None]),
+        regex=each([None, "[a-c]{2}-[0-9]{3}", None]),
+        choice=each([None, None, ("yes", "no")]),
+        seed=[3, 3, 3],
+        max_new_tokens=80,
+    )
+
+    assert alone == together.texts
+
+
+@pytest.mark.parametrize("drafter", ["prompt_lookup", "suffix"])
+def test_a_drafter_changes_nothing(generator, drafter):
+    plain = guided(generator, ["The king:", "A dog"], json_schema=PERSON)
+    drafted = guided(generator, ["The king:", "A dog"], json_schema=PERSON, drafter=drafter)
+
+    assert plain.texts == drafted.texts
+
+
+@pytest.mark.parametrize("strategy", ["beam", "beam_sample", "diverse_beam", "best_of_n"])
+def test_every_hypothesis_fits(generator, strategy):
+    options = {"best_of_n": {"best_of": 4}, "diverse_beam": {"num_beams": 4, "num_beam_groups": 2}}
+    own = options.get(strategy, {"num_beams": 4})
+
+    result = guided(
+        generator, ["The king:", "A dog"], json_schema=PERSON, strategy=strategy, **own
+    )
+
+    assert {"constraint_complete"} == {each.finish_reason for each in result.completions}
+    for completion in result.completions:
+        assert ["name", "age"] == list(json.loads(completion.text))
+
+
+def test_a_row_that_goes_back_is_still_constrained(generator):
+    result = guided(
+        generator, regex="[a-z ]{30}", strategy="backtrack", banned_phrases=["a", "th"]
+    )
+
+    assert re.fullmatch("[b-z ]{30}", result.text)
+
+
+@pytest.mark.parametrize("ends", [(0,), (0, 5, 91), ()])
+def test_several_end_tokens_end_a_text_that_may_end(generator, ends):
+    result = guided(generator, regex="[a-z]{4,}", eos_token_id=ends, logit_bias={5: 50.0})
+
+    reason = result.completions[0].finish_reason
+    assert re.fullmatch("[a-z]{4,}", result.text)
+    assert ("end_token" if 5 in ends else "length") == reason or 5 not in ends
+
+
+def test_an_end_token_waits_until_the_text_may_end(generator):
+    bias = {generator.tokenizer.eos_token_id: 100.0}
+
+    result = guided(generator, json_schema=PERSON, logit_bias=bias)
+
+    assert ["name", "age"] == list(result.parsed)
+
+
+def test_a_constraint_begins_behind_its_trigger(generator):
+    result = guided(generator, choice=("yes", "no"), grammar_triggers=" the", max_new_tokens=120)
+
+    lead, _, answer = result.text.partition(" the")
+    assert lead
+    assert answer in ("yes", "no")
+    assert answer == result.parsed
+
+
+def test_without_its_trigger_a_text_is_as_it_would_be(generator):
+    plain = guided(generator)
+
+    assert plain.text == guided(generator, regex="a", grammar_triggers="<<never>>").text
+
+
+def test_a_gbnf_grammar_is_translated(generator):
+    result = guided(generator, grammar='root ::= "a" [0-9]{1,3} b\nb ::= "x" | "y" b')
+
+    assert re.fullmatch("a[0-9]{1,3}y*x", result.text)
+
+
+def test_a_lark_grammar_is_followed(generator):
+    result = guided(generator, grammar='start: "(" inner ")"\ninner: "x" | "(" inner ")"')
+
+    assert re.fullmatch(r"\(+x\)+", result.text)
+
+
+def test_whitespace_is_bounded(generator):
+    result = guided(generator, json_schema=PERSON, json_max_whitespace=2)
+
+    assert re.search(r"\s{3}", re.sub(r'"[^"]*"', "", result.text)) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"regex": "a("}, "regex is none that can be followed"),
+        ({"regex": "(?=a)b"}, "look-around"),
+        ({"grammar": "root ::= ("}, "no GBNF"),
+        ({"grammar": "start: missing"}, "grammar is none that can be followed"),
+        ({"json_schema": "{"}, "is no JSON"),
+        ({"json_schema": "[1]"}, "is no schema"),
+        ({"json_schema": {"$ref": "#/nowhere"}}, "leads nowhere"),
+        ({"json_schema": {"not": {}}}, "Unimplemented keys"),
+        ({"json_schema": '"' + "a" * 300_000 + '"'}, "more than 200000"),
+        ({"regex": "a" * 300_000}, "200000"),
+        ({"choice": ["a"] * 10_001}, "10000"),
+        ({"regex": "a", "choice": ["b"]}, "cannot act on one prompt"),
+        ({"regex": "a", "token_healing": True}, "token_healing"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused(generator, options, said):
+    with pytest.raises(OptionError, match=said):
+        guided(generator, "the ti", **options)
+
+
+def test_a_bounded_schema_ends_recursion(generator):
+    tree = {
+        "type": "object",
+        "properties": {"child": {"$ref": "#"}},
+        "required": ["child"],
+    }
+    with pytest.raises(OptionError, match="leaves nothing"):
+        guided(generator, json_schema=tree)
