@@ -154,6 +154,8 @@ def check_processors(prompts: Sequence[Prompt], composition: Composition) -> Non
             link.component.check(prompt)
             does, name = link.component.alone, link.component.name
             if does and does in alone:
-                message = f"{alone[does]} and {name} cannot act on one prompt: each {does}; give one"
+                message = (
+                    f"{alone[does]} and {name} cannot act on one prompt: each {does}; give one"
+                )
                 raise OptionError(message, name=name, value=link.component)
             alone[does] = name

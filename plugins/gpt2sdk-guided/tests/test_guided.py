@@ -4,8 +4,9 @@ import json
 import re
 
 import pytest
-from gpt2sdk import Generator, OptionError, each
 from pydantic import BaseModel, field_validator
+
+from gpt2sdk import Generator, OptionError, each
 
 PERSON = {
     "type": "object",
@@ -34,7 +35,8 @@ def test_json_is_parsed(generator):
 def test_forced_tokens_are_fed_together(generator):
     usage = guided(generator, json_schema=PERSON).usage
 
-    assert usage.model_calls <= usage.new_tokens - usage.accepted
+    # Behind a last forced token nothing is read, but it was scored ahead.
+    assert usage.model_calls == usage.new_tokens - usage.accepted + 1
     assert 0 < usage.accepted == usage.drafted
 
 
@@ -118,9 +120,7 @@ def test_every_hypothesis_fits(generator, strategy):
     options = {"best_of_n": {"best_of": 4}, "diverse_beam": {"num_beams": 4, "num_beam_groups": 2}}
     own = options.get(strategy, {"num_beams": 4})
 
-    result = guided(
-        generator, ["The king:", "A dog"], json_schema=PERSON, strategy=strategy, **own
-    )
+    result = guided(generator, ["The king:", "A dog"], json_schema=PERSON, strategy=strategy, **own)
 
     assert {"constraint_complete"} == {each.finish_reason for each in result.completions}
     for completion in result.completions:
@@ -128,9 +128,7 @@ def test_every_hypothesis_fits(generator, strategy):
 
 
 def test_a_row_that_goes_back_is_still_constrained(generator):
-    result = guided(
-        generator, regex="[a-z ]{30}", strategy="backtrack", banned_phrases=["a", "th"]
-    )
+    result = guided(generator, regex="[a-z ]{30}", strategy="backtrack", banned_phrases=["a", "th"])
 
     assert re.fullmatch("[b-z ]{30}", result.text)
 
@@ -182,7 +180,7 @@ def test_a_lark_grammar_is_followed(generator):
 def test_whitespace_is_bounded(generator):
     result = guided(generator, json_schema=PERSON, json_max_whitespace=2)
 
-    assert re.search(r"\s{3}", re.sub(r'"[^"]*"', "", result.text)) is None
+    assert re.search(r"\s{3}", re.sub(r'"[^"]*"', "s", result.text)) is None
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from string import ascii_lowercase
 
 import jsonschema
 import pytest
+
 from gpt2sdk import Generator, each
 
 _TREE = {
@@ -23,14 +24,17 @@ _TREE = {
 }
 _LIST = {
     "type": "object",
-    "properties": {"head": {"type": "string"}, "tail": {"anyOf": [{"type": "null"}, {"$ref": "#"}]}},
+    "properties": {
+        "head": {"type": "string"},
+        "tail": {"anyOf": [{"type": "null"}, {"$ref": "#"}]},
+    },
     "required": ["head", "tail"],
 }
 _FIXED = [{}, True, _TREE, _LIST, {"type": "object"}, {"type": "array"}, {"type": "number"}]
 
 
 def make_schemas(count=200, seed=12):
-    draw = random.Random(seed)
+    draw = random.Random(seed)  # noqa: S311 - schemas, no secrets
     drawn = [_schema(draw, 3) for _ in range(count - 3 * len(_FIXED))]
     return [*_FIXED * 3, *drawn]
 
@@ -93,7 +97,6 @@ def _either(draw, depth):
 
 def _optional(draw, _):
     return {"type": ["string", "null"]}
-
 
 
 @pytest.mark.slow

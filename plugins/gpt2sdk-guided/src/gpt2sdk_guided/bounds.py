@@ -30,7 +30,7 @@ class Bounds:
     root: object
     _nodes: int = field(default=0, init=False)
 
-    def put(self, schema: object, above: tuple[str, ...] = ()) -> object:
+    def put(self, schema: object, above: tuple[str, ...] = ()) -> object:  # noqa: C901, PLR0911 - a case each
         """Return a schema with bounds, references replaced by what they lead to.
 
         A definition that stands inside itself more than `depth` times becomes `False`: nothing.
@@ -87,9 +87,12 @@ class Bounds:
         kinds = made.get("type", _kinds(made))
         kinds = [kinds] if isinstance(kinds, str) else list(kinds)  # type: ignore[call-overload]
         if "type" not in made and len(kinds) == len(_ANY_TYPES):
-            made = {**self._anything(self.depth), **made}
-            return made
-        if "string" in kinds and self.characters is not None and not made.keys() & {"enum", "const"}:
+            return {**self._anything(self.depth), **made}
+        if (
+            "string" in kinds
+            and self.characters is not None
+            and not made.keys() & {"enum", "const"}
+        ):
             least = int(made.get("minLength", 0))  # type: ignore[call-overload]
             made.setdefault("maxLength", max(self.characters, least))
         if {"integer", "number"} & set(kinds):
@@ -109,9 +112,9 @@ class Bounds:
         low = max((made[each] for each in least_word), default=-most)  # type: ignore[type-var]
         high = min((made[each] for each in most_word), default=most)  # type: ignore[type-var]
         if not least_word:
-            made["minimum"] = min(-most, high - most)  # type: ignore[operator]
+            made["minimum"] = min(-most, high - most)
         if not most_word:
-            made["maximum"] = max(most, low + most)  # type: ignore[operator]
+            made["maximum"] = max(most, low + most)
         if "integer" not in kinds:
             made.setdefault("multipleOf", 1e-6)
 
@@ -126,7 +129,7 @@ class Bounds:
         if items is False:
             made["items"] = False
             made["maxItems"] = len(prefix)
-            return least <= len(prefix)
+            return bool(least <= len(prefix))
         made["items"] = items
         if self.items is not None:
             made.setdefault("maxItems", max(self.items, least, len(prefix)))
@@ -144,7 +147,9 @@ class Bounds:
             }
         patterns: Mapping[str, object] = made.get("patternProperties", {})  # type: ignore[assignment]
         if patterns:
-            made["patternProperties"] = {key: self.put(each, above) for key, each in patterns.items()}
+            made["patternProperties"] = {
+                key: self.put(each, above) for key, each in patterns.items()
+            }
         more = made.get("additionalProperties", not (properties or patterns))
         named = {key for key in required if key not in properties}  # type: ignore[attr-defined]
         least = int(made.get("minProperties", 0))  # type: ignore[call-overload]
@@ -168,8 +173,7 @@ class Bounds:
     def _anything(self, depth: int) -> dict[str, object]:
         """Any value, with bounds; arrays and objects down to a depth."""
         plain: list[object] = [{"type": "null"}, {"type": "boolean"}]
-        for kind in ("integer", "string"):
-            plain.append(self._typed({"type": kind}, ()))
+        plain += [self._typed({"type": kind}, ()) for kind in ("integer", "string")]
         if depth <= 0:
             return {"anyOf": plain}
         inner = self._anything(min(depth, 2) - 1)

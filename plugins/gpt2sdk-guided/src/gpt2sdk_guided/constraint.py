@@ -7,8 +7,10 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Int
 from llguidance import LLMatcher, LLParserLimits
 from pydantic import Field
+from torch import Tensor
 from typing_extensions import override
 
 from gpt2sdk import (
@@ -78,7 +80,7 @@ class Constraint(LogitsProcessor, StoppingCriterion):
             )
 
     @override
-    def start(self, session: Session) -> "ConstraintRun":  # type: ignore[override]
+    def start(self, session: Session) -> "ConstraintRun":
         words = words_of(session.vocabulary, session.model.vocab_size)
         if not self.is_on():
             return ConstraintRun(None, words, None, None)
@@ -146,7 +148,7 @@ class ConstraintRun:
     lead: Lead | None
     places: PerRow[Place] | None
 
-    def accept(self, place: Place, token: int, _: object) -> Place:
+    def accept(self, place: Place, token: int, _: object) -> Place:  # noqa: PLR0911 - a phase each
         """The place behind a token."""
         if place.phase == "lead" and self.lead is not None and self.fresh is not None:
             kept, rest = self.lead.go_on(place.kept, token)
@@ -179,7 +181,7 @@ class ConstraintRun:
         if self.places is None:
             return [None] * len(rows)
         return [
-            _reason(place, row.grown >= row.prompt.max_new_tokens)
+            _reason(place, cut=row.grown >= row.prompt.max_new_tokens)
             for place, row in zip(self.places[rows], rows.records, strict=True)
         ]
 
@@ -191,21 +193,31 @@ class ConstraintRun:
         if all(place.phase == "lead" and not self._refused(place) for place in places):
             return logits
         masks = np.ones((len(rows), logits.shape[1]), dtype=np.bool_)
+        first = [place.forced[0] if place.forced else -1 for place in places]
+        if logits.device.type == "cpu":
+            # What another processor ruled out cannot be forced: other spellings may do.
+            sure = [
+                at >= 0 and bool(row[at] > -torch.inf)
+                for at, row in zip(first, logits, strict=True)
+            ]
+        else:
+            sure = [False] * len(rows)
         for at, (place, row) in enumerate(zip(places, rows.records, strict=True)):
             if place.phase == "lead":
                 masks[at, self._refused(place)] = False
+            elif sure[at]:
+                masks[at] = False
+                masks[at, first[at]] = True
             elif place.phase == "inside" and place.matcher is not None:
-                # What another processor ruled out cannot be forced: other spellings may do.
-                first = place.forced[0] if place.forced else None
-                if first is not None and logits[at, first] > -torch.inf:
-                    masks[at] = False
-                    masks[at, first] = True
-                else:
-                    self._allow(masks[at], place.matcher, row.prompt)
-        out = torch.from_numpy(~masks).to(logits.device)
-        return logits.masked_fill(out, -torch.inf)
+                self._allow(masks[at], place.matcher, row.prompt)
+        allowed = torch.from_numpy(masks).to(logits.device)
+        if logits.device.type != "cpu" and max(first) >= 0:
+            allowed = _narrowed(allowed, torch.tensor(first, device=logits.device), logits)
+        return logits.masked_fill(~allowed, -torch.inf)
 
-    def _allow(self, mask: "np.ndarray[tuple[int], np.dtype[np.bool_]]", matcher: LLMatcher, prompt: Prompt) -> None:
+    def _allow(
+        self, mask: "np.ndarray[tuple[int], np.dtype[np.bool_]]", matcher: LLMatcher, prompt: Prompt
+    ) -> None:
         bits = np.empty((self.words.size + 32) // 32, dtype=np.int32)
         matcher.unsafe_compute_mask_ptr(bits.ctypes.data, bits.nbytes)
         if matcher.is_error():
@@ -218,7 +230,17 @@ class ConstraintRun:
         return [] if self.lead is None else self.lead.refused(place.kept)
 
 
-def _reason(place: Place, cut: bool) -> str | None:
+def _narrowed(
+    allowed: Bool[Tensor, "rows vocab"], first: Int[Tensor, "rows"], logits: Logits
+) -> Bool[Tensor, "rows vocab"]:
+    """Leave only the token that is forced, where it is and was not ruled out; without waiting."""
+    at = first.clamp(min=0)[:, None]
+    sure = (first >= 0)[:, None] & (logits.gather(1, at) > -torch.inf)
+    alone = torch.zeros_like(allowed).scatter(1, at, value=True)
+    return torch.where(sure, alone, allowed)
+
+
+def _reason(place: Place, *, cut: bool) -> str | None:
     if place.phase == "complete":
         return "constraint_complete"
     if place.phase == "broken":

@@ -46,5 +46,5 @@ class Grammar(Constraint):
             return LLMatcher.grammar_from_lark(text)
         try:
             return LLMatcher.grammar_from_lark(gbnf_to_lark(text))
-        except Exception as error:  # the translator raises bare exceptions
+        except Exception as error:  # noqa: BLE001 - the translator raises bare ones
             raise OptionError(f"grammar is no GBNF: {error}", name="grammar") from None

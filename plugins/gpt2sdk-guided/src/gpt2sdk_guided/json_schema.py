@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from llguidance import LLMatcher
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
@@ -23,7 +23,7 @@ def _readable(schema: object) -> object:
         except ValueError as error:
             raise ValueError(f"is no JSON: {error}") from None
         if not isinstance(loaded, dict | bool):
-            raise ValueError("is no schema: expected a JSON object")
+            raise ValueError("is no schema: expected a JSON object")  # noqa: TRY004 - pydantic wants it
     return schema
 
 
@@ -103,7 +103,7 @@ class JsonSchema(Constraint):
     def triggers(self) -> tuple[str, ...]:
         return self.grammar_triggers
 
-    def schema_given(self) -> Any:
+    def schema_given(self) -> object:
         """The schema as it was given."""
         if _is_model(self.json_schema):
             return self.json_schema.model_json_schema()  # type: ignore[union-attr]
@@ -121,11 +121,15 @@ class JsonSchema(Constraint):
         )
         try:
             made = bounds.put(schema)
-            if made is False:
-                raise ValueError("leaves nothing to write")
-        except (ValueError, TypeError, RecursionError) as error:
-            message = f"json_schema {str(error) or 'is nested too deeply'}"
-            raise OptionError(message, name="json_schema", value=self.json_schema) from None
+            wrong = "leaves nothing to write" if made is False else ""
+        except (ValueError, TypeError) as error:
+            wrong = str(error)
+        except RecursionError:
+            wrong = "is nested too deeply"
+        if wrong:
+            raise OptionError(
+                f"json_schema {wrong}", name="json_schema", value=self.json_schema
+            ) from None
         return made
 
     @override

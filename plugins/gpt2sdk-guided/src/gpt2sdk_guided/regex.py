@@ -22,10 +22,10 @@ class Regex(Constraint):
         OptionError: In a call: it is no such expression, or too large.
 
     Example:
-        Behind `a` (token 0) only `b` may follow, and it is forced.
+        A text begins with `a` (token 0), and behind it `b` or `c` follows.
 
         >>> from gpt2sdk.testing import make_rows, process
-        >>> rows = make_rows([[5], [5, 0]], prompt_lengths=[1, 1])
+        >>> rows = make_rows([[2], [2, 0]], prompt_lengths=[1, 1])
         >>> process(Regex(regex="ab|ac"), [[1.0, 2.0, 3.0]] * 2, rows).tolist()
         [[1.0, -inf, -inf], [-inf, 2.0, 3.0]]
     """

@@ -50,9 +50,9 @@ class Words:
             ids = self._vocabulary.encode(whole.decode())
         except (TokenizerError, UnicodeDecodeError):
             ids = []
-        if all(token < self.size for token in ids):
-            if b"".join(self.tokens[token] for token in ids) == whole:
-                return ids
+        known = all(token < self.size for token in ids)
+        if known and b"".join(self.tokens[token] for token in ids) == whole:
+            return ids
         return self._greedily(whole)
 
     def _greedily(self, text: bytes) -> list[int]:
