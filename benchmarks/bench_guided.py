@@ -7,12 +7,11 @@ the free run fits, so that the model's work is equal, and a JSON schema, whose f
 fed together. The median of some rounds, taken by turns.
 """
 
-import json
 import time
-from pathlib import Path
 from statistics import median
 
 import torch
+from record import save
 
 from gpt2sdk import Generator
 
@@ -58,9 +57,7 @@ def main() -> None:
         for name, each in times.items():
             line = {"rows": rows, "form": name, "ms_per_token": round(median(each), 3)}
             found.append({**line, "beside_free": round(median(each) / free, 2)})
-            print(found[-1])
-    path = Path(__file__).parent / "results" / "guided.json"
-    path.write_text(json.dumps({"torch": torch.__version__, "results": found}, indent=1) + "\n")
+    save("guided", found)
 
 
 if __name__ == "__main__":

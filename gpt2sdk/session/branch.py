@@ -233,11 +233,7 @@ class Branch(Follows):
         return gather_hidden_states(scored, layer)
 
     def open_history(self, layer: int, acts_on: Callable[[Prompt], bool]) -> FollowingHistory:
-        """Keep a layer's hidden states at all positions of some prompts' rows from now on.
-
-        Raises:
-            LookupError: Such rows were read.
-        """
+        """Keep a layer's hidden states of some prompts' rows, of which none was read."""
         if any(row.valid and acts_on(row.prompt) for row in self.rows):
             raise LookupError('rows were read: declare wants={"hidden_history"}, open it before')
         history = FollowingHistory(self, layer, acts_on)

@@ -90,10 +90,7 @@ class Course:
 
     @property
     def size(self) -> int:
-        """How much of an engine's room it takes: rows, or prompts where rows are compared.
-
-        A finished row counts as long as its strategy may still take its end back.
-        """
+        """Room it takes: rows, or prompts where rows are compared; ends that may return count."""
         if not self._independent:
             return len(self.requests)
         return sum(not row.handed for row in self.store.rows) if self._hold else self.live
@@ -199,8 +196,7 @@ class Course:
             self.chain.acting = self.lead.drafter.name
             proposals = self._drafting.propose(seats)
             self.chain.acting = ""
-        if certain:
-            proposals = merged(len(seats), proposals, certain)
+        proposals = merged(len(seats), proposals, certain) if certain else proposals
         return self.followers.readings(seats, proposals, self.meter)
 
     def deliver(self) -> None:

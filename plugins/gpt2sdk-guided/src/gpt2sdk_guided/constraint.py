@@ -26,8 +26,8 @@ from gpt2sdk import (
     Stage,
     StoppingCriterion,
 )
-from gpt2sdk_guided.lead import Lead
-from gpt2sdk_guided.vocabularies import Words, words_of
+from gpt2sdk_guided.lead import TriggerLead
+from gpt2sdk_guided.vocabularies import SpelledWords, words_of
 
 Trigger = Annotated[
     tuple[Annotated[str, Field(min_length=1)], ...],
@@ -86,8 +86,8 @@ class Constraint(LogitsProcessor, StoppingCriterion):
             return ConstraintRun(None, words, None, None)
         fresh = self._matcher(words)
         triggers = [each.encode() for each in self.triggers]
-        lead = Lead(triggers, words, fresh) if triggers else None
-        first = Place("lead") if lead else _placed(fresh)
+        lead = TriggerLead(triggers, words, fresh) if triggers else None
+        first = GuidedPlace("lead") if lead else _placed(fresh)
         run = ConstraintRun(fresh, words, lead, None)
         places = session.per_row(lambda _: first, run.accept)
         return replace(run, places=places)
@@ -96,7 +96,7 @@ class Constraint(LogitsProcessor, StoppingCriterion):
     def process(self, logits: Logits, rows: Rows) -> Logits:
         return logits
 
-    def _matcher(self, words: Words) -> LLMatcher:
+    def _matcher(self, words: SpelledWords) -> LLMatcher:
         source = self.source()
         matcher = LLMatcher(words.library, source, log_level=0, limits=LIMITS)
         if matcher.is_error():
@@ -111,7 +111,7 @@ class Constraint(LogitsProcessor, StoppingCriterion):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class GuidedPlace:
     """Where a row is.
 
     Attributes:
@@ -127,16 +127,16 @@ class Place:
     forced: tuple[int, ...] = ()
 
 
-def _placed(matcher: LLMatcher) -> Place:
+def _placed(matcher: LLMatcher) -> GuidedPlace:
     """The place of a matcher that has read all that is there."""
     if matcher.is_error():
         raise RuntimeError(f"the constraint got too complex: {matcher.get_error():.300}")
     if matcher.is_stopped():
-        return Place("complete", matcher=matcher)
+        return GuidedPlace("complete", matcher=matcher)
     forced = tuple(matcher.compute_ff_tokens())
     if forced and matcher.validate_tokens(list(forced)) < len(forced):
         forced = ()
-    return Place("inside", matcher=matcher, forced=forced)
+    return GuidedPlace("inside", matcher=matcher, forced=forced)
 
 
 @dataclass(frozen=True)
@@ -144,16 +144,16 @@ class ConstraintRun:
     """A constraint at work in one session."""
 
     fresh: LLMatcher | None
-    words: Words
-    lead: Lead | None
-    places: PerRow[Place] | None
+    words: SpelledWords
+    lead: TriggerLead | None
+    places: PerRow[GuidedPlace] | None
 
-    def accept(self, place: Place, token: int, _: object) -> Place:  # noqa: PLR0911 - a phase each
+    def accept(self, place: GuidedPlace, token: int, _: object) -> GuidedPlace:  # noqa: PLR0911 - a phase each
         """The place behind a token."""
         if place.phase == "lead" and self.lead is not None and self.fresh is not None:
             kept, rest = self.lead.go_on(place.kept, token)
             if rest is None:
-                return Place("lead", kept)
+                return GuidedPlace("lead", kept)
             return self._consumed(self.fresh, self.words(rest))
         if place.phase != "inside" or place.matcher is None:
             return place
@@ -162,14 +162,14 @@ class ConstraintRun:
             matcher.consume_token(token)
             rest_forced = place.forced[1:]
             if rest_forced:
-                return Place("inside", matcher=matcher, forced=rest_forced)
+                return GuidedPlace("inside", matcher=matcher, forced=rest_forced)
             return _placed(matcher)
         return self._consumed(place.matcher, [token])
 
-    def _consumed(self, before: LLMatcher, tokens: Sequence[int]) -> Place:
+    def _consumed(self, before: LLMatcher, tokens: Sequence[int]) -> GuidedPlace:
         matcher = before.deep_copy()
         if matcher.try_consume_tokens(list(tokens)) < len(tokens):
-            return Place("ended" if before.is_accepting() else "broken")
+            return GuidedPlace("ended" if before.is_accepting() else "broken")
         return _placed(matcher)
 
     def forced(self, rows: Rows) -> Sequence[Sequence[int]]:
@@ -226,7 +226,7 @@ class ConstraintRun:
         ends = [token for token in prompt.eos_token_ids if token < len(mask)]
         mask[ends] = matcher.is_accepting()
 
-    def _refused(self, place: Place) -> list[int]:
+    def _refused(self, place: GuidedPlace) -> list[int]:
         return [] if self.lead is None else self.lead.refused(place.kept)
 
 
@@ -240,7 +240,7 @@ def _narrowed(
     return torch.where(sure, alone, allowed)
 
 
-def _reason(place: Place, *, cut: bool) -> str | None:
+def _reason(place: GuidedPlace, *, cut: bool) -> str | None:
     if place.phase == "complete":
         return "constraint_complete"
     if place.phase == "broken":

@@ -5,10 +5,10 @@ from functools import cache
 
 from llguidance import LLMatcher
 
-from gpt2sdk_guided.vocabularies import Words
+from gpt2sdk_guided.vocabularies import SpelledWords
 
 
-class Lead:
+class TriggerLead:
     """Finds a trigger in what rows write, however it is cut into tokens.
 
     A token may complete a trigger and go on behind it. What goes on is the beginning of the
@@ -20,7 +20,7 @@ class Lead:
         fresh: The constraint at its beginning.
     """
 
-    def __init__(self, triggers: Sequence[bytes], words: Words, fresh: LLMatcher) -> None:
+    def __init__(self, triggers: Sequence[bytes], words: SpelledWords, fresh: LLMatcher) -> None:
         self._triggers = tuple(triggers)
         self._words = words
         self._fresh = fresh

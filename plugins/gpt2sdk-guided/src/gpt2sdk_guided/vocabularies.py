@@ -10,7 +10,7 @@ from gpt2sdk import Tokenizer, TokenizerError, Vocabulary
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
-class Words:
+class SpelledWords:
     """The tokens of a vocabulary, for llguidance.
 
     It gets an end token of its own behind the last token, since the tokens that end a text differ
@@ -70,14 +70,14 @@ class Words:
         return ids
 
 
-_KNOWN: WeakKeyDictionary[Vocabulary, dict[int, Words]] = WeakKeyDictionary()
+_KNOWN: WeakKeyDictionary[Vocabulary, dict[int, SpelledWords]] = WeakKeyDictionary()
 
 
-def words_of(vocabulary: Vocabulary, size: int) -> Words:
+def words_of(vocabulary: Vocabulary, size: int) -> SpelledWords:
     """The words of a vocabulary; made once, and kept as long as it is there."""
     known = _KNOWN.setdefault(vocabulary, {})
     if size not in known:
-        known[size] = Words(vocabulary, size)
+        known[size] = SpelledWords(vocabulary, size)
     return known[size]
 
 
