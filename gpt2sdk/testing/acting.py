@@ -83,7 +83,7 @@ def begin(component: Component, session: Session, role: type[Component]) -> Act:
         return component.start(session).choose
     if role is StoppingCriterion and isinstance(component, StoppingCriterion):
         criterion = component.start(session)
-        return lambda _, rows: as_mask(criterion.check(rows))
+        return lambda _, rows: cast("Tensor", as_mask(criterion.check(rows)))
     if role is Drafter and isinstance(component, Drafter):
         drafter = component.start(session)
         return lambda _, rows: drafter.propose(rows, PROPOSALS)
@@ -91,11 +91,11 @@ def begin(component: Component, session: Session, role: type[Component]) -> Act:
     raise TypeError(message)
 
 
-def as_mask(ended: object) -> Tensor:
+def as_mask(ended: object) -> object:
     """Return a criterion's answer as a mask, where it has a reason for each row that ends."""
     if isinstance(ended, list):
         return torch.tensor([reason is not None for reason in ended], dtype=torch.bool)
-    return cast("Tensor", ended)
+    return ended
 
 
 def story(component: Component, situation: Situation, *, detours: bool = False) -> list[object]:

@@ -121,7 +121,7 @@ class GuidedPlace:
         forced: Tokens that come next whatever the model says.
     """
 
-    phase: Literal["lead", "inside", "complete", "ended", "broken"]
+    phase: Literal["lead", "inside", "complete", "broken"]
     kept: bytes = b""
     matcher: LLMatcher | None = None
     forced: tuple[int, ...] = ()
@@ -169,7 +169,7 @@ class ConstraintRun:
     def _consumed(self, before: LLMatcher, tokens: Sequence[int]) -> GuidedPlace:
         matcher = before.deep_copy()
         if matcher.try_consume_tokens(list(tokens)) < len(tokens):
-            return GuidedPlace("ended" if before.is_accepting() else "broken")
+            return GuidedPlace("broken")
         return _placed(matcher)
 
     def forced(self, rows: Rows) -> Sequence[Sequence[int]]:
