@@ -11,11 +11,10 @@ from gpt2sdk import Generator
 gen = Generator.from_pretrained(*sys.argv[1:] or ["storyteller"])
 decode = gen.tokenizer.decode
 options = {"temperature": 0.7, "top_k": 20, "max_new_tokens": 6, "seed": 7}
-(own,) = gen.generate("Once upon a time", logprobs=True, **options).completions
-(drawn,) = gen.generate("Once upon a time", logprobs="processed", **options).completions
+(own,) = gen.generate("Once upon a time", logprobs=0, **options).completions
 
-print("Probability of each token for the model itself, and as it was drawn (logprobs='processed'):")
-for token, model, processed in zip(own.tokens, own.logprobs, drawn.logprobs, strict=True):
+print("Probability of each token for the model itself, and as it was drawn:")
+for token, model, processed in zip(own.tokens, own.logprobs, own.processed_logprobs, strict=True):
     print(f"  {decode([token])!r:10} {math.exp(model):.3f} {math.exp(processed):.3f}")
 perplexity = math.exp(-sum(own.logprobs) / len(own.logprobs))
 print(f"Perplexity of the continuation, exp of the mean of -log p: {perplexity:.1f}")

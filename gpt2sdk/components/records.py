@@ -70,7 +70,13 @@ class Completion:
         sample_index: Its number among that prompt's completions, best or first from 0.
         finish_reason: Why it ended.
         score: What the strategy handed in with it; `None` where it gives no scores.
-        logprobs: Log-probability of each token (natural log), where they were asked for.
+        logprobs: Log-probability of each token (natural log) by the model's own logits, where they
+            were asked for; NaN for a token that nothing had scored.
+        processed_logprobs: The same behind the processors, as the token was picked.
+        support: How many tokens the processors left each token to be picked from; 0 where a
+            strategy appended one without them.
+        top_logprobs: The likeliest tokens of each step by the model's own logits, best first, as
+            `(token, log-probability)`; as many as were asked for, without those that cannot come.
         parsed: What the text says, where a processor gave it a form and it has it: the JSON value
             of a `json_schema`, for one.
     """
@@ -83,6 +89,9 @@ class Completion:
     score: float | None = None
     logprobs: tuple[float, ...] | None = None
     parsed: object = None
+    processed_logprobs: tuple[float, ...] | None = None
+    support: tuple[int, ...] | None = None
+    top_logprobs: tuple[tuple[tuple[int, float], ...], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,8 +56,8 @@ CALL_WORDS: Final = (
         "output_scores output_logits top_logprobs n_probs details return_logprobs "
         "post_sampling_probs num_logprobs",
         "logprobs",
-        'logprobs=True records what the model gave each token, "processed" what was drawn from; '
-        "alternatives are not recorded",
+        "logprobs=n records each token's log-probability, by the model and as it was drawn, and "
+        "the n likeliest tokens of its step; 0 only the token's own",
     ),
     row(
         "prompt_logprobs decoder_input_details top_n_tokens prompt_scores",

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from gpt2sdk.components.component import Component, identity
 from gpt2sdk.components.processor import LogitsProcessor
@@ -40,7 +40,8 @@ class Composition:
             `None` for 128 or what fits, whichever is less.
         seeds: Row seeds, one for each prompt.
         batch_size: Rows (prompts, for strategies whose rows depend on one another) at a time.
-        logprobs: Log-probabilities to record: none, raw ones, or those the sampler saw.
+        logprobs: How many of the likeliest tokens to record beside each one with its
+            log-probability; `None` to record none.
         in_force: Every option in force by name, as JSON-ready values.
         given: The options that the call gave, by their names in one spelling.
     """
@@ -51,7 +52,7 @@ class Composition:
     max_new_tokens: tuple[int | None, ...] = (None,)
     seeds: tuple[int, ...] = (0,)
     batch_size: int = 32
-    logprobs: bool | Literal["processed"] = False
+    logprobs: int | None = None
     in_force: Mapping[str, object] = field(default_factory=dict)
     given: frozenset[str] = field(default=frozenset(), compare=False)
 

@@ -12,11 +12,12 @@ PER_PROMPT: Final = frozenset({"max_new_tokens", "seed"})
 """Settings that may differ from prompt to prompt."""
 
 
-def _no_number(value: object) -> object:
-    """Refuse what other programs take: how many alternatives of each token to record."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+def _number(value: object) -> object:
+    """Refuse a yes or no, which other programs take: it would be read as a number."""
+    if isinstance(value, bool | str):
         message = (
-            'is True, False or "processed": a token\'s own is recorded, no number of alternatives'
+            "is a number: 0 records each token's log-probability, n also the n likeliest tokens "
+            "of its step, None nothing"
         )
         raise ValueError(message)  # noqa: TRY004 - pydantic lets a TypeError through
     return value
@@ -51,10 +52,10 @@ class Settings(Component):
         Field(description="A row that no longer fits: an error before any work, or a window."),
     ] = "error"
     logprobs: Annotated[
-        bool | Literal["processed"],
-        BeforeValidator(_no_number),
-        Field(description="Record log-probabilities: the model's, or after the processors."),
-    ] = False
+        Annotated[int, Field(ge=0)] | None,
+        BeforeValidator(_number),
+        Field(description="Record log-probabilities, and those of the n likeliest tokens."),
+    ] = None
     sampler: Annotated[
         object,
         Field(description="Which token is picked: a name or a Sampler; None for the strategy's."),

@@ -117,7 +117,7 @@ class Course:
             raise
         if request.wants_states:
             self._keep_hidden_states()
-        if request.logprobs and self.delivery.logprobs is None:
+        if request.logprobs is not None and self.delivery.logprobs is None:
             self.delivery.logprobs = Logprobs(self.requests.judging, self.main.line)
             self.followers.join(self.delivery.logprobs, Turn.LOGPROBS, self.followers.own)
         if request.streaming or request.text_criteria:

@@ -1,10 +1,11 @@
 """Delivery: what rows have written, on its way to the requests they belong to."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gpt2sdk.components.records import Completion, FinishReason, Row
 from gpt2sdk.components.rows import RowStore
-from gpt2sdk.session.logprobs import Logprobs
+from gpt2sdk.session.logprobs import Logprobs, recorded
 from gpt2sdk.session.request import Loss, Request
 from gpt2sdk.streaming import TextDecoder, Transcript, spell
 
@@ -32,9 +33,9 @@ class Delivery:
         else:
             ended = row.finish_reason == "end_token"
             text = spell(self._decoder, row.prompt, tokens[:-1] if ended else tokens)
-        logprobs = None if self.logprobs is None else self.logprobs.of(seat)
         reason = row.finish_reason or otherwise
-        return Completion(text, tokens, row.prompt.index, row.lane, reason, logprobs=logprobs)
+        made = Completion(text, tokens, row.prompt.index, row.lane, reason)
+        return made if self.logprobs is None else replace(made, **self.logprobs.of(seat))
 
     def show(self, seat: int, request: Request, hold: int) -> None:
         """Send what became certain of a row that goes on."""
@@ -74,10 +75,10 @@ class Delivery:
                     self._note_loss(row, request)
             request.close(self.completion(seat, otherwise) for seat in mine)
         reason = "cancelled" if otherwise == "error" else otherwise
-        logprobs = () if request.logprobs else None
+        nothing = {} if request.logprobs is None else recorded(())
         for lane in unborn:
-            unbegun = Completion("", (), request.prompt.index, lane, reason, logprobs=logprobs)
-            request.finish(unbegun)
+            unbegun = Completion("", (), request.prompt.index, lane, reason)
+            request.finish(replace(unbegun, **nothing))
         for seat in mine:
             rows[seat].handed = True
         request.over = True

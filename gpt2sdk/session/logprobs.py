@@ -1,8 +1,8 @@
 """Log-probabilities of the tokens that were appended, where a request asks for them."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -14,35 +14,49 @@ Line = tuple[torch.Tensor, int]
 """Logits of several rows, and which line of them is one row's."""
 
 
+class Judged(NamedTuple):
+    """What is recorded of one token, as it was appended.
+
+    Attributes:
+        logprobs: Its log-probability by the model's own logits; NaN where nothing had scored it.
+        processed_logprobs: The same behind the processors; NaN where nothing was processed.
+        support: How many tokens the processors had left; 0 where nothing was processed.
+        top_logprobs: The likeliest tokens by the model's own logits, with log-probabilities.
+    """
+
+    logprobs: float = math.nan
+    processed_logprobs: float = math.nan
+    support: int = 0
+    top_logprobs: tuple[tuple[int, float], ...] = ()
+
+
 class Logprobs:
-    """One number per appended token and row, following the rows."""
+    """What is recorded of each appended token and row, following the rows."""
 
     def __init__(
-        self,
-        wanted: Callable[[Prompt], bool | Literal["processed"]],
-        raw: Callable[[int], Line | None],
+        self, wanted: Callable[[Prompt], int | None], raw: Callable[[int], Line | None]
     ) -> None:
         """Start empty.
 
         Args:
-            wanted: What a prompt's tokens are judged by: nothing, the model's own logits, or the
-                processed ones that `note` is given.
+            wanted: How many of the likeliest tokens are recorded for a prompt beside those that
+                are appended; `None` where nothing is.
             raw: Finds the model's own logits for a row's next token.
         """
-        self.rows: list[list[float]] = []
-        self._wanted: list[bool | Literal["processed"]] = []
+        self.rows: list[list[Judged]] = []
+        self._wanted: list[int | None] = []
         self._noted: list[Line | None] = []
         self._asks = wanted
         self._raw = raw
 
-    def of(self, seat: int) -> tuple[float, ...] | None:
-        """The numbers of a row's tokens, if they are wanted."""
-        return tuple(self.rows[seat]) if self._wanted[seat] else None
+    def of(self, seat: int) -> Mapping[str, tuple[object, ...]]:
+        """What a completion of a row says of its tokens, by attribute; nothing is not wanted."""
+        return {} if self._wanted[seat] is None else recorded(self.rows[seat])
 
     def note(self, logits: Logits) -> None:
         """Take the processed logits of all rows."""
         for seat, wanted in enumerate(self._wanted):
-            if wanted == "processed":
+            if wanted is not None:
                 self._noted[seat] = (logits, seat)
 
     def admit(self, seat: int, row: Row) -> None:
@@ -52,21 +66,25 @@ class Logprobs:
         self._noted[seat : seat + 1] = [None]
 
     def append(self, tokens: Sequence[int]) -> None:
-        """Judge each row's token; one that nothing had scored gets NaN."""
-        judged = {
-            seat: math.nan
+        """Judge each row's token."""
+        seats = [
+            seat
             for seat, (token, wanted) in enumerate(zip(tokens, self._wanted, strict=True))
-            if token >= 0 and wanted
-        }
-        scored = [(seat, found) for seat in judged if (found := self._judge(seat)) is not None]
-        if scored:
-            logits = gather_rows([found for _, found in scored])
-            taken = torch.tensor([tokens[seat] for seat, _ in scored], device=logits.device)
-            numbers = logits.gather(-1, taken[:, None])[:, 0] - logits.logsumexp(-1)
-            seats = [seat for seat, _ in scored]
-            judged.update(zip(seats, numbers.tolist(), strict=True))
-        for seat, value in judged.items():
-            self.rows[seat].append(value)
+            if token >= 0 and wanted is not None
+        ]
+        raw = {seat: line for seat in seats if (line := self._raw(seat)) is not None}
+        seen = {seat: line for seat in seats if (line := self._noted[seat]) is not None}
+        own, processed = _of_tokens(raw, tokens), _of_tokens(seen, tokens)
+        support, top = _support(seen), self._likeliest(raw)
+        for seat in seats:
+            self.rows[seat].append(
+                Judged(
+                    own.get(seat, math.nan),
+                    processed.get(seat, math.nan),
+                    support.get(seat, 0),
+                    top.get(seat, ()),
+                )
+            )
             self._noted[seat] = None
 
     def fork(self, parents: Sequence[int]) -> None:
@@ -78,9 +96,70 @@ class Logprobs:
     def rewind(self, counts: Sequence[int]) -> None:
         """Forget each row's last ones."""
         for seat, count in enumerate(counts):
-            if count and self._wanted[seat]:
+            if count and self._wanted[seat] is not None:
                 del self.rows[seat][-count:]
                 self._noted[seat] = None
 
-    def _judge(self, seat: int) -> Line | None:
-        return self._noted[seat] if self._wanted[seat] == "processed" else self._raw(seat)
+    def _likeliest(self, lines: Mapping[int, Line]) -> dict[int, tuple[tuple[int, float], ...]]:
+        """As many of each row's likeliest tokens as are wanted of it."""
+        asked = {seat: line for seat, line in lines.items() if self._wanted[seat]}
+        if not asked:
+            return {}
+        logits = gather_rows(list(asked.values()))
+        most = max(self._wanted[seat] or 0 for seat in asked)
+        values, ids = likeliest(logits, most)
+        found = zip(asked, ids.tolist(), values.tolist(), strict=True)
+        return {
+            seat: possible(row, numbers, self._wanted[seat] or 0) for seat, row, numbers in found
+        }
+
+
+def likeliest(logits: Logits, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return log-probabilities and ids of the likeliest tokens, best first; at most all.
+
+    >>> values, ids = likeliest(torch.tensor([[1.0, 5.0, 2.0]]).log(), 2)
+    >>> values.exp(), ids
+    (tensor([[0.6250, 0.2500]]), tensor([[1, 2]]))
+    """
+    best = logits.topk(min(count, logits.shape[-1]), dim=-1)
+    return best.values - logits.logsumexp(-1, keepdim=True), best.indices
+
+
+def possible(
+    ids: Sequence[int], logprobs: Sequence[float], count: int
+) -> tuple[tuple[int, float], ...]:
+    """Return the first few tokens, without those that cannot come.
+
+    >>> possible([4, 2, 7], [-0.7, -0.7, -math.inf], 3)
+    ((4, -0.7), (2, -0.7))
+    """
+    pairs = zip(ids[:count], logprobs[:count], strict=True)
+    return tuple((token, value) for token, value in pairs if value > -math.inf)
+
+
+def recorded(judged: Sequence[Judged]) -> Mapping[str, tuple[object, ...]]:
+    """Return what is recorded of several tokens, by attribute of a completion.
+
+    >>> recorded([Judged(-1.0, -0.5, 2)])["support"]
+    (2,)
+    """
+    columns = zip(*judged, strict=True) if judged else ((),) * len(Judged._fields)
+    return dict(zip(Judged._fields, map(tuple, columns), strict=True))
+
+
+def _of_tokens(lines: Mapping[int, Line], tokens: Sequence[int]) -> dict[int, float]:
+    """The log-probability of each row's token."""
+    if not lines:
+        return {}
+    logits = gather_rows(list(lines.values()))
+    taken = torch.tensor([tokens[seat] for seat in lines], device=logits.device)
+    numbers = logits.gather(-1, taken[:, None])[:, 0] - logits.logsumexp(-1)
+    return dict(zip(lines, numbers.tolist(), strict=True))
+
+
+def _support(lines: Mapping[int, Line]) -> dict[int, int]:
+    """How many tokens each row could have taken."""
+    if not lines:
+        return {}
+    logits = gather_rows(list(lines.values()))
+    return dict(zip(lines, (logits > -torch.inf).sum(-1).tolist(), strict=True))

@@ -102,7 +102,8 @@ class Request:
         processors: Its chain, in the order it runs.
         criteria: Its token criteria, in the order their reasons count.
         text_criteria: Its text criteria, likewise.
-        logprobs: Log-probabilities to record: none, raw ones, or those the sampler saw.
+        logprobs: How many of the likeliest tokens to record beside each one with its
+            log-probability; `None` to record none.
         streaming: Whether its text is wanted as it becomes certain.
         cancelled: Asked before each model call whether it is to end.
         number: Which of the requests it is that its engine was given, in order.
@@ -117,7 +118,7 @@ class Request:
     processors: tuple[Link[LogitsProcessor], ...] = ()
     criteria: tuple[Link[StoppingCriterion], ...] = ()
     text_criteria: tuple[Link[TextCriterion], ...] = ()
-    logprobs: bool | Literal["processed"] = False
+    logprobs: int | None = None
     streaming: bool = False
     cancelled: Callable[[], bool] = lambda: False
     number: int = 0
@@ -227,10 +228,10 @@ class Requests:
         """The request of a prompt; `None` once it is over."""
         return self._by_prompt.get(prompt)
 
-    def judging(self, prompt: Prompt) -> bool | Literal["processed"]:
-        """Which log-probabilities are recorded for a prompt."""
+    def judging(self, prompt: Prompt) -> int | None:
+        """How many of the likeliest tokens are recorded for a prompt; `None` for nothing."""
         request = self._by_prompt.get(prompt)
-        return False if request is None else request.logprobs
+        return None if request is None else request.logprobs
 
     def add(self, request: Request) -> None:
         """Take a request in; its rows do not wait yet."""

@@ -123,9 +123,9 @@ def test_flags_are_options(invoke, model, generator):
 
 
 def test_json_holds_all_there_is_to_know(invoke, model, generator):
-    result = generator.generate("Once", max_new_tokens=5, seed=3, logprobs=True)
+    result = generator.generate("Once", max_new_tokens=5, seed=3, logprobs=2)
 
-    ran = invoke("generate", model, "Once", *SHORT, "--json", "-o", "logprobs=true")
+    ran = invoke("generate", model, "Once", *SHORT, "--json", "-o", "logprobs=2")
     record = json.loads(ran.stdout)
 
     (completion,) = result.completions
@@ -139,6 +139,9 @@ def test_json_holds_all_there_is_to_know(invoke, model, generator):
             "finish_reason": "length",
             "score": None,
             "logprobs": list(completion.logprobs),
+            "processed_logprobs": list(completion.processed_logprobs),
+            "support": list(completion.support),
+            "top_logprobs": [[list(pair) for pair in step] for step in completion.top_logprobs],
         }
     ]
     assert record["model"] == model

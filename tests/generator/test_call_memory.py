@@ -107,8 +107,8 @@ def gen(model):
     "options",
     [
         {},
-        {"logprobs": True, "stop": ["x"]},
-        {"logprobs": "processed"},
+        {"logprobs": 0, "stop": ["x"]},
+        {"logprobs": 3},
         {"strategy": "beam"},
         {"strategy": "beam", "batch_size": 1},
         {"drafter": "prompt_lookup", "batch_size": 2},

@@ -70,7 +70,7 @@ def test_a_text_that_begins_with_the_bos_token_gets_no_other(gen):
 
 
 def test_what_the_completion_says_is_what_the_score_says(gen):
-    options = {"max_new_tokens": 9, "seed": 1, "logprobs": True, "eos_token_id": None}
+    options = {"max_new_tokens": 9, "seed": 1, "logprobs": 0, "eos_token_id": None}
     (completion,) = gen.generate([277], **options).completions
 
     assert gen.score(completion.tokens).logprobs == pytest.approx(completion.logprobs, abs=1e-5)

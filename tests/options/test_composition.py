@@ -44,7 +44,7 @@ def test_defaults(composed):
         empty.lead.num_return_sequences,
         empty.batch_size,
     )
-    assert ("error", False) == (empty.lead.overflow, empty.logprobs)
+    assert ("error", None) == (empty.lead.overflow, empty.logprobs)
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,9 @@ def test_defaults(composed):
         ("eos_token_id", "end", "a valid integer or a list or 'model', got 'end'"),
         ("eos_token_id", [1, -2], "eos_token_id[1] should be greater than or equal to 0, got -2"),
         ("overflow", "cut", "overflow should be 'error' or 'slide', got 'cut'"),
-        ("logprobs", "raw", "logprobs should be a valid boolean or 'processed', got 'raw'"),
-        ("logprobs", 5, 'logprobs is True, False or "processed": a token\'s own is recorded'),
+        ("logprobs", "processed", "logprobs is a number: 0 records each token's log-probability"),
+        ("logprobs", True, "logprobs is a number: 0 records each token's log-probability, n also"),
+        ("logprobs", -1, "logprobs should be greater than or equal to 0, got -1"),
         ("num_return_sequences", [1], "num_return_sequences is one value for all prompts"),
         ("batch_size", each([1]), "batch_size is one value for all prompts"),
         ("processors", each([[]]), "processors takes a list of components and callables"),
@@ -89,10 +90,10 @@ def test_end_tokens(composed, value, expected):
 
 def test_settings_are_passed_on(composed):
     result = composed(
-        num_return_sequences=3, batch_size=4, overflow="slide", logprobs="processed", seed=7
+        num_return_sequences=3, batch_size=4, overflow="slide", logprobs=5, seed=7
     )
 
-    assert (3, 4, "slide", "processed", (7,)) == (
+    assert (3, 4, "slide", 5, (7,)) == (
         result.lead.num_return_sequences,
         result.batch_size,
         result.lead.overflow,

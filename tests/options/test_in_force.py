@@ -89,7 +89,7 @@ def test_what_was_in_force_is_recorded_with_defaults_and_versions(composed):
         "num_return_sequences": 1,
         "batch_size": 32,
         "overflow": "error",
-        "logprobs": False,
+        "logprobs": None,
         "dry": 1.0,
         "base": 1.75,
         "breakers": ["\n"],

@@ -148,14 +148,14 @@ def test_tokens_are_drawn_from_the_distributions_of_transformers(twins, name):
             seen.append(session.process(session.next_logits()).log_softmax(-1))
             yield session.append(column)
 
-    options = {"max_new_tokens": SAMPLED_STEPS, "logprobs": "processed"} | CHAINS[name]
+    options = {"max_new_tokens": SAMPLED_STEPS, "logprobs": 0} | CHAINS[name]
     result = twins.generate(strategy=follow, **options)
 
     expected, found = torch.stack(expected), torch.stack(seen, 1)
     assert torch.equal(expected.isfinite(), found.isfinite())
     torch.testing.assert_close(expected, found, rtol=RTOL, atol=ATOL)
     taken = expected.gather(-1, torch.stack(written)[:, :, None])[:, :, 0]
-    logprobs = torch.tensor([completion.logprobs for completion in result.completions])
+    logprobs = torch.tensor([completion.processed_logprobs for completion in result.completions])
     torch.testing.assert_close(taken, logprobs, rtol=RTOL, atol=ATOL)
     assert (name != "temperature") == bool((found == -torch.inf).any())
 

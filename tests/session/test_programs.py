@@ -170,7 +170,7 @@ class Programs(RuleBasedStateMachine):
             chain=[Heat()],
             stop=(STOP,),
             drafter=Habit(slip=slip) if slip else None,
-            logprobs=True,
+            logprobs=0,
             num_return_sequences=MOST_ROWS,
         )
         self.rows = [Reference(row.prompt) for row in self.session.rows.records]

@@ -244,7 +244,7 @@ def test_where_no_row_has_a_token_left_the_call_ends(prompts, generator):
 
 
 def test_logprobs_are_those_of_the_tokens_taken(generator, theirs):
-    result = generator.generate(PROMPTS[:2], logprobs=True, **OPTIONS)
+    result = generator.generate(PROMPTS[:2], logprobs=0, **OPTIONS)
 
     for prompt, completion in zip(PROMPTS, result.completions, strict=False):
         row = [*generator.tokenizer.encode(prompt), *completion.tokens]

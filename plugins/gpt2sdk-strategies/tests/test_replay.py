@@ -38,7 +38,7 @@ def test_one_continuation_is_that_of_all_prompts(continuation):
 
 def test_logprobs_are_the_models_own():
     model = make_generator().model
-    one = replayed("ab", "cde", logprobs=True).completions[0]
+    one = replayed("ab", "cde", logprobs=0).completions[0]
     logits = model.score(model.make_cache(1), [[0, 1, 2, 3, 4]], [4]).logits.log_softmax(-1)
 
     expected = [float(logits[at, token]) for at, token in enumerate([2, 3, 4])]
@@ -48,7 +48,7 @@ def test_logprobs_are_the_models_own():
 def test_a_greedy_completion_replayed_has_the_same_logprobs_and_text():
     tokenizer = tiny_tokenizer()
     generator = Generator(tiny_gpt2(), tokenizer)
-    prompts, options = ["Once upon", "the"], {"logprobs": "processed", "repetition_penalty": 1.3}
+    prompts, options = ["Once upon", "the"], {"logprobs": 0, "repetition_penalty": 1.3}
     first = generator.generate(prompts, strategy="greedy", max_new_tokens=9, **options)
     again = generator.generate(
         prompts,
@@ -60,7 +60,7 @@ def test_a_greedy_completion_replayed_has_the_same_logprobs_and_text():
 
     assert first.texts == again.texts
     for one, other in zip(first.completions, again.completions, strict=True):
-        assert pytest.approx(one.logprobs, abs=1e-4) == list(other.logprobs)
+        assert pytest.approx(one.processed_logprobs, abs=1e-4) == list(other.processed_logprobs)
 
 
 def test_criteria_and_limits_act():
@@ -73,12 +73,12 @@ def test_criteria_and_limits_act():
 
 
 def test_a_token_that_is_ruled_out_is_not_written():
-    result = replayed(["a", "b"], ["abcd", "aacd"], bad_words=[[1, 2]], logprobs="processed")
+    result = replayed(["a", "b"], ["abcd", "aacd"], bad_words=[[1, 2]], logprobs=0)
 
     assert [("ab", "ruled_out"), ("aacd", "strategy")] == [
         (one.text, one.finish_reason) for one in result.completions
     ]
-    assert all(math.isfinite(each) for one in result.completions for each in one.logprobs)
+    assert all(math.isfinite(each) for one in result.completions for each in one.processed_logprobs)
 
 
 def test_entries_beyond_the_last_prompt_are_left_over():

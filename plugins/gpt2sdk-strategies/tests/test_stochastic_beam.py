@@ -70,7 +70,7 @@ def test_a_batch_gives_each_prompt_its_reference():
         num_return_sequences=4,
         max_new_tokens=5,
         seed=list(range(16)),
-        logprobs="processed",
+        logprobs=0,
     )
     made = {place: [] for place in range(16)}
     for one in result.completions:
@@ -81,7 +81,7 @@ def test_a_batch_gives_each_prompt_its_reference():
         numbers = [number for number, _, _ in expected]
         assert pytest.approx(numbers, abs=1e-4) == [each.score for each in made[seed]]
         totals = [total for _, total, _ in expected]
-        assert pytest.approx(totals, abs=1e-4) == [sum(each.logprobs) for each in made[seed]]
+        assert pytest.approx(totals, abs=1e-4) == [sum(each.processed_logprobs) for each in made[seed]]
 
 
 def drawn(count, beams, **options):
@@ -113,10 +113,10 @@ def test_completions_are_included_as_often_as_without_replacement():
 
 @pytest.mark.slow
 def test_the_weights_of_the_documentation_add_up_to_one_on_average():
-    result = drawn(2000, 3, logprobs="processed")
+    result = drawn(2000, 3, logprobs=0)
     weights = {}
     for one in result.completions:
-        weights.setdefault(one.prompt_index, []).append((sum(one.logprobs), one.score))
+        weights.setdefault(one.prompt_index, []).append((sum(one.processed_logprobs), one.score))
     sums = []
     for made in weights.values():
         limit = made[-1][1]

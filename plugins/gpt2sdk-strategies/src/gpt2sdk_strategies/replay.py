@@ -37,11 +37,10 @@ def replay(session: Session, *, continuation: Continuations) -> Iterator[Step]:
     Of a list each prompt takes the entry at its place; entries beyond the last prompt are left
     over, unseen. What is longer than `max_new_tokens` is cut there, with the reason `"length"`.
 
-    With `logprobs=True` each token comes with the model's own log-probability, and with
-    `logprobs="processed"` with that under the call's processors. Criteria act, so a row may end
-    before all is written; one that has written everything ends with the reason `"strategy"`. A
-    token that a processor rules out is not written: the row ends before it with the reason
-    `"ruled_out"`.
+    With `logprobs=0` each token comes with the model's own log-probability, and with that under
+    the call's processors. Criteria act, so a row may end before all is written; one that has
+    written everything ends with the reason `"strategy"`. A token that a processor rules out is not
+    written: the row ends before it with the reason `"ruled_out"`.
 
     A text is cut into tokens by itself, without the prompt, so a word wants the blank before it;
     special tokens in it are the tokens they name. A drafter may guess ahead, as always.
