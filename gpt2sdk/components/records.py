@@ -193,8 +193,10 @@ class Score:
         logprobs: The log-probability of each (natural log), given all before it that the window
             holds.
         nbytes: UTF-8 bytes of the scored text.
-        context: The one token that stood before the scored ones: the tokenizer's bos token, or,
-            where there is none, the text's own first token, which is then not scored.
+        context: What stood before the scored tokens: the context that was given, or else one token,
+            the tokenizer's bos token. Where there is none, it is the text's own first token, which
+            is then not scored.
+        likeliest: Whether each of them was what the model thinks likeliest there.
 
     Example:
         >>> score = Score((5, 3), ("to", " be"), (math.log(1 / 2), math.log(1 / 8)), 5, (0,))
@@ -207,6 +209,12 @@ class Score:
     logprobs: tuple[float, ...]
     nbytes: int
     context: tuple[int, ...] = ()
+    likeliest: tuple[bool, ...] = ()
+
+    @property
+    def greedy(self) -> bool:
+        """Whether greedy decoding would have written just this."""
+        return all(self.likeliest)
 
     @property
     def token_count(self) -> int:

@@ -24,6 +24,7 @@ class Scorer(ModelHolder):
         window: int | None = None,
         stride: int | None = None,
         bos: bool = True,
+        context: PromptInput | None = None,
     ) -> Score: ...
 
     @overload
@@ -34,6 +35,7 @@ class Scorer(ModelHolder):
         window: int | None = None,
         stride: int | None = None,
         bos: bool = True,
+        context: PromptInput | None = None,
     ) -> list[Score]: ...
 
     @overload
@@ -44,6 +46,7 @@ class Scorer(ModelHolder):
         window: int | None = None,
         stride: int | None = None,
         bos: bool = True,
+        context: PromptInput | None = None,
     ) -> Score | list[Score]: ...
 
     def score(
@@ -53,11 +56,13 @@ class Scorer(ModelHolder):
         window: int | None = None,
         stride: int | None = None,
         bos: bool = True,
+        context: PromptInput | None = None,
     ) -> Score | list[Score]:
         """Say how likely text is: every token's log-probability, perplexity, bits per byte.
 
         Long texts are read in windows that overlap, so that a token is predicted from at least
-        `window - stride` tokens before it; near a text's beginning there are fewer.
+        `window - stride` tokens before it; near a text's beginning there are fewer. What texts and
+        contexts have in common at their beginnings is read once.
 
         Args:
             text: One text, one list of token ids, or a list of such. A text's score does not
@@ -69,12 +74,15 @@ class Scorer(ModelHolder):
             bos: Let the tokenizer's bos token, if it has one, stand before each text, so that the
                 first token is scored as well. Otherwise that one only serves as context. A text
                 that begins with the bos token does not get another one.
+            context: What stands before the texts and is not scored itself: one for all, or one for
+                each. It is encoded together with the text; a token that reaches from one into the
+                other is scored. Of a context that does not fit, the end is read.
 
         Returns:
             A score, or a list of them for a list of texts.
 
         Raises:
-            OptionError: A text is empty, or one token with nothing before it; a token id, `window`
+            OptionError: There is not one context for each text; a text is empty, or one token with nothing before it; a token id, `window`
                 or `stride` is out of range. Nothing has run then.
             TokenizerError: A text cannot be encoded.
             GenerationError: The model's logits are no numbers.
@@ -87,4 +95,5 @@ class Scorer(ModelHolder):
             window=window,
             stride=stride,
             bos=bos,
+            context=context,
         )

@@ -1,6 +1,6 @@
 """A text in windows: the model reads each of them anew, and every token is predicted once."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -25,47 +25,28 @@ class Window:
         return self.stop - self.start
 
 
-def cut(text: int, length: int, size: int, stride: int) -> Iterator[Window]:
-    """Cut a text of so many tokens; each but the first is predicted once, in order.
+def cut(text: int, length: int, size: int, stride: int, known: int = 1) -> Iterator[Window]:
+    """Cut a text of so many tokens; each that is not known is predicted once, in order.
 
-    From the second window on, a token is predicted from at least `size - stride` tokens before it.
+    The first window holds all that is known, where that leaves room for `stride` predictions. From
+    the second window on, a token is predicted from at least `size - stride` tokens before it.
 
     Args:
         text: The text's number.
-        length: Its tokens, the one before what is to be scored included.
+        length: Its tokens, those before what is to be scored included.
         size: The most tokens of a window.
-        stride: Predictions of each window but the first.
+        stride: The least predictions of each window but the last.
+        known: How many of its first tokens are not predicted: one or more.
 
     Example:
         >>> [(each.start, each.stop, each.scored) for each in cut(0, 10, size=4, stride=2)]
         [(0, 4, 4), (2, 6, 2), (4, 8, 2), (5, 9, 1)]
+        >>> [(each.start, each.stop, each.scored) for each in cut(0, 10, 4, 2, known=8)]
+        [(5, 9, 2)]
     """
-    done = 0
+    done = known - 1
     while done < length - 1:
-        stop = min(done + (stride if done else size), length - 1)
+        whole = done == known - 1 and done < size
+        stop = min(max(size if whole else 0, done + stride), length - 1)
         yield Window(text, max(0, stop - size), stop, stop - done)
         done = stop
-
-
-def batches(windows: Iterable[Window], *, tokens: int, scored: int) -> Iterator[Sequence[Window]]:
-    """Group windows that the model can read together, those of like length.
-
-    Args:
-        windows: The windows.
-        tokens: The most tokens of a batch, all its windows counted as long as the longest.
-        scored: The most predictions of a batch. A window that exceeds a limit stands alone.
-
-    Example:
-        >>> windows = [Window(0, 0, 3, 3), Window(1, 0, 9, 9), Window(2, 0, 2, 2)]
-        >>> [[each.text for each in batch] for batch in batches(windows, tokens=6, scored=5)]
-        [[1], [0, 2]]
-    """
-    batch: list[Window] = []
-    for window in sorted(windows, key=len, reverse=True):
-        wide = len(batch) * len(batch[0]) + len(batch[0]) > tokens if batch else False
-        if batch and (wide or sum(each.scored for each in batch) + window.scored > scored):
-            yield batch
-            batch = []
-        batch.append(window)
-    if batch:
-        yield batch

@@ -7,7 +7,7 @@ import torch
 
 from gpt2sdk import Generator, OptionError, Score
 from gpt2sdk.errors import GenerationError
-from gpt2sdk.generator import scoring
+from gpt2sdk.generator import judging
 from gpt2sdk.testing import Letters, TableModel, tiny_gpt2, tiny_tokenizer
 
 TEXT = "Once upon a time the cat sat on the mat and the rat ran in. " * 12
@@ -120,14 +120,14 @@ def test_the_window_is_the_context_and_the_stride_half_of_it(gen):
 def test_logits_are_made_a_few_at_a_time(gen, monkeypatch, positions):
     expected = gen.score([TEXT, "Once upon a time"], window=32)
     made = []
-    chosen = scoring._chosen  # noqa: SLF001 - where all logits go through
+    chosen = judging._chosen  # noqa: SLF001 - where all logits go through
 
-    def watched(logits, tokens):
+    def watched(logits, lines, tokens):
         made.append(len(logits))
-        return chosen(logits, tokens)
+        return chosen(logits, lines, tokens)
 
-    monkeypatch.setattr(scoring, "_chosen", watched)
-    monkeypatch.setattr(scoring, "_LOGITS_BYTES", 4 * 278 * positions)
+    monkeypatch.setattr(judging, "_chosen", watched)
+    monkeypatch.setattr(judging, "_LOGITS_BYTES", 4 * 278 * positions)
     found = gen.score([TEXT, "Once upon a time"], window=32)
 
     assert max(made) <= positions
@@ -141,7 +141,7 @@ def test_short_texts_share_calls():
     scores = gen.score(["abc", "de", "f"] * 20)
 
     assert gen.model.calls == 1
-    assert gen.model.tokens_fed == sum(score.token_count for score in scores)
+    assert gen.model.tokens_fed == sum(score.token_count for score in scores[:3])
 
 
 def test_a_large_vocabulary_is_scored_in_pieces():
@@ -187,7 +187,7 @@ def test_logits_that_are_no_numbers_are_an_error():
     [
         ("", {}, "text 0 is empty: expected at least one token to score"),
         (["a", ""], {}, "text 1 is empty"),
-        ([], {}, "there is nothing to score"),
+        ([], {}, "there is no text: expected a text, token ids, or a list of such"),
         (["a", 5], {}, "text 1 is 5, expected a text or a list of token ids"),
         (torch.tensor(7), {}, "text is tensor(7), expected a text, token ids, or a list of such"),
         (["a", [True]], {}, "text 1 is [True], expected a text or a list of token ids"),

@@ -1,0 +1,249 @@
+"""The log-probability of every token of sequences; what they begin with alike is fed once."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from gpt2sdk.components.causal_lm import CausalLM, KeyValueCache
+from gpt2sdk.errors import GenerationError
+from gpt2sdk.generator.prefixes import LEAST, Segment, common, segments
+from gpt2sdk.generator.windows import Window, cut
+from gpt2sdk.shapes import Logits
+
+# Bytes of the float32 logits of one call: 166 positions of GPT-2's vocabulary.
+_LOGITS_BYTES = 2**25
+# Tokens of one batch that are fed: enough for fast products.
+_TOKENS = 2048
+# Places of a batch's cache, all its rows counted as long as the longest: 600 MB of a GPT-2.
+_PLACES = 8192
+# Rows of logits that are summed in float64 at once.
+_SUMMED = 16
+
+
+class Verdict(NamedTuple):
+    """What a model says of a token.
+
+    Attributes:
+        logprob: Its log-probability.
+        likeliest: Whether no token was likelier.
+    """
+
+    logprob: float
+    likeliest: bool
+
+
+class Piece(NamedTuple):
+    """A part of a segment that is fed in one call, and how many of its last places are scored."""
+
+    start: int
+    stop: int
+    scored: int
+
+
+def judge(
+    model: CausalLM,
+    sequences: Sequence[Sequence[int]],
+    size: int,
+    stride: int,
+    known: Sequence[int] | None = None,
+) -> list[list[Verdict]]:
+    """Return what the model says of the tokens of each sequence.
+
+    Args:
+        model: What scores tokens.
+        sequences: Token ids, two or more of each.
+        size: Tokens of a window.
+        stride: Predictions of each window but the first.
+        known: How many first tokens of each are not judged, one or more; one by default.
+
+    Raises:
+        GenerationError: The model's logits are no numbers.
+    """
+    known = known or [1] * len(sequences)
+    windows = [
+        window
+        for number, (sequence, skipped) in enumerate(zip(sequences, known, strict=True))
+        for window in cut(number, len(sequence), size, stride, skipped)
+    ]
+    found = _Judging(model, sequences, windows).run()
+    verdicts: list[list[Verdict]] = [[] for _ in sequences]
+    for window, each in zip(windows, found, strict=True):
+        verdicts[window.text] += each
+    if any(math.isnan(each.logprob) for several in verdicts for each in several):
+        raise GenerationError("the model's logits are NaN: its weights are damaged, or overflow")
+    return verdicts
+
+
+class _Judging:
+    """Windows on their way through a model.
+
+    They are read in the order of their tokens, so that those that begin alike are neighbours, and
+    the last one of a batch has all that the next batch shares with it.
+    """
+
+    def __init__(
+        self, model: CausalLM, sequences: Sequence[Sequence[int]], windows: Sequence[Window]
+    ) -> None:
+        self._model = model
+        self._fed = [tuple(sequences[each.text][each.start : each.stop]) for each in windows]
+        self._targets = [
+            sequences[each.text][each.stop - each.scored + 1 : each.stop + 1] for each in windows
+        ]
+        self._found: list[list[Verdict]] = [[] for _ in windows]
+        self._most = max(1, _LOGITS_BYTES // (4 * model.vocab_size))
+
+    def run(self) -> list[list[Verdict]]:
+        """Read all, and return what the model says of each window's tokens."""
+        with torch.inference_mode():
+            cache = self._model.make_cache(0)
+            held: Sequence[int] = ()
+            for batch in self._batches():
+                held = self._read(cache, batch, self._shared(held, batch[0]))
+            cache.fork([])
+        return self._found
+
+    def _first(self, window: int) -> int:
+        """The first place of a window where the prediction counts."""
+        return len(self._fed[window]) - len(self._targets[window])
+
+    def _shared(self, held: Sequence[int], window: int) -> Sequence[int]:
+        """What of the tokens that the cache holds need not be fed again for a window."""
+        count = min(common(held, self._fed[window]), self._first(window))
+        return held[: count if count >= LEAST else 0]
+
+    def _batches(self) -> Iterator[list[int]]:
+        """Group windows that the model can read together."""
+        batch: list[int] = []
+        longest = rows = fresh = 0
+        last: Sequence[int] = ()
+        for window in sorted(range(len(self._fed)), key=self._fed.__getitem__):
+            tokens = self._fed[window]
+            shared = common(last, tokens)
+            new = len(tokens) - (shared if shared >= LEAST or shared == len(tokens) else 0)
+            wide = max(longest, len(tokens)) * (rows + bool(new)) > _PLACES
+            if batch and new and (wide or fresh + new > _TOKENS):
+                yield batch
+                batch, longest, rows, fresh = [], 0, 0, 0
+            batch.append(window)
+            longest, rows = max(longest, len(tokens)), rows + bool(new)
+            fresh, last = fresh + new, tokens
+        if batch:
+            yield batch
+
+    def _read(
+        self, cache: KeyValueCache, batch: Sequence[int], held: Sequence[int]
+    ) -> Sequence[int]:
+        """Feed a batch, and return what the cache's only slot then holds.
+
+        Args:
+            cache: It has one slot at most.
+            batch: The windows, in the order of their tokens.
+            held: What of that slot can be built upon.
+        """
+        if held:
+            cache.rewind([len(held)])
+        upon = [each for each in batch if len(self._shared(held, each)) == len(held) > 0]
+        anew = [each for each in batch if each not in set(upon)]
+        plan = [*segments(self._fed, upon, len(held)), *segments(self._fed, anew, 0)]
+        roots = {each: 0 if each.start else -1 for each in plan if each.parent is None}
+        tail = next(each for each in reversed(plan) if batch[-1] in each.members)
+        slots: dict[Segment, int] = {}
+        for level in range(max(each.level for each in plan) + 1):
+            here = [each for each in plan if each.level == level]
+            stay = [tail] if tail.level < level else []
+            cache.fork(
+                [
+                    *(roots[each] if each.parent is None else slots[each.parent] for each in here),
+                    *(slots[each] for each in stay),
+                ]
+            )
+            slots = {each: slot for slot, each in enumerate([*here, *stay])}
+            for call in calls([self._piece(each) for each in here], self._most):
+                self._feed(cache, here, call)
+        cache.fork([slots[tail]])
+        return self._fed[batch[-1]]
+
+    def _piece(self, segment: Segment) -> Piece:
+        """A segment as it would be fed at once."""
+        first = min(self._first(member) for member in segment.members)
+        return Piece(segment.start, segment.stop, max(0, segment.stop - max(first, segment.start)))
+
+    def _feed(
+        self, cache: KeyValueCache, here: Sequence[Segment], call: Mapping[int, Piece]
+    ) -> None:
+        """Run the model once, and note what it says."""
+        tokens: list[Sequence[int]] = [()] * len(cache.lengths)
+        keep = [0] * len(tokens)
+        lines: list[tuple[int, int, int]] = []  # line of logits, window, token
+        for slot, piece in sorted(call.items()):
+            begin = piece.stop - piece.scored
+            tokens[slot] = self._fed[here[slot].members[0]][piece.start : piece.stop]
+            for window in here[slot].members:
+                first = self._first(window)
+                lines += [
+                    (sum(keep) + place - begin, window, self._targets[window][place - first])
+                    for place in range(max(begin, first), piece.stop)
+                ]
+            keep[slot] = piece.scored
+        logits = self._model.score(cache, tokens, keep).logits
+        if lines:
+            at, _, chosen = zip(*lines, strict=True)
+            numbers, likeliest = _chosen(logits, at, chosen)
+            columns = zip(lines, numbers.tolist(), likeliest.tolist(), strict=True)
+            for (_, window, _), number, best in columns:
+                self._found[window].append(Verdict(number, best))
+
+
+def calls(pieces: Sequence[Piece], most: int) -> Iterator[dict[int, Piece]]:
+    """Distribute pieces over calls that score at most so many places each, by slot.
+
+    Example:
+        >>> pieces = [Piece(0, 9, 5), Piece(0, 4, 1)]
+        >>> for call in calls(pieces, most=2):
+        ...     print({slot: tuple(piece) for slot, piece in call.items()})
+        {0: (0, 6, 2)}
+        {0: (6, 8, 2)}
+        {0: (8, 9, 1), 1: (0, 4, 1)}
+    """
+    call: dict[int, Piece] = {}
+    kept = 0
+    for slot, piece in enumerate(pieces):
+        start = piece.start
+        for stop in _stops(piece, most):
+            scored = min(piece.scored, stop - max(start, piece.stop - piece.scored))
+            if call and (slot in call or kept + scored > most):
+                yield call
+                call, kept = {}, 0
+            call[slot] = Piece(start, stop, max(scored, 0))
+            start, kept = stop, kept + max(scored, 0)
+    if call:
+        yield call
+
+
+def _stops(piece: Piece, most: int) -> Sequence[int]:
+    """Where a piece is cut so that no part has too many scored places."""
+    if piece.scored <= most:
+        return [piece.stop]
+    begin = piece.stop - piece.scored
+    return [*range(begin + most, piece.stop, most), piece.stop]
+
+
+def _chosen(
+    logits: Logits, lines: Sequence[int], tokens: Sequence[int]
+) -> tuple[Float[Tensor, " tokens"], Bool[Tensor, " tokens"]]:
+    """Return log-probabilities of tokens at some lines, and whether none is likelier there.
+
+    A log-probability is the token's logit, less log Σ exp.
+
+    >>> numbers, likeliest = _chosen(torch.tensor([[1.0, 3.0], [3.0, 5.0]]).log(), [0, 1], [1, 0])
+    >>> numbers.exp(), likeliest
+    (tensor([0.7500, 0.3750], dtype=torch.float64), tensor([ True, False]))
+    """
+    at, chosen = torch.tensor([lines, tokens], device=logits.device)
+    sums = torch.cat([part.double().logsumexp(-1) for part in torch.split(logits, _SUMMED)])
+    best = logits.argmax(-1)
+    return logits[at, chosen].double() - sums[at], best[at] == chosen
