@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
@@ -102,7 +103,7 @@ class _Judging:
             cache = self._model.make_cache(0)
             held: Sequence[int] = ()
             for batch in self._batches():
-                held = self._read(cache, batch, self._shared(held, batch[0]))
+                held = self._read(cache, batch, held)
             cache.fork([])
         return self._found
 
@@ -110,10 +111,10 @@ class _Judging:
         """The first place of a window where the prediction counts."""
         return len(self._fed[window]) - len(self._targets[window])
 
-    def _shared(self, held: Sequence[int], window: int) -> Sequence[int]:
-        """What of the tokens that the cache holds need not be fed again for a window."""
+    def _shared(self, held: Sequence[int], window: int) -> int:
+        """How many of the tokens that the cache holds need not be fed again for a window."""
         count = min(common(held, self._fed[window]), self._first(window))
-        return held[: count if count >= LEAST else 0]
+        return count if count >= LEAST else 0
 
     def _batches(self) -> Iterator[list[int]]:
         """Group windows that the model can read together."""
@@ -142,25 +143,24 @@ class _Judging:
         Args:
             cache: It has one slot at most.
             batch: The windows, in the order of their tokens.
-            held: What of that slot can be built upon.
+            held: What that slot holds.
         """
-        if held:
-            cache.rewind([len(held)])
-        upon = [each for each in batch if len(self._shared(held, each)) == len(held) > 0]
-        anew = [each for each in batch if each not in set(upon)]
-        plan = [*segments(self._fed, upon, len(held)), *segments(self._fed, anew, 0)]
-        roots = {each: 0 if each.start else -1 for each in plan if each.parent is None}
+        groups = groupby(batch, lambda window: self._shared(held, window))
+        plan = [
+            segment for count, group in groups for segment in segments(self._fed, [*group], count)
+        ]
         tail = next(each for each in reversed(plan) if batch[-1] in each.members)
         slots: dict[Segment, int] = {}
         for level in range(max(each.level for each in plan) + 1):
             here = [each for each in plan if each.level == level]
             stay = [tail] if tail.level < level else []
-            cache.fork(
-                [
-                    *(roots[each] if each.parent is None else slots[each.parent] for each in here),
-                    *(slots[each] for each in stay),
-                ]
-            )
+            parents = [-1 if each.parent is None else slots[each.parent] for each in here]
+            if not level:
+                # What the last batch left is the parent of what goes on from its beginning.
+                parents = [0 if each.start else -1 for each in here]
+            cache.fork([*parents, *(slots[each] for each in stay)])
+            if not level:
+                cache.rewind([each.start for each in here])
             slots = {each: slot for slot, each in enumerate([*here, *stay])}
             for call in calls([self._piece(each) for each in here], self._most):
                 self._feed(cache, here, call)

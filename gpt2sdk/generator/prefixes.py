@@ -69,7 +69,7 @@ def segments(
     yield from _grow(sequences, members, held, held, None, least)
 
 
-def _grow(  # noqa: PLR0913 - a recursion's state
+def _grow(
     sequences: Sequence[Sequence[int]],
     members: Sequence[int],
     start: int,

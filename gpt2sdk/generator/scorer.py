@@ -82,8 +82,9 @@ class Scorer(ModelHolder):
             A score, or a list of them for a list of texts.
 
         Raises:
-            OptionError: There is not one context for each text; a text is empty, or one token with nothing before it; a token id, `window`
-                or `stride` is out of range. Nothing has run then.
+            OptionError: A text is empty, or one token with nothing before it; there is not one
+                context for each text; a token id, `window` or `stride` is out of range. Nothing has
+                run then.
             TokenizerError: A text cannot be encoded.
             GenerationError: The model's logits are no numbers.
         """

@@ -12,7 +12,7 @@ from gpt2sdk.generator.scored_text import ScoredText, read_texts
 from gpt2sdk.streaming import TextDecoder
 
 
-def score_all(
+def score_all(  # noqa: PLR0913 - as many as `Generator.score` has
     given: PromptInput,
     model: CausalLM,
     language: Language,

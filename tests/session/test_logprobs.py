@@ -148,7 +148,7 @@ def test_beams_have_the_top_logprobs_of_their_own_tokens(count):
 
 
 def test_tokens_that_cannot_come_are_not_among_the_likeliest(run, table_model):
-    model = table_model(bias={token: -math.inf for token in range(2, 11)})
+    model = table_model(bias=dict.fromkeys(range(2, 11), -math.inf))
     outcome = run([[A]], sample, model=model, logprobs=20, max_new_tokens=2)
 
     assert [{A, B, 11} == {token for token, _ in step} for step in outcome[0, 0].top_logprobs]
