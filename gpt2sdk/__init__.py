@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from gpt2sdk.components.answers import Choice, NextToken
     from gpt2sdk.components.architecture import Architecture
     from gpt2sdk.components.causal_lm import CausalLM, KeyValueCache, LayeredLM, Scores
     from gpt2sdk.components.checkpoint import Checkpoint, Layout, StoredParameter
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 _HOMES = {
+    "gpt2sdk.components.answers": ("Choice", "NextToken"),
     "gpt2sdk.components.architecture": ("Architecture",),
     "gpt2sdk.components.causal_lm": ("CausalLM", "KeyValueCache", "LayeredLM", "Scores"),
     "gpt2sdk.components.checkpoint": ("Checkpoint", "StoredParameter", "Layout"),
@@ -186,6 +188,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "CheckpointFormat",
+    "Choice",
     "Completion",
     "Component",
     "ConfigFiles",
@@ -214,6 +217,7 @@ __all__ = [
     "Matrix",
     "Mirror",
     "ModelSource",
+    "NextToken",
     "OneOrMore",
     "OpenedFile",
     "OptionError",

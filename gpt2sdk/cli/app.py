@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from gpt2sdk import __version__
+from gpt2sdk.cli.choose import choose
 from gpt2sdk.cli.commands import Commands
 from gpt2sdk.cli.explain import explain
 from gpt2sdk.cli.generate import generate
@@ -98,3 +99,9 @@ app.command(
         "score gpt2 --file one.txt --file other.txt --stride 256",
     )
 )(score)
+app.command(
+    epilog=_examples(
+        "choose gpt2 'The weather is' ' good' ' bad'",
+        "choose gpt2 - ' yes' ' no' --lines --json < questions.txt",
+    )
+)(choose)

@@ -9,6 +9,7 @@ from typing import Self
 
 import torch
 
+from gpt2sdk.components.answers import NextToken
 from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.language import Language
@@ -20,8 +21,10 @@ from gpt2sdk.generator.beginning import begin, check_engine
 from gpt2sdk.generator.call import Call
 from gpt2sdk.generator.decoder import decoder_of
 from gpt2sdk.generator.load_words import answering
+from gpt2sdk.generator.peeking import Peek, check_chain, check_options, distributions
 from gpt2sdk.generator.prompt_words import asking_for_a_prompt
 from gpt2sdk.generator.prompts import PromptInput, encode_prompts
+from gpt2sdk.generator.scored_text import listed
 from gpt2sdk.generator.scorer import Scorer
 from gpt2sdk.generator.stream import Stream
 from gpt2sdk.loading import (
@@ -229,6 +232,48 @@ class Generator(Scorer):
         """
         cancel = cancel or threading.Event()
         return Stream(self._call(prompt, options, cancel, engine, streaming=True), cancel)
+
+    @asking_for_a_prompt
+    def next_token(
+        self, prompt: PromptInput, *, n: int = 10, **options: object
+    ) -> NextToken | list[NextToken]:
+        """Say which tokens may come next, and how likely they are; nothing is written.
+
+        Without options these are the model's own probabilities, with options those that a call with
+        these options draws its first token from.
+
+        Args:
+            prompt: As for `generate`.
+            n: How many of the likeliest tokens to name, 1 or more.
+            options: As for `generate`, those that act on logits: `temperature`, `top_k`, …
+
+        Returns:
+            A distribution, or a list of them for a list of prompts.
+
+        Raises:
+            OptionError: An option or a prompt is wrong, or an option has no part in this; nothing
+                has run then.
+            ContextOverflowError: A prompt exceeds the window.
+            GenerationError: Something raised meanwhile.
+        """
+        check_options(options, n)
+        _, single = listed(prompt, "prompt")
+        found: dict[int, NextToken] = {}
+        peek = Peek(
+            show=lambda prompts, logits: found.update(
+                distributions(logits, n, prompts, self.tokenizer.decode)
+            )
+        )
+        encoded = encode_prompts(prompt, self.tokenizer, self.model.vocab_size)
+        asked = {**options, "strategy": peek, "max_new_tokens": 1}
+        composition = compose(asked, registry=self.registry, prompts=len(encoded))
+        check_chain(composition)
+        call = begin(
+            self, encoded, composition, engine=None, streaming=False, cancelled=lambda: False
+        )
+        deque(call.deltas(), maxlen=0)
+        ordered = [found[index] for index in range(len(encoded))]
+        return ordered[0] if single else ordered
 
     def engine(self, *, batch_size: int = 32) -> Engine:
         """Return an engine for many calls: rows of all of them share passes of the model.

@@ -1,9 +1,11 @@
-"""What says how likely texts are."""
+"""What says how likely texts are, and which of several is the likeliest."""
 
 from collections.abc import Sequence
 from typing import overload
 
+from gpt2sdk.components.answers import Choice, Normalization
 from gpt2sdk.components.records import Score
+from gpt2sdk.generator.choosing import Options, choose_all
 from gpt2sdk.generator.holder import ModelHolder
 from gpt2sdk.generator.prompts import PromptInput
 from gpt2sdk.generator.scoring import score_all
@@ -98,3 +100,61 @@ class Scorer(ModelHolder):
             bos=bos,
             context=context,
         )
+
+    @overload
+    def choose(
+        self,
+        prompt: str | Sequence[int],
+        options: Options,
+        *,
+        normalization: Normalization = "sum",
+    ) -> Choice: ...
+
+    @overload
+    def choose(
+        self,
+        prompt: list[str] | list[list[int]] | list[str | list[int]] | tuple[str, ...],
+        options: Options,
+        *,
+        normalization: Normalization = "sum",
+    ) -> list[Choice]: ...
+
+    @overload
+    def choose(
+        self, prompt: TokenInput, options: Options, *, normalization: Normalization = "sum"
+    ) -> Choice | list[Choice]: ...
+
+    def choose(
+        self, prompt: PromptInput, options: Options, *, normalization: Normalization = "sum"
+    ) -> Choice | list[Choice]:
+        """Say how likely each of several options is to follow a prompt; nothing is generated.
+
+        `log p(option | prompt)` is the sum of its tokens' log-probabilities. The probabilities of a
+        prompt's options are the softmax of these sums, or of their means. The prompt is read once
+        for all options, and options that begin alike share their beginnings.
+
+        Options follow the prompt as they are written, so a word wants the blank before it. Both are
+        encoded together: where an option merges with the prompt's end, everything behind what all
+        options have in common is compared, which is as fair. An option that another one begins
+        with is never less likely than that one; a line break or full stop behind both says that
+        they end there.
+
+        Args:
+            prompt: One text, one list of token ids, or a list of such, read as `generate` does. An
+                empty text stands for the tokenizer's bos token.
+            options: Texts or token ids: one list for all prompts, or one list for each.
+            normalization: What options are compared by. "sum" is the log-probability of the whole
+                option, lm-eval's `acc`; "token" its mean over tokens, sglang's
+                `token_length_normalized`; "byte" its mean over UTF-8 bytes, lm-eval's `acc_bytes`.
+
+        Returns:
+            A choice, or a list of them for a list of prompts.
+
+        Raises:
+            OptionError: A prompt or an option is wrong, empty, or there twice. Nothing has run
+                then.
+            TokenizerError: A text cannot be encoded.
+            ContextOverflowError: A prompt with an option does not fit the window.
+            GenerationError: The model's logits are no numbers, or it rules out all options.
+        """
+        return choose_all(prompt, options, self.model, self.tokenizer, normalization=normalization)

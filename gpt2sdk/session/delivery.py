@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from gpt2sdk.components.records import Completion, FinishReason, Row
 from gpt2sdk.components.rows import RowStore
-from gpt2sdk.session.logprobs import Logprobs, recorded
+from gpt2sdk.session.logprobs import Logprobs, Recorded, recorded
 from gpt2sdk.session.request import Loss, Request
 from gpt2sdk.streaming import TextDecoder, Transcript, spell
 
@@ -75,7 +75,7 @@ class Delivery:
                     self._note_loss(row, request)
             request.close(self.completion(seat, otherwise) for seat in mine)
         reason = "cancelled" if otherwise == "error" else otherwise
-        nothing = {} if request.logprobs is None else recorded(())
+        nothing: Recorded = {} if request.logprobs is None else recorded(())
         for lane in unborn:
             unbegun = Completion("", (), request.prompt.index, lane, reason)
             request.finish(replace(unbegun, **nothing))

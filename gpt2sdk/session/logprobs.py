@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import torch
 
@@ -30,6 +30,15 @@ class Judged(NamedTuple):
     top_logprobs: tuple[tuple[int, float], ...] = ()
 
 
+class Recorded(TypedDict, total=False):
+    """What a completion says of its tokens, by attribute; nothing where it was not asked for."""
+
+    logprobs: tuple[float, ...]
+    processed_logprobs: tuple[float, ...]
+    support: tuple[int, ...]
+    top_logprobs: tuple[tuple[tuple[int, float], ...], ...]
+
+
 class Logprobs:
     """What is recorded of each appended token and row, following the rows."""
 
@@ -49,8 +58,8 @@ class Logprobs:
         self._asks = wanted
         self._raw = raw
 
-    def of(self, seat: int) -> Mapping[str, tuple[object, ...]]:
-        """What a completion of a row says of its tokens, by attribute; nothing is not wanted."""
+    def of(self, seat: int) -> Recorded:
+        """What is recorded of a row."""
         return {} if self._wanted[seat] is None else recorded(self.rows[seat])
 
     def note(self, logits: Logits) -> None:
@@ -137,14 +146,18 @@ def possible(
     return tuple((token, value) for token, value in pairs if value > -math.inf)
 
 
-def recorded(judged: Sequence[Judged]) -> Mapping[str, tuple[object, ...]]:
-    """Return what is recorded of several tokens, by attribute of a completion.
+def recorded(judged: Sequence[Judged]) -> Recorded:
+    """Return what is recorded of several tokens.
 
     >>> recorded([Judged(-1.0, -0.5, 2)])["support"]
     (2,)
     """
-    columns = zip(*judged, strict=True) if judged else ((),) * len(Judged._fields)
-    return dict(zip(Judged._fields, map(tuple, columns), strict=True))
+    return {
+        "logprobs": tuple(each.logprobs for each in judged),
+        "processed_logprobs": tuple(each.processed_logprobs for each in judged),
+        "support": tuple(each.support for each in judged),
+        "top_logprobs": tuple(each.top_logprobs for each in judged),
+    }
 
 
 def _of_tokens(lines: Mapping[int, Line], tokens: Sequence[int]) -> dict[int, float]:

@@ -97,8 +97,8 @@ def test_a_prefix_is_kept_from_batch_to_batch(monkeypatch):
 
     assert found == expected
     assert gen.model.calls > 8
-    # Three rows a batch: the first one reads all; to the others the last token of the context, whose
-    # prediction counts, is fed again.
+    # Three rows a batch. The first reads all; the others read the last token of the context again,
+    # since its prediction counts.
     assert gen.model.tokens_fed == 27 + 3 + 22 * 3
 
 

@@ -1,0 +1,111 @@
+"""The distribution of the next token, as a strategy that looks at it and writes one token."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import ClassVar, Final
+
+import torch
+from typing_extensions import override
+
+from gpt2sdk.components.answers import NextToken
+from gpt2sdk.components.processor import LogitsProcessor
+from gpt2sdk.components.session import Session, Step
+from gpt2sdk.components.strategy import Strategy
+from gpt2sdk.errors import OptionError
+from gpt2sdk.options import Composition, spelled
+from gpt2sdk.session.logprobs import likeliest, possible
+from gpt2sdk.shapes import Logits
+
+_REFUSED: Final = (
+    "strategy",
+    "sampler",
+    "drafter",
+    "max_new_tokens",
+    "num_return_sequences",
+    "logprobs",
+    "stopping",
+)
+
+
+class Peek(Strategy):
+    """Shows each prompt's processed logits to a function, and writes the likeliest token.
+
+    Attributes:
+        show: Told the index of each prompt, and their logits.
+    """
+
+    rows_independent: ClassVar[bool] = True
+    chooses: ClassVar[bool] = False
+
+    show: Callable[[list[int], Logits], None]
+
+    @override
+    def decode(self, session: Session) -> Iterator[Step]:
+        while session.running:
+            logits = session.process(session.next_logits())
+            seats = [
+                seat for seat, row in enumerate(session.rows.records) if row.finish_reason is None
+            ]
+            if seats:
+                prompts = [session.rows.records[seat].prompt.index for seat in seats]
+                self.show(prompts, logits[torch.tensor(seats, device=logits.device)])
+            yield session.append(logits.argmax(-1))
+
+
+def distributions(
+    logits: Logits, count: int, prompts: list[int], decode: Callable[[list[int]], str]
+) -> dict[int, NextToken]:
+    """Return the distributions that logits stand for, by prompt.
+
+    Args:
+        logits: A line for each prompt.
+        count: How many of the likeliest tokens to name.
+        prompts: The prompts' indices.
+        decode: Tokens to text.
+
+    >>> row = torch.tensor([[0.5, 0.0, 0.5]]).log()
+    >>> found = distributions(row, 3, [4], lambda tokens: "abc"[tokens[0]])[4]
+    >>> found.tokens, found.support, round(found.entropy, 4)
+    ((0, 2), 2, 0.6931)
+    """
+    values, ids = likeliest(logits, count)
+    logprobs = logits.log_softmax(-1)
+    entropies = -(logprobs.exp() * logprobs).nan_to_num(0.0).sum(-1)
+    supports = (logits > -torch.inf).sum(-1)
+    columns = (ids.tolist(), values.tolist(), supports.tolist(), entropies.tolist())
+    found = {}
+    for prompt, row, numbers, support, entropy in zip(prompts, *columns, strict=True):
+        pairs = possible(row, numbers, count)
+        tokens = tuple(token for token, _ in pairs)
+        texts = tuple(decode([token]) for token in tokens)
+        found[prompt] = NextToken(
+            tokens, texts, tuple(value for _, value in pairs), support, entropy, prompt
+        )
+    return found
+
+
+def check_options(options: Mapping[str, object], count: object) -> None:
+    """Refuse what has no part in the distribution of one token.
+
+    Raises:
+        OptionError: An option is of that kind, or the count is none.
+    """
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        message = f"n is {count!r:.60}, expected how many tokens to name: 1 or more"
+        raise OptionError(message, name="n", value=count)
+    for name in options:
+        if spelled(name) in _REFUSED:
+            message = f"{name} is no option of next_token: it takes what acts on logits"
+            raise OptionError(message, name=name, value=options[name])
+
+
+def check_chain(composition: Composition) -> None:
+    """Refuse criteria, which would never be asked.
+
+    Raises:
+        OptionError: There is one that does not act on logits.
+    """
+    for entry in composition.entries:
+        if not isinstance(entry.component, LogitsProcessor):
+            name = entry.component.name if entry.component else entry.why
+            message = f"{name} is no option of next_token: it ends rows, and none is written"
+            raise OptionError(message, name=name)
