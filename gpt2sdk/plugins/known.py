@@ -81,6 +81,7 @@ KNOWN = {
 }
 
 COMMANDS = {
+    "lm-eval": "gpt2sdk-lm-eval",
     "measure": "gpt2sdk-evaluation",
     "merge": "gpt2sdk-train",
     "train": "gpt2sdk-train",
