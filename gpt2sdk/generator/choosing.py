@@ -141,7 +141,7 @@ def _pose(
     is everything behind the tokens that all have in common.
     """
     before = language.bos_token_id
-    begun = reader.encode(prompt, f"prompt {number}", "prompt")
+    begun = reader.begin(prompt, f"prompt {number}", "prompt")
     bare = isinstance(prompt, str) and begun[:1] != [before]
     added = () if before is None or not (language.adds_bos and bare) else (before,)
     texts: list[str] = []

@@ -25,6 +25,10 @@ _PLACES = 8192
 _SUMMED = 16
 
 
+Held = tuple[Sequence[int], int]
+"""Tokens that a slot of a cache holds, and which slot it is."""
+
+
 class Verdict(NamedTuple):
     """What a model says of a token.
 
@@ -101,7 +105,7 @@ class _Judging:
         """Read all, and return what the model says of each window's tokens."""
         with torch.inference_mode():
             cache = self._model.make_cache(0)
-            held: Sequence[int] = ()
+            held: Held = ((), 0)
             for batch in self._batches():
                 held = self._read(cache, batch, held)
             cache.fork([])
@@ -135,17 +139,16 @@ class _Judging:
         if batch:
             yield batch
 
-    def _read(
-        self, cache: KeyValueCache, batch: Sequence[int], held: Sequence[int]
-    ) -> Sequence[int]:
-        """Feed a batch, and return what the cache's only slot then holds.
+    def _read(self, cache: KeyValueCache, batch: Sequence[int], held: Held) -> Held:
+        """Feed a batch, and return where the cache holds its last window.
 
         Args:
-            cache: It has one slot at most.
+            cache: What is fed.
             batch: The windows, in the order of their tokens.
-            held: What that slot holds.
+            held: Where it holds the last window of the batch before.
         """
-        groups = groupby(batch, lambda window: self._shared(held, window))
+        before, root = held
+        groups = groupby(batch, lambda window: self._shared(before, window))
         plan = [
             segment for count, group in groups for segment in segments(self._fed, [*group], count)
         ]
@@ -153,19 +156,21 @@ class _Judging:
         slots: dict[Segment, int] = {}
         for level in range(max(each.level for each in plan) + 1):
             here = [each for each in plan if each.level == level]
-            stay = [tail] if tail.level < level else []
-            parents = [-1 if each.parent is None else slots[each.parent] for each in here]
+            parents = {each: slots[each.parent] for each in here if each.parent is not None}
             if not level:
                 # What the last batch left is the parent of what goes on from its beginning.
-                parents = [0 if each.start else -1 for each in here]
-            cache.fork([*parents, *(slots[each] for each in stay)])
+                parents = {each: root if each.start else -1 for each in here}
+            elif tail in slots:
+                parents[tail] = slots[tail]
+            order = seated(parents)
+            cache.fork([parents[each] for each in order])
             if not level:
-                cache.rewind([each.start for each in here])
-            slots = {each: slot for slot, each in enumerate([*here, *stay])}
-            for call in calls([self._piece(each) for each in here], self._most):
-                self._feed(cache, here, call)
-        cache.fork([slots[tail]])
-        return self._fed[batch[-1]]
+                cache.rewind([each.start for each in order])
+            slots = {each: slot for slot, each in enumerate(order)}
+            fed = {slots[each]: each for each in here}
+            for call in calls({slot: self._piece(each) for slot, each in fed.items()}, self._most):
+                self._feed(cache, fed, call)
+        return self._fed[batch[-1]], slots[tail]
 
     def _piece(self, segment: Segment) -> Piece:
         """A segment as it would be fed at once."""
@@ -173,7 +178,7 @@ class _Judging:
         return Piece(segment.start, segment.stop, max(0, segment.stop - max(first, segment.start)))
 
     def _feed(
-        self, cache: KeyValueCache, here: Sequence[Segment], call: Mapping[int, Piece]
+        self, cache: KeyValueCache, here: Mapping[int, Segment], call: Mapping[int, Piece]
     ) -> None:
         """Run the model once, and note what it says."""
         tokens: list[Sequence[int]] = [()] * len(cache.lengths)
@@ -198,11 +203,31 @@ class _Judging:
                 self._found[window].append(Verdict(number, best))
 
 
-def calls(pieces: Sequence[Piece], most: int) -> Iterator[dict[int, Piece]]:
+def seated(parents: Mapping[Segment, int]) -> list[Segment]:
+    """Return segments in the order of their slots: one of each parent stays where that was.
+
+    So as little as possible is copied. The second of three has another parent than its neighbours:
+
+    >>> one, two, three = (Segment(0, 1, (number,)) for number in range(3))
+    >>> seated({one: 1, two: 0, three: 1}) == [two, one, three]
+    True
+    """
+    seats: list[Segment | None] = [None] * len(parents)
+    others = []
+    for segment, parent in parents.items():
+        if 0 <= parent < len(seats) and seats[parent] is None:
+            seats[parent] = segment
+        else:
+            others.append(segment)
+    rest = iter(others)
+    return [next(rest) if segment is None else segment for segment in seats]
+
+
+def calls(pieces: Mapping[int, Piece], most: int) -> Iterator[dict[int, Piece]]:
     """Distribute pieces over calls that score at most so many places each, by slot.
 
     Example:
-        >>> pieces = [Piece(0, 9, 5), Piece(0, 4, 1)]
+        >>> pieces = {0: Piece(0, 9, 5), 1: Piece(0, 4, 1)}
         >>> for call in calls(pieces, most=2):
         ...     print({slot: tuple(piece) for slot, piece in call.items()})
         {0: (0, 6, 2)}
@@ -211,7 +236,7 @@ def calls(pieces: Sequence[Piece], most: int) -> Iterator[dict[int, Piece]]:
     """
     call: dict[int, Piece] = {}
     kept = 0
-    for slot, piece in enumerate(pieces):
+    for slot, piece in pieces.items():
         start = piece.start
         for stop in _stops(piece, most):
             scored = min(piece.scored, stop - max(start, piece.stop - piece.scored))

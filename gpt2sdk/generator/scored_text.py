@@ -102,6 +102,24 @@ class ContextReader:
             raise OptionError(message, name=name, value=wrong)
         return tokens
 
+    def begin(self, context: object, what: str, name: str) -> list[int]:
+        """Do as `encode`, and remember the tokens of a text: others may follow it.
+
+        Args:
+            context: A text or token ids; may be empty.
+            what: What it is called in messages.
+            name: Which argument it is.
+
+        Raises:
+            OptionError: It is neither, or an id is out of range.
+            TokenizerError: The text cannot be encoded.
+        """
+        if not isinstance(context, str):
+            return self.encode(context, what, name)
+        if context not in self._contexts:
+            self._contexts[context] = self.encode(context, what, name)
+        return self._contexts[context]
+
     def join(self, context: object, text: object, what: str, name: str) -> tuple[list[int], int]:
         """Return the tokens of both, and how many first ones are the context's alone.
 
@@ -118,12 +136,9 @@ class ContextReader:
             OptionError: One is neither, or an id is out of range.
             TokenizerError: A text cannot be encoded.
         """
+        begun = self.begin(context, f"the context of {what}", "context")
         if not isinstance(context, str):
-            begun = self.encode(context, f"the context of {what}", "context")
             return [*begun, *self.encode(text, what, name)], len(begun)
-        if context not in self._contexts:
-            self._contexts[context] = self.encode(context, f"the context of {what}", "context")
-        begun = self._contexts[context]
         if not isinstance(text, str):
             return [*begun, *self.encode(text, what, name)], len(begun)
         whole = self.encode(context + text, what, name)
@@ -178,7 +193,7 @@ def _read(
     text = given if isinstance(given, str) else None
     if isinstance(context, str) and context and text is not None:
         # Where a token reaches over the cut, the scored tokens hold more than the text.
-        alone = reader.encode(context, what, "context")
+        alone = reader.begin(context, what, "context")
         begun = tokens[known - len(alone) : known] == alone
         text = text if begun else None
     return ScoredText(text, tuple(tokens[:known]), tuple(tokens[known:]), first)
