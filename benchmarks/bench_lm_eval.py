@@ -9,7 +9,6 @@ log-likelihoods, and `greedy_differs` how often they disagree on whether an answ
 """
 
 import argparse
-import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -69,11 +68,12 @@ def answer(
 def main() -> None:
     """Time both models on the same requests."""
     try:
-        from lm_eval.api.instance import Instance
-        from lm_eval.models.huggingface import HFLM
+        from lm_eval.api.instance import Instance  # noqa: PLC0415 - may be missing
+        from lm_eval.models.huggingface import HFLM  # noqa: PLC0415 - likewise
     except ImportError as error:
-        sys.exit(f"left out: {error}; pip install 'gpt2sdk-lm-eval[harness]' transformers")
-    from gpt2sdk_lm_eval import GPT2SDKLM
+        print(f"left out: {error}; pip install 'gpt2sdk-lm-eval[harness]' transformers")
+        return
+    from gpt2sdk_lm_eval import GPT2SDKLM  # noqa: PLC0415 - brings the harness
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="storyteller")

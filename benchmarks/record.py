@@ -13,7 +13,15 @@ from pathlib import Path
 import torch
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("gpt2sdk", "torch", "transformers", "tokenizers", "accelerate", "bitsandbytes")
+PACKAGES = (
+    "gpt2sdk",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "accelerate",
+    "bitsandbytes",
+    "lm_eval",
+)
 
 
 def interleave(contestants: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
