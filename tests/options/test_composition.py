@@ -89,9 +89,7 @@ def test_end_tokens(composed, value, expected):
 
 
 def test_settings_are_passed_on(composed):
-    result = composed(
-        num_return_sequences=3, batch_size=4, overflow="slide", logprobs=5, seed=7
-    )
+    result = composed(num_return_sequences=3, batch_size=4, overflow="slide", logprobs=5, seed=7)
 
     assert (3, 4, "slide", 5, (7,)) == (
         result.lead.num_return_sequences,

@@ -81,7 +81,9 @@ def test_a_batch_gives_each_prompt_its_reference():
         numbers = [number for number, _, _ in expected]
         assert pytest.approx(numbers, abs=1e-4) == [each.score for each in made[seed]]
         totals = [total for _, total, _ in expected]
-        assert pytest.approx(totals, abs=1e-4) == [sum(each.processed_logprobs) for each in made[seed]]
+        assert pytest.approx(totals, abs=1e-4) == [
+            sum(each.processed_logprobs) for each in made[seed]
+        ]
 
 
 def drawn(count, beams, **options):

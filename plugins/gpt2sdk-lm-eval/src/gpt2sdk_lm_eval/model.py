@@ -27,7 +27,7 @@ class Instance(Protocol):
         """What is asked."""
 
 
-class GPT2SDKLM(TemplateLM):  # type: ignore[misc] - the harness has no types
+class GPT2SDKLM(TemplateLM):  # type: ignore[misc]  # the harness has no types
     """A model that the harness evaluates, with the numbers of its own `hf` model.
 
     Contexts that requests have in common are read once. Rolling windows, truncation, the prefix
@@ -215,7 +215,9 @@ class GPT2SDKLM(TemplateLM):  # type: ignore[misc] - the harness has no types
                 "fewer with max_gen_toks"
             )
         samples = bool(options.pop("do_sample", False))
-        if not samples:
+        if samples:
+            options.setdefault("seed", self._seed)
+        else:
             options.pop("temperature", None)
         result = self.generator.generate(
             [self._prompt(context)[-room:] for context in contexts],
@@ -223,7 +225,6 @@ class GPT2SDKLM(TemplateLM):  # type: ignore[misc] - the harness has no types
             max_new_tokens=new,
             stop=stops,
             batch_size=self.batch_size,
-            **({"seed": self._seed} if samples else {}),
             **options,
         )
         return result.texts

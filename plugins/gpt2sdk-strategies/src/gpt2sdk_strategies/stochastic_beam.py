@@ -26,9 +26,9 @@ def stochastic_beam(session: Session, *, num_beams: NumBeams = 4) -> Iterator[St
     largest, finished ones among them.
 
     `p` is the processed distribution, normalised at each step. A completion's score is its `G`;
-    `logprobs=0` gives `log p` as `processed_logprobs`. With both, a mean over all completions is estimated
-    without bias: weigh each but the last by `p(y) / (1 - exp(-exp(log p(y) - k)))`, where `k` is
-    the score of the last.
+    `logprobs=0` gives `log p` as `processed_logprobs`. With both, a mean over all completions is
+    estimated without bias: weigh each but the last by `p(y) / (1 - exp(-exp(log p(y) - k)))`, where
+    `k` is the score of the last.
 
     Kool, van Hoof and Welling, "Stochastic beams and where to find them", 2019, arXiv:1903.06059.
     We draw the number of the empty beginning, too, so that all are Gumbel numbers unconditionally;
