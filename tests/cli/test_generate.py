@@ -139,6 +139,7 @@ def test_json_holds_all_there_is_to_know(invoke, model, generator):
             "finish_reason": "length",
             "score": None,
             "logprobs": list(completion.logprobs),
+            "parsed": None,
             "processed_logprobs": list(completion.processed_logprobs),
             "support": list(completion.support),
             "top_logprobs": [[list(pair) for pair in step] for step in completion.top_logprobs],
