@@ -37,9 +37,9 @@ def prompts() -> list[str]:
 def choose(
     gen: Generator, texts: list[str], options: tuple[str, ...], found: dict[str, torch.Tensor]
 ) -> None:
-    """Note the probabilities of choices."""
-    choices = gen.choose(texts, options)
-    found["choose"] = torch.tensor([each.probabilities for each in choices], dtype=torch.float64)
+    """Note the probabilities of decisions."""
+    decisions = gen.choose(texts, options)
+    found["choose"] = torch.tensor([each.probabilities for each in decisions], dtype=torch.float64)
 
 
 def whole(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from gpt2sdk.components.answers import Choice, NextToken
+    from gpt2sdk.components.answers import Decision, NextToken
     from gpt2sdk.components.architecture import Architecture
     from gpt2sdk.components.causal_lm import CausalLM, KeyValueCache, LayeredLM, Scores
     from gpt2sdk.components.checkpoint import Checkpoint, Layout, StoredParameter
@@ -93,7 +93,7 @@ if TYPE_CHECKING:
     from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
 _HOMES = {
-    "gpt2sdk.components.answers": ("Choice", "NextToken"),
+    "gpt2sdk.components.answers": ("Decision", "NextToken"),
     "gpt2sdk.components.architecture": ("Architecture",),
     "gpt2sdk.components.causal_lm": ("CausalLM", "KeyValueCache", "LayeredLM", "Scores"),
     "gpt2sdk.components.checkpoint": ("Checkpoint", "StoredParameter", "Layout"),
@@ -188,13 +188,13 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "CheckpointFormat",
-    "Choice",
     "Completion",
     "Component",
     "ConfigFiles",
     "ContextOverflowError",
     "Counts",
     "CriterionRun",
+    "Decision",
     "Delta",
     "DocumentEncoder",
     "Drafter",

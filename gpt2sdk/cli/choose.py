@@ -37,7 +37,7 @@ def choose(  # noqa: PLR0913 - each is a flag
 
     Options stand behind the prompt as they are written: ' yes', with its blank.
     """
-    from gpt2sdk.cli.choices import report, show_choices
+    from gpt2sdk.cli.decisions import report, show_decisions
     from gpt2sdk.cli.load_options import read_load_options
     from gpt2sdk.cli.loaded_generator import load_generator
     from gpt2sdk.cli.plugin_files import read_plugins, registry_with
@@ -50,10 +50,10 @@ def choose(  # noqa: PLR0913 - each is a flag
     plugins = read_plugins(flags.plugin)
     how = read_load_options(flags, option, registry_with(plugins))
     generator = load_generator(model, flags, how.settings, plugins)
-    choices = generator.choose(prompts, options, normalization=by)
+    decisions = generator.choose(prompts, options, normalization=by)
     for note in generator.notes:
         remark(f"note: {note}")
     if as_json:
-        show_json({"model": model, "choices": report(prompts, choices)})
+        show_json({"model": model, "decisions": report(prompts, decisions)})
     else:
-        show_choices(prompts, choices)
+        show_decisions(prompts, decisions)

@@ -1,4 +1,4 @@
-"""Answers that are no text: a choice among options, and the distribution of the next token."""
+"""Answers that are no text: a decision among options, and the distribution of the next token."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ Normalization = Literal["sum", "token", "byte"]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Decision:
     """How likely each of several options is to follow a prompt.
 
     Attributes:
@@ -22,10 +22,10 @@ class Choice:
 
     Example:
         >>> logprobs = math.log(0.3), math.log(0.1)
-        >>> choice = Choice((" yes", " by no means"), logprobs, (1, 3), (4, 12))
-        >>> [round(each, 3) for each in choice.probabilities], choice.best
+        >>> decision = Decision((" yes", " by no means"), logprobs, (1, 3), (4, 12))
+        >>> [round(each, 3) for each in decision.probabilities], decision.best
         ([0.75, 0.25], ' yes')
-        >>> per_token = Choice(choice.options, logprobs, (1, 3), (4, 12), "token")
+        >>> per_token = Decision(decision.options, logprobs, (1, 3), (4, 12), "token")
         >>> round(math.exp(per_token.scores[1]), 3), per_token.best
         (0.464, ' by no means')
     """

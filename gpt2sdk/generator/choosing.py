@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from gpt2sdk.components.answers import Choice, Normalization
+from gpt2sdk.components.answers import Decision, Normalization
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.language import Language
 from gpt2sdk.errors import ContextOverflowError, GenerationError, OptionError
@@ -43,7 +43,7 @@ def choose_all(
     language: Language,
     *,
     normalization: Normalization,
-) -> Choice | list[Choice]:
+) -> Decision | list[Decision]:
     """Do what `Generator.choose` says.
 
     Args:
@@ -72,7 +72,7 @@ def choose_all(
     sequences = [sequence for each in posed for sequence in each.sequences]
     known = [each.known for each in posed for _ in each.sequences]
     verdicts = iter(judge(model, sequences, size, size, known))
-    choices = []
+    decisions = []
     for number, each in enumerate(posed):
         found = [next(verdicts) for _ in each.sequences]
         logprobs = tuple(math.fsum(one.logprob for one in several) for several in found)
@@ -80,8 +80,8 @@ def choose_all(
             raise GenerationError(f"prompt {number}: the model rules out every option")
         lengths = tuple(map(len, found))
         sizes = tuple(max(len(text.encode()), 1) for text in each.texts)
-        choices.append(Choice(each.texts, logprobs, lengths, sizes, normalization, number))
-    return choices[0] if single else choices
+        decisions.append(Decision(each.texts, logprobs, lengths, sizes, normalization, number))
+    return decisions[0] if single else decisions
 
 
 def normalization_of(name: str) -> Normalization:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import overload
 
-from gpt2sdk.components.answers import Choice, Normalization
+from gpt2sdk.components.answers import Decision, Normalization
 from gpt2sdk.components.records import Score
 from gpt2sdk.generator.choosing import Options, choose_all
 from gpt2sdk.generator.holder import ModelHolder
@@ -108,7 +108,7 @@ class Scorer(ModelHolder):
         options: Options,
         *,
         normalization: Normalization = "sum",
-    ) -> Choice: ...
+    ) -> Decision: ...
 
     @overload
     def choose(
@@ -117,16 +117,16 @@ class Scorer(ModelHolder):
         options: Options,
         *,
         normalization: Normalization = "sum",
-    ) -> list[Choice]: ...
+    ) -> list[Decision]: ...
 
     @overload
     def choose(
         self, prompt: TokenInput, options: Options, *, normalization: Normalization = "sum"
-    ) -> Choice | list[Choice]: ...
+    ) -> Decision | list[Decision]: ...
 
     def choose(
         self, prompt: PromptInput, options: Options, *, normalization: Normalization = "sum"
-    ) -> Choice | list[Choice]:
+    ) -> Decision | list[Decision]:
         """Say how likely each of several options is to follow a prompt; nothing is generated.
 
         `log p(option | prompt)` is the sum of its tokens' log-probabilities. The probabilities of a
@@ -148,7 +148,7 @@ class Scorer(ModelHolder):
                 `token_length_normalized`; "byte" its mean over UTF-8 bytes, lm-eval's `acc_bytes`.
 
         Returns:
-            A choice, or a list of them for a list of prompts.
+            A decision, or a list of them for a list of prompts.
 
         Raises:
             OptionError: A prompt or an option is wrong, empty, or there twice. Nothing has run

@@ -4,32 +4,32 @@ import json
 
 
 def test_options_are_ranked(invoke, model, generator):
-    choice = generator.choose("Once upon", [" a", " the", " time"])
+    decision = generator.choose("Once upon", [" a", " the", " time"])
 
     printed = invoke("choose", model, "Once upon", " a", " the", " time").stdout.splitlines()
     assert printed[0].split() == ["option", "probability", "log-probability", "tokens"]
-    assert choice.best == printed[1].split("'")[1]
-    assert f"{max(choice.probabilities):.4f}" in printed[1]
+    assert decision.best == printed[1].split("'")[1]
+    assert f"{max(decision.probabilities):.4f}" in printed[1]
     assert len(printed) == 4
 
 
 def test_json_holds_the_numbers(invoke, model, generator):
-    choices = generator.choose(["Once", "the cat"], [" a", " the time"], normalization="token")
+    decisions = generator.choose(["Once", "the cat"], [" a", " the time"], normalization="token")
 
     given = ("choose", model, "-", " a", " the time", "--lines", "--normalization", "token")
     ran = invoke(*given, "--json", stdin="Once\nthe cat\n")
     record = json.loads(ran.stdout)
     assert record["model"] == model
-    assert [each["prompt"] for each in record["choices"]] == ["Once", "the cat"]
-    for found, choice in zip(record["choices"], choices, strict=True):
-        assert (found["best"], found["normalization"]) == (choice.best, "token")
+    assert [each["prompt"] for each in record["decisions"]] == ["Once", "the cat"]
+    for found, decision in zip(record["decisions"], decisions, strict=True):
+        assert (found["best"], found["normalization"]) == (decision.best, "token")
         assert found["options"] == [
             {"option": option, "probability": probability, "logprob": logprob, "tokens": count}
             for option, probability, logprob, count in zip(
-                choice.options,
-                choice.probabilities,
-                choice.logprobs,
-                choice.token_counts,
+                decision.options,
+                decision.probabilities,
+                decision.logprobs,
+                decision.token_counts,
                 strict=True,
             )
         ]

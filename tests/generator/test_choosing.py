@@ -1,4 +1,4 @@
-"""Choices: the probabilities of whole texts, with every prompt read once."""
+"""Decisions: the probabilities of whole texts, with every prompt read once."""
 
 import math
 
@@ -26,56 +26,56 @@ def letters(language=None, **model):
 
 
 def test_probabilities_of_a_uniform_model_can_be_counted():
-    choice = letters(scale=0.0).choose("ab", ["c", "dd"])
+    decision = letters(scale=0.0).choose("ab", ["c", "dd"])
 
-    assert choice.logprobs == pytest.approx((-math.log(28), -2 * math.log(28)))
-    assert choice.probabilities == pytest.approx((28 / 29, 1 / 29))
-    assert (choice.best, choice.index) == ("c", 0)
-    assert (choice.token_counts, choice.byte_counts) == ((1, 2), (1, 2))
+    assert decision.logprobs == pytest.approx((-math.log(28), -2 * math.log(28)))
+    assert decision.probabilities == pytest.approx((28 / 29, 1 / 29))
+    assert (decision.best, decision.index) == ("c", 0)
+    assert (decision.token_counts, decision.byte_counts) == ((1, 2), (1, 2))
 
 
 @pytest.mark.parametrize("normalization", ["token", "byte"])
 def test_means_of_a_uniform_model_are_equal(normalization):
-    choice = letters(scale=0.0).choose("ab", ["c", "dd"], normalization=normalization)
+    decision = letters(scale=0.0).choose("ab", ["c", "dd"], normalization=normalization)
 
-    assert choice.scores == pytest.approx((-math.log(28),) * 2)
-    assert choice.probabilities == pytest.approx((0.5, 0.5))
-    assert choice.logprobs == pytest.approx((-math.log(28), -2 * math.log(28)))
+    assert decision.scores == pytest.approx((-math.log(28),) * 2)
+    assert decision.probabilities == pytest.approx((0.5, 0.5))
+    assert decision.logprobs == pytest.approx((-math.log(28), -2 * math.log(28)))
 
 
 def test_probabilities_are_those_of_whole_texts(gen):
-    for prompt, choice in zip(PROMPTS, gen.choose(PROMPTS, OPTIONS), strict=True):
+    for prompt, decision in zip(PROMPTS, gen.choose(PROMPTS, OPTIONS), strict=True):
         wholes = [-gen.score(f"{prompt}{option}", bos=True).nats for option in OPTIONS]
         if prompt == "On":  # "Once" is one token: nothing of the prompt is certain
             expected = torch.tensor(wholes).softmax(0).tolist()
         else:
             texts = [gen.score(prompt + each, bos=False, context="") for each in OPTIONS]
             expected = torch.tensor([-each.nats for each in texts]).softmax(0).tolist()
-        assert choice.probabilities == pytest.approx(expected, abs=1e-6)
-        assert choice.options == tuple(OPTIONS)
+        assert decision.probabilities == pytest.approx(expected, abs=1e-6)
+        assert decision.options == tuple(OPTIONS)
 
 
 def test_an_option_that_merges_with_the_prompt_is_compared_by_the_whole(gen):
-    choice = gen.choose("the On", ["ce", "ly"])
+    decision = gen.choose("the On", ["ce", "ly"])
     wholes = [-gen.score(f"the On{each}", bos=False).nats for each in ("ce", "ly")]
 
-    assert choice.probabilities == pytest.approx(torch.tensor(wholes).softmax(0).tolist())
-    assert choice.byte_counts == (2, 2)
+    assert decision.probabilities == pytest.approx(torch.tensor(wholes).softmax(0).tolist())
+    assert decision.byte_counts == (2, 2)
 
 
 def test_options_that_begin_alike_are_ordered_as_the_texts_are(gen):
-    choice = gen.choose("Once upon", [" a", " a time", " a time the"])
+    decision = gen.choose("Once upon", [" a", " a time", " a time the"])
 
-    assert list(choice.logprobs) == sorted(choice.logprobs, reverse=True)
-    assert choice.token_counts == (1, 2, 3)
+    assert list(decision.logprobs) == sorted(decision.logprobs, reverse=True)
+    assert decision.token_counts == (1, 2, 3)
 
 
-def test_a_choice_agrees_with_the_next_token(gen):
-    choice = gen.choose("Once upon", [" a", " the"])
+def test_a_decision_agrees_with_the_next_token(gen):
+    decision = gen.choose("Once upon", [" a", " the"])
     following = gen.next_token("Once upon", n=278)
     logprobs = dict(zip(following.texts, following.logprobs, strict=True))
 
-    assert choice.logprobs == pytest.approx([logprobs[" a"], logprobs[" the"]], abs=1e-5)
+    assert decision.logprobs == pytest.approx([logprobs[" a"], logprobs[" the"]], abs=1e-5)
 
 
 def test_ids_texts_and_lists_for_each_prompt(gen):
@@ -89,10 +89,10 @@ def test_ids_texts_and_lists_for_each_prompt(gen):
 
 
 def test_an_empty_prompt_is_the_bos_token(gen):
-    choice = gen.choose("", ["Once", "the"])
+    decision = gen.choose("", ["Once", "the"])
 
-    assert choice.logprobs == pytest.approx(
-        [-gen.score(each).nats for each in choice.options], abs=1e-5
+    assert decision.logprobs == pytest.approx(
+        [-gen.score(each).nats for each in decision.options], abs=1e-5
     )
     with pytest.raises(OptionError, match="prompt 0 has no token before its options"):
         letters().choose("", ["a", "b"])
@@ -115,11 +115,11 @@ def test_prompts_are_strangers(prompts, options, normalization):
     gen = letters(order=4)
     together = gen.choose(prompts, options, normalization=normalization)
 
-    for prompt, choice in zip(prompts, together, strict=True):
+    for prompt, decision in zip(prompts, together, strict=True):
         alone = gen.choose(prompt, options, normalization=normalization)
-        assert choice.logprobs == alone.logprobs
-        assert math.fsum(choice.probabilities) == pytest.approx(1.0)
-        for option, logprob in zip(options, choice.logprobs, strict=True):
+        assert decision.logprobs == alone.logprobs
+        assert math.fsum(decision.probabilities) == pytest.approx(1.0)
+        for option, logprob in zip(options, decision.logprobs, strict=True):
             whole = gen.score(prompt + option, bos=False)
             assert logprob == math.fsum(whole.logprobs[-len(option) :])
 

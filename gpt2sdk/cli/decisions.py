@@ -1,4 +1,4 @@
-"""Choices among options, as JSON and as people read them."""
+"""Decisions among options, as JSON and as people read them."""
 
 import math
 from collections.abc import Sequence
@@ -6,33 +6,33 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 
 from gpt2sdk.cli.tables import heading, show, table
-from gpt2sdk.components.answers import Choice
+from gpt2sdk.components.answers import Decision
 
 _TITLES = ("option", "probability", "log-probability", "tokens")
 _HEADING = 60
 
 
-def report(prompts: Sequence[str], choices: Sequence[Choice]) -> list[dict[str, object]]:
-    """Return choices as JSON-ready values; what is infinite is null there."""
+def report(prompts: Sequence[str], decisions: Sequence[Decision]) -> list[dict[str, object]]:
+    """Return decisions as JSON-ready values; what is infinite is null there."""
     return [
         {
             "prompt": prompt,
-            "best": choice.best,
-            "normalization": choice.normalization,
+            "best": decision.best,
+            "normalization": decision.normalization,
             "options": [
                 {"option": option, "probability": probability, "logprob": logprob, "tokens": count}
-                for option, probability, logprob, count in _columns(choice)
+                for option, probability, logprob, count in _columns(decision)
             ],
         }
-        for prompt, choice in zip(prompts, choices, strict=True)
+        for prompt, decision in zip(prompts, decisions, strict=True)
     ]
 
 
-def show_choices(prompts: Sequence[str], choices: Sequence[Choice]) -> None:
+def show_decisions(prompts: Sequence[str], decisions: Sequence[Decision]) -> None:
     """Print each prompt's options, the likeliest first."""
     parts: list[RenderableType] = []
-    for number, (prompt, choice) in enumerate(zip(prompts, choices, strict=True)):
-        ranked = sorted(_columns(choice), key=lambda row: -row[1])
+    for number, (prompt, decision) in enumerate(zip(prompts, decisions, strict=True)):
+        ranked = sorted(_columns(decision), key=lambda row: -row[1])
         rows = [
             (
                 repr(option),
@@ -49,7 +49,7 @@ def show_choices(prompts: Sequence[str], choices: Sequence[Choice]) -> None:
     show(*parts)
 
 
-def _columns(choice: Choice) -> list[tuple[str, float, float | None, int]]:
-    finite = [each if math.isfinite(each) else None for each in choice.logprobs]
-    columns = (choice.options, choice.probabilities, finite, choice.token_counts)
+def _columns(decision: Decision) -> list[tuple[str, float, float | None, int]]:
+    finite = [each if math.isfinite(each) else None for each in decision.logprobs]
+    columns = (decision.options, decision.probabilities, finite, decision.token_counts)
     return list(zip(*columns, strict=True))
