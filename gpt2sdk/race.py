@@ -173,17 +173,21 @@ def _race_here(logits: Logits, keys: Keys) -> Tokens:
         return _race(logits, peaks, _negative(_hashed(marks[None], lower, upper)))
     values = logits.numpy()
     peaks = torch.from_numpy(values.max(-1, keepdims=True))
-    hopes = [_hopes(*each) for each in zip(values, [marks] * len(values), lower, upper, strict=True)]
-    most = max(map(len, hopes), default=0)
+    hopes = [
+        _hopes(*each) for each in zip(values, [marks] * len(values), lower, upper, strict=True)
+    ]
+    most = max(map(len, hopes))
+    if len(hopes) == most == 1 and math.isfinite(peaks):
+        return torch.from_numpy(hopes[0])
     places = np.zeros((len(values), most), dtype=np.int64)
     some = np.full((len(values), most), -np.inf, dtype=values.dtype)
     for row, hope in enumerate(hopes):
         places[row, : len(hope)] = hope
         some[row, : len(hope)] = values[row, hope]
     numbers = _negative(_hashed(marks[places], lower, upper))
-    found = _race(torch.from_numpy(some), peaks, numbers)
-    ids = torch.from_numpy(places).gather(1, found.clamp(min=0)[:, None])[:, 0]
-    return ids.where(found >= 0, NO_TOKEN)
+    found = _race(torch.from_numpy(some), peaks, numbers).tolist()
+    ids = [NO_TOKEN if at < 0 else places[row, at] for row, at in enumerate(found)]
+    return torch.tensor(ids, dtype=torch.int64)
 
 
 def _hopes(
@@ -220,8 +224,7 @@ def _leaders(
     computed, and only tokens whose bound reaches it can be ahead.
     """
     drawn = _hashed(marks, lower, upper)
-    floats = torch.from_numpy(drawn.view(np.int32)).float().add_(0.5)
-    bits = floats.view(torch.int32).float().numpy()
+    bits = torch.from_numpy(drawn.view(np.int32)).float().view(torch.int32).float().numpy()
     bits *= np.float32(-_MANTISSA)
     bound = values - peak
     bound *= np.float32(1 / math.log(2))
