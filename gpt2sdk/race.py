@@ -144,6 +144,18 @@ def race(logits: Logits, keys: Keys) -> Tokens:
     return torch.cat([_race(*part, _minus_uniforms(marks, words)) for *part, words in parts])
 
 
+def best(logits: Logits) -> Tokens:
+    """Return the likeliest token of each row, the lowest id on ties.
+
+    >>> best(torch.tensor([[0.1, 2.0, 2.0], [0.0, -1.0, 3.0]])).tolist()
+    [1, 2]
+    """
+    # numpy finds the place of a maximum at the speed of memory, torch on CPUs at a tenth of it.
+    if logits.device.type == "cpu" and logits.dtype in {torch.float32, torch.float64}:
+        return torch.from_numpy(logits.detach().numpy().argmax(-1))
+    return logits.argmax(-1)
+
+
 def no_token(row: int, logits: Tensor) -> str:
     """Say why no token can be drawn for a row."""
     found = "all -inf" if logits.isneginf().all() else "NaN or infinite"
