@@ -140,8 +140,11 @@ def race(logits: Logits, keys: Keys) -> Tokens:
     peaks = logits.amax(-1, keepdim=True)
     marks = _table(logits.shape[1], logits.device)[None]
     size = max(1, _AT_ONCE // logits.shape[1])
-    parts = zip(logits.split(size), peaks.split(size), keys.split(size), strict=True)
-    return torch.cat([_race(*part, _minus_uniforms(marks, words)) for *part, words in parts])
+    found = [
+        _race(logits[part], peaks[part], _minus_uniforms(marks, keys[part]))
+        for part in (slice(start, start + size) for start in range(0, len(logits), size))
+    ]
+    return torch.cat(found)
 
 
 def best(logits: Logits) -> Tokens:
@@ -218,7 +221,10 @@ def _hopes(
     kept = _places(alive)
     if len(kept) <= _ALL_RUN_UP_TO:
         return kept
-    return kept[_leaders(values[kept], marks[kept], lower, upper, values[best])]
+    ahead: Int[np.ndarray, " some"] = kept[
+        _leaders(values[kept], marks[kept], lower, upper, values[best])
+    ]
+    return ahead
 
 
 def _leaders(
@@ -257,7 +263,8 @@ def _places(mask: Bool[np.ndarray, " ids"]) -> Int[np.ndarray, " some"]:
     eights = np.flatnonzero(mask[:whole].view(np.uint64) != 0)
     near = (eights[:, None] * 8 + np.arange(8)).ravel()
     near = np.concatenate([near, np.arange(whole, len(mask))])
-    return near[mask[near]]
+    found: Int[np.ndarray, " some"] = near[mask[near]]
+    return found
 
 
 def _hashed(
@@ -266,7 +273,7 @@ def _hashed(
     upper: UInt32[np.ndarray, "*#rows 1"],
 ) -> UInt32[np.ndarray, "..."]:
     """The 31 bits of each token's number; see `_minus_uniforms`, which does the same elsewhere."""
-    word = np.bitwise_xor(marks, lower ^ (lower >> np.uint32(16)))
+    word: UInt32[np.ndarray, ...] = np.bitwise_xor(marks, lower ^ (lower >> np.uint32(16)))
     word *= np.uint32(0x7FEB352D)
     scratch = word >> np.uint32(15)
     word ^= scratch

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpt2sdk.race import best, NO_TOKEN, exponentials, halves, keys, race
+from gpt2sdk.race import NO_TOKEN, best, exponentials, halves, keys, race
 from gpt2sdk.rng import key, purpose_key, uniform
 
 SEEDS = st.integers(-(2**70), 2**70)

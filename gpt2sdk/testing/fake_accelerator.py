@@ -125,7 +125,7 @@ def fake_accelerator() -> Iterator[FakeAccelerator]:
     listed = FakeTensor.tolist
     with FakeTensorMode(allow_non_fake_inputs=True), FakeAccelerator() as accelerator:
         # Torch would ask for each element by itself, past all modes.
-        FakeTensor.tolist = accelerator.list  # type: ignore[method-assign,assignment]
+        FakeTensor.tolist = accelerator.list  # type: ignore[method-assign]
         try:
             yield accelerator
         finally:

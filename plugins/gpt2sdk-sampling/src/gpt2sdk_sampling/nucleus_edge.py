@@ -74,7 +74,8 @@ def _edges(
     place = np.minimum((reached < goals).sum(-1), values.shape[-1] - 1)
     # Tokens whose distance is rounded to the same are one.
     last = (distance <= distance[rows, place][:, None]).sum(-1) - 1
-    return -ordered[rows, last][:, None]
+    edges: Float[np.ndarray, "rows 1"] = -ordered[rows, last][:, None]
+    return edges
 
 
 def _weights(distance: Float[np.ndarray, "*axes"]) -> Float[np.ndarray, "*axes"]:
