@@ -10,6 +10,7 @@ from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.session import Session, Step
 from gpt2sdk.components.strategy import StrategyFunction, strategy
 from gpt2sdk.hookspecs import hookimpl
+from gpt2sdk.race import best
 from gpt2sdk.shapes import Logits, Tokens
 
 
@@ -25,7 +26,7 @@ class Greedy(Sampler):
 
     @override
     def choose(self, logits: Logits, rows: Rows) -> Tokens:
-        return logits.argmax(-1)
+        return best(logits)
 
 
 class Multinomial(Sampler):

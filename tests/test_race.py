@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpt2sdk.race import NO_TOKEN, exponentials, halves, keys, race
+from gpt2sdk.race import NO_TOKEN, best, exponentials, halves, keys, race
 from gpt2sdk.rng import key, purpose_key, uniform
 
 SEEDS = st.integers(-(2**70), 2**70)
@@ -243,3 +243,19 @@ def test_logits_that_need_gradients_can_be_raced():
     logits = logits_of(2, 10).requires_grad_()
 
     assert race(logits.detach(), words(2)).tolist() == race(logits, words(2)).tolist()
+
+
+@pytest.mark.parametrize("spread", [0.01, 1.0, 3.0, 30.0])
+@pytest.mark.parametrize("left", [3000, 50257])
+def test_only_tokens_that_may_win_run_and_the_winner_is_among_them(spread, left):
+    logits = spread * logits_of(40, 50257)
+    least = logits.topk(left).values[:, -1:]
+    logits = logits.masked_fill(logits < least, -math.inf)
+    numbers = exponentials(words(40), torch.arange(50257)[None])
+    leads = logits - logits.amax(-1, keepdim=True) - numbers.log()
+    assert leads.argmax(-1).tolist() == race(logits, words(40)).tolist()
+
+
+def test_the_best_token_is_the_first_of_the_largest():
+    logits = torch.tensor([[0.0, 2.0, 2.0], [1.0, -math.inf, 0.5]])
+    assert [1, 0] == best(logits).tolist() == best(logits.bfloat16()).tolist()

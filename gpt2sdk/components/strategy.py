@@ -27,6 +27,8 @@ class Strategy(Component):
             that only shape a draw (temperature, truncation) are refused.
         chooses: Tokens are picked by the call's sampler, with `session.choose`. A strategy that
             draws otherwise says no, so that a sampler is refused rather than ignored.
+        rewinds: Whether it may take tokens back at all, where `hold` leaves that open. One that
+            does not says no, and memory keeps no past values of the rows.
         wants: `{"hidden_states"}` where `rows.hidden_states(layer)` is used, and
             `{"hidden_history"}` where `session.hidden_history(layer)` is opened.
     """
@@ -34,6 +36,7 @@ class Strategy(Component):
     rows_independent: ClassVar[bool] = False
     draws: ClassVar[bool] = True
     chooses: ClassVar[bool] = True
+    rewinds: ClassVar[bool] = True
     wants: ClassVar[frozenset[str]] = frozenset()
 
     def hold(self) -> Hold:
@@ -86,6 +89,7 @@ def strategy(
     hold: Hold | Callable[..., Hold] = 0,
     draws: bool = True,
     chooses: bool = True,
+    rewinds: bool = True,
     wants: Iterable[str] = (),
 ) -> Callable[[Decoding[P]], StrategyFunction[P]]: ...
 
@@ -98,6 +102,7 @@ def strategy(
     hold: Hold | Callable[..., Hold] = 0,
     draws: bool = True,
     chooses: bool = True,
+    rewinds: bool = True,
     wants: Iterable[str] = (),
 ) -> StrategyFunction[P] | Callable[[Decoding[P]], StrategyFunction[P]]:
     """Make a generator function a strategy of the same name.
@@ -112,6 +117,7 @@ def strategy(
             depends on them; `None` where rows are certain only when handed in.
         draws: See `Strategy`.
         chooses: See `Strategy`.
+        rewinds: See `Strategy`.
         wants: See `Strategy`.
     """
 
@@ -137,6 +143,7 @@ def strategy(
         component.rows_independent = rows_independent
         component.draws = draws
         component.chooses = draws and chooses
+        component.rewinds = rewinds
         component.wants = frozenset(wants)
         component.decode = decode  # type: ignore[method-assign]
         component.hold = held  # type: ignore[method-assign]

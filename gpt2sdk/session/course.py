@@ -56,7 +56,7 @@ class Course:
         self.processed: Logits | None = None
         self.steps = 0
         self.store = RowStore(reader.model.device)
-        self.followers = Followers(self.store, lead.strategy.hold())
+        self.followers = Followers(self.store, lead.strategy.hold() if lead.strategy.rewinds else 0)
         self.delivery = Delivery(self.store, decoder)
         self._reader = reader
         self._decoder = decoder

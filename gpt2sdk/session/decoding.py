@@ -217,6 +217,10 @@ class DecodingSession(Session):
         check_count(len(backs), len(self.rows), "rewind")
         for seat, (row, count) in enumerate(zip(self.course.store.rows, backs, strict=True)):
             check_rewind(seat, row, count, self._hold)
+            if count and not self.course.lead.strategy.rewinds:
+                name = self.course.lead.strategy.name
+                message = f"{name} takes tokens back: declare @strategy(rewinds=True)"
+                raise PluginContractError(message, plugin=name)
         self.course.read = False
         self.course.followers.rewind(backs)
 

@@ -8,6 +8,7 @@ from gpt2sdk.testing.conformance import (
     check_text_criterion,
     parametrize_with_checks,
 )
+from gpt2sdk.testing.fake_accelerator import fake_accelerator, reads_of
 from gpt2sdk.testing.letters import Letters
 from gpt2sdk.testing.quantizers import QuantizerReport, check_quantizer
 from gpt2sdk.testing.table_model import TableCache, TableModel
@@ -28,9 +29,11 @@ __all__ = [
     "check_text_criterion",
     "choose",
     "ends",
+    "fake_accelerator",
     "make_rows",
     "parametrize_with_checks",
     "process",
+    "reads_of",
     "reweigh",
     "save_tiny_model",
     "tiny_gpt2",

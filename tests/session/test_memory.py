@@ -1,11 +1,21 @@
 """What components remember of rows: made when they are admitted, and moved with them."""
 
+import weakref
 from dataclasses import dataclass
 
 import pytest
 import torch
 
-from gpt2sdk import LogitsProcessor, PerRow, PerRowTensor, Sampler, Session, sample, strategy
+from gpt2sdk import (
+    LogitsProcessor,
+    PerRow,
+    PerRowTensor,
+    PluginContractError,
+    Sampler,
+    Session,
+    sample,
+    strategy,
+)
 
 A, B, C, D = 0, 1, 2, 3
 
@@ -232,3 +242,26 @@ def test_logits_judge_the_one_token_they_were_given_for(open_session):
 
     assert [(True, False)] == listed[session.rows]
     assert [1] == counted[session.rows].tolist()
+
+
+@strategy(hold=None, rewinds=False)
+def forward(session: Session):
+    """Leave the verbs to the test, and take nothing back."""
+    yield from ()
+
+
+def test_a_strategy_that_never_rewinds_keeps_no_past_and_is_held_to_it(open_session):
+    session = open_session(["a"], forward)
+    values = []
+    session.per_row_tensor(lambda _: torch.zeros(1000), lambda old, _, __: track(values, old + 1))
+    for _ in range(4):
+        session.append([C])
+    assert 1 == sum(each() is not None for each in values)
+    with pytest.raises(PluginContractError, match=r"rewinds=True"):
+        session.rewind([1])
+
+
+def track(values, tensor):
+    """Note a tensor, without keeping it."""
+    values.append(weakref.ref(tensor))
+    return tensor

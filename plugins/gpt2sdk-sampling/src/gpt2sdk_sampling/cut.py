@@ -1,5 +1,6 @@
 """What all truncations come down to: tokens below a logit go."""
 
+import numpy as np
 import torch
 from jaxtyping import Float32
 from torch import Tensor
@@ -17,7 +18,7 @@ def cut_below(logits: Logits, least: Float32[Tensor, "rows 1"]) -> Logits:
         return logits.masked_fill(logits < least, -torch.inf)
     # On a CPU a comparison and a fill take five times as long as torch's threshold, which has one
     # number for a whole tensor and lets through what is above it.
-    floors = torch.nextafter(least, torch.full_like(least, -torch.inf))[:, 0].tolist()
+    floors = np.nextafter(least.detach().numpy(), -np.inf, dtype=np.float32)[:, 0].tolist()
     kept = torch.empty_like(logits)
     for row, out, floor in zip(logits.unbind(), kept.unbind(), floors, strict=True):
         torch.threshold(row, floor, -torch.inf, out=out)

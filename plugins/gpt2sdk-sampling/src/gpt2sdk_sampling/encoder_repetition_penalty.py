@@ -55,4 +55,6 @@ class EncoderRepetitionPenalty(LogitsProcessor):
 
 
 def _favoured(logits: Float[Tensor, "rows places"], favour: float) -> Float[Tensor, "rows places"]:
-    return torch.where(logits < 0, logits / favour, logits * favour)
+    """Of the product and the quotient, that which is the likelier; the less likely below 1."""
+    pick = torch.maximum if favour > 1.0 else torch.minimum
+    return pick(logits * favour, logits / favour)

@@ -1,11 +1,13 @@
 """Prefix-constrained rows: a function says which tokens may come next."""
 
+from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from operator import index
 from typing import Annotated, ClassVar
 
+import numpy as np
 import torch
+from jaxtyping import Int64
 from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
@@ -81,18 +83,19 @@ class _Run:
     def process(self, logits: Logits, rows: Rows) -> Logits:
         kept = torch.full_like(logits, -torch.inf)
         for place, row in enumerate(rows.records):
-            tokens = self._allowed(row.prompt.index, row.tokens)
-            allowed = torch.tensor(tokens, dtype=torch.int64, device=logits.device)
-            kept[place, allowed] = logits[place, allowed]
+            allowed = self._allowed(row.prompt.index, row.tokens).to(logits.device)
+            kept[place].index_copy_(0, allowed, logits[place].index_select(0, allowed))
         return kept
 
-    def _allowed(self, prompt: int, tokens: list[int]) -> list[int]:
+    def _allowed(self, prompt: int, tokens: list[int]) -> Int64[Tensor, " tokens"]:
         answer = self.function(prompt, torch.tensor(tokens, dtype=torch.int64))
         try:
-            allowed = [index(token) for token in answer]
-        except TypeError:
-            allowed = []
-        if not allowed or min(allowed) < 0:
+            # An array takes nothing but whole numbers, at several times the speed of a list.
+            listed = answer.tolist() if isinstance(answer, Tensor) else answer
+            allowed = np.frombuffer(array("q", listed), dtype=np.int64)
+        except (TypeError, OverflowError):
+            allowed = np.empty(0, dtype=np.int64)
+        if not len(allowed) or allowed.min() < 0:
             raise OptionError(
                 f"prefix_allowed_tokens_fn returned {answer!r:.60} for prompt {prompt} after "
                 f"{len(tokens)} tokens: expected ids of one token or more",
@@ -100,5 +103,5 @@ class _Run:
                 value=answer,
                 expected="ids of one token or more",
             )
-        check_ids((max(allowed),), self.session, "prefix_allowed_tokens_fn")
-        return allowed
+        check_ids((int(allowed.max()),), self.session, "prefix_allowed_tokens_fn")
+        return torch.from_numpy(allowed)

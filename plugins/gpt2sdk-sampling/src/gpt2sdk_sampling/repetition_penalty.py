@@ -65,4 +65,6 @@ class RepetitionPenalty(LogitsProcessor):
 def _penalised(
     logits: Float[Tensor, "rows places"], penalty: float
 ) -> Float[Tensor, "rows places"]:
-    return torch.where(logits < 0, logits * penalty, logits / penalty)
+    """Of the product and the quotient, that which is the less likely; the likelier below 1."""
+    pick = torch.minimum if penalty > 1.0 else torch.maximum
+    return pick(logits * penalty, logits / penalty)

@@ -1,10 +1,11 @@
 """Sequence bias: the last token of a sequence is made likelier or less likely by hand."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
@@ -54,17 +55,36 @@ class SequenceBias(LogitsProcessor):
     @override
     def start(self, session: Session) -> ProcessorRun:
         sequences = [tokens_of(each, session, "sequence_bias") for each, _ in self.sequence_bias]
-        biases = torch.tensor([bias for _, bias in self.sequence_bias], device=session.device)
-        return _Run(Sequences.of(sequences, session.device), biases)
+        biased = list(zip(sequences, (bias for _, bias in self.sequence_bias), strict=True))
+        alone = [(tokens[0], bias) for tokens, bias in biased if len(tokens) == 1]
+        longer = [(tokens, bias) for tokens, bias in biased if len(tokens) > 1]
+        return _Run(
+            torch.tensor([token for token, _ in alone], dtype=torch.int64, device=session.device),
+            torch.tensor([bias for _, bias in alone], device=session.device),
+            Sequences([tokens for tokens, _ in longer]),
+            [(tokens[-1], bias) for tokens, bias in longer],
+        )
 
 
 @dataclass(frozen=True)
 class _Run:
-    """The sequences and what each adds, on the session's device."""
+    """What is always biased, on the session's device, and sequences with their ends and biases."""
 
+    alone: Int64[Tensor, " tokens"]
+    biases: Float[Tensor, " tokens"]
     sequences: Sequences
-    biases: Float[Tensor, " sequences"]
+    ends: Sequence[tuple[int, float]]
 
     def process(self, logits: Logits, rows: Rows) -> Logits:
-        due = self.sequences.due(rows)
-        return logits.index_add(1, self.sequences.ends, self.biases.where(due, 0.0))
+        if len(self.alone):
+            logits = logits.index_add(1, self.alone, self.biases.expand(len(rows), -1))
+        due = [
+            (place, *self.ends[number])
+            for place, tokens in enumerate(rows.histories())
+            for number in self.sequences.due(tokens)
+        ]
+        if not due:
+            return logits
+        places, tokens, biases = zip(*due, strict=True)
+        where = torch.tensor([places, tokens], dtype=torch.int64, device=logits.device).unbind(0)
+        return logits.index_put(where, logits.new_tensor(biases), accumulate=True)

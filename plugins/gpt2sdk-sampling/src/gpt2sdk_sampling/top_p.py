@@ -21,8 +21,10 @@ from gpt2sdk import (
     Tokens,
     check_ids,
 )
+from gpt2sdk_sampling.cut import cut_below
 from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 from gpt2sdk_sampling.nucleus import reach
+from gpt2sdk_sampling.nucleus_edge import nucleus_edge
 from gpt2sdk_sampling.parts import parts
 
 _LEAST_MASS = 1e-6
@@ -140,6 +142,9 @@ class _Run:
 
 def _nucleus(logits: Logits, mass: float | Float64[Tensor, "rows 1"], least: int) -> Logits:
     """Keep the nucleus of this mass, the same for all rows or one for each."""
+    if logits.device.type == "cpu" and not logits.requires_grad:
+        edge = nucleus_edge(logits, mass)
+        return cut_below(logits, torch.minimum(edge, weakest(logits, least)) if least > 1 else edge)
     best = logits.amax(-1, keepdim=True)
     distance = best - logits
     cut = reach(distance, (-distance).exp(), mass)

@@ -12,7 +12,7 @@ from gpt2sdk_strategies.hypotheses import (
 )
 
 
-@strategy(hold=None, draws=False)
+@strategy(hold=None, rewinds=False, draws=False)
 def beam(
     session: Session,
     *,

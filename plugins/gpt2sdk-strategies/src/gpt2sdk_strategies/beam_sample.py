@@ -17,7 +17,7 @@ from gpt2sdk_strategies.hypotheses import (
 )
 
 
-@strategy(hold=None, chooses=False)
+@strategy(hold=None, rewinds=False, chooses=False)
 def beam_sample(
     session: Session,
     *,

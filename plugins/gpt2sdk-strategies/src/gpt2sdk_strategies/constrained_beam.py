@@ -30,7 +30,7 @@ ForceWords = Annotated[
 ]
 
 
-@strategy(hold=None, draws=False)
+@strategy(hold=None, rewinds=False, draws=False)
 def constrained_beam(
     session: Session,
     *,

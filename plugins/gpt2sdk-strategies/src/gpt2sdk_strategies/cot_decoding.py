@@ -62,7 +62,7 @@ class AnswerPath:
         return sum(margins) / len(margins)
 
 
-@strategy(hold=None, draws=False)
+@strategy(hold=None, rewinds=False, draws=False)
 def cot_decoding(
     session: Session,
     *,

@@ -31,7 +31,7 @@ DiversityPenalty = Annotated[
 ]
 
 
-@strategy(hold=None, draws=False)
+@strategy(hold=None, rewinds=False, draws=False)
 def diverse_beam(
     session: Session,
     *,

@@ -11,7 +11,7 @@ from gpt2sdk_strategies.hypotheses import NumBeams, first
 from gpt2sdk_strategies.wanted import check_wanted
 
 
-@strategy(hold=None, chooses=False)
+@strategy(hold=None, rewinds=False, chooses=False)
 def stochastic_beam(session: Session, *, num_beams: NumBeams = 4) -> Iterator[Step]:
     """Draw `num_beams` different completions, each in proportion to its probability.
 
