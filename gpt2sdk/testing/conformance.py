@@ -10,7 +10,16 @@ from gpt2sdk.components.drafter import Drafter
 from gpt2sdk.components.processor import LogitsProcessor
 from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
-from gpt2sdk.testing import answer_checks, field_checks, row_checks, text_checks
+from gpt2sdk.components.strategy import Strategy, StrategyFunction
+from gpt2sdk.testing import (
+    answer_checks,
+    copy_checks,
+    field_checks,
+    generation_checks,
+    row_checks,
+    strategy_checks,
+    text_checks,
+)
 
 if TYPE_CHECKING:
     import pytest
@@ -35,7 +44,17 @@ _ROWS: tuple[Check, ...] = (
     row_checks.check_nothing_waits_for_the_device,
 )
 _LOGITS = (row_checks.check_logits_are_not_changed_in_place,)
-_MEMORY = (row_checks.check_memory_follows_the_rows,)
+_MEMORY: tuple[Check, ...] = (
+    row_checks.check_memory_follows_the_rows,
+    copy_checks.check_copies_have_memories_of_their_own,
+)
+_BEAMS = (copy_checks.check_beams_are_as_if_each_were_read_anew,)
+_CALLS: tuple[Check, ...] = (
+    generation_checks.check_a_prompt_alone_is_as_among_others,
+    generation_checks.check_drafts_change_nothing,
+)
+
+_LATER = {*_MEMORY[1:], *_BEAMS, *_CALLS}
 
 # Of each role the first check is of what comes out at all; the others build on it.
 _CHECKS: dict[type[Component], tuple[Check, ...]] = {
@@ -43,10 +62,13 @@ _CHECKS: dict[type[Component], tuple[Check, ...]] = {
         answer_checks.check_logits_come_out,
         answer_checks.check_tokens_ruled_out_stay_out,
         answer_checks.check_a_token_is_left,
+        answer_checks.check_a_row_without_tokens_stays_so,
         answer_checks.check_the_neutral_value_changes_nothing,
         *_LOGITS,
         *_ROWS,
         *_MEMORY,
+        *_BEAMS,
+        *_CALLS,
     ),
     Sampler: (
         answer_checks.check_tokens_come_out,
@@ -54,20 +76,40 @@ _CHECKS: dict[type[Component], tuple[Check, ...]] = {
         *_LOGITS,
         *_ROWS,
         *_MEMORY,
+        *_CALLS,
     ),
     StoppingCriterion: (
         answer_checks.check_a_mask_comes_out,
         answer_checks.check_the_neutral_value_ends_nothing,
         *_ROWS,
         *_MEMORY,
+        *_BEAMS,
+        *_CALLS,
     ),
     TextCriterion: (
         text_checks.check_ends_are_inside_the_text,
         text_checks.check_text_ends_alike_however_it_is_cut,
         text_checks.check_nothing_leaks,
         text_checks.check_the_neutral_value_ends_no_text,
+        *_BEAMS,
+        *_CALLS,
     ),
-    Drafter: (answer_checks.check_proposals_come_out, *_ROWS),
+    Drafter: (
+        answer_checks.check_proposals_come_out,
+        *_ROWS,
+        generation_checks.check_proposals_change_nothing,
+    ),
+    Strategy: (
+        strategy_checks.check_it_comes_to_an_end,
+        strategy_checks.check_several_completions_are_given,
+        strategy_checks.check_streams_are_what_is_generated,
+        strategy_checks.check_processors_are_minded,
+        strategy_checks.check_end_tokens_end,
+        strategy_checks.check_equal_seeds_give_equal_texts,
+        strategy_checks.check_what_draws_says_so,
+        strategy_checks.check_independent_rows_are,
+        *_CALLS,
+    ),
 }
 
 
@@ -99,6 +141,16 @@ def check_text_criterion(criterion: TextCriterion) -> None:
 def check_drafter(drafter: Drafter) -> None:
     """Run every check of drafters; see `check_processor`."""
     _run_all(drafter)
+
+
+def check_strategy(strategy: Strategy | StrategyFunction[...]) -> None:
+    """Run every check of strategies; see `check_processor`.
+
+    Args:
+        strategy: A component, as `mine.component(option=…)` makes it; a function whose options all
+            have defaults stands for the component with these.
+    """
+    _run_all(strategy.component() if isinstance(strategy, StrategyFunction) else strategy)
 
 
 def parametrize_with_checks(components: Iterable[Component]) -> "pytest.MarkDecorator":
@@ -140,7 +192,8 @@ def _run_all(component: Component) -> None:
     found: dict[str, Exception] = {}
     skipped: set[Check] = set()
     for check in checks_of(component):
-        if check in skipped:
+        if check in skipped or (found and check in _LATER):
+            # What is wrong with rows is wrong in whole calls, too: once told is enough.
             continue
         try:
             check(component)
