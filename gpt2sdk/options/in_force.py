@@ -37,7 +37,8 @@ def json_ready(value: object) -> object:
         case _:
             named = value if inspect.isroutine(value) or inspect.isclass(value) else type(value)
             # A method of a built-in class, as `str.strip`, has a class and no module.
-            home = getattr(named, "__module__", None) or named.__objclass__.__module__
+            kind = getattr(named, "__objclass__", type(named))
+            home = getattr(named, "__module__", None) or kind.__module__
             return f"{home}.{named.__qualname__}"
 
 

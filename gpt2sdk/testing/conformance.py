@@ -1,7 +1,7 @@
 """The conformance kit: the promises of each role, as checks to run on a component."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
@@ -169,7 +169,7 @@ def parametrize_with_checks(components: Iterable[Component]) -> "pytest.MarkDeco
     return pytest.mark.parametrize(
         ("component", "check"),
         [
-            pytest.param(component, check, id=f"{_named(component)}-{_title(check)}")
+            pytest.param(component, check, id=f"{_named(component)}-{check_title(check)}")
             for component in components
             for check in checks_of(component)
         ],
@@ -181,6 +181,26 @@ def checks_of(component: Component) -> Sequence[Check]:
     return list(dict.fromkeys([*_of_roles(component), *_VALUE]))
 
 
+def findings(component: Component) -> Iterator[tuple[Check, str, Exception | None]]:
+    """Run the checks of a component, and yield each with what it found and the error behind it.
+
+    Where the first check of a role fails, what comes out is of the wrong kind, and the role's
+    others say nothing new. Once something is wrong with single steps, whole calls are left out.
+    """
+    first = {checks[0] for checks in _CHECKS.values()}
+    skipped: set[Check] = set()
+    for check in checks_of(component):
+        if check in skipped:
+            continue
+        try:
+            check(component)
+        except Exception as error:  # noqa: BLE001 - whatever a component raises
+            skipped |= _LATER | (set(_of_roles(component)) if check in first else set())
+            yield check, _told(check, component, error), error
+        else:
+            yield check, "", None
+
+
 def _of_roles(component: Component) -> list[Check]:
     roles = [checks for role, checks in _CHECKS.items() if isinstance(component, role)]
     return [check for checks in roles for check in checks]
@@ -188,19 +208,7 @@ def _of_roles(component: Component) -> list[Check]:
 
 def _run_all(component: Component) -> None:
     """Run every check, and raise what was found in one error."""
-    first = {checks[0] for checks in _CHECKS.values()}
-    found: dict[str, Exception] = {}
-    skipped: set[Check] = set()
-    for check in checks_of(component):
-        if check in skipped or (found and check in _LATER):
-            # What is wrong with rows is wrong in whole calls, too: once told is enough.
-            continue
-        try:
-            check(component)
-        except Exception as error:  # noqa: BLE001 - whatever a component raises
-            found.setdefault(_told(check, component, error), error)
-            if check in first:
-                skipped |= set(_of_roles(component))
+    found = {fault: error for _, fault, error in findings(component) if error is not None}
     if found:
         raise AssertionError(_summary(component, list(found))) from next(iter(found.values()))
 
@@ -209,7 +217,7 @@ def _told(check: Check, component: Component, error: Exception) -> str:
     """Say what a check found."""
     if isinstance(error, AssertionError):
         return str(error)
-    return f"{component!r} raises {type(error).__name__} in {_title(check)}: {error}"
+    return f"{component!r} raises {type(error).__name__} in {check_title(check)}: {error}"
 
 
 def _summary(component: Component, found: Sequence[str]) -> str:
@@ -225,5 +233,6 @@ def _named(component: Component) -> str:
     return _ADDRESS.sub("", repr(component))
 
 
-def _title(check: Check) -> str:
+def check_title(check: Check) -> str:
+    """Return what a check looks at."""
     return check.__name__.removeprefix("check_")
