@@ -10,8 +10,9 @@ from gpt2sdk.cli.commands import Commands
 from gpt2sdk.cli.explain import explain
 from gpt2sdk.cli.generate import generate
 from gpt2sdk.cli.info import info
+from gpt2sdk.cli.new_plugin import new_plugin
 from gpt2sdk.cli.options import options
-from gpt2sdk.cli.plugins import plugins
+from gpt2sdk.cli.plugins import PluginCommands, check, plugins
 from gpt2sdk.cli.quantize import quantize
 from gpt2sdk.cli.score import score
 
@@ -80,13 +81,23 @@ app.command(
     )
 )(explain)
 app.command(epilog=_examples("options", "options top_p", "options --schema"))(options)
-app.command()(plugins)
+plugin_group = typer.Typer(
+    cls=PluginCommands,
+    rich_markup_mode=None,
+    help="List plugins and what each offers (the default), or check what they promise.",
+)
+plugin_group.command("list")(plugins)
+plugin_group.command(
+    epilog=_examples("plugins check sampling", "plugins check fatigue -o fatigue.fatigue=2.0")
+)(check)
+app.add_typer(plugin_group, name="plugins")
 app.command(
     epilog=_examples(
         "info gpt2",
         "info gpt2-xl --quantization int4 --placement auto --memory 2GB",
     )
 )(info)
+app.command(epilog=_examples("new-plugin fatigue", "new-plugin shy --role sampler"))(new_plugin)
 app.command(
     epilog=_examples(
         "quantize gpt2 gpt2-int8 --quantization int8",

@@ -21,6 +21,8 @@ def json_ready(value: object) -> object:
 
     >>> json_ready((1, 0.5, {"a": (2,)}))
     [1, 0.5, {'a': [2]}]
+    >>> json_ready(str.strip)
+    'builtins.str.strip'
     """
     match value:
         case None | bool() | int() | float() | str():
@@ -34,7 +36,10 @@ def json_ready(value: object) -> object:
             return [json_ready(item) for item in value]
         case _:
             named = value if inspect.isroutine(value) or inspect.isclass(value) else type(value)
-            return f"{named.__module__}.{named.__qualname__}"
+            # A method of a built-in class, as `str.strip`, has a class and no module.
+            kind = getattr(named, "__objclass__", type(named))
+            home = getattr(named, "__module__", None) or kind.__module__
+            return f"{home}.{named.__qualname__}"
 
 
 def options_of(component: Component) -> dict[str, object]:

@@ -5,6 +5,7 @@ from gpt2sdk.testing.conformance import (
     check_drafter,
     check_processor,
     check_sampler,
+    check_strategy,
     check_text_criterion,
     parametrize_with_checks,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "check_processor",
     "check_quantizer",
     "check_sampler",
+    "check_strategy",
     "check_text_criterion",
     "choose",
     "ends",

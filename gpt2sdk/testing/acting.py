@@ -57,7 +57,7 @@ def answer(
     act = begin(component, session, role)
     grow(session, [row.new_tokens for row in situation.rows])
     if detour:
-        _wander(session)
+        go_back_and_forth(session)
     session.next_logits()
     found: object = act(situation.logits.to(device), session.rows.bound(component.name))
     promise(isinstance(found, Tensor), f"{component!r} returns {found!r:.60}: {_wanted(role)}")
@@ -127,7 +127,7 @@ def _go_astray(session: DecodingSession, step: int) -> None:
     """Let copies of the rows, then the rows themselves, go another way, and come back."""
     count = len(session.rows)
     session.fork([number for number in range(count) for _ in range(2)])
-    _tell_draws(session)
+    tell_draws(session)
     other = step_logits(step + _STEPS, 2 * count)
     session.next_logits()
     session.process(other)
@@ -135,11 +135,11 @@ def _go_astray(session: DecodingSession, step: int) -> None:
     session.append([-1, _JUNK] * count)
     session.finish(range(1, 2 * count, 2))
     session.fork(range(0, 2 * count, 2))
-    _tell_draws(session)
-    _wander(session)
+    tell_draws(session)
+    go_back_and_forth(session)
 
 
-def _wander(session: DecodingSession) -> None:
+def go_back_and_forth(session: DecodingSession) -> None:
     """Append to each row until all are longer than the longest was, and take it back."""
     lengths: list[int] = [len(row.tokens) for row in session.rows.records]
     grown: list[int] = [row.grown for row in session.rows.records]
@@ -148,10 +148,10 @@ def _wander(session: DecodingSession) -> None:
     session.rewind(
         [row.grown - before for row, before in zip(session.rows.records, grown, strict=True)]
     )
-    _tell_draws(session)
+    tell_draws(session)
 
 
-def _tell_draws(session: DecodingSession) -> None:
+def tell_draws(session: DecodingSession) -> None:
     """Make rows that were copied or cut back draw the numbers of rows that never were.
 
     Copies have lanes and draws of their own, so that they differ; here they must not.

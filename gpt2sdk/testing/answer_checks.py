@@ -1,5 +1,7 @@
 """Checks of what each role answers: logits, a token, a mask, proposals."""
 
+from dataclasses import replace
+
 import torch
 
 from gpt2sdk.components.component import neutral
@@ -50,6 +52,24 @@ def check_a_token_is_left(processor: LogitsProcessor) -> None:
         emptied = answer(processor, situation).isneginf().all(-1)
         where = f"{processor!r} with {situation.name}"
         promise(not emptied.any(), f"{where}: no token left in rows {emptied.nonzero().tolist()}")
+
+
+def check_a_row_without_tokens_stays_so(processor: LogitsProcessor) -> None:
+    """A row that has lost all its tokens comes out without NaN and without one, its batch whole.
+
+    Another processor may have emptied it; then it ends there, and no other row must notice.
+    """
+    situation = ordinary()
+    empty = situation.logits.clone()
+    empty[1] = -torch.inf
+    whole = answer(processor, situation)
+    found = answer(processor, replace(situation, name="an empty row", logits=empty))
+    promise(not found.isnan().any(), f"{processor!r} with an empty row: NaN")
+    others = [0, 2, 3, 4]
+    message = "with an empty row: other rows get another answer"
+    promise(alike(whole[others], found[others]), f"{processor!r} {message}")
+    if processor.stage >= Stage.PENALTY:
+        promise(found[1].isneginf().all(), f"{processor!r} revives a token of an empty row")
 
 
 def check_the_neutral_value_changes_nothing(processor: LogitsProcessor) -> None:

@@ -1,7 +1,7 @@
 """The conformance kit: the promises of each role, as checks to run on a component."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,16 @@ from gpt2sdk.components.drafter import Drafter
 from gpt2sdk.components.processor import LogitsProcessor
 from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
-from gpt2sdk.testing import answer_checks, field_checks, row_checks, text_checks
+from gpt2sdk.components.strategy import Strategy, StrategyFunction
+from gpt2sdk.testing import (
+    answer_checks,
+    copy_checks,
+    field_checks,
+    generation_checks,
+    row_checks,
+    strategy_checks,
+    text_checks,
+)
 
 if TYPE_CHECKING:
     import pytest
@@ -35,7 +44,17 @@ _ROWS: tuple[Check, ...] = (
     row_checks.check_nothing_waits_for_the_device,
 )
 _LOGITS = (row_checks.check_logits_are_not_changed_in_place,)
-_MEMORY = (row_checks.check_memory_follows_the_rows,)
+_MEMORY: tuple[Check, ...] = (
+    row_checks.check_memory_follows_the_rows,
+    copy_checks.check_copies_have_memories_of_their_own,
+)
+_BEAMS = (copy_checks.check_beams_are_as_if_each_were_read_anew,)
+_CALLS: tuple[Check, ...] = (
+    generation_checks.check_a_prompt_alone_is_as_among_others,
+    generation_checks.check_drafts_change_nothing,
+)
+
+_LATER = {*_MEMORY[1:], *_BEAMS, *_CALLS}
 
 # Of each role the first check is of what comes out at all; the others build on it.
 _CHECKS: dict[type[Component], tuple[Check, ...]] = {
@@ -43,10 +62,13 @@ _CHECKS: dict[type[Component], tuple[Check, ...]] = {
         answer_checks.check_logits_come_out,
         answer_checks.check_tokens_ruled_out_stay_out,
         answer_checks.check_a_token_is_left,
+        answer_checks.check_a_row_without_tokens_stays_so,
         answer_checks.check_the_neutral_value_changes_nothing,
         *_LOGITS,
         *_ROWS,
         *_MEMORY,
+        *_BEAMS,
+        *_CALLS,
     ),
     Sampler: (
         answer_checks.check_tokens_come_out,
@@ -54,20 +76,40 @@ _CHECKS: dict[type[Component], tuple[Check, ...]] = {
         *_LOGITS,
         *_ROWS,
         *_MEMORY,
+        *_CALLS,
     ),
     StoppingCriterion: (
         answer_checks.check_a_mask_comes_out,
         answer_checks.check_the_neutral_value_ends_nothing,
         *_ROWS,
         *_MEMORY,
+        *_BEAMS,
+        *_CALLS,
     ),
     TextCriterion: (
         text_checks.check_ends_are_inside_the_text,
         text_checks.check_text_ends_alike_however_it_is_cut,
         text_checks.check_nothing_leaks,
         text_checks.check_the_neutral_value_ends_no_text,
+        *_BEAMS,
+        *_CALLS,
     ),
-    Drafter: (answer_checks.check_proposals_come_out, *_ROWS),
+    Drafter: (
+        answer_checks.check_proposals_come_out,
+        *_ROWS,
+        generation_checks.check_proposals_change_nothing,
+    ),
+    Strategy: (
+        strategy_checks.check_it_comes_to_an_end,
+        strategy_checks.check_several_completions_are_given,
+        strategy_checks.check_streams_are_what_is_generated,
+        strategy_checks.check_processors_are_minded,
+        strategy_checks.check_end_tokens_end,
+        strategy_checks.check_equal_seeds_give_equal_texts,
+        strategy_checks.check_what_draws_says_so,
+        strategy_checks.check_independent_rows_are,
+        *_CALLS,
+    ),
 }
 
 
@@ -101,6 +143,16 @@ def check_drafter(drafter: Drafter) -> None:
     _run_all(drafter)
 
 
+def check_strategy(strategy: Strategy | StrategyFunction[...]) -> None:
+    """Run every check of strategies; see `check_processor`.
+
+    Args:
+        strategy: A component, as `mine.component(option=…)` makes it; a function whose options all
+            have defaults stands for the component with these.
+    """
+    _run_all(strategy.component() if isinstance(strategy, StrategyFunction) else strategy)
+
+
 def parametrize_with_checks(components: Iterable[Component]) -> "pytest.MarkDecorator":
     """Make a test run once for each check of each component.
 
@@ -117,7 +169,7 @@ def parametrize_with_checks(components: Iterable[Component]) -> "pytest.MarkDeco
     return pytest.mark.parametrize(
         ("component", "check"),
         [
-            pytest.param(component, check, id=f"{_named(component)}-{_title(check)}")
+            pytest.param(component, check, id=f"{_named(component)}-{check_title(check)}")
             for component in components
             for check in checks_of(component)
         ],
@@ -129,15 +181,13 @@ def checks_of(component: Component) -> Sequence[Check]:
     return list(dict.fromkeys([*_of_roles(component), *_VALUE]))
 
 
-def _of_roles(component: Component) -> list[Check]:
-    roles = [checks for role, checks in _CHECKS.items() if isinstance(component, role)]
-    return [check for checks in roles for check in checks]
+def findings(component: Component) -> Iterator[tuple[Check, str, Exception | None]]:
+    """Run the checks of a component, and yield each with what it found and the error behind it.
 
-
-def _run_all(component: Component) -> None:
-    """Run every check, and raise what was found in one error."""
+    Where the first check of a role fails, what comes out is of the wrong kind, and the role's
+    others say nothing new. Once something is wrong with single steps, whole calls are left out.
+    """
     first = {checks[0] for checks in _CHECKS.values()}
-    found: dict[str, Exception] = {}
     skipped: set[Check] = set()
     for check in checks_of(component):
         if check in skipped:
@@ -145,9 +195,20 @@ def _run_all(component: Component) -> None:
         try:
             check(component)
         except Exception as error:  # noqa: BLE001 - whatever a component raises
-            found.setdefault(_told(check, component, error), error)
-            if check in first:
-                skipped |= set(_of_roles(component))
+            skipped |= _LATER | (set(_of_roles(component)) if check in first else set())
+            yield check, _told(check, component, error), error
+        else:
+            yield check, "", None
+
+
+def _of_roles(component: Component) -> list[Check]:
+    roles = [checks for role, checks in _CHECKS.items() if isinstance(component, role)]
+    return [check for checks in roles for check in checks]
+
+
+def _run_all(component: Component) -> None:
+    """Run every check, and raise what was found in one error."""
+    found = {fault: error for _, fault, error in findings(component) if error is not None}
     if found:
         raise AssertionError(_summary(component, list(found))) from next(iter(found.values()))
 
@@ -156,7 +217,7 @@ def _told(check: Check, component: Component, error: Exception) -> str:
     """Say what a check found."""
     if isinstance(error, AssertionError):
         return str(error)
-    return f"{component!r} raises {type(error).__name__} in {_title(check)}: {error}"
+    return f"{component!r} raises {type(error).__name__} in {check_title(check)}: {error}"
 
 
 def _summary(component: Component, found: Sequence[str]) -> str:
@@ -172,5 +233,6 @@ def _named(component: Component) -> str:
     return _ADDRESS.sub("", repr(component))
 
 
-def _title(check: Check) -> str:
+def check_title(check: Check) -> str:
+    """Return what a check looks at."""
     return check.__name__.removeprefix("check_")

@@ -52,7 +52,10 @@ def check_the_same_again(component: Component) -> None:
 
 
 def check_global_random_numbers_are_left_alone(component: Component) -> None:
-    """No number is drawn from torch's or numpy's global generator."""
+    """No number is drawn from torch's or numpy's global generator.
+
+    Python's own is used by whatever checks types at run time; `check_the_same_again` finds those.
+    """
     torch_before, numpy_before = torch.get_rng_state(), _numpy_state()
     answer(component, ordinary())
     same = torch.equal(torch_before, torch.get_rng_state()) and numpy_before == _numpy_state()

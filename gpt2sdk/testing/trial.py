@@ -13,7 +13,7 @@ from gpt2sdk.components.records import Prompt
 from gpt2sdk.components.rows import Rows
 from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.session import Session, Step
-from gpt2sdk.components.stopping import StoppingCriterion
+from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
 from gpt2sdk.components.strategy import Strategy
 from gpt2sdk.defaults import Greedy
 from gpt2sdk.errors import PluginContractError
@@ -52,7 +52,7 @@ def open_session(
 
     Args:
         prompts: What the rows begin with.
-        component: A processor, sampler or criterion that acts in it.
+        component: A processor, sampler, criterion or text criterion that acts in it.
         vocab_size: Of the model.
         eos_token_ids: The tokens that end a row.
         device: Where its tensors are.
@@ -68,6 +68,9 @@ def open_session(
             ),
             criteria=tuple(
                 Link(each.name, each) for each in acting if isinstance(each, StoppingCriterion)
+            ),
+            text_criteria=tuple(
+                Link(each.name, each) for each in acting if isinstance(each, TextCriterion)
             ),
         )
         for number, prompt in enumerate(prompts)

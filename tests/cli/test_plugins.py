@@ -112,7 +112,7 @@ def test_help_lists_the_commands_of_plugins_behind_the_built_in_ones(invoke, ins
 
     printed = invoke("--help").stdout
 
-    assert "\n  shout     Say a word loudly.\n" in printed
+    assert "\n  shout       Say a word loudly.\n" in printed
     assert 1 == printed.count("\n  generate ")
     assert printed.index("\n  score ") < printed.index("\n  shout ")
 

@@ -27,10 +27,11 @@ COMPONENTS = [
     deepconf.component(budget=8, keep=0.9),
     diverse_beam.component(num_beams=6, num_beam_groups=3, diversity_penalty=1.5),
     replay.component(continuation="ab"),
-    replay.component(continuation=["ab", [3, 4]]),
+    replay.component(continuation=["ab", [3, 4], ".", "the end"]),
     self_consistency.component(budget=5, stop_rule="beta"),
     stochastic_beam.component(num_beams=2),
 ]
+LISTED = COMPONENTS[9]
 FUNCTIONS = [
     best_of_n.component(scorer=len),
     cot_decoding.component(answer=str.strip),
@@ -42,6 +43,8 @@ FUNCTIONS = [
 
 @parametrize_with_checks(COMPONENTS)
 def test_conformance(component, check):
+    if check.__name__ == "check_a_prompt_alone_is_as_among_others" and component == LISTED:
+        pytest.skip("each prompt has its own entry: one alone gets the first")
     check(component)
 
 

@@ -90,4 +90,6 @@ def amplify(logits: Logits, without: Logits, alpha: float) -> Logits:
     """Return `(1 + alpha) * with - alpha * without` of log-probabilities, unnormalised."""
     row, other = logits.log_softmax(-1), without.log_softmax(-1)
     moved = row + alpha * (row - other)
-    return moved.where(row.isfinite() & other.isfinite(), row)
+    # What is out stays out, also in a row without tokens, whose log_softmax is NaN.
+    kept = row.where(logits.isfinite(), logits)
+    return moved.where(row.isfinite() & other.isfinite(), kept)

@@ -98,7 +98,9 @@ class _Run:
             return logits
         others = [mirror.next_logits(rows).to(logits.device) for mirror in self.mirrors]
         logprobs = [each.log_softmax(-1) for each in (logits, *others)]
-        return mix(logprobs, self.weights, self.operation)
+        mixed = mix(logprobs, self.weights, self.operation)
+        # A row without tokens has no mixture: its log_softmax is NaN.
+        return mixed.where(logits.isfinite(), logits)
 
 
 def mix(logprobs: Sequence[Logits], weights: Sequence[float], operation: Operation) -> Logits:

@@ -79,4 +79,6 @@ def guide(logits: Logits, negative: Logits, scale: float) -> Logits:
     """Return `u + s * (l - u)` of log-probabilities, unnormalised."""
     row, branch = logits.log_softmax(-1), negative.log_softmax(-1)
     guided = branch + scale * (row - branch)
-    return guided.where(row.isfinite() & branch.isfinite(), row)
+    # What is out stays out, also in a row without tokens, whose log_softmax is NaN.
+    kept = row.where(logits.isfinite(), logits)
+    return guided.where(row.isfinite() & branch.isfinite(), kept)

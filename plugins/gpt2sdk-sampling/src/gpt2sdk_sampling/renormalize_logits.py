@@ -28,4 +28,7 @@ class RenormalizeLogits(LogitsProcessor):
 
     @override
     def process(self, logits: Logits, rows: Rows) -> Logits:
-        return logits.log_softmax(-1) if self.renormalize_logits else logits
+        if not self.renormalize_logits:
+            return logits
+        # A row without tokens has no sum to subtract.
+        return logits.log_softmax(-1).where(logits.isfinite(), logits)
