@@ -99,8 +99,6 @@ def generate(  # noqa: PLR0913 - each is a flag
         for note in generator.notes:
             remark(f"note: {note}")
     job = Job(generator, prompts, composition, allow_special=allow_special)
-    if as_json:
-        outcome = print_json(job, model)
-    else:
-        outcome = print_text(job, samples=composition.lead.num_return_sequences, quiet=quiet)
+    samples = [composition.lead_of(index).num_return_sequences for index in range(len(prompts))]
+    outcome = print_json(job, model) if as_json else print_text(job, samples=samples, quiet=quiet)
     outcome.close()

@@ -105,7 +105,7 @@ def run(job: Job, watch: Callable[[Delta], None] = lambda _delta: None) -> Outco
     return Outcome(stream.result, failure, cancel.is_set() or "cancelled" in reasons)
 
 
-def print_text(job: Job, *, samples: int, quiet: bool) -> Outcome:
+def print_text(job: Job, *, samples: Sequence[int], quiet: bool) -> Outcome:
     """Print completions as they are made, then what they cost."""
     printer = Printer(job.prompts, samples)
     outcome = run(job, printer.add)

@@ -153,9 +153,7 @@ def _schemas(offer: Offer) -> Iterator[tuple[str, JsonSchemaValue]]:
     """Yield the schema of each option of a component."""
     for option, field in offer.component.model_fields.items():
         schema = schema_of(offer.component, option)
-        if _in_chain(offer):
-            schema = _columns(schema, number=is_plain_number(field.annotation))
-        yield option, schema
+        yield option, _columns(schema, number=is_plain_number(field.annotation))
 
 
 def _columns(schema: JsonSchemaValue, *, number: bool) -> JsonSchemaValue:
@@ -174,7 +172,7 @@ def _columns(schema: JsonSchemaValue, *, number: bool) -> JsonSchemaValue:
 
 
 def _in_chain(offer: Offer) -> bool:
-    """Whether a component's options turn it on, and may differ from prompt to prompt."""
+    """Whether a component's options turn it on."""
     return bool(set(offer.roles) & set(CHAIN_ROLES))
 
 
@@ -193,7 +191,9 @@ def _record(component: type[Component], option: str, origin: Origin, role: str) 
         default=None if field.is_required() else json_ready(neutral(field)),
         required=field.is_required(),
         switch=in_chain and option == component.switch(),
-        per_prompt=in_chain or (settings and option in PER_PROMPT),
+        per_prompt=(
+            option in PER_PROMPT if settings else issubclass(component, CHAIN_ROLES + NAMED_ROLES)
+        ),
         description=field.description or "",
         distribution=origin.distribution,
         version=origin.version,

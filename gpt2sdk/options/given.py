@@ -37,8 +37,8 @@ class Each:
 def each(values: Iterable[object]) -> Each:
     r"""Give each prompt of a call its own value of an option.
 
-    Options whose type is a plain number take a bare list as well. Options of processors and
-    stopping criteria can differ from prompt to prompt, and so can `max_new_tokens` and `seed`.
+    Options whose type is a plain number take a bare list as well. Every option of a component can
+    differ from prompt to prompt, and so can `max_new_tokens`, `num_return_sequences` and `seed`.
 
     Args:
         values: One for each prompt; `None` for the option's default, so that for the option that

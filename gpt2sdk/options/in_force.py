@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from gpt2sdk.components.callables import name_of
-from gpt2sdk.components.component import Component
+from gpt2sdk.components.component import Component, identity
 from gpt2sdk.options.field import is_plain_number
 from gpt2sdk.options.order import Entry
 from gpt2sdk.options.owners import CHAIN_ROLES
@@ -42,16 +42,28 @@ def options_of(component: Component) -> dict[str, object]:
     return {name: json_ready(getattr(component, name)) for name in type(component).model_fields}
 
 
-def leading(lead: Lead) -> dict[str, Component]:
-    """Return the components of a lead that act, by the setting that names them."""
-    sampler = lead.sampler if lead.strategy.draws and lead.strategy.chooses else None
-    named = {"strategy": lead.strategy, "sampler": sampler, "drafter": lead.drafter}
-    return {setting: component for setting, component in named.items() if component is not None}
+def leading(leads: Sequence[Lead]) -> dict[str, tuple[Component, ...]]:
+    """Return the components of leads that act, one for each lead, by the setting that names them.
+
+    What is the same for all of them stands there once.
+    """
+    first = leads[0]
+    acting = {
+        "strategy": True,
+        "sampler": first.strategy.draws and first.strategy.chooses,
+        "drafter": first.drafter is not None,
+    }
+    named: dict[str, tuple[Component, ...]] = {}
+    for setting in (setting for setting, acts in acting.items() if acts):
+        column = [getattr(lead, setting) for lead in leads]
+        same = len({identity(each) for each in column}) == 1
+        named[setting] = tuple(column[:1] if same else column)
+    return named
 
 
 def in_force(
     settings: Mapping[str, object],
-    lead: Lead,
+    leads: Sequence[Lead],
     entries: Sequence[Entry[Component]],
     registry: Registry,
 ) -> dict[str, object]:
@@ -63,20 +75,21 @@ def in_force(
 
     Args:
         settings: What is in force of the settings that name no component.
-        lead: Strategy, sampler and drafter.
+        leads: Strategy, sampler and drafter, for all prompts or for each.
         entries: Processors and criteria in their order.
         registry: What says which names are clear, and where components come from.
     """
-    named = leading(lead)
+    columns = leading(leads)
+    named = {setting: column[0] for setting, column in columns.items()}
     record: dict[str, object] = {}
     for setting, component in named.items():
         record[setting] = name_of(component)
     record |= {name: json_ready(value) for name, value in settings.items()}
-    for component in named.values():
+    for setting, component in named.items():
         rivals = [other for other in named.values() if other is not component]
-        for option, value in options_of(component).items():
+        for option in type(component).model_fields:
             clear = not any(option in type(rival).model_fields for rival in rivals)
-            record[_key(component, option, clear=clear)] = value
+            record[_key(component, option, clear=clear)] = column_of(columns[setting], option)
     taken = {option for component in named.values() for option in type(component).model_fields}
     for entry in entries:
         if entry.listed is not None:
@@ -86,7 +99,7 @@ def in_force(
         for option in type(entry.component).model_fields:
             owners = registry.having(option, *CHAIN_ROLES)
             clear = len(owners) < 2 and option not in taken
-            record[_key(entry.component, option, clear=clear)] = column_of(entry, option)
+            record[_key(entry.component, option, clear=clear)] = column_of(entry.components, option)
     components = [*named.values(), *(entry.component for entry in entries)]
     return record | {"versions": _versions(components, registry)}
 
@@ -96,15 +109,16 @@ def _key(component: Component, option: str, *, clear: bool) -> str:
     return option if clear and option not in Settings.model_fields else f"{component.name}.{option}"
 
 
-def column_of(entry: Entry[Component], option: str) -> object:
-    """Return an entry's option, JSON-ready, or its values where prompts differ."""
+def column_of(components: Sequence[Component | None], option: str) -> object:
+    """Return a component's option, JSON-ready, or its values where prompts differ."""
     values = [
         None if component is None else json_ready(getattr(component, option))
-        for component in entry.components
+        for component in components
     ]
     if len(values) == 1:
         return values[0]
-    number = is_plain_number(type(entry.component).model_fields[option].annotation)
+    kind = type(next(component for component in components if component is not None))
+    number = is_plain_number(kind.model_fields[option].annotation)
     return values if number else {"each": values}
 
 
