@@ -116,10 +116,7 @@ def _each_prompt(
     """
     made = []
     for prompt in range(prompts):
-        own = {
-            option: Given(given[option].written, column[prompt])
-            for option, column in columns.items()
-        }
+        own = {option: given[option].of(column[prompt]) for option, column in columns.items()}
         try:
             made.append(make({**given, **own}))
         except OptionError as error:

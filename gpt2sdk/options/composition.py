@@ -18,6 +18,7 @@ from gpt2sdk.options.in_force import in_force, leading
 from gpt2sdk.options.named import named_drafter, named_sampler, named_strategy
 from gpt2sdk.options.order import LISTS, Entry, check_draws, check_no_twins, listed, ordered
 from gpt2sdk.options.owners import Assignment, assign
+from gpt2sdk.options.preset import Preset, kept
 from gpt2sdk.options.settings import Settings
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.rng import derive, fresh_seed
@@ -119,7 +120,13 @@ class Composition:
         ]
 
 
-def compose(options: Mapping[str, object], *, registry: Registry, prompts: int = 1) -> Composition:
+def compose(
+    options: Mapping[str, object],
+    *,
+    registry: Registry,
+    prompts: int = 1,
+    config: Preset | None = None,
+) -> Composition:
     """Return what the options of a call come to.
 
     Args:
@@ -127,19 +134,21 @@ def compose(options: Mapping[str, object], *, registry: Registry, prompts: int =
             Values may be `Unread` texts.
         registry: All components.
         prompts: How many prompts the call has.
+        config: A preset, whose options count where the call gives nothing.
 
     Raises:
-        OptionError: An option is unknown, wrong, or contradicts another one.
+        OptionError: An option is unknown, wrong, or contradicts another one; or the preset breaks
+            a rule.
         PluginConflictError: A name means components of several plugins.
     """
-    given = read(options)
+    given = read(options, kept(config, options, registry) if config else None)
     names = frozenset(given)
     own = {
         name: understood(given.pop(name), setting)
         for name, setting in Settings.model_fields.items()
         if name in given
     }
-    lists = {name: listed(name, own.pop(name).value) for name in LISTS if name in own}
+    lists = {name: listed(own.pop(name), name, registry) for name in LISTS if name in own}
     limits = spread(Settings, "max_new_tokens", own.pop("max_new_tokens", None), prompts)
     seeds = spread(Settings, "seed", own.pop("seed", None), prompts)
     counts = spread(

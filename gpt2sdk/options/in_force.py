@@ -2,7 +2,8 @@
 
 import inspect
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from gpt2sdk.components.callables import name_of
@@ -61,6 +62,65 @@ def leading(leads: Sequence[Lead]) -> dict[str, tuple[Component, ...]]:
     return named
 
 
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """A component of a call, and where its options stand in what is in force.
+
+    Attributes:
+        components: It, for all prompts or for each; `None` where a prompt does without.
+        setting: The setting that names it or holds it; empty where options turned it on.
+        place: The same, with its number where it stands in a list; for messages.
+        name: What a call names it.
+        keys: The shortest name that means each of its options; none in a list.
+    """
+
+    components: tuple[Component | None, ...]
+    setting: str
+    place: str
+    name: str
+    keys: Mapping[str, str]
+
+    @property
+    def component(self) -> Component:
+        """One of the components; all have one class."""
+        return next(component for component in self.components if component is not None)
+
+
+def acting(
+    leads: Sequence[Lead], entries: Sequence[Entry[Component]], registry: Registry
+) -> Iterator[Acting]:
+    """Yield what acts in a call, first what it names, then processors and criteria in order."""
+    columns = leading(leads)
+    taken: set[str] = set()
+    for setting, column in columns.items():
+        others = [each[0] for name, each in columns.items() if name != setting]
+        name = _called(column[0], registry)
+        fields = list(type(column[0]).model_fields)
+        taken.update(fields)
+        keys = {
+            option: _key(
+                name, option, clear=not any(option in type(one).model_fields for one in others)
+            )
+            for option in fields
+        }
+        yield Acting(column, setting, setting, name, keys)
+    led = {component for column in columns.values() for component in map(id, column)}
+    for entry in entries:
+        name = _called(entry.component, registry)
+        if entry.listed is not None:
+            yield Acting(entry.components, entry.why.partition("[")[0], entry.why, name, {})
+        elif id(entry.component) not in led:
+            keys = {
+                option: _key(
+                    name,
+                    option,
+                    clear=len(registry.having(option, *CHAIN_ROLES)) < 2 and option not in taken,
+                )
+                for option in type(entry.component).model_fields
+            }
+            yield Acting(entry.components, "", "", name, keys)
+
+
 def in_force(
     settings: Mapping[str, object],
     leads: Sequence[Lead],
@@ -79,34 +139,34 @@ def in_force(
         entries: Processors and criteria in their order.
         registry: What says which names are clear, and where components come from.
     """
-    columns = leading(leads)
-    named = {setting: column[0] for setting, column in columns.items()}
-    record: dict[str, object] = {}
-    for setting, component in named.items():
-        record[setting] = name_of(component)
+    actors = list(acting(leads, entries, registry))
+    record: dict[str, object] = {
+        each.setting: each.name for each in actors if each.setting and each.setting == each.place
+    }
     record |= {name: json_ready(value) for name, value in settings.items()}
-    for setting, component in named.items():
-        rivals = [other for other in named.values() if other is not component]
-        for option in type(component).model_fields:
-            clear = not any(option in type(rival).model_fields for rival in rivals)
-            record[_key(component, option, clear=clear)] = column_of(columns[setting], option)
-    taken = {option for component in named.values() for option in type(component).model_fields}
-    for entry in entries:
-        if entry.listed is not None:
-            lists = record.setdefault(entry.why.partition("[")[0], [])
-            cast("list[object]", lists).append(json_ready(entry.component))
-            continue
-        for option in type(entry.component).model_fields:
-            owners = registry.having(option, *CHAIN_ROLES)
-            clear = len(owners) < 2 and option not in taken
-            record[_key(entry.component, option, clear=clear)] = column_of(entry.components, option)
-    components = [*named.values(), *(entry.component for entry in entries)]
+    for each in actors:
+        if each.setting != each.place:
+            lists = record.setdefault(each.setting, [])
+            item = {"name": each.name, **options_of(each.component)}
+            cast("list[object]", lists).append(item)
+        for option, key in each.keys.items():
+            record[key] = column_of(each.components, option)
+    components = (each.component for each in actors)
     return record | {"versions": _versions(components, registry)}
 
 
-def _key(component: Component, option: str, *, clear: bool) -> str:
+def _called(component: Component, registry: Registry) -> str:
+    """Return what a call names a component: with its distribution where several have the name."""
+    name = name_of(component)
+    offers = registry.named(name)
+    mine = next((offer for offer in offers if offer.component is type(component)), None)
+    rivals = [offer for offer in offers if mine and set(offer.roles) & set(mine.roles)]
+    return f"{mine.origin.qualifier}:{name}" if mine and len(rivals) > 1 else name
+
+
+def _key(name: str, option: str, *, clear: bool) -> str:
     """Return the shortest name that means this option."""
-    return option if clear and option not in Settings.model_fields else f"{component.name}.{option}"
+    return option if clear and option not in Settings.model_fields else f"{name}.{option}"
 
 
 def column_of(components: Sequence[Component | None], option: str) -> object:

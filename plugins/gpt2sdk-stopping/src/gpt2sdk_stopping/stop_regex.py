@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from typing_extensions import override
 
 from gpt2sdk import (
+    PATTERNS,
     OneOrMore,
     OptionError,
     Session,
@@ -62,6 +63,7 @@ class StopRegex(TextCriterion):
     stop_regex: Annotated[
         tuple[Annotated[str, AfterValidator(_expression)], ...],
         OneOrMore,
+        PATTERNS,
         Field(description="One or several regular expressions at which a row ends."),
     ] = ()
     stop_regex_include: Annotated[
