@@ -7,7 +7,7 @@ import typer
 from gpt2sdk.cli.parameters import AsJson, Config, Offline, Options, PluginFiles, Revision
 
 
-def explain(
+def explain(  # noqa: PLR0913 - each is a flag
     model: Annotated[
         str | None,
         typer.Argument(metavar="MODEL", help="A model, for its end tokens; else none is needed."),

@@ -30,7 +30,7 @@ class PresetLimits:
     patterns: int = 16
     pattern_characters: int = 1_000
     pattern_loops: int = 2
-    pattern_choices: int = 1_000
+    pattern_choices: int = 100
 
 
 PRESET_LIMITS: Final = PresetLimits()
@@ -112,7 +112,7 @@ def _check_pattern(pattern: str) -> None:
     except (re.error, RecursionError, OverflowError):
         return  # the option itself says what is wrong with it
     try:
-        loops, choices = _ways(tree)
+        loops, choices = _ways(tree.data)
     except ValueError as error:
         raise ValueError(f"{error}, in {pattern!r:.60}") from None
     for name, found, most in (
@@ -130,14 +130,14 @@ def _ways(tree: Iterable[tuple[object, Any]]) -> tuple[int, int]:
         name = str(kind)
         more = 0, 1
         if name == "BRANCH":
-            found = [_ways(each) for each in value[1]]
+            found = [_ways(each.data) for each in value[1]]
             more = max(each[0] for each in found), sum(each[1] for each in found)
         elif name.endswith("_REPEAT"):
-            more = _repeated(*value)
+            more = _repeated(value[0], value[1], value[2].data)
         elif name in {"SUBPATTERN", "ASSERT", "ASSERT_NOT"}:
-            more = _ways(value[-1])
+            more = _ways(value[-1].data)
         elif name == "ATOMIC_GROUP":
-            more = _ways(value)
+            more = _ways(value.data)
         elif name.startswith("GROUPREF"):
             raise ValueError("refers to a group")
         loops, choices = loops + more[0], choices * more[1]

@@ -120,9 +120,11 @@ def json_schema(registry: Registry) -> JsonSchemaValue:
     """Return a JSON Schema of the options of a call.
 
     It has every name that `compose` takes: short ones where they are clear, and
-    `component.option`. What only Python can express, lists of components, is left out.
+    `component.option`. What only Python can express, callables and the like, accepts anything.
     """
     properties: JsonSchemaValue = {}
+    for option, (roles, _) in LISTS.items():
+        properties[option] = _list_of(roles, registry, Settings.model_fields[option].description)
     for option in Settings.model_fields.keys() - LISTS.keys():
         schema = schema_of(Settings, option)
         if option in _NAMES:
@@ -147,6 +149,15 @@ def json_schema(registry: Registry) -> JsonSchemaValue:
         "properties": dict(sorted(properties.items())),
         "additionalProperties": False,
     }
+
+
+def _list_of(
+    roles: tuple[type[Component], ...], registry: Registry, description: str | None
+) -> JsonSchemaValue:
+    """Return the schema of a list of components as data."""
+    names = sorted({offer.name for offer in registry.offers(*roles)})
+    item = {"type": "object", "properties": {"name": {"enum": names}}, "required": ["name"]}
+    return {"type": "array", "items": item, "description": description or ""}
 
 
 def _schemas(offer: Offer) -> Iterator[tuple[str, JsonSchemaValue]]:

@@ -153,9 +153,9 @@ def kept(preset: Preset, options: Mapping[str, object], registry: Registry) -> d
             missing.append((name, why))
     if missing:
         names = ", ".join(f"{name}=…" for name, _ in missing)
+        whys = "; ".join(str(why) for _, why in missing)
         raise OptionError(
-            f"the record cannot repeat its call alone: {'; '.join(str(why) for _, why in missing)}; "
-            f"give {names} with the call",
+            f"the record cannot repeat its call alone: {whys}; give {names} with the call",
             name=missing[0][0],
             expected=names,
         )

@@ -45,8 +45,9 @@ class StopRegex(TextCriterion):
     that the expression does not bound has at most `stop_regex_max_length` characters.
 
     The language is that of Python's `re`, whose search may take time that grows exponentially with
-    a match's length: no expressions from strangers. Only new text is searched; special tokens have
-    none. sglang's `stop_regex` ends a text behind the match.
+    a match's length: no expressions from strangers, but in a preset, where they are limited. Only
+    new text is searched; special tokens have none. sglang's `stop_regex` ends a text behind the
+    match.
 
     Example:
         >>> stop = StopRegex(stop_regex=r"\n\d+\.")
