@@ -22,7 +22,12 @@ if TYPE_CHECKING:
         PlacementPlan,
         Residency,
     )
-    from gpt2sdk.components.preset_rules import CALLER_ONLY, PATTERNS, PRESET_LIMITS, PresetRule
+    from gpt2sdk.components.preset_rules import (
+        CALLER_ONLY_RULE,
+        PATTERN_RULE,
+        PRESET_LIMITS,
+        PresetRule,
+    )
     from gpt2sdk.components.processor import LogitsProcessor, ProcessorRun, Stage
     from gpt2sdk.components.quantizer import (
         Matrix,
@@ -97,8 +102,8 @@ _HOMES = {
     "gpt2sdk.components.architecture": ("Architecture",),
     "gpt2sdk.components.call_record": ("CallRecord", "ComponentRecord"),
     "gpt2sdk.components.preset_rules": (
-        "CALLER_ONLY",
-        "PATTERNS",
+        "CALLER_ONLY_RULE",
+        "PATTERN_RULE",
         "PRESET_LIMITS",
         "PresetRule",
     ),
@@ -189,8 +194,8 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "CALLER_ONLY",
-    "PATTERNS",
+    "CALLER_ONLY_RULE",
+    "PATTERN_RULE",
     "PRESET_LIMITS",
     "SEPARATOR",
     "Architecture",

@@ -44,7 +44,7 @@ _FAR = 16
 class PresetRule:
     """Marks an option whose values have a rule to keep where a preset sets them.
 
-    It stands in the outermost annotation: `Annotated[str | None, CALLER_ONLY, Field()]`.
+    It stands in the outermost annotation: `Annotated[str | None, CALLER_ONLY_RULE, Field()]`.
     What is written in Python or behind `-o` is not asked.
 
     Attributes:
@@ -64,7 +64,7 @@ def _refuse(_: object) -> None:
     raise ValueError(message)
 
 
-CALLER_ONLY: Final = PresetRule(_refuse, caller_only=True)
+CALLER_ONLY_RULE: Final = PresetRule(_refuse, caller_only=True)
 """For options that open files, load models or run code: only who makes the call may set them."""
 
 
@@ -95,7 +95,7 @@ def check_patterns(value: object) -> None:
         _check_pattern(text)
 
 
-PATTERNS: Final = PresetRule(check_patterns)
+PATTERN_RULE: Final = PresetRule(check_patterns)
 """For options that are regular expressions of Python's `re`."""
 
 

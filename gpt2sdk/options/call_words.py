@@ -105,7 +105,7 @@ CALL_WORDS: Final = (
     ),
     row(
         "generation_config sampling_params use_model_defaults params options extra_args",
-        "config",
+        "",
         "options are written one by one, or as a dictionary: gen.generate(prompt, **options); "
         "config takes them from a JSON file or from a result's record",
     ),

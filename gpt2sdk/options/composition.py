@@ -25,6 +25,7 @@ from gpt2sdk.rng import derive, fresh_seed
 from gpt2sdk.session.request import Lead, Link, Meter, Request
 
 C = TypeVar("C", bound=Component)
+X = TypeVar("X")
 
 _COPIED: Final = ("batch_size", "overflow", "logprobs")
 
@@ -202,14 +203,21 @@ def _leads(
         drafters = drafter.build(rest.pop(drafter.component), prompts)
     columns = strategies, samplers, drafters, counts
     several = max(map(len, columns)) > 1
-    at = [[column[prompt % len(column)] for column in columns] for prompt in range(max(prompts, 1))]
-    return (
-        tuple(
-            Lead(*each, settings.overflow)  # type: ignore[arg-type]
-            for each in (at if several else at[:1])
-        ),
-        rest,
-    )
+    return tuple(
+        Lead(
+            _at(strategies, prompt),
+            _at(samplers, prompt),
+            _at(drafters, prompt),
+            _at(counts, prompt) or 1,
+            settings.overflow,
+        )
+        for prompt in range(prompts if several else 1)
+    ), rest
+
+
+def _at(column: Sequence[X], prompt: int) -> X:
+    """Return what is the same for all prompts, or what one has."""
+    return column[prompt if len(column) > 1 else 0]
 
 
 def _led(leads: Sequence[Lead]) -> list[Entry[Component]]:

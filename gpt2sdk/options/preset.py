@@ -60,13 +60,13 @@ def read_preset(config: object) -> Preset:
             f"config is {config!r:.60}, expected options as a dictionary, or the record of a result"
         )
         raise OptionError(message, name="config", value=config)
-    if isinstance(config.get("record"), Mapping):
-        config = config["record"]
-    _Census().count(config, "config")
-    if isinstance(config.get("options"), Mapping):
-        record = CallRecord.from_dict(config)
+    inner = config.get("record")
+    data: Mapping[str, object] = inner if isinstance(inner, Mapping) else config
+    _Census().count(data, "config")
+    if isinstance(data.get("options"), Mapping):
+        record = CallRecord.from_dict(data)
         return Preset(_without_versions(record.options), record)
-    return Preset(_without_versions(config))
+    return Preset(_without_versions(data))
 
 
 def _without_versions(options: Mapping[str, object]) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from gpt2sdk.components.preset_rules import CALLER_ONLY, PATTERNS, PRESET_LIMITS
+from gpt2sdk.components.preset_rules import CALLER_ONLY_RULE, PATTERN_RULE, PRESET_LIMITS
 from gpt2sdk.components.processor import LogitsProcessor
 from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.stopping import StoppingCriterion
@@ -27,13 +27,13 @@ class Heat(LogitsProcessor):
 class Words(StoppingCriterion):
     """Looks for an expression."""
 
-    words: Annotated[tuple[str, ...] | str, PATTERNS, Field()] = ()
+    words: Annotated[tuple[str, ...] | str, PATTERN_RULE, Field()] = ()
 
 
 class Helper(LogitsProcessor):
     """Reads a file."""
 
-    helper: Annotated[str | None, CALLER_ONLY, Field()] = None
+    helper: Annotated[str | None, CALLER_ONLY_RULE, Field()] = None
 
 
 class Tuned(Sampler):

@@ -11,7 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from gpt2sdk import (
-    CALLER_ONLY,
+    CALLER_ONLY_RULE,
     CausalLM,
     Drafter,
     DrafterRun,
@@ -57,7 +57,7 @@ class DraftModel(Drafter):
 
     assistant_model: Annotated[
         object,
-        CALLER_ONLY,
+        CALLER_ONLY_RULE,
         Field(
             description="A Generator, or what one loads: a folder, a hub id, the name of a source. "
             "Or a bare model with the session's own tokens."

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from typing_extensions import override
 
 from gpt2sdk import (
-    PATTERNS,
+    PATTERN_RULE,
     OneOrMore,
     OptionError,
     Session,
@@ -64,7 +64,7 @@ class StopRegex(TextCriterion):
     stop_regex: Annotated[
         tuple[Annotated[str, AfterValidator(_expression)], ...],
         OneOrMore,
-        PATTERNS,
+        PATTERN_RULE,
         Field(description="One or several regular expressions at which a row ends."),
     ] = ()
     stop_regex_include: Annotated[
