@@ -23,10 +23,10 @@ class PresetLimits:
             many as there are for alternatives.
     """
 
-    depth: int = 16
+    depth: int = 64
     items: int = 65_536
     values: int = 262_144
-    characters: int = 65_536
+    characters: int = 200_000
     patterns: int = 16
     pattern_characters: int = 1_000
     pattern_loops: int = 2
