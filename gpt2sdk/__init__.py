@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from gpt2sdk.components.answers import Decision, NextToken
     from gpt2sdk.components.architecture import Architecture
+    from gpt2sdk.components.call_record import CallRecord, ComponentRecord
     from gpt2sdk.components.causal_lm import CausalLM, KeyValueCache, LayeredLM, Scores
     from gpt2sdk.components.checkpoint import Checkpoint, Layout, StoredParameter
     from gpt2sdk.components.component import Component
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
         Placement,
         PlacementPlan,
         Residency,
+    )
+    from gpt2sdk.components.preset_rules import (
+        CALLER_ONLY_RULE,
+        PATTERN_RULE,
+        PRESET_LIMITS,
+        PresetRule,
     )
     from gpt2sdk.components.processor import LogitsProcessor, ProcessorRun, Stage
     from gpt2sdk.components.quantizer import (
@@ -95,6 +102,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "gpt2sdk.components.answers": ("Decision", "NextToken"),
     "gpt2sdk.components.architecture": ("Architecture",),
+    "gpt2sdk.components.call_record": ("CallRecord", "ComponentRecord"),
+    "gpt2sdk.components.preset_rules": (
+        "CALLER_ONLY_RULE",
+        "PATTERN_RULE",
+        "PRESET_LIMITS",
+        "PresetRule",
+    ),
     "gpt2sdk.components.causal_lm": ("CausalLM", "KeyValueCache", "LayeredLM", "Scores"),
     "gpt2sdk.components.checkpoint": ("Checkpoint", "StoredParameter", "Layout"),
     "gpt2sdk.components.component": ("Component",),
@@ -182,14 +196,19 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "CALLER_ONLY_RULE",
+    "PATTERN_RULE",
+    "PRESET_LIMITS",
     "SEPARATOR",
     "Architecture",
+    "CallRecord",
     "CausalLM",
     "Checkpoint",
     "CheckpointError",
     "CheckpointFormat",
     "Completion",
     "Component",
+    "ComponentRecord",
     "ConfigFiles",
     "ContextOverflowError",
     "Counts",
@@ -233,6 +252,7 @@ __all__ = [
     "PluginContractError",
     "PluginError",
     "PluginLoadError",
+    "PresetRule",
     "ProcessorRun",
     "Prompt",
     "Quantized",

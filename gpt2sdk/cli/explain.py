@@ -4,16 +4,17 @@ from typing import Annotated
 
 import typer
 
-from gpt2sdk.cli.parameters import AsJson, Offline, Options, PluginFiles, Revision
+from gpt2sdk.cli.parameters import AsJson, Config, Offline, Options, PluginFiles, Revision
 
 
-def explain(
+def explain(  # noqa: PLR0913 - each is a flag
     model: Annotated[
         str | None,
         typer.Argument(metavar="MODEL", help="A model, for its end tokens; else none is needed."),
     ] = None,
     *,
     option: Options = None,
+    config: Config = None,
     prompts: Annotated[
         int, typer.Option("--prompts", metavar="N", min=1, help="How many prompts the call has.")
     ] = 1,
@@ -26,6 +27,7 @@ def explain(
 
     No weights are read.
     """
+    from gpt2sdk.cli.config_file import read_config
     from gpt2sdk.cli.explanation_table import as_record, show_explanation
     from gpt2sdk.cli.given_options import read_options
     from gpt2sdk.cli.plugin_files import read_plugins, registry_with
@@ -34,7 +36,10 @@ def explain(
     from gpt2sdk.options import explain as explained
 
     registry = registry_with(read_plugins(plugin))
-    composition = compose(read_options(option, {}), registry=registry, prompts=prompts)
+    preset = read_config(config).preset
+    composition = compose(
+        read_options(option, {}), registry=registry, prompts=prompts, config=preset
+    )
     if model is not None:
         from gpt2sdk.loading import Hub, open_model
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gpt2sdk.cli.load_flags import LoadFlags, with_load_flags
-from gpt2sdk.cli.parameters import AsJson, Model, Options
+from gpt2sdk.cli.parameters import AsJson, Config, Model, Options
 
 
 @with_load_flags
@@ -59,6 +59,7 @@ def generate(  # noqa: PLR0913 - each is a flag
         ),
     ] = None,
     option: Options = None,
+    config: Config = None,
     as_json: AsJson = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print the text and errors only.")
@@ -69,6 +70,7 @@ def generate(  # noqa: PLR0913 - each is a flag
 
     Several completions (--lines, -n) are printed one after another.
     """
+    from gpt2sdk.cli.config_file import read_config
     from gpt2sdk.cli.given_options import read_options
     from gpt2sdk.cli.load_options import read_load_options
     from gpt2sdk.cli.loaded_generator import load_generator
@@ -91,16 +93,19 @@ def generate(  # noqa: PLR0913 - each is a flag
     }
     how = read_load_options(flags, option, registry, of_calls=True)
     options = read_options(how.rest, named)
-    prompts = read_prompts(prompt, file, lines=lines)
+    found = read_config(config)
+    prompts = list(found.prompts)
+    if not prompts or prompt is not None or file is not None:
+        prompts = read_prompts(prompt, file, lines=lines)
+    else:
+        allow_special = allow_special or found.allow_special
     # What is wrong with the options is said before a model is loaded.
-    composition = compose(options, registry=registry, prompts=len(prompts))
+    composition = compose(options, registry=registry, prompts=len(prompts), config=found.preset)
     generator = load_generator(model, flags, how.settings, plugins)
     if not quiet:
-        for note in generator.notes:
+        for note in (*generator.notes, *found.changes(composition.in_force["versions"])):
             remark(f"note: {note}")
-    job = Job(generator, prompts, composition, allow_special=allow_special)
-    if as_json:
-        outcome = print_json(job, model)
-    else:
-        outcome = print_text(job, samples=composition.lead.num_return_sequences, quiet=quiet)
+    job = Job(generator, prompts, composition, found.preset, allow_special=allow_special)
+    samples = [composition.lead_of(index).num_return_sequences for index in range(len(prompts))]
+    outcome = print_json(job, model) if as_json else print_text(job, samples=samples, quiet=quiet)
     outcome.close()

@@ -12,10 +12,10 @@ _ECHOED = 400
 class Printer:
     """Prints one completion as its text comes, several one after another as each is whole."""
 
-    def __init__(self, prompts: Sequence[str], samples: int) -> None:
+    def __init__(self, prompts: Sequence[str], samples: Sequence[int]) -> None:
         self._prompts = prompts
         self._samples = samples
-        self._alone = len(prompts) * samples == 1
+        self._alone = sum(samples) == 1
         self._written: str | None = None
         self._whole: dict[tuple[int, int], Completion] = {}
         self._printed: set[tuple[int, int]] = set()
@@ -30,7 +30,7 @@ class Printer:
             while self._next in self._whole:
                 self._print(self._next)
                 prompt, sample = self._next
-                last = sample + 1 == self._samples
+                last = sample + 1 == self._samples[prompt]
                 self._next = (prompt + 1, 0) if last else (prompt, sample + 1)
 
     def end(self, completions: Iterable[Completion]) -> None:
@@ -58,7 +58,9 @@ class Printer:
     def _print(self, key: tuple[int, int]) -> None:
         """Print a completion under its number and the beginning of its prompt."""
         prompt, sample = key
-        number = f"{prompt + 1}.{sample + 1}" if self._samples > 1 else f"{prompt + 1}"
+        number = (
+            f"{prompt + 1}.{sample + 1}" if max(self._samples, default=1) > 1 else f"{prompt + 1}"
+        )
         begins = " ".join(self._prompts[prompt].split())
         write_aside(f"--- {number}  {begins:.{_HEADING}}\n")
         write(f"{self._whole[key].text}\n\n")

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import typer
 
@@ -12,11 +12,11 @@ from gpt2sdk.cli.printer import Printer
 from gpt2sdk.cli.terminal import remark, show_json
 from gpt2sdk.components.records import Delta, Result
 from gpt2sdk.errors import GenerationError
-from gpt2sdk.generator.beginning import begin
+from gpt2sdk.generator.beginning import begin, check_model
 from gpt2sdk.generator.generator import Generator
 from gpt2sdk.generator.prompts import encode_prompts, encode_text
 from gpt2sdk.generator.stream import Stream
-from gpt2sdk.options import Composition
+from gpt2sdk.options import Composition, Preset
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +55,23 @@ class Job:
         generator: What runs the call.
         prompts: The prompts' texts.
         composition: What the options come to.
+        preset: What of it came from a file.
         allow_special: Whether special tokens in the texts are the tokens they name.
     """
 
     generator: Generator
     prompts: Sequence[str]
     composition: Composition
+    preset: Preset = field(default_factory=Preset)
     allow_special: bool = False
 
     def stream(self, cancel: threading.Event) -> Stream:
-        """Begin the call."""
+        """Begin the call.
+
+        Raises:
+            OptionError: The preset is a record of another model's call.
+        """
+        check_model(self.generator, self.preset)
         language = self.generator.tokenizer
         given = [
             encode_text(prompt, language, allow_special=True) if self.allow_special else prompt
@@ -105,7 +112,7 @@ def run(job: Job, watch: Callable[[Delta], None] = lambda _delta: None) -> Outco
     return Outcome(stream.result, failure, cancel.is_set() or "cancelled" in reasons)
 
 
-def print_text(job: Job, *, samples: int, quiet: bool) -> Outcome:
+def print_text(job: Job, *, samples: Sequence[int], quiet: bool) -> Outcome:
     """Print completions as they are made, then what they cost."""
     printer = Printer(job.prompts, samples)
     outcome = run(job, printer.add)
@@ -124,9 +131,12 @@ def print_json(job: Job, model: str) -> Outcome:
     ]
     record = {
         "model": model,
+        "prompts": list(job.prompts),
+        "allow_special": job.allow_special,
         "completions": completions,
         "usage": asdict(result.usage),
         "options": dict(result.options),
+        "record": None if result.record is None else result.record.as_dict(),
     }
     if outcome.failure is not None:
         record["error"] = str(outcome.failure)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gpt2sdk.components.call_record import CallRecord
 from gpt2sdk.errors import OptionError
 
 FinishReason = str
@@ -146,11 +147,13 @@ class Result:
         completions: Ordered by prompt, then by sample.
         usage: What the call cost.
         options: What was in force, defaults and seeds included; as JSON-ready values.
+        record: The same with the model, each component and its version: what repeats the call.
     """
 
     completions: tuple[Completion, ...]
     usage: Usage = field(default_factory=Usage)
     options: Mapping[str, object] = field(default_factory=dict)
+    record: CallRecord | None = None
 
     @property
     def text(self) -> str:

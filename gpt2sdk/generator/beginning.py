@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
+import torch
+
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.language import Language
 from gpt2sdk.errors import OptionError
 from gpt2sdk.generator.call import Call
 from gpt2sdk.generator.prompts import Encoded, check_processors, cut_back, plan_prompts
-from gpt2sdk.options import Composition, spelled
+from gpt2sdk.options import Composition, Preset, record, spelled
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.session.engine import Engine
 
@@ -21,6 +23,10 @@ class Runtime(Protocol):
     tokenizer: Language
     eos_token_ids: frozenset[int]
     registry: Registry
+
+    @property
+    def model_identity(self) -> Mapping[str, object]:
+        """What tells the model from others."""
 
     def engine(self, *, batch_size: int = 32) -> Engine:
         """Return an engine for this call or many."""
@@ -56,13 +62,45 @@ def begin(
     check_processors(prompts, composition)
     rooms = [prompt.max_new_tokens for prompt in prompts]
     room = rooms[0] if len(set(rooms)) == 1 else rooms
+    in_force = {**composition.in_force, "max_new_tokens": room}
+    recorded = record(
+        composition,
+        in_force,
+        runtime.registry,
+        model=runtime.model_identity,
+        versions={"torch": str(torch.__version__)},
+        row_seeds=[prompt.seed for prompt in prompts],
+    )
     return Call(
         engine or runtime.engine(batch_size=composition.batch_size),
         composition.requests(prompts, streaming=streaming, cancelled=cancelled),
-        {**composition.in_force, "max_new_tokens": room},
+        in_force,
+        recorded,
         partial(runtime.registry.host.notify, "gpt2sdk_generation_finished"),
         owns_engine=engine is None,
     )
+
+
+def check_model(runtime: Runtime, preset: Preset) -> None:
+    """Make sure that a record is of a call of this model.
+
+    Raises:
+        OptionError: It is another model's.
+    """
+    recorded = preset.record.model if preset.record else {}
+    own = runtime.model_identity
+    others = [
+        f"{key} is {recorded[key]!r} there and {own[key]!r} here"
+        for key in own
+        if key != "name" and recorded.get(key, own[key]) != own[key]
+    ]
+    if others:
+        named = f" {recorded['name']!r}" if recorded.get("name") else ""
+        message = (
+            f"the record is of a call of another model{named}: {', '.join(others)}; give "
+            "config=record.options for its options alone"
+        )
+        raise OptionError(message, name="config", value=dict(recorded))
 
 
 def check_engine(engine: object, model: CausalLM, options: Mapping[str, object]) -> None:

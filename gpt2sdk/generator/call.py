@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from gpt2sdk.components.call_record import CallRecord
 from gpt2sdk.components.records import Completion, Delta, Result
 from gpt2sdk.errors import GenerationError, PluginContractError, listing
 from gpt2sdk.session.checks import BAD_INPUT
@@ -30,6 +31,7 @@ class Call:
         engine: Engine,
         requests: Sequence[Request],
         options: Mapping[str, object],
+        record: CallRecord,
         finished: Observer,
         *,
         owns_engine: bool,
@@ -40,6 +42,7 @@ class Call:
             engine: What runs them, and maybe those of other calls.
             requests: One for each prompt, in order.
             options: What is in force, for the result.
+            record: The same, with all else that repeats the call.
             finished: Told of the result, partial ones of failed and cancelled calls included.
             owns_engine: Whether the engine has no other calls, and is closed at the end.
 
@@ -50,6 +53,7 @@ class Call:
         self._engine = engine
         self._requests = requests
         self._options = options
+        self._record = record
         self._finished = finished
         self._owns_engine = owns_engine
         self._outbox, self._meter = requests[0].outbox, requests[0].meter
@@ -111,7 +115,7 @@ class Call:
             unread = [each.completion for each in self._outbox if each.completion is not None]
             made = [*self._completions, *unread]
         ordered = sorted(made, key=lambda each: (each.prompt_index, each.sample_index))
-        return Result(tuple(ordered), self._meter.usage(), self._options)
+        return Result(tuple(ordered), self._meter.usage(), self._options, self._record)
 
     def _take(self) -> Delta:
         delta = self._outbox.popleft()

@@ -11,15 +11,17 @@ import torch
 
 from gpt2sdk.components.answers import NextToken
 from gpt2sdk.components.architecture import Architecture
+from gpt2sdk.components.call_record import CallRecord
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.language import Language
 from gpt2sdk.components.placement import Placement
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.components.records import Result
 from gpt2sdk.generator.adapter import put_in
-from gpt2sdk.generator.beginning import begin, check_engine
+from gpt2sdk.generator.beginning import begin, check_engine, check_model
 from gpt2sdk.generator.call import Call
 from gpt2sdk.generator.decoder import decoder_of
+from gpt2sdk.generator.identity import Identity
 from gpt2sdk.generator.load_words import answering
 from gpt2sdk.generator.peeking import Peek, check_chain, check_options, distributions
 from gpt2sdk.generator.prompt_words import asking_for_a_prompt
@@ -35,7 +37,7 @@ from gpt2sdk.loading import (
     known_architecture,
     load,
 )
-from gpt2sdk.options import Explanation, compose, explain
+from gpt2sdk.options import Explanation, compose, explain, json_ready, read_preset
 from gpt2sdk.plugins.registry import Registry, default_registry
 from gpt2sdk.session.engine import Engine
 from gpt2sdk.streaming import TextDecoder
@@ -74,6 +76,7 @@ class Generator(Scorer):
         notes: Sequence[str] = (),
         quantizer: Quantizer | None = None,
         architecture: Architecture | None = None,
+        name: str = "",
     ) -> None:
         """Put a model and its tokenizer to work.
 
@@ -89,6 +92,7 @@ class Generator(Scorer):
             quantizer: What holds the model's matrices in fewer bits, if anything does.
             architecture: What names the model's parameters where it is saved; by default the
                 installed one that knows it.
+            name: What records of calls say the model is called.
 
         Raises:
             OptionError: The tokenizer is of another kind, and there is no decoder.
@@ -105,6 +109,7 @@ class Generator(Scorer):
         self.notes = (*notes, *self.end_tokens.notes)
         self.quantizer = quantizer
         self.architecture = architecture
+        self._identity = Identity(model, name)
         self._decoder = decoder or decoder_of(tokenizer)
 
     @classmethod
@@ -174,6 +179,7 @@ class Generator(Scorer):
             notes=(*loaded.notes, *loaded.end_tokens.notes),
             quantizer=loaded.quantizer,
             architecture=loaded.architecture,
+            name=str(name),
         )
 
     @asking_for_a_prompt
@@ -183,6 +189,7 @@ class Generator(Scorer):
         *,
         cancel: threading.Event | None = None,
         engine: Engine | None = None,
+        config: CallRecord | Mapping[str, object] | None = None,
         **options: object,
     ) -> Result:
         """Continue prompts and return everything at once.
@@ -196,6 +203,9 @@ class Generator(Scorer):
                 transformers returns, without whose padding they are then read.
             cancel: Set it, from any thread, to end the call early.
             engine: What runs it, shared with other calls; one of its own by default.
+            config: Options as data, such as `json.load` returns: a preset; or the `record` of a
+                result, whose call is repeated. It names installed components and sets their
+                options, nothing else. What is given beside it goes before.
             options: See `gpt2sdk options`, or the reference in the documentation.
 
         Raises:
@@ -203,7 +213,9 @@ class Generator(Scorer):
             ContextOverflowError: A prompt, or what it may grow by, exceeds the window.
             GenerationError: Something raised while generating; `.partial` has what was made.
         """
-        call = self._call(prompt, options, cancel or threading.Event(), engine, streaming=False)
+        call = self._call(
+            prompt, options, config, cancel or threading.Event(), engine, streaming=False
+        )
         deque(call.deltas(), maxlen=0)
         return call.result()
 
@@ -214,6 +226,7 @@ class Generator(Scorer):
         *,
         cancel: threading.Event | None = None,
         engine: Engine | None = None,
+        config: CallRecord | Mapping[str, object] | None = None,
         **options: object,
     ) -> Stream:
         """Continue prompts and yield deltas as their text becomes certain.
@@ -224,6 +237,7 @@ class Generator(Scorer):
             prompt: As for `generate`.
             cancel: As for `generate`; `Stream.cancel()` does the same.
             engine: As for `generate`.
+            config: As for `generate`.
             options: As for `generate`.
 
         Raises:
@@ -231,7 +245,7 @@ class Generator(Scorer):
             ContextOverflowError: Likewise.
         """
         cancel = cancel or threading.Event()
-        return Stream(self._call(prompt, options, cancel, engine, streaming=True), cancel)
+        return Stream(self._call(prompt, options, config, cancel, engine, streaming=True), cancel)
 
     @asking_for_a_prompt
     def next_token(
@@ -293,22 +307,43 @@ class Generator(Scorer):
             started=partial(self.registry.host.notify, "gpt2sdk_generation_started"),
         )
 
-    def explain(self, **options: object) -> Explanation:
+    @property
+    def model_identity(self) -> dict[str, object]:
+        """What a record of a call says of the model, JSON-ready.
+
+        `name` is what it was loaded by. The `fingerprint` is made of the names, shapes and types of
+        all weights and of some numbers of each; it is empty for a model that is no torch module.
+        """
+        return {
+            "name": self._identity.name,
+            "fingerprint": self._identity.fingerprint,
+            "dtype": str(self.dtype).removeprefix("torch.") if self.dtype else None,
+            "quantization": json_ready(self.quantizer),
+            "vocab_size": self.model.vocab_size,
+            "context_length": self.model.context_length,
+        }
+
+    def explain(
+        self, *, config: CallRecord | Mapping[str, object] | None = None, **options: object
+    ) -> Explanation:
         """Say what a call with these options would run, in which order and why.
 
         Args:
+            config: As for `generate`.
             options: As for `generate`; prompts are not needed.
 
         Raises:
             OptionError: An option is wrong.
         """
-        composition = compose(options, registry=self.registry)
+        preset = read_preset(config)
+        composition = compose(options, registry=self.registry, config=preset)
         return explain(composition.ending_at(self.eos_token_ids), self.registry)
 
     def _call(
         self,
         prompt: PromptInput,
         options: dict[str, object],
+        config: object,
         cancel: threading.Event,
         engine: Engine | None,
         *,
@@ -316,8 +351,10 @@ class Generator(Scorer):
     ) -> Call:
         if engine is not None:
             check_engine(engine, self.model, options)
+        preset = read_preset(config)
+        check_model(self, preset)
         encoded = encode_prompts(prompt, self.tokenizer, self.model.vocab_size)
-        composition = compose(options, registry=self.registry, prompts=len(encoded))
+        composition = compose(options, registry=self.registry, prompts=len(encoded), config=preset)
         return begin(
             self,
             encoded,

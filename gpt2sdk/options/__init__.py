@@ -2,7 +2,8 @@
 
 What was written (`given`) goes to its owners (`owners`, and `named` for the strategy, sampler and
 drafter); components are built of it (`building`) and brought into their order (`order`); the
-`composition` holds the outcome, with what is `in_force`. The `explanation` tells it to people, as
+`composition` holds the outcome, with what is `in_force`. A `preset` is what was written elsewhere,
+as data; the `recording` makes one of a call. The `explanation` tells a composition to people, as
 the `catalogue` does all there is. The command line and the generator import from here alone.
 """
 
@@ -12,6 +13,7 @@ from gpt2sdk.options.composition import Composition, compose
 from gpt2sdk.options.explanation import ExplainedComponent, Explanation, explain
 from gpt2sdk.options.field import parse
 from gpt2sdk.options.given import Unread, each, spelled
+from gpt2sdk.options.in_force import json_ready
 from gpt2sdk.options.owners import (
     CHAIN_ROLES,
     NAMED_ROLES,
@@ -19,6 +21,8 @@ from gpt2sdk.options.owners import (
     check_names,
     is_option,
 )
+from gpt2sdk.options.preset import Preset, read_preset
+from gpt2sdk.options.recording import record
 from gpt2sdk.options.settings import Settings
 
 __all__ = [
@@ -29,6 +33,7 @@ __all__ = [
     "ExplainedComponent",
     "Explanation",
     "OptionRecord",
+    "Preset",
     "Settings",
     "Unread",
     "called_here",
@@ -37,8 +42,11 @@ __all__ = [
     "each",
     "explain",
     "is_option",
+    "json_ready",
     "json_schema",
     "option_records",
     "parse",
+    "read_preset",
+    "record",
     "spelled",
 ]

@@ -1,6 +1,6 @@
 """Components built from their options: one for all prompts, or one for each."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from gpt2sdk.components.component import Component, identity, neutral
@@ -10,10 +10,11 @@ from gpt2sdk.options.given import Each, Given
 from gpt2sdk.plugins.inspection import said
 
 C = TypeVar("C", bound=Component)
+X = TypeVar("X", bound=Component | None)
 
 
 def build(component: type[C], given: Mapping[str, Given]) -> C:
-    """Build a component from options that are the same for all prompts.
+    """Build settings that are the same for all prompts.
 
     Raises:
         OptionError: An option is wrong, or differs from prompt to prompt.
@@ -21,12 +22,26 @@ def build(component: type[C], given: Mapping[str, Given]) -> C:
     for option, one in given.items():
         if _column(component, option, one.value) is not None:
             raise OptionError(
-                f"{one.written} is one value for all prompts: only options of processors and "
-                "stopping criteria, max_new_tokens and seed can differ",
+                f"{one.written} is one value for all prompts: what can differ are options of "
+                "components, max_new_tokens, num_return_sequences and seed",
                 name=one.written,
                 value=one.value,
             )
-    return _construct(component, given)
+    return construct(component, given)
+
+
+def build_each(component: type[C], given: Mapping[str, Given], prompts: int) -> tuple[C, ...]:
+    """Build a component that a call names: one for all prompts, or one for each.
+
+    Prompts with equal options share one object.
+
+    Raises:
+        OptionError: An option is wrong, or there are not as many values as prompts.
+    """
+    columns = _columns(component, given, prompts)
+    if not columns:
+        return (construct(component, given),)
+    return _alike(_each_prompt(lambda own: construct(component, own), given, columns, prompts))
 
 
 def spread(
@@ -41,7 +56,7 @@ def spread(
     column = _column(component, option, one.value)
     values = (one.value,) if column is None else column.checked(one.written, prompts).values
     return tuple(
-        getattr(_construct(component, {option: Given(one.written, value)}), option)
+        getattr(construct(component, {option: Given(one.written, value)}), option)
         for value in values
     )
 
@@ -66,25 +81,10 @@ def build_for_prompts(
             value=first.value,
             expected=switch or "",
         )
-    columns = {}
-    for option, one in given.items():
-        column = _column(component, option, one.value)
-        if column is not None:
-            columns[option] = column.checked(one.written, prompts).values
+    columns = _columns(component, given, prompts)
     if not columns:
         return (_build_one(component, switch, given),)
-    built = []
-    for prompt in range(prompts):
-        own = {option: Given(given[option].written, columns[option][prompt]) for option in columns}
-        try:
-            built.append(_build_one(component, switch, {**given, **own}))
-        except OptionError as error:
-            raise OptionError(
-                f"prompt {prompt}: {error}",
-                name=error.name,
-                value=error.value,
-                expected=error.expected,
-            ) from error
+    built = _each_prompt(lambda own: _build_one(component, switch, own), given, columns, prompts)
     return unified(built)
 
 
@@ -94,9 +94,55 @@ def unified(components: list[C | None]) -> tuple[C | None, ...]:
     >>> unified([None, None, None])
     (None,)
     """
-    first: dict[object, C | None] = {}
+    return _alike(components)
+
+
+def _alike(components: Sequence[X]) -> tuple[X, ...]:
+    first: dict[object, X] = {}
     merged = tuple(first.setdefault(identity(each), each) for each in components)
     return merged if len(first) > 1 else merged[:1]
+
+
+def _each_prompt(
+    make: Callable[[Mapping[str, Given]], X],
+    given: Mapping[str, Given],
+    columns: Mapping[str, Sequence[object]],
+    prompts: int,
+) -> list[X]:
+    """Make what each prompt has of the options that it has.
+
+    Raises:
+        OptionError: An option is wrong; the message says of which prompt.
+    """
+    made = []
+    for prompt in range(prompts):
+        own = {option: given[option].of(column[prompt]) for option, column in columns.items()}
+        try:
+            made.append(make({**given, **own}))
+        except OptionError as error:
+            raise OptionError(
+                f"prompt {prompt}: {error}",
+                name=error.name,
+                value=error.value,
+                expected=error.expected,
+            ) from error
+    return made
+
+
+def _columns(
+    component: type[Component], given: Mapping[str, Given], prompts: int
+) -> dict[str, tuple[object, ...]]:
+    """Return the options that have a value for each prompt.
+
+    Raises:
+        OptionError: There are not as many values as prompts.
+    """
+    columns = {}
+    for option, one in given.items():
+        column = _column(component, option, one.value)
+        if column is not None:
+            columns[option] = column.checked(one.written, prompts).values
+    return columns
 
 
 def _column(component: type[Component], option: str, value: object) -> Each | None:
@@ -116,11 +162,11 @@ def _build_one(component: type[C], switch: str, given: Mapping[str, Given]) -> C
     default = neutral(field)
     if len(given) == 1 and type(value) is type(default) and component.is_neutral(value):
         return None
-    made = _construct(component, given)
+    made = construct(component, given)
     return made if made.is_on() else None
 
 
-def _construct(component: type[C], given: Mapping[str, Given]) -> C:
+def construct(component: type[C], given: Mapping[str, Given]) -> C:
     """Construct a component; `None` for an option that has no such value means its default."""
     values = {
         option: one.value

@@ -104,9 +104,10 @@ CALL_WORDS: Final = (
         "stopping=[…] takes components and callables, those of transformers as well",
     ),
     row(
-        "generation_config sampling_params use_model_defaults params options config extra_args",
+        "generation_config sampling_params use_model_defaults params options extra_args",
         "",
-        "options are written one by one, or as a dictionary: gen.generate(prompt, **options)",
+        "options are written one by one, or as a dictionary: gen.generate(prompt, **options); "
+        "config takes them from a JSON file or from a result's record",
     ),
     row(
         "use_cache cache_implementation cache_config past_key_values max_cache_len cache_prompt "

@@ -120,9 +120,11 @@ def json_schema(registry: Registry) -> JsonSchemaValue:
     """Return a JSON Schema of the options of a call.
 
     It has every name that `compose` takes: short ones where they are clear, and
-    `component.option`. What only Python can express, lists of components, is left out.
+    `component.option`. What only Python can express, callables and the like, accepts anything.
     """
     properties: JsonSchemaValue = {}
+    for option, (roles, _) in LISTS.items():
+        properties[option] = _list_of(roles, registry, Settings.model_fields[option].description)
     for option in Settings.model_fields.keys() - LISTS.keys():
         schema = schema_of(Settings, option)
         if option in _NAMES:
@@ -149,13 +151,20 @@ def json_schema(registry: Registry) -> JsonSchemaValue:
     }
 
 
+def _list_of(
+    roles: tuple[type[Component], ...], registry: Registry, description: str | None
+) -> JsonSchemaValue:
+    """Return the schema of a list of components as data."""
+    names = sorted({offer.name for offer in registry.offers(*roles)})
+    item = {"type": "object", "properties": {"name": {"enum": names}}, "required": ["name"]}
+    return {"type": "array", "items": item, "description": description or ""}
+
+
 def _schemas(offer: Offer) -> Iterator[tuple[str, JsonSchemaValue]]:
     """Yield the schema of each option of a component."""
     for option, field in offer.component.model_fields.items():
         schema = schema_of(offer.component, option)
-        if _in_chain(offer):
-            schema = _columns(schema, number=is_plain_number(field.annotation))
-        yield option, schema
+        yield option, _columns(schema, number=is_plain_number(field.annotation))
 
 
 def _columns(schema: JsonSchemaValue, *, number: bool) -> JsonSchemaValue:
@@ -174,7 +183,7 @@ def _columns(schema: JsonSchemaValue, *, number: bool) -> JsonSchemaValue:
 
 
 def _in_chain(offer: Offer) -> bool:
-    """Whether a component's options turn it on, and may differ from prompt to prompt."""
+    """Whether a component's options turn it on."""
     return bool(set(offer.roles) & set(CHAIN_ROLES))
 
 
@@ -193,7 +202,9 @@ def _record(component: type[Component], option: str, origin: Origin, role: str) 
         default=None if field.is_required() else json_ready(neutral(field)),
         required=field.is_required(),
         switch=in_chain and option == component.switch(),
-        per_prompt=in_chain or (settings and option in PER_PROMPT),
+        per_prompt=(
+            option in PER_PROMPT if settings else issubclass(component, CHAIN_ROLES + NAMED_ROLES)
+        ),
         description=field.description or "",
         distribution=origin.distribution,
         version=origin.version,

@@ -6,25 +6,28 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar, cast
 
 from gpt2sdk.components.component import Component, identity
+from gpt2sdk.components.drafter import Drafter
 from gpt2sdk.components.processor import LogitsProcessor
 from gpt2sdk.components.records import Delta, Prompt
 from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
 from gpt2sdk.errors import OptionError
-from gpt2sdk.options.building import build, build_for_prompts, spread
+from gpt2sdk.options.building import build, build_for_prompts, spread, unified
 from gpt2sdk.options.field import understood
 from gpt2sdk.options.given import Given, read
 from gpt2sdk.options.in_force import in_force, leading
 from gpt2sdk.options.named import named_drafter, named_sampler, named_strategy
 from gpt2sdk.options.order import LISTS, Entry, check_draws, check_no_twins, listed, ordered
 from gpt2sdk.options.owners import Assignment, assign
+from gpt2sdk.options.preset import Preset, kept
 from gpt2sdk.options.settings import Settings
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.rng import derive, fresh_seed
 from gpt2sdk.session.request import Lead, Link, Meter, Request
 
 C = TypeVar("C", bound=Component)
+X = TypeVar("X")
 
-_COPIED: Final = ("num_return_sequences", "batch_size", "overflow", "logprobs")
+_COPIED: Final = ("batch_size", "overflow", "logprobs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,8 @@ class Composition:
     """What a call is to do.
 
     Attributes:
-        lead: What makes its rows grow.
+        leads: What makes its rows grow, one for all prompts or one for each; strategies, samplers
+            and drafters have one class each.
         entries: Processors in the order they run, then criteria in the order their reasons count.
         eos_token_ids: The tokens that end a row; `None` for the model's, which may not be known
             yet.
@@ -46,7 +50,7 @@ class Composition:
         given: The options that the call gave, by their names in one spelling.
     """
 
-    lead: Lead
+    leads: tuple[Lead, ...]
     entries: tuple[Entry[Component], ...] = ()
     eos_token_ids: frozenset[int] | None = None
     max_new_tokens: tuple[int | None, ...] = (None,)
@@ -55,6 +59,15 @@ class Composition:
     logprobs: int | None = None
     in_force: Mapping[str, object] = field(default_factory=dict)
     given: frozenset[str] = field(default=frozenset(), compare=False)
+
+    @property
+    def lead(self) -> Lead:
+        """One of the leads; all of them name components of the same classes."""
+        return self.leads[0]
+
+    def lead_of(self, prompt: int) -> Lead:
+        """What makes a prompt's rows grow."""
+        return self.leads[prompt if len(self.leads) > 1 else 0]
 
     @property
     def processors(self) -> tuple[Entry[LogitsProcessor], ...]:
@@ -95,7 +108,7 @@ class Composition:
         return [
             Request(
                 prompt,
-                self.lead,
+                self.lead_of(prompt.index),
                 processors=_links(processors, prompt.index),
                 criteria=_links(criteria, prompt.index),
                 text_criteria=_links(text_criteria, prompt.index),
@@ -109,7 +122,13 @@ class Composition:
         ]
 
 
-def compose(options: Mapping[str, object], *, registry: Registry, prompts: int = 1) -> Composition:
+def compose(
+    options: Mapping[str, object],
+    *,
+    registry: Registry,
+    prompts: int = 1,
+    config: Preset | None = None,
+) -> Composition:
     """Return what the options of a call come to.
 
     Args:
@@ -117,75 +136,100 @@ def compose(options: Mapping[str, object], *, registry: Registry, prompts: int =
             Values may be `Unread` texts.
         registry: All components.
         prompts: How many prompts the call has.
+        config: A preset, whose options count where the call gives nothing.
 
     Raises:
-        OptionError: An option is unknown, wrong, or contradicts another one.
+        OptionError: An option is unknown, wrong, or contradicts another one; or the preset breaks
+            a rule.
         PluginConflictError: A name means components of several plugins.
     """
-    given = read(options)
+    given = read(options, kept(config, options, registry) if config else None)
     names = frozenset(given)
     own = {
         name: understood(given.pop(name), setting)
         for name, setting in Settings.model_fields.items()
         if name in given
     }
-    lists = {name: listed(name, own.pop(name).value) for name in LISTS if name in own}
+    lists = {name: listed(own.pop(name), name, registry) for name in LISTS if name in own}
     limits = spread(Settings, "max_new_tokens", own.pop("max_new_tokens", None), prompts)
     seeds = spread(Settings, "seed", own.pop("seed", None), prompts)
+    counts = spread(
+        Settings, "num_return_sequences", own.pop("num_return_sequences", None), prompts
+    )
     settings = build(Settings, own)
-    lead, rest = _lead(settings, given, registry)
-    entries = ordered([*_led(lead), *_turned_on(rest, prompts), *_numbered(lists)])
+    leads, rest = _leads(settings, given, registry, counts, prompts)
+    entries = ordered([*_led(leads), *_turned_on(rest, prompts), *_numbered(lists)])
     check_no_twins(entries)
-    check_draws(lead.strategy, entries)
-    _check_overflow(lead)
+    check_draws(leads[0].strategy, entries)
+    _check_overflow(leads)
     row_seeds = tuple(fresh_seed() if seed is None else seed for seed in seeds)
     end_tokens = _end_tokens(settings.eos_token_id)
     recorded = {
         "max_new_tokens": _one_or_all(limits),
+        "num_return_sequences": _one_or_all(counts),
         "seed": _one_or_all(row_seeds),
         "eos_token_id": "model" if end_tokens is None else sorted(end_tokens),
         **{name: getattr(settings, name) for name in _COPIED},
     }
     return Composition(
-        lead,
+        leads,
         tuple(entries),
         eos_token_ids=end_tokens,
         max_new_tokens=limits,
         seeds=_for_prompts(row_seeds, prompts),
         batch_size=settings.batch_size,
         logprobs=settings.logprobs,
-        in_force=in_force(recorded, lead, entries, registry),
+        in_force=in_force(recorded, leads, entries, registry),
         given=names,
     )
 
 
-def _lead(
-    settings: Settings, given: Mapping[str, Given], registry: Registry
-) -> tuple[Lead, Assignment]:
+def _leads(
+    settings: Settings,
+    given: Mapping[str, Given],
+    registry: Registry,
+    counts: Sequence[int | None],
+    prompts: int,
+) -> tuple[tuple[Lead, ...], Assignment]:
     """Build what the call names from its options, and sort the others by component."""
     strategy = named_strategy(settings.strategy, registry)
     sampler = named_sampler(settings.sampler, registry, strategy.component)
     drafter = named_drafter(settings.drafter, registry)
     named = [strategy, sampler] if drafter is None else [strategy, sampler, drafter]
     rest = assign(given, named, registry)
-    lead = Lead(
-        strategy.build(rest.pop(strategy.component)),
-        sampler.build(rest.pop(sampler.component)),
-        None if drafter is None else drafter.build(rest.pop(drafter.component)),
-        settings.num_return_sequences,
-        settings.overflow,
-    )
-    return lead, rest
+    strategies = strategy.build(rest.pop(strategy.component), prompts)
+    samplers = sampler.build(rest.pop(sampler.component), prompts)
+    drafters: Sequence[Drafter | None] = (None,)
+    if drafter is not None:
+        drafters = drafter.build(rest.pop(drafter.component), prompts)
+    columns = strategies, samplers, drafters, counts
+    several = max(map(len, columns)) > 1
+    return tuple(
+        Lead(
+            _at(strategies, prompt),
+            _at(samplers, prompt),
+            _at(drafters, prompt),
+            _at(counts, prompt) or 1,
+            settings.overflow,
+        )
+        for prompt in range(prompts if several else 1)
+    ), rest
 
 
-def _led(lead: Lead) -> list[Entry[Component]]:
+def _at(column: Sequence[X], prompt: int) -> X:
+    """Return what is the same for all prompts, or what one has."""
+    return column[prompt if len(column) > 1 else 0]
+
+
+def _led(leads: Sequence[Lead]) -> list[Entry[Component]]:
     """Return the entries of named components that have a role in the chain as well."""
-    return [
-        Entry((component,), why=setting)
-        for setting, component in leading(lead).items()
-        if isinstance(component, LogitsProcessor | StoppingCriterion | TextCriterion)
-        and component.is_on()
-    ]
+    entries = []
+    for setting, column in leading(leads).items():
+        if isinstance(column[0], LogitsProcessor | StoppingCriterion | TextCriterion):
+            components = unified([each if each.is_on() else None for each in column])
+            if components != (None,):
+                entries.append(Entry(components, why=setting))
+    return entries
 
 
 def _turned_on(rest: Assignment, prompts: int) -> list[Entry[Component]]:
@@ -213,8 +257,9 @@ def _numbered(lists: Mapping[str, list[Entry[Component]]]) -> list[Entry[Compone
     return merged
 
 
-def _check_overflow(lead: Lead) -> None:
+def _check_overflow(leads: Sequence[Lead]) -> None:
     """Refuse a sliding window for strategies that may take tokens back."""
+    lead = next((each for each in leads if each.strategy.hold() != 0), leads[0])
     if lead.overflow == "slide" and lead.strategy.hold() != 0:
         raise OptionError(
             'overflow="slide" needs a strategy that takes no tokens back, '

@@ -1,13 +1,13 @@
 """What a call would run, and why: the answer of `gpt2sdk explain`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gpt2sdk.components.callables import name_of
 from gpt2sdk.components.component import Component, neutral
 from gpt2sdk.components.processor import LogitsProcessor, Stage
 from gpt2sdk.options.composition import Composition
-from gpt2sdk.options.in_force import column_of, json_ready, options_of
+from gpt2sdk.options.in_force import column_of, json_ready, leading
 from gpt2sdk.options.order import Entry
 from gpt2sdk.plugins.contract import role_name, roles_of
 from gpt2sdk.plugins.registry import Registry
@@ -59,28 +59,29 @@ def explain(composition: Composition, registry: Registry) -> Explanation:
 
 def _components(composition: Composition, registry: Registry) -> Iterator[ExplainedComponent]:
     """Yield the components in the order in which they act."""
-    lead, entries = composition.lead, composition.entries
+    named, entries = leading(composition.leads), composition.entries
     chain = composition.processors
     why = {
         setting: setting if setting in composition.given else "default"
         for setting in ("strategy", "drafter", "sampler")
     }
-    yield _leading("strategy", lead.strategy, why, registry)
-    if lead.drafter is not None:
-        yield _leading("drafter", lead.drafter, why, registry)
+    yield _leading("strategy", named["strategy"], why, registry)
+    if "drafter" in named:
+        yield _leading("drafter", named["drafter"], why, registry)
     for processor in chain:
         yield _chained(processor, registry)
-    if lead.strategy.draws and lead.strategy.chooses:
-        yield _leading("sampler", lead.sampler, why, registry)
+    if "sampler" in named:
+        yield _leading("sampler", named["sampler"], why, registry)
     for entry in entries[len(chain) :]:
         yield _chained(entry, registry)
 
 
 def _leading(
-    setting: str, component: Component, why: Mapping[str, str], registry: Registry
+    setting: str, column: Sequence[Component], why: Mapping[str, str], registry: Registry
 ) -> ExplainedComponent:
+    component = column[0]
     origin = registry.origin(type(component))
-    options = options_of(component)
+    options = {name: column_of(column, name) for name in type(component).model_fields}
     return ExplainedComponent(
         role=setting,
         name=name_of(component),
@@ -99,7 +100,7 @@ def _chained(entry: Entry[Component], registry: Registry) -> ExplainedComponent:
     stage = ""
     if isinstance(component, LogitsProcessor):
         stage = Stage(component.stage).name if entry.listed is None else "list"
-    options = {name: column_of(entry, name) for name in type(component).model_fields}
+    options = {name: column_of(entry.components, name) for name in type(component).model_fields}
     return ExplainedComponent(
         role=", ".join(role_name(role) for role in roles_of(type(component))),
         name=entry.purpose,

@@ -48,7 +48,7 @@ def understood(given: Given, field: FieldInfo) -> Given:
     """Return what was given for a field; a text that was not read yet is read now."""
     if not isinstance(given.value, Unread):
         return given
-    return Given(given.written, read_each(parse(given.value, field)))
+    return given.of(read_each(parse(given.value, field)))
 
 
 def parse(text: str, field: FieldInfo) -> object:

@@ -1,7 +1,7 @@
 """Options as they were written in a call: one value for all its prompts, or one for each."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from gpt2sdk.errors import OptionError
 
@@ -37,8 +37,8 @@ class Each:
 def each(values: Iterable[object]) -> Each:
     r"""Give each prompt of a call its own value of an option.
 
-    Options whose type is a plain number take a bare list as well. Options of processors and
-    stopping criteria can differ from prompt to prompt, and so can `max_new_tokens` and `seed`.
+    Options whose type is a plain number take a bare list as well. Every option of a component can
+    differ from prompt to prompt, and so can `max_new_tokens`, `num_return_sequences` and `seed`.
 
     Args:
         values: One for each prompt; `None` for the option's default, so that for the option that
@@ -76,10 +76,16 @@ class Given:
     Attributes:
         written: Its name in the call, `top-p` or `dry.base`.
         value: Its value, or `Unread` text.
+        preset: Whether it stands in a preset, which may be a stranger's.
     """
 
     written: str
     value: object
+    preset: bool = field(default=False, repr=False)
+
+    def of(self, value: object) -> "Given":
+        """Return this with another value."""
+        return replace(self, value=value)
 
 
 def spelled(option: str) -> str:
@@ -92,8 +98,14 @@ def spelled(option: str) -> str:
     return f"{qualifier}{colon}{name.replace('-', '_')}"
 
 
-def read(options: Mapping[str, object]) -> dict[str, Given]:
+def read(
+    options: Mapping[str, object], preset: Mapping[str, object] | None = None
+) -> dict[str, Given]:
     """Return the options of a call by name in its one spelling.
+
+    Args:
+        options: What the call gives.
+        preset: What counts where the call gives nothing.
 
     Raises:
         OptionError: An option stands there in both spellings.
@@ -101,9 +113,16 @@ def read(options: Mapping[str, object]) -> dict[str, Given]:
     >>> read({"top-p": 0.9})
     {'top_p': Given(written='top-p', value=0.9)}
     """
+    given = _read(options)
+    if preset:
+        given = {**_read(preset, preset=True), **given}
+    return given
+
+
+def _read(options: Mapping[str, object], *, preset: bool = False) -> dict[str, Given]:
     given: dict[str, Given] = {}
     for written, value in options.items():
-        one = Given(written, read_each(value))
+        one = Given(written, read_each(value), preset)
         if given.setdefault(spelled(written), one) is not one:
             raise twice(given[spelled(written)], one)
     return given

@@ -12,7 +12,7 @@ from gpt2sdk.components.session import Session, Step
 from gpt2sdk.components.strategy import Strategy, StrategyFunction, strategy
 from gpt2sdk.defaults import Greedy, Multinomial
 from gpt2sdk.errors import OptionError
-from gpt2sdk.options.building import build
+from gpt2sdk.options.building import build_each
 from gpt2sdk.options.given import Given
 from gpt2sdk.plugins.registry import Registry
 
@@ -33,14 +33,14 @@ class Named(Generic[C_co]):
     component: type[C_co]
     instance: C_co | None = None
 
-    def build(self, given: Mapping[str, Given]) -> C_co:
-        """Build the component from its options.
+    def build(self, given: Mapping[str, Given], prompts: int) -> tuple[C_co, ...]:
+        """Build the component from its options: one for all prompts, or one for each.
 
         Raises:
             OptionError: An option is wrong, or was given for a component handed in ready-made.
         """
         if self.instance is None:
-            return build(self.component, given)
+            return build_each(self.component, given, prompts)
         for one in given.values():
             raise OptionError(
                 f"{one.written} is an option of the {self.role} {self.component.name}, which was "
@@ -48,7 +48,7 @@ class Named(Generic[C_co]):
                 name=one.written,
                 value=one.value,
             )
-        return self.instance
+        return (self.instance,)
 
 
 def named_strategy(value: object, registry: Registry) -> Named[Strategy]:

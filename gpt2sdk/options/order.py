@@ -1,6 +1,6 @@
 """The processors and criteria of a call, and the order they run in."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
@@ -10,8 +10,10 @@ from gpt2sdk.components.processor import LogitsProcessor, Stage
 from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
 from gpt2sdk.components.strategy import Strategy
 from gpt2sdk.errors import OptionError
-from gpt2sdk.options.given import Each
+from gpt2sdk.options.given import Each, Given
+from gpt2sdk.options.preset import check_rules
 from gpt2sdk.plugins.contract import role_name, roles_of
+from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.session.request import Link
 
 C_co = TypeVar("C_co", bound=Component, covariant=True)
@@ -51,16 +53,18 @@ class Entry(Generic[C_co]):
         return None if component is None else Link(self.purpose, component)
 
 
-def listed(option: str, value: object) -> list[Entry[Component]]:
+def listed(given: Given, option: str, registry: Registry) -> list[Entry[Component]]:
     """Return what `processors=[…]` or `stopping=[…]` holds, callables wrapped.
 
     Args:
+        given: The list; lists in it are unfolded.
         option: The list's name.
-        value: The list; lists in it are unfolded.
+        registry: Where components are looked up that are given as data: `{"name": "top_k", …}`.
 
     Raises:
         OptionError: Something in it is neither a component of a fitting role nor a callable.
     """
+    value = given.value
     if isinstance(value, Each) or not isinstance(value, list | tuple):
         raise OptionError(
             f"{option} takes a list of components and callables, the same for all prompts, "
@@ -69,7 +73,11 @@ def listed(option: str, value: object) -> list[Entry[Component]]:
             value=value,
         )
     return [
-        Entry((_component(option, item),), why=f"{option}[{number}]", listed=number)
+        Entry(
+            (_component(option, number, given.of(item), registry),),
+            why=f"{option}[{number}]",
+            listed=number,
+        )
         for number, item in enumerate(_unfolded(value))
     ]
 
@@ -83,9 +91,12 @@ def _unfolded(items: Iterable[object]) -> Iterable[object]:
             yield item
 
 
-def _component(option: str, item: object) -> Component:
+def _component(option: str, number: int, given: Given, registry: Registry) -> Component:
     """Return a listed item as a component of a role that fits the list."""
+    item = given.value
     roles, wrap = LISTS[option]
+    if isinstance(item, Mapping):
+        return _built(f"{option}[{number}]", given, roles, registry)
     if isinstance(item, roles):
         return item
     if not isinstance(item, Component):
@@ -94,6 +105,37 @@ def _component(option: str, item: object) -> Component:
     raise OptionError(
         f"{option} does not take {item.name}, which is a {kind}", name=option, value=item
     )
+
+
+def _built(
+    place: str, given: Given, roles: tuple[type[Component], ...], registry: Registry
+) -> Component:
+    """Build a component that is given as data.
+
+    Raises:
+        OptionError: There is none of this name in these roles, or an option of it is wrong.
+    """
+    fields = dict(given.value) if isinstance(given.value, Mapping) else {}
+    name = fields.pop("name", None)
+    if not isinstance(name, str):
+        message = f'{place} is {given.value!r:.60}, expected {{"name": "…"}} with its options'
+        raise OptionError(message, name=place, value=given.value)
+    try:
+        component = _found(name, roles, registry)
+        for option, value in fields.items():
+            if option in component.model_fields:
+                check_rules(component, option, Given(option, value, given.preset))
+        return component(**fields)
+    except OptionError as error:
+        raise OptionError(
+            f"{place}: {error}", name=place, value=error.value, expected=error.expected
+        ) from error
+
+
+def _found(name: str, roles: tuple[type[Component], ...], registry: Registry) -> type[Component]:
+    """Return the component of a name, in the first of these roles that has one."""
+    role = next((role for role in roles if registry.named(name, role)), roles[0])
+    return registry.find(role, name)
 
 
 def ordered(entries: Sequence[Entry[Component]]) -> list[Entry[Component]]:

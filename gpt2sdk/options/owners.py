@@ -15,6 +15,7 @@ from gpt2sdk.options.call_words import CALLS_ELSEWHERE
 from gpt2sdk.options.field import understood
 from gpt2sdk.options.given import Given, spelled, twice
 from gpt2sdk.options.named import Named
+from gpt2sdk.options.preset import check_rules
 from gpt2sdk.options.settings import Settings
 from gpt2sdk.plugins.contract import role_name
 from gpt2sdk.plugins.registry import Offer, Registry, conflict
@@ -48,6 +49,7 @@ class Assignment:
             OptionError: It has that one already, written differently.
         """
         given = understood(given, component.model_fields[option])
+        check_rules(component, option, given)
         before = self.options.setdefault(component, {}).setdefault(option, given)
         if before is not given:
             raise twice(before, given)
@@ -123,6 +125,7 @@ def _share(
         )
     for taker in takers:
         own = understood(given, taker.model_fields[option])
+        check_rules(taker, option, own)
         assignment.options[taker].setdefault(option, own)
 
 

@@ -8,7 +8,7 @@ from gpt2sdk.components.component import Component
 
 TokenId = Annotated[int, Field(ge=0)]
 
-PER_PROMPT: Final = frozenset({"max_new_tokens", "seed"})
+PER_PROMPT: Final = frozenset({"max_new_tokens", "num_return_sequences", "seed"})
 """Settings that may differ from prompt to prompt."""
 
 

@@ -7,6 +7,7 @@ from gpt2sdk.components.drafter import Drafter
 from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.strategy import Strategy, strategy
 from gpt2sdk.defaults import Greedy
+from gpt2sdk.errors import OptionError
 from gpt2sdk.options import each
 
 
@@ -131,9 +132,31 @@ def test_options_of_a_component_handed_in_ready_made_are_set_there(refusal):
     assert message in refusal(strategy=wide.component(), width=3)
 
 
-def test_options_of_named_components_are_the_same_for_all_prompts(refusal):
-    assert "width is one value for all prompts" in refusal(strategy="wide", width=[1])
-    assert "tau is one value for all prompts" in refusal(sampler="tuned", tau=each([1.0]))
+def test_options_of_named_components_may_differ_from_prompt_to_prompt(composed, refusal):
+    got = composed(3, strategy="wide", width=[1, None, 1], num_return_sequences=[2, 1, 2])
+
+    assert [(1, 2), (4, 1), (1, 2)] == [
+        (got.lead_of(index).strategy.width, got.lead_of(index).num_return_sequences)
+        for index in range(3)
+    ]
+    assert [1, 4, 1] == got.in_force["width"]
+    assert [2, 1, 2] == got.in_force["num_return_sequences"]
+    assert "width has 2 values for 3 prompts" in refusal(
+        OptionError, 3, strategy="wide", width=[1, 2]
+    )
+    assert "tau has 1 value for 2 prompts" in refusal(
+        OptionError, 2, sampler="tuned", tau=each([1.0])
+    )
+    assert "prompt 1: ngram should be greater than or equal to 1, got 0" == refusal(
+        OptionError, 2, drafter="lookup", ngram=[3, 0]
+    )
+
+
+def test_equal_options_of_prompts_share_a_lead(composed):
+    got = composed(3, sampler="tuned", tau=[2.0, 2.0, 2.0])
+
+    assert 1 == len(got.leads)
+    assert 2.0 == got.in_force["tau"]
 
 
 def test_a_window_slides_only_where_no_token_is_taken_back(composed, refusal):

@@ -7,7 +7,16 @@ import torch
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from gpt2sdk import Logits, LogitsProcessor, Mirror, ProcessorRun, Rows, Session, Stage
+from gpt2sdk import (
+    CALLER_ONLY_RULE,
+    Logits,
+    LogitsProcessor,
+    Mirror,
+    ProcessorRun,
+    Rows,
+    Session,
+    Stage,
+)
 from gpt2sdk_contrast.plausible import plausible
 from gpt2sdk_contrast.second_model import SecondModel, second_model
 
@@ -53,6 +62,7 @@ class ContrastiveDecoding(LogitsProcessor):
 
     amateur_model: Annotated[
         SecondModel | None,
+        CALLER_ONLY_RULE,
         Field(description="The weaker model: a model, a Generator, or a name or folder."),
     ] = None
     contrastive_alpha: Annotated[

@@ -10,6 +10,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from gpt2sdk import (
+    CALLER_ONLY_RULE,
     Logits,
     LogitsProcessor,
     Mirror,
@@ -55,6 +56,7 @@ class Ensemble(LogitsProcessor):
 
     ensemble: Annotated[
         tuple[SecondModel, ...],
+        CALLER_ONLY_RULE,
         Field(description="The other models: each a model, a Generator, or a name or folder."),
     ] = ()
     ensemble_op: Annotated[

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk import Drafter, DrafterRun, OptionError, Rows, Session, Vocabulary
+from gpt2sdk import CALLER_ONLY_RULE, Drafter, DrafterRun, OptionError, Rows, Session, Vocabulary
 from gpt2sdk_drafters.drafting_model import padded
 from gpt2sdk_drafters.suffix_array import SuffixArray
 
@@ -43,6 +43,7 @@ class Corpus(Drafter):
     corpus: Annotated[
         tuple[str, ...] | str,
         BeforeValidator(_written),
+        CALLER_ONLY_RULE,
         Field(description="Path of a UTF-8 text file, or several."),
     ]
 

@@ -10,7 +10,17 @@ from pydantic import Field, field_validator
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk import CausalLM, Drafter, DrafterRun, Generator, OptionError, Rows, Session, Vocabulary
+from gpt2sdk import (
+    CALLER_ONLY_RULE,
+    CausalLM,
+    Drafter,
+    DrafterRun,
+    Generator,
+    OptionError,
+    Rows,
+    Session,
+    Vocabulary,
+)
 from gpt2sdk_drafters.draft_cache import DraftCache
 from gpt2sdk_drafters.drafting_model import DraftingModel, confident, go_on, padded
 from gpt2sdk_drafters.relative_cost import relative_cost
@@ -47,6 +57,7 @@ class DraftModel(Drafter):
 
     assistant_model: Annotated[
         object,
+        CALLER_ONLY_RULE,
         Field(
             description="A Generator, or what one loads: a folder, a hub id, the name of a source. "
             "Or a bare model with the session's own tokens."

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from typing_extensions import override
 
 from gpt2sdk import (
+    PATTERN_RULE,
     OneOrMore,
     OptionError,
     Session,
@@ -44,8 +45,9 @@ class StopRegex(TextCriterion):
     that the expression does not bound has at most `stop_regex_max_length` characters.
 
     The language is that of Python's `re`, whose search may take time that grows exponentially with
-    a match's length: no expressions from strangers. Only new text is searched; special tokens have
-    none. sglang's `stop_regex` ends a text behind the match.
+    a match's length: no expressions from strangers, but in a preset, where they are limited. Only
+    new text is searched; special tokens have none. sglang's `stop_regex` ends a text behind the
+    match.
 
     Example:
         >>> stop = StopRegex(stop_regex=r"\n\d+\.")
@@ -62,6 +64,7 @@ class StopRegex(TextCriterion):
     stop_regex: Annotated[
         tuple[Annotated[str, AfterValidator(_expression)], ...],
         OneOrMore,
+        PATTERN_RULE,
         Field(description="One or several regular expressions at which a row ends."),
     ] = ()
     stop_regex_include: Annotated[

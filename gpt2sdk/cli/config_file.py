@@ -1,0 +1,62 @@
+"""What `--config` names: options in a JSON file, or what a call with `--json` printed."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gpt2sdk.errors import OptionError
+from gpt2sdk.options import Preset, read_preset
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """What a file holds.
+
+    Attributes:
+        preset: Its options.
+        prompts: The prompts of the call, where it is the result of one.
+        allow_special: Whether special tokens in them were tokens.
+    """
+
+    preset: Preset = field(default_factory=Preset)
+    prompts: tuple[str, ...] = ()
+    allow_special: bool = False
+
+    def changes(self, versions: object) -> list[str]:
+        """Say what has another version now than when the call was made.
+
+        Args:
+            versions: Those of what is in use.
+        """
+        recorded = self.preset.record.versions if self.preset.record else {}
+        own = versions if isinstance(versions, Mapping) else {}
+        return [
+            f"the record was made with {name} {version}, this is {own[name]}"
+            for name, version in recorded.items()
+            if own.get(name, version) != version
+        ]
+
+
+def read_config(path: Path | None) -> ConfigFile:
+    """Read a file.
+
+    Raises:
+        OptionError: It is no JSON, or nothing that a preset may have; the message names the file.
+    """
+    if path is None:
+        return ConfigFile()
+    try:
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        message = f"--config {path}: expected JSON: {error}"
+        raise OptionError(message, name="config", value=str(path)) from None
+    try:
+        preset = read_preset(found)
+    except OptionError as error:
+        message = f"--config {path}: {error}"
+        raise OptionError(message, name=error.name, value=error.value) from None
+    prompts = found.get("prompts") if isinstance(found.get("record"), Mapping) else None
+    if not (isinstance(prompts, list) and all(isinstance(each, str) for each in prompts)):
+        prompts = []
+    return ConfigFile(preset, tuple(prompts), found.get("allow_special") is True)

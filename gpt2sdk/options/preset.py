@@ -1,0 +1,220 @@
+"""Presets: options as data, from a file or a stranger, and what they may do.
+
+A preset names installed components and sets their fields; that is all. Names are looked up in the
+registry and fields are checked by their types, so nothing in it is imported, opened or run.
+"""
+
+from collections.abc import Mapping, Sized
+from dataclasses import dataclass, field
+
+from gpt2sdk.components.call_record import CallRecord
+from gpt2sdk.components.component import Component, freeze, neutral
+from gpt2sdk.components.drafter import Drafter
+from gpt2sdk.components.preset_rules import PRESET_LIMITS, PresetRule
+from gpt2sdk.components.sampler import Sampler
+from gpt2sdk.components.strategy import Strategy
+from gpt2sdk.errors import OptionError
+from gpt2sdk.options.given import Each, Given, spelled
+from gpt2sdk.plugins.registry import Registry
+
+_ROLES: Mapping[str, type[Component]] = {
+    "strategy": Strategy,
+    "sampler": Sampler,
+    "drafter": Drafter,
+}
+
+_LONGEST_KEY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """What a `config` holds.
+
+    Attributes:
+        options: Its options, as data.
+        record: The record of a call, where it is one.
+    """
+
+    options: Mapping[str, object] = field(default_factory=dict)
+    record: CallRecord | None = None
+
+
+def read_preset(config: object) -> Preset:
+    """Return what a `config` holds.
+
+    Args:
+        config: A record; or, as data, options, a record, or what `gpt2sdk generate --json` prints.
+
+    Raises:
+        OptionError: It is none of these, is not data, or is too large.
+
+    >>> read_preset({"top_p": 0.9}).options
+    {'top_p': 0.9}
+    """
+    if config is None:
+        return Preset()
+    if isinstance(config, CallRecord):
+        config = config.as_dict()
+    if not isinstance(config, Mapping):
+        message = (
+            f"config is {config!r:.60}, expected options as a dictionary, or the record of a result"
+        )
+        raise OptionError(message, name="config", value=config)
+    inner = config.get("record")
+    data: Mapping[str, object] = inner if isinstance(inner, Mapping) else config
+    _Census().count(data, "config")
+    if isinstance(data.get("options"), Mapping):
+        record = CallRecord.from_dict(data)
+        return Preset(_without_versions(record.options), record)
+    return Preset(_without_versions(data))
+
+
+def _without_versions(options: Mapping[str, object]) -> dict[str, object]:
+    """Return options alone: `result.options` has versions beside them."""
+    return {name: value for name, value in options.items() if name != "versions"}
+
+
+@dataclass(slots=True)
+class _Census:
+    """Counts what is in a preset."""
+
+    values: int = 0
+
+    def count(self, value: object, place: str, depth: int = 0) -> None:
+        """Look at a value and all that is in it.
+
+        Raises:
+            OptionError: It is no data, or too large.
+        """
+        self.values += 1
+        if self.values > PRESET_LIMITS.values:
+            raise _too_large("config", f"more than {PRESET_LIMITS.values} values in all")
+        if depth > PRESET_LIMITS.depth:
+            raise _too_large(place, f"more than {PRESET_LIMITS.depth} lists inside one another")
+        if isinstance(value, Mapping):
+            _check_size(value, place, PRESET_LIMITS.items, "members")
+            for key, item in value.items():
+                _check_key(key, place)
+                self.count(item, key if place == "config" else f"{place}.{key}", depth + 1)
+        elif isinstance(value, list | tuple):
+            _check_size(value, place, PRESET_LIMITS.items, "members")
+            for item in value:
+                self.count(item, place, depth + 1)
+        elif isinstance(value, str):
+            _check_size(value, place, PRESET_LIMITS.characters, "characters in a text")
+        elif value is not None and type(value) not in {bool, int, float}:
+            message = (
+                f"{place} is {value!r:.60}, expected what JSON has: give objects with the call"
+            )
+            raise OptionError(message, name="config", value=value)
+
+
+def _check_key(key: object, place: str) -> None:
+    if not isinstance(key, str) or len(key) > _LONGEST_KEY:
+        message = f"{place} has the key {key!r:.60}, expected a text of up to {_LONGEST_KEY}"
+        raise OptionError(f"{message} characters", name="config", value=key)
+
+
+def _check_size(value: Sized, place: str, most: int, what: str) -> None:
+    """Refuse what has too many members."""
+    if len(value) > most:
+        raise _too_large(place, f"{len(value)} {what}, a preset may have {most}")
+
+
+def _too_large(place: str, got: str) -> OptionError:
+    return OptionError(f"{place} has {got}", name=place)
+
+
+def kept(preset: Preset, options: Mapping[str, object], registry: Registry) -> dict[str, object]:
+    """Return the options of a preset that count beside what the call gives.
+
+    What the call gives goes before, and where it names another strategy, sampler or drafter, the
+    options of the one in the preset are left out.
+
+    Args:
+        preset: The preset.
+        options: What the call gives.
+        registry: All components.
+
+    Raises:
+        OptionError: The record has functions, classes, files or models, which it cannot set, and
+            the call does not give them.
+    """
+    given = {spelled(name): value for name, value in options.items()}
+    found = {name: value for name, value in preset.options.items() if spelled(name) not in given}
+    short = {name.rpartition(".")[2] for name in given}
+    for setting, role in _ROLES.items():
+        if setting in given and given[setting] != preset.options.get(setting):
+            found = _without(found, _replaced(preset, setting, role, registry))
+    missing = []
+    for name, why in (preset.record.unrepeatable if preset.record else {}).items():
+        found.pop(name, None)
+        if name.rpartition(".")[2] not in short and not _is_gone(name, preset, given):
+            missing.append((name, why))
+    if missing:
+        names = ", ".join(f"{name}=…" for name, _ in missing)
+        whys = "; ".join(str(why) for _, why in missing)
+        raise OptionError(
+            f"the record cannot repeat its call alone: {whys}; give {names} with the call",
+            name=missing[0][0],
+            expected=names,
+        )
+    return found
+
+
+def _is_gone(name: str, preset: Preset, given: Mapping[str, object]) -> bool:
+    """Whether an option belongs to a component in whose place the call names another one."""
+    records = preset.record.components if preset.record else ()
+    option = name.rpartition(".")[2]
+    return any(
+        option in each.options
+        and each.role in given
+        and preset.options.get(each.role) != given[each.role]
+        for each in records
+    )
+
+
+def _replaced(
+    preset: Preset, setting: str, role: type[Component], registry: Registry
+) -> tuple[str, set[str]]:
+    """Return the name and the options of the component that a preset has in a role."""
+    for each in preset.record.components if preset.record else ():
+        if each.role == setting:
+            return each.name, set(each.options)
+    name = preset.options.get(setting)
+    offers = registry.named(name, role) if isinstance(name, str) else ()
+    return (offers[0].name, set(offers[0].component.model_fields)) if offers else ("", set())
+
+
+def _without(options: Mapping[str, object], replaced: tuple[str, set[str]]) -> dict[str, object]:
+    """Return options without those of a component."""
+    owner, names = replaced
+    return {
+        name: value
+        for name, value in options.items()
+        if name.rpartition(".")[2] not in names
+        or spelled(name).rpartition(".")[0] not in {"", owner}
+    }
+
+
+def check_rules(component: type[Component], option: str, given: Given) -> None:
+    """Make sure that what a preset sets keeps the rules of its option.
+
+    Raises:
+        OptionError: It does not.
+    """
+    field = component.model_fields[option]
+    rules = [each for each in field.metadata if isinstance(each, PresetRule)]
+    if not (given.preset and rules):
+        return
+    values = given.value.values if isinstance(given.value, Each) else (given.value,)
+    default = None if field.is_required() else neutral(field)
+    for value in values:
+        if value is None or freeze(value) == freeze(default):
+            continue
+        for rule in rules:
+            try:
+                rule.check(value)
+            except ValueError as error:
+                message = f"{given.written} {error}"
+                raise OptionError(message, name=given.written, value=value) from None

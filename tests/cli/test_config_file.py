@@ -1,0 +1,93 @@
+"""`--config`: presets, and results that are repeated."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def write(tmp_path):
+    def run(value):
+        path = tmp_path / "config.json"
+        path.write_text(value if isinstance(value, str) else json.dumps(value))
+        return str(path)
+
+    return run
+
+
+def printed(ran):
+    assert 0 == ran.exit_code, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def test_flags_go_before_a_preset(invoke, model, write):
+    config = write({"max_new_tokens": 3, "top_k": 4, "stop": ["x"], "seed": 5})
+    options = printed(
+        invoke(
+            "generate", model, "Once", "--config", config, "--seed", "6", "-o", "top_k=2", "--json"
+        )
+    )["options"]
+
+    assert (3, 2, ["x"], 6) == tuple(
+        options[name] for name in ("max_new_tokens", "top_k", "stop", "seed")
+    )
+
+
+def test_a_printed_result_is_repeated_with_its_prompts(invoke, model, write):
+    first = printed(
+        invoke(
+            "generate", model, "Once", "--json", "-o", "temperature=1.3", "--max-new-tokens", "6"
+        )
+    )
+    again = printed(invoke("generate", model, "--config", write(first), "--json"))
+    other = printed(invoke("generate", model, "Twice", "--config", write(first), "--json"))
+
+    assert first["completions"] == again["completions"]
+    assert first["record"] == again["record"]
+    assert ["Twice"] == other["prompts"]
+
+
+def test_special_tokens_in_prompts_stay_what_they_were(invoke, model, write):
+    arguments = ["--json", "--allow-special", "--max-new-tokens", "4"]
+    first = printed(invoke("generate", model, "Once<|endoftext|>", *arguments))
+    again = printed(invoke("generate", model, "--config", write(first), "--json"))
+
+    assert again["allow_special"]
+    assert first["usage"]["prompt_tokens"] == again["usage"]["prompt_tokens"]
+    assert first["completions"] == again["completions"]
+
+
+def test_versions_that_changed_are_told(invoke, model, write):
+    first = printed(invoke("generate", model, "Once", "--json", "--max-new-tokens", "2"))
+    first["record"]["versions"]["gpt2sdk"] = "0.0.9"
+    ran = invoke("generate", model, "--config", write(first))
+
+    assert "the record was made with gpt2sdk 0.0.9, this is " in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("{", "expected JSON"),
+        ("[" * 100_000, "expected JSON"),
+        ([], "config is [], expected options as a dictionary"),
+        ({"temprature": 1.0}, "there is no option temprature: did you mean temperature?"),
+        ({"strategy": "os.system"}, "there is no strategy 'os.system'"),
+        ({"drafter": "corpus", "corpus": "a.txt"}, "corpus names files, models or code"),
+        ({"stop_regex": "a" * 1001}, "stop_regex has a regular expression of 1001 characters"),
+        ({"record": {"options": {}, "model": {"fingerprint": "0"}}}, "of another model"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_mistakes_are_one_line(invoke, model, write, value, message):
+    ran = invoke("generate", model, "Once", "--config", write(value))
+
+    assert (2, "") == (ran.exit_code, ran.stdout)
+    assert message in ran.stderr
+    assert 1 == ran.stderr.strip().count("\n") + 1
+
+
+def test_explain_takes_a_preset(invoke, write):
+    ran = invoke("explain", "--config", write({"top_k": 3, "strategy": "sample"}))
+
+    assert "top_k=3" in ran.stdout

@@ -1,0 +1,245 @@
+"""Presets name installed components and set their fields: nothing else, and nothing too large."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+from pydantic import Field
+
+from gpt2sdk.components.preset_rules import CALLER_ONLY_RULE, PATTERN_RULE, PRESET_LIMITS
+from gpt2sdk.components.processor import LogitsProcessor
+from gpt2sdk.components.sampler import Sampler
+from gpt2sdk.components.stopping import StoppingCriterion
+from gpt2sdk.components.strategy import strategy
+from gpt2sdk.errors import OptionError
+from gpt2sdk.options import CHAIN_ROLES, NAMED_ROLES, compose, read_preset
+from gpt2sdk.plugins.registry import default_registry
+
+
+class Heat(LogitsProcessor):
+    """Shapes a draw."""
+
+    heat: float = Field(1.0, ge=0)
+
+
+class Words(StoppingCriterion):
+    """Looks for an expression."""
+
+    words: Annotated[tuple[str, ...] | str, PATTERN_RULE, Field()] = ()
+
+
+class Helper(LogitsProcessor):
+    """Reads a file."""
+
+    helper: Annotated[str | None, CALLER_ONLY_RULE, Field()] = None
+
+
+class Tuned(Sampler):
+    """Has an option."""
+
+    tau: float = 5.0
+
+
+@strategy()
+def wide(session, *, width: int = 4):
+    """Compare rows."""
+    yield from ()
+
+
+COMPONENTS = (Heat, Words, Helper, Tuned, wide)
+
+
+@pytest.fixture
+def preset(registry):
+    """Compose a preset with options beside it."""
+
+    def run(config, prompts=1, **options):
+        return compose(options, registry=registry, prompts=prompts, config=read_preset(config))
+
+    return run
+
+
+@pytest.fixture
+def refused(preset):
+    """Return the message with which a preset is refused."""
+
+    def run(config, **options):
+        with pytest.raises(OptionError) as caught:
+            preset(config, **options)
+        return str(caught.value)
+
+    return run
+
+
+def test_a_preset_sets_options_and_the_call_goes_before_it(preset):
+    config = {"heat": 0.5, "strategy": "wide", "width": 2, "seed": 5}
+
+    assert (0.5, 2, 5) == tuple(preset(config).in_force[name] for name in ("heat", "width", "seed"))
+    assert (0.7, 2, 6) == tuple(
+        preset(config, heat=0.7, seed=6).in_force[name] for name in ("heat", "width", "seed")
+    )
+    assert 0.7 == preset({"heat": 0.5}, heat=0.7).in_force["heat"]
+
+
+def test_both_spellings_are_one_option(preset):
+    assert 3 == preset({"max-new-tokens": 5}, max_new_tokens=3).in_force["max_new_tokens"]
+
+
+def test_lists_hold_components_as_data(preset, refused):
+    composition = preset(
+        {
+            "processors": [{"name": "heat", "heat": 0.5}],
+            "stopping": [{"name": "words", "words": "a"}],
+        }
+    )
+
+    assert [Heat(heat=0.5), Words(words="a")] == [each.component for each in composition.entries]
+    assert "processors[1]: there is no logits processor 'haet': did you mean heat?" == refused(
+        {"processors": [{"name": "heat", "heat": 0.5}, {"name": "haet"}]}
+    )
+    assert "processors[0]: warmth is not an option of heat" in refused(
+        {"processors": [{"name": "heat", "warmth": 0.5}]}
+    )
+    assert 'processors[0] is {}, expected {"name": "…"} with its options' == refused(
+        {"processors": [{}]}
+    )
+    assert "there is no logits processor 'tuned'" in refused({"processors": [{"name": "tuned"}]})
+
+
+def test_naming_another_component_leaves_its_predecessors_options_out(preset):
+    config = {"strategy": "wide", "width": 2, "heat": 0.5}
+
+    assert {"strategy": "sample", "heat": 0.5}.items() <= preset(
+        config, strategy="sample"
+    ).in_force.items()
+    assert 3 == preset(config, strategy=wide.component(width=3)).in_force["width"]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"haet": 1.0}, "there is no option haet: did you mean heat?"),
+        ({"strategy": "os.system"}, "there is no strategy 'os.system'"),
+        ({"strategy": "gpt2sdk.defaults:greedy"}, "there is no strategy"),
+        ({"sampler": "__class__"}, "there is no sampler '__class__'"),
+        ({"heat.__class__": 1}, "heat.__class__ is not an option"),
+        ({"__class__": 1}, "there is no option __class__"),
+        ({"processors": ["heat"]}, "processors takes components and callables"),
+        ({"processors": [{"name": "builtins.eval"}]}, "no logits processor 'builtins.eval'"),
+        ({"helper": "secrets.txt"}, "helper names files, models or code, which a preset cannot"),
+        ({"helper.helper": "a"}, "helper.helper names files, models or code"),
+        ({"helper": {"each": ["a"]}}, "helper names files, models or code"),
+        ({"processors": [{"name": "helper", "helper": "a"}]}, "processors[0]: helper names files"),
+        ({"heat": len}, "heat is <built-in function len>, expected what JSON has"),
+        ({"heat": Heat()}, "expected what JSON has: give objects with the call"),
+        ({"sampler": {"name": "tuned"}}, "sampler expects a name or a Sampler"),
+        ({5: 1}, "config has the key 5, expected a text"),
+        ([], "config is [], expected options as a dictionary"),
+        ("preset.json", "config is 'preset.json', expected options as a dictionary"),
+        ({"options": {}, "modle": {}}, "a record has no modle: did you mean model?"),
+        ({"options": {}, "components": [3]}, "a record's components have role, name"),
+        ({"options": {}, "model": []}, "a record's model is [], which it cannot be"),
+    ],
+    ids=str,
+)
+def test_what_a_preset_cannot_do(refused, config, message):
+    assert message in refused(config)
+
+
+def test_the_caller_may_set_what_a_preset_cannot(preset):
+    assert "a.txt" == preset({"heat": 0.5}, helper="a.txt").in_force["helper"]
+    assert None is preset({"heat": 0.5, "helper": None}).in_force.get("helper")
+
+
+def nested(depth):
+    value = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"words": ["a"] * 17}, "words has 17 regular expressions, a preset may have 16"),
+        ({"words": "a" * 1001}, "words has a regular expression of 1001 characters"),
+        (
+            {"words": "a" * 200_001},
+            "words has 200001 characters in a text, a preset may have 200000",
+        ),
+        ({"stop": ["a"] * 65_537}, "stop has 65537 members, a preset may have 65536"),
+        ({"a": nested(65)}, "a has more than 64 lists inside one another"),
+        ({"a" * 201: 1}, "expected a text of up to 200 characters"),
+        ({str(each): [0] * 65_536 for each in range(5)}, "config has more than 262144 values"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_preset_has_limits(refused, config, message):
+    assert message in refused(config)
+
+
+def test_limits_are_those_of_the_documentation():
+    page = Path(__file__).parents[2] / "docs/guides/presets-and-records.md"
+
+    missing = [
+        name
+        for name in PRESET_LIMITS.__slots__
+        if f"| `{name}` | {getattr(PRESET_LIMITS, name):,} |" not in page.read_text()
+    ]
+    assert [] == missing
+
+
+def test_no_text_in_a_preset_is_opened_or_imported(tmp_path):
+    """Every option that takes a text is given a file's path, and every list a module's name."""
+    file = tmp_path / "bait.json"
+    file.write_text("{}")
+    registry = default_registry()
+    opened = []
+
+    def audit(event, arguments):
+        if (
+            event in {"open", "import", "exec", "compile", "subprocess.Popen", "os.system"}
+            and watching
+        ):
+            opened.append((event, *map(str, arguments[:1])))
+
+    watching = False
+    sys.addaudithook(audit)
+    for offer in registry.offers(*CHAIN_ROLES, *NAMED_ROLES):
+        role = next(role for role in (*NAMED_ROLES, *CHAIN_ROLES) if role in offer.roles)
+        names = dict(zip(NAMED_ROLES, ("strategy", "sampler", "drafter"), strict=True))
+        setting = names.get(role)
+        for option in offer.component.option_names():
+            for value in (str(file), [str(file)], "antigravity:fly"):
+                config = {f"{offer.name}.{option}": value}
+                if setting:
+                    config[setting] = offer.name
+                preset = read_preset(json.loads(json.dumps(config)))
+                watching = True
+                try:
+                    compose({}, registry=registry, config=preset)
+                except OptionError:
+                    pass
+                finally:
+                    watching = False
+
+    assert not [each for each in opened if str(file) in each[1] or "antigravity" in each[1]]
+    assert "antigravity" not in sys.modules
+
+
+def test_the_bait_would_be_found(tmp_path):
+    seen = []
+    watching = True
+    sys.addaudithook(
+        lambda event, arguments: (
+            seen.append((event, *arguments[:1])) if watching and event == "open" else None
+        )
+    )
+    file = tmp_path / "bait.json"
+    file.write_text("{}")
+    file.open().close()
+    watching = False
+
+    assert str(file) in [str(each[1]) for each in seen]
