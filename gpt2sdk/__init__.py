@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         GenerationError,
         GPT2SDKError,
         OptionError,
+        PackedError,
         PlacementError,
         PluginConflictError,
         PluginContractError,
