@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from gpt2sdk.components.records import Completion, Delta, Prompt, Result, Score, Usage
     from gpt2sdk.components.rows import Rows
+    from gpt2sdk.components.runner import PackedMatrix, PackedTable, Runner, Running
     from gpt2sdk.components.sampler import Sampler, SamplerRun
     from gpt2sdk.components.session import (
         HiddenHistory,
@@ -101,6 +102,7 @@ _HOMES = {
     "gpt2sdk.components.processor": ("LogitsProcessor", "ProcessorRun", "Stage"),
     "gpt2sdk.components.records": ("Completion", "Delta", "Prompt", "Result", "Score", "Usage"),
     "gpt2sdk.components.rows": ("Rows",),
+    "gpt2sdk.components.runner": ("PackedMatrix", "PackedTable", "Runner", "Running"),
     "gpt2sdk.components.sampler": ("Sampler", "SamplerRun"),
     "gpt2sdk.components.session": (
         "HiddenHistory",
@@ -160,6 +162,7 @@ _HOMES = {
         "GPT2SDKError",
         "GenerationError",
         "OptionError",
+        "PackedError",
         "PlacementError",
         "PluginConflictError",
         "PluginContractError",
@@ -218,6 +221,9 @@ __all__ = [
     "OneOrMore",
     "OpenedFile",
     "OptionError",
+    "PackedError",
+    "PackedMatrix",
+    "PackedTable",
     "Part",
     "PerRow",
     "PerRowTensor",
@@ -241,6 +247,8 @@ __all__ = [
     "Residency",
     "Result",
     "Rows",
+    "Runner",
+    "Running",
     "Sampler",
     "SamplerRun",
     "Score",

@@ -95,6 +95,8 @@ class Quantized(nn.Module):
     Several threads may compute, pack and unpack at the same time. So whoever exchanges buffers, or
     reads several that belong together, holds `exchanging`; products are computed without it.
 
+    A runner may hold a buffer of the stored form in its place: see `lend`.
+
     Attributes:
         exchanging: A lock that the thread which holds it may take again. It is not copied.
         fixed: Whether it stays packed: see `fix`.
@@ -106,6 +108,33 @@ class Quantized(nn.Module):
         super().__init__()
         self.exchanging = RLock()
         self.fixed = False
+        self._lent: dict[str, Callable[[], Tensor]] = {}
+
+    def lend(self, name: str, back: Callable[[], Tensor]) -> None:
+        """Let a runner hold a buffer of the stored form in a layout of its own, and nobody else.
+
+        Whoever reads the buffer meanwhile gets what `back` makes, so that the module computes, is
+        saved and copied as ever, if slower. `reclaim` ends it, as do moving and loading.
+
+        Args:
+            name: The buffer's name; unpack the module first.
+            back: Returns the buffer as it was, bit for bit, in new memory.
+        """
+        with self.exchanging:
+            self._lent[name] = back
+            self._buffers[name] = None
+
+    def reclaim(self) -> None:
+        """Hold again what was lent."""
+        with self.exchanging:
+            for name, back in self._lent.items():
+                self._buffers[name] = back()
+            self._lent = {}
+
+    @override
+    def __getattr__(self, name: str) -> Tensor | nn.Module | None:  # type: ignore[override]
+        back = self.__dict__.get("_lent", {}).get(name)
+        return super().__getattr__(name) if back is None else back()
 
     @property
     @abstractmethod
@@ -157,11 +186,9 @@ class Quantized(nn.Module):
         self, destination: MutableMapping[str, Tensor], prefix: str, keep_vars: bool
     ) -> None:
         with self.exchanging:
-            held = dict(self._buffers)
-            self.unpack()
+            held = self._take_stored_form()
             super()._save_to_state_dict(destination, prefix, keep_vars)
-            if self.fixed:
-                self._buffers.update(held)
+            self._buffers.update(held)
 
     @override
     def _load_from_state_dict(self, *arguments: object) -> None:
@@ -172,12 +199,10 @@ class Quantized(nn.Module):
     @override
     def __getstate__(self) -> dict[str, object]:
         with self.exchanging:
-            held = dict(self._buffers)
-            self.unpack()
+            held = self._take_stored_form()
             # With a dictionary of its own, which another thread does not exchange buffers in.
-            state = {**self.__dict__, "_buffers": dict(self._buffers), "fixed": False}
-            if self.fixed:
-                self._buffers.update(held)
+            state = {**self.__dict__, "_buffers": dict(self._buffers), "fixed": False, "_lent": {}}
+            self._buffers.update(held)
         del state["exchanging"]
         return state
 
@@ -186,7 +211,17 @@ class Quantized(nn.Module):
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self.exchanging = RLock()
 
+    def _take_stored_form(self) -> dict[str, Tensor | None]:
+        """Hold the stored form, and return what is to be held again if the module keeps another."""
+        held = dict(self._buffers)
+        if self._lent:
+            self._buffers.update({name: back() for name, back in self._lent.items()})
+            return held
+        self.unpack()
+        return held if self.fixed else {}
+
     def _unfix(self) -> None:
+        self.reclaim()
         self.unpack()
         self.fixed = False
 

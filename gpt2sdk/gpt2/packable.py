@@ -3,7 +3,7 @@
 See docs/decisions/0037-packed-modules-say-so.md.
 """
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from threading import RLock
 from typing import ClassVar, cast, final
 
@@ -15,21 +15,40 @@ from gpt2sdk.components.runner import PackedMatrix
 from gpt2sdk.errors import PackedError
 
 
+# What is known of a matrix without its numbers.
+_KNOWN = frozenset(
+    "__get__ __set__ __hash__ __repr__ dim element_size is_complex is_contiguous "
+    "is_floating_point nelement numel requires_grad_ size stride".split()
+)
+_UNKNOWN = (Tensor.data.__get__, Tensor.is_leaf.__get__, Tensor.data.__set__)  # type: ignore[attr-defined]
+
+
 @final
 class PackedParameter(nn.Parameter):
     """What stands for a packed matrix among parameters: its shape and type, without numbers.
 
-    It is on the meta device. Optimizers ask for `is_leaf`, and are told that there is nothing.
+    Whatever wants numbers is refused, writing to them included, and so are optimizers, which ask
+    for `is_leaf`.
     """
 
-    @property
-    def is_leaf(self) -> bool:  # type: ignore[override]  # of tensors it is no Python property
-        """Never known.
+    @classmethod
+    @override
+    def __torch_function__(
+        cls,
+        func: Callable[..., object],
+        types: Iterable[type],
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        """Let only what needs no numbers through.
 
         Raises:
-            PackedError: Whenever it is asked for.
+            PackedError: For anything else.
         """
-        raise PackedError("an optimizer was given packed weights")
+        if getattr(func, "__name__", "") not in _KNOWN or func in _UNKNOWN:
+            raise PackedError("the numbers of packed weights were asked for")
+        with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001 - torch's own way on
+            return func(*args, **(kwargs or {}))
 
 
 class Packable(nn.Module):
@@ -80,10 +99,10 @@ class Packable(nn.Module):
         """
         with self._exchange:
             packed, weight = self.packed, cast("nn.Parameter", self._parameters["weight"])
-            if not torch.is_grad_enabled():
+            if packed is None and not torch.is_grad_enabled():
                 # Not the parameter, whose numbers another thread may take.
-                return packed, weight.data
-        if packed is not None:
+                return None, weight.data
+        if packed is not None and torch.is_grad_enabled():
             wanted = (weight, *(each for each in beside if each is not None))
             if any(each.requires_grad for each in wanted):
                 raise PackedError("gradients were asked for of packed weights")
