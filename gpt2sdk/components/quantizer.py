@@ -188,6 +188,8 @@ class Quantized(nn.Module):
         with self.exchanging:
             held = self._take_stored_form()
             super()._save_to_state_dict(destination, prefix, keep_vars)
+            for name, back in self._lent.items():
+                destination[f"{prefix}{name}"] = back()
             self._buffers.update(held)
 
     @override
@@ -201,7 +203,8 @@ class Quantized(nn.Module):
         with self.exchanging:
             held = self._take_stored_form()
             # With a dictionary of its own, which another thread does not exchange buffers in.
-            state = {**self.__dict__, "_buffers": dict(self._buffers), "fixed": False, "_lent": {}}
+            buffers = {**self._buffers, **{name: back() for name, back in self._lent.items()}}
+            state = {**self.__dict__, "_buffers": buffers, "fixed": False, "_lent": {}}
             self._buffers.update(held)
         del state["exchanging"]
         return state
@@ -212,12 +215,10 @@ class Quantized(nn.Module):
         self.exchanging = RLock()
 
     def _take_stored_form(self) -> dict[str, Tensor | None]:
-        """Hold the stored form, and return what is to be held again if the module keeps another."""
+        """Hold the stored form, but for what is lent; return what a fixed module held before."""
         held = dict(self._buffers)
-        if self._lent:
-            self._buffers.update({name: back() for name, back in self._lent.items()})
-            return held
-        self.unpack()
+        if not self._lent:
+            self.unpack()
         return held if self.fixed else {}
 
     def _unfix(self) -> None:

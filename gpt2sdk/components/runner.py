@@ -86,9 +86,7 @@ class Running(ABC):
         """Return hidden states as they are behind the last norm."""
 
     @abstractmethod
-    def unembed(
-        self, hidden: Float[Tensor, "positions embed"]
-    ) -> Float[Tensor, "positions vocab"]:
+    def unembed(self, hidden: Float[Tensor, "positions embed"]) -> Float[Tensor, "positions vocab"]:
         """Return float32 logits, as `score` computes them behind the last norm."""
 
     @abstractmethod

@@ -126,9 +126,13 @@ class Packable(nn.Module):
         self, destination: MutableMapping[str, Tensor], prefix: str, keep_vars: bool
     ) -> None:
         with self._exchange:
-            super()._save_to_state_dict(destination, prefix, keep_vars)
-            if self.packed is not None:
-                destination[f"{prefix}weight"] = self.packed.dense()
+            if self.packed is None:
+                super()._save_to_state_dict(destination, prefix, keep_vars)
+                return
+            for name, parameter in self._parameters.items():
+                if parameter is not None:
+                    held = self.packed.dense() if name == "weight" else parameter
+                    destination[f"{prefix}{name}"] = held if keep_vars else held.detach()
 
     @override
     def _load_from_state_dict(self, *arguments: object) -> None:

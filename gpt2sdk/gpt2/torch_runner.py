@@ -31,6 +31,7 @@ from gpt2sdk.gpt2.packed import PackedHead, pack
 Kernel = Callable[[Tensor], Tensor]
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
+
 @dataclass(frozen=True, slots=True)
 class BlockKernels:
     """What a block computes: `x + out(attend(qkv(norm_1(x))))`, then `x + down(up(norm_2(x)))`.

@@ -47,9 +47,7 @@ def _module(model: CausalLM) -> nn.Module | None:
     return model if isinstance(model, nn.Module) else None
 
 
-def _notes(
-    model: CausalLM, chosen: Runner | None, runners: tuple[Runner, ...]
-) -> Iterator[str]:
+def _notes(model: CausalLM, chosen: Runner | None, runners: tuple[Runner, ...]) -> Iterator[str]:
     """Say who runs, where there was a choice."""
     if chosen is None or len(runners) == 1:
         return

@@ -93,7 +93,9 @@ def test_a_packed_model_holds_each_block_matrix_once_until_it_is_unpacked():
     expected = dict(plain.named_parameters())
 
     packed = {name for name, each in model.named_parameters() if each.is_meta}
-    assert {f"h.{n}.{m}.weight" for n in (0, 1) for m in ("attn.c_attn", "mlp.c_fc", "mlp.c_proj")} == packed
+    assert {
+        f"h.{n}.{m}.weight" for n in (0, 1) for m in ("attn.c_attn", "mlp.c_fc", "mlp.c_proj")
+    } == packed
     sizes = [(each.shape, each.dtype) for each in plain.parameters()]
     assert sizes == [(each.shape, each.dtype) for each in model.parameters()]
     model.unpack()
