@@ -33,7 +33,6 @@ from gpt2sdk.gpt2.layered import Layered
 from gpt2sdk.gpt2.linear import Linear
 from gpt2sdk.gpt2.observed import Observed
 from gpt2sdk.gpt2.output import GPT2Output, next_token_loss
-from gpt2sdk.gpt2.packable import Packable
 from gpt2sdk.gpt2.route import Parts, Route
 from gpt2sdk.gpt2.shallow import ShallowModel
 from gpt2sdk.gpt2.snapshot import Snapshot

@@ -14,11 +14,24 @@ from typing_extensions import override
 from gpt2sdk.components.runner import PackedMatrix
 from gpt2sdk.errors import PackedError
 
-
 # What is known of a matrix without its numbers.
 _KNOWN = frozenset(
-    "__get__ __set__ __hash__ __repr__ dim element_size is_complex is_contiguous "
-    "is_floating_point nelement numel requires_grad_ size stride".split()
+    [
+        "__get__",
+        "__set__",
+        "__hash__",
+        "__repr__",
+        "dim",
+        "element_size",
+        "is_complex",
+        "is_contiguous",
+        "is_floating_point",
+        "nelement",
+        "numel",
+        "requires_grad_",
+        "size",
+        "stride",
+    ]
 )
 _UNKNOWN = (Tensor.data.__get__, Tensor.is_leaf.__get__, Tensor.data.__set__)  # type: ignore[attr-defined]
 

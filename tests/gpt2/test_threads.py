@@ -34,27 +34,32 @@ class Halves(QuantizedLinear):
     def kernel(self):
         return "halves" if self.whole is None else "whole"
 
+    def held(self):
+        with self.exchanging:
+            return self.halved * 2 if self.whole is None else self.whole
+
     def stored(self):
-        return {"": self.halved if self.whole is None else self.whole / 2}
+        return {"": self.held() / 2}
 
     def dequantize(self):
-        return self.stored()[""] * 2
+        return self.held()
 
     def pack(self):
-        if self.whole is None:
-            half, self.halved = self.halved, None
-            time.sleep(0.001)
-            self.whole = half * 2
+        with self.exchanging:
+            if self.whole is None:
+                half, self.halved = self.halved, None
+                time.sleep(0.001)
+                self.whole = half * 2
 
     def unpack(self):
-        if self.whole is not None:
-            whole, self.whole = self.whole, None
-            time.sleep(0.001)
-            self.halved = whole / 2
+        with self.exchanging:
+            if self.whole is not None:
+                whole, self.whole = self.whole, None
+                time.sleep(0.001)
+                self.halved = whole / 2
 
     def forward(self, x):
-        matrix = self.halved * 2 if self.whole is None else self.whole
-        return nn.functional.linear(x, matrix, self.bias)
+        return nn.functional.linear(x, self.held(), self.bias)
 
 
 def build(*, quantized):

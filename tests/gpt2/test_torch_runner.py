@@ -114,13 +114,15 @@ def test_gradients_of_a_packed_model_are_refused():
 
 
 def test_who_computes_goes_on_while_another_unpacks():
-    model = build(prepared=True)
-    expected, running = score(model).logits, model._ready()
-    model.unpack()
+    model = build()
+    running = TorchRunner().prepare(model)
+    assert model.h[0].mlp.c_fc.packed is not None
+    keep = [len(row) for row in ROWS]
+    expected = running.score(model.make_cache(3), ROWS, keep, []).logits
 
-    rows, keep = ROWS, [len(row) for row in ROWS]
-    assert_same(expected, running.score(model.make_cache(3), rows, keep, []).logits)
+    running.release()
     assert model.h[0].mlp.c_fc.packed is None
+    assert torch.equal(expected, running.score(model.make_cache(3), ROWS, keep, []).logits)
 
 
 class Refusing(Runner):

@@ -3,13 +3,12 @@
 from typing import ClassVar
 
 import pytest
-import torch
 
 from gpt2sdk import Generator, OptionError, Runner, hookimpl
 from gpt2sdk.gpt2 import TorchRunner
 from gpt2sdk.loading import LoadSettings, plan_load
 from gpt2sdk.plugins.registry import Registry
-from gpt2sdk.testing import tiny_gpt2_folder
+from gpt2sdk.testing import save_tiny_model
 
 
 class Fast(Runner):
@@ -48,7 +47,8 @@ class Plugin:
 
 @pytest.fixture
 def load(tmp_path):
-    folder = tiny_gpt2_folder(tmp_path / "model")
+    folder = tmp_path / "model"
+    save_tiny_model(folder)
 
     def loaded(**settings):
         return Generator.from_pretrained(folder, plugins=[Plugin()], **settings)
@@ -70,7 +70,7 @@ def test_a_runner_can_be_chosen(load, runner):
 
 
 def test_one_that_cannot_run_is_an_error_with_its_reason(load):
-    with pytest.raises(OptionError, match="absent.* there is no compiler; leave it out"):
+    with pytest.raises(OptionError, match=r"absent.* there is no compiler; leave it out"):
         load(runner="absent")
     with pytest.raises(OptionError, match="runner"):
         load(runner="nobody")
@@ -85,7 +85,8 @@ def test_runners_write_what_torch_writes(load):
 
 
 def test_a_plan_names_those_that_run_here(tmp_path):
-    folder = tiny_gpt2_folder(tmp_path / "model")
+    folder = tmp_path / "model"
+    save_tiny_model(folder)
     plan = plan_load(folder, LoadSettings(), registry=Registry([Plugin()]))
 
     assert "absent" not in plan.runners
