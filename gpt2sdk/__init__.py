@@ -22,15 +22,8 @@ if TYPE_CHECKING:
         Residency,
     )
     from gpt2sdk.components.processor import LogitsProcessor, ProcessorRun, Stage
-    from gpt2sdk.components.quantizer import (
-        Matrix,
-        Quantized,
-        QuantizedLinear,
-        QuantizedMatrix,
-        QuantizedTable,
-        Quantizer,
-        Target,
-    )
+    from gpt2sdk.components.quantized import Quantized, QuantizedLinear, QuantizedTable
+    from gpt2sdk.components.quantizer import Matrix, QuantizedMatrix, Quantizer, Target
     from gpt2sdk.components.records import Completion, Delta, Prompt, Result, Score, Usage
     from gpt2sdk.components.rows import Rows
     from gpt2sdk.components.runner import PackedMatrix, PackedTable, Runner, Running
@@ -136,15 +129,8 @@ _HOMES = {
         "PlacementPlan",
         "Residency",
     ),
-    "gpt2sdk.components.quantizer": (
-        "Matrix",
-        "Quantized",
-        "QuantizedLinear",
-        "QuantizedMatrix",
-        "QuantizedTable",
-        "Quantizer",
-        "Target",
-    ),
+    "gpt2sdk.components.quantized": ("Quantized", "QuantizedLinear", "QuantizedTable"),
+    "gpt2sdk.components.quantizer": ("Matrix", "QuantizedMatrix", "Quantizer", "Target"),
     "gpt2sdk.components.tensor_source": ("TensorInfo", "TensorSource"),
     "gpt2sdk.components.weights": (
         "CheckpointFormat",

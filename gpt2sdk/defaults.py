@@ -1,4 +1,4 @@
-"""What the core ships: two strategies, two plain samplers, the architecture GPT-2, and its runner."""
+"""What the core ships: two strategies, two plain samplers, GPT-2, and what runs it."""
 
 from collections.abc import Iterator
 

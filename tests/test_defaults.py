@@ -116,7 +116,14 @@ def test_greedy_takes_the_best_token_of_the_model_each_time(gen):
 
 
 def test_the_core_offers_its_own_through_the_hook():
-    assert (sample, greedy, Greedy, Multinomial, GPT2Architecture, TorchRunner) == gpt2sdk_components()
+    assert (
+        sample,
+        greedy,
+        Greedy,
+        Multinomial,
+        GPT2Architecture,
+        TorchRunner,
+    ) == gpt2sdk_components()
     assert (True, True) == (sample.component.rows_independent, sample.component.draws)
     assert (True, False) == (greedy.component.rows_independent, greedy.component.draws)
     assert (0, 0) == (sample.component().hold(), greedy.component().hold())

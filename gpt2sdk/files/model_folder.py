@@ -14,7 +14,8 @@ from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.components.checkpoint import stored_name
 from gpt2sdk.components.language import Language
 from gpt2sdk.components.placement import Residency, residency_of
-from gpt2sdk.components.quantizer import Quantized, QuantizedLinear, Quantizer
+from gpt2sdk.components.quantized import Quantized, QuantizedLinear
+from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.components.tensor_source import TensorInfo
 from gpt2sdk.config_files import CONFIG_FILE, GENERATION_CONFIG_FILE
 from gpt2sdk.errors import CheckpointError, OptionError, listing

@@ -156,8 +156,9 @@ class Generator(Scorer):
                 does not fit it.
             TokenizerError: There is no tokenizer, or it is another model's.
             OptionError: `dtype` or `device` is none, there is no such quantizer, placement or
-                runner, or the runner cannot run the model; no plugin that takes the adapter, or no such argument: those of other libraries are
-                answered with what they are called here.
+                runner, that runner cannot run the model, no plugin takes the adapter, or there is
+                no such argument: those of other libraries are answered with what they are called
+                here.
             PlacementError: The devices' memory does not suffice; the message says what would fit.
         """
         registry = Registry(plugins) if plugins else default_registry()

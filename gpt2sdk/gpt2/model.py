@@ -4,10 +4,9 @@ Radford, Wu, Child, Luan, Amodei and Sutskever (2019), "Language Models are Unsu
 Learners". Names of modules and parameters are those of the original checkpoint.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from threading import RLock
-from typing import ClassVar, Self, cast
+from typing import ClassVar, cast
 
 import torch
 from jaxtyping import Int
@@ -15,11 +14,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import override
 
-from gpt2sdk.allocator import tight_memory
 from gpt2sdk.components.causal_lm import KeyValueCache, Scores
 from gpt2sdk.components.placement import Residency
-from gpt2sdk.components.quantizer import Quantized, QuantizedTable
-from gpt2sdk.components.runner import Runner, Running
+from gpt2sdk.components.quantized import QuantizedTable
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import OptionError, PlacementError
 from gpt2sdk.gpt2.attention import Attend, CausalAttention
@@ -29,18 +26,16 @@ from gpt2sdk.gpt2.cache import Cache
 from gpt2sdk.gpt2.feed import Feed, check_fed
 from gpt2sdk.gpt2.head import Embedding, TiedHead
 from gpt2sdk.gpt2.initialization import initialize
-from gpt2sdk.gpt2.layered import Layered
 from gpt2sdk.gpt2.linear import Linear
 from gpt2sdk.gpt2.observed import Observed
 from gpt2sdk.gpt2.output import GPT2Output, next_token_loss
+from gpt2sdk.gpt2.prepared import Prepared
 from gpt2sdk.gpt2.route import Parts, Route
 from gpt2sdk.gpt2.shallow import ShallowModel
-from gpt2sdk.gpt2.snapshot import Snapshot
-from gpt2sdk.gpt2.torch_runner import TorchRunner
 from gpt2sdk.gpt2.walk import walk
 
 
-class GPT2(Observed, Layered):
+class GPT2(Observed, Prepared):
     """A GPT-2 language model.
 
     Two ways lead through it. `forward` takes whole sequences, for training and analysis. `score`
@@ -96,9 +91,6 @@ class GPT2(Observed, Layered):
             if config.tie_word_embeddings
             else Linear(config.n_embd, config.vocab_size, bias=False)
         )
-        self._runners: tuple[Runner, ...] = ()
-        self._running: tuple[Runner, Running, Snapshot] | None = None
-        self._exchanging = RLock()
         self._route: Route | None = None
         if self.device.type != "meta":
             initialize(self, config, seed)
@@ -122,11 +114,6 @@ class GPT2(Observed, Layered):
     def device(self) -> torch.device:
         """Where tokens are wanted and logits come out: where the head computes."""
         return self._route.device(self._route.head) if self._route else self.ln_f.weight.device
-
-    @property
-    def runner(self) -> Runner | None:
-        """What computes scores; `None` where all modules are called, as before `prepare`."""
-        return self._running[0] if self._running else None
 
     @property
     def residency(self) -> Residency | None:
@@ -260,51 +247,6 @@ class GPT2(Observed, Layered):
         """Return the first blocks, the last norm and the head as a model, with these weights."""
         return ShallowModel(self, layers)
 
-    def prepare(self, runners: Sequence[Runner] = ()) -> Mapping[str, str]:
-        """Make `score` fast: let the first runner that can pack the weights and compute with them.
-
-        It then holds the matrices in place of the modules, which compute with what it holds, but
-        have no gradients: `train()` and `unpack()` are the ways back. The next `score` in
-        evaluation mode packs again, as it does when weights were loaded, moved or replaced. Hooked
-        modules, and those under `capture` and `patch`, are called as ever. The model is put into
-        evaluation mode.
-
-        Args:
-            runners: Whom to ask before the torch functions, which come last.
-
-        Returns:
-            How each matrix will be computed: see `Running.kernels`. Empty if the blocks were
-            changed so that all modules have to be called.
-        """
-        with self._exchanging, tight_memory():
-            self.eval()
-            self._release()
-            others = [each for each in runners if not isinstance(each, TorchRunner)]
-            self._runners = *sorted(others, key=lambda each: (each.order, each.name)), TorchRunner()
-            able = (each for each in self._runners if each.probe(self, self.device) is None)
-            runner = next(able, None)
-            if runner is None:
-                self._runners = ()
-                return {}
-            running = runner.prepare(self)
-            self._running = runner, running, Snapshot(self)
-            return dict(running.kernels)
-
-    def unpack(self) -> None:
-        """Hold all matrices in their plain form again, until the next `score` packs them."""
-        with self._exchanging, tight_memory() if self._running else nullcontext():
-            self._release()
-            for module in self.modules():
-                if isinstance(module, Quantized) and not module.fixed:
-                    module.unpack()
-
-    @override
-    def train(self, mode: bool = True) -> Self:
-        with self._exchanging:
-            if mode:
-                self.unpack()
-            return super().train(mode)
-
     @override
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
         self._check_unplaced("moved or converted")
@@ -316,44 +258,11 @@ class GPT2(Observed, Layered):
     @override
     def __getstate__(self) -> dict[str, object]:
         self._check_unplaced("copied or pickled")
-        state = {**self.__dict__, "_running": None, "_route": None}
-        del state["_exchanging"]
-        return state
-
-    @override
-    def __setstate__(self, state: dict[str, object]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._exchanging = RLock()
-
-    def _release(self) -> None:
-        """Let the modules have their weights; who is computing goes on with what was packed."""
-        running, self._running = self._running, None
-        if running is not None:
-            running[1].release()
+        return {**super().__getstate__(), "_route": None}
 
     def _check_unplaced(self, what: str) -> None:
         if self._route is not None and not (self._route.settled and self._route.uniform):
             raise PlacementError.of_placed(what)
-
-    @override
-    def _ready(self) -> Running | None:
-        """Return what computes, if modules need not be called."""
-        if self.training or not self._runners:
-            return None
-        found = self._current()
-        if found is None:
-            with self._exchanging:
-                # Another thread may have been first.
-                if self._current() is None:
-                    self.prepare(self._runners)
-                found = self._running
-        return None if found is None or found[2].hooked else found[1]
-
-    def _current(self) -> tuple[Runner, Running, Snapshot] | None:
-        """Return what computes, unless the model is another one by now."""
-        found = self._running
-        usable = found is not None and found[2].unchanged and found[1].current
-        return found if usable else None
 
     def _run(
         self, block: Callable[[Tensor, Attend], Tensor], x: Tensor, attend: CausalAttention

@@ -15,24 +15,9 @@ from gpt2sdk.components.runner import PackedMatrix
 from gpt2sdk.errors import PackedError
 
 # What is known of a matrix without its numbers.
-_KNOWN = frozenset(
-    [
-        "__get__",
-        "__set__",
-        "__hash__",
-        "__repr__",
-        "dim",
-        "element_size",
-        "is_complex",
-        "is_contiguous",
-        "is_floating_point",
-        "nelement",
-        "numel",
-        "requires_grad_",
-        "size",
-        "stride",
-    ]
-)
+_KNOWN = {"__get__", "__set__", "__hash__", "__repr__", "dim", "element_size", "is_complex"}
+_KNOWN |= {"is_contiguous", "is_floating_point", "nelement", "numel", "requires_grad_", "size"}
+_DEVICE = Tensor.device.__get__  # type: ignore[attr-defined]
 _UNKNOWN = (Tensor.data.__get__, Tensor.is_leaf.__get__, Tensor.data.__set__)  # type: ignore[attr-defined]
 
 
@@ -41,8 +26,13 @@ class PackedParameter(nn.Parameter):
     """What stands for a packed matrix among parameters: its shape and type, without numbers.
 
     Whatever wants numbers is refused, writing to them included, and so are optimizers, which ask
-    for `is_leaf`.
+    for `is_leaf`. Its `device` is where the plain matrix will be again; `is_meta` is true.
+
+    Attributes:
+        home: That device.
     """
+
+    home: torch.device
 
     @classmethod
     @override
@@ -58,6 +48,8 @@ class PackedParameter(nn.Parameter):
         Raises:
             PackedError: For anything else.
         """
+        if func == _DEVICE and isinstance(args[0], PackedParameter):
+            return args[0].home
         if getattr(func, "__name__", "") not in _KNOWN or func in _UNKNOWN:
             raise PackedError("the numbers of packed weights were asked for")
         with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001 - torch's own way on
@@ -85,7 +77,9 @@ class Packable(nn.Module):
             plain = cast("nn.Parameter", self._parameters["weight"])
             with torch.inference_mode(mode=False):
                 empty = torch.empty(plain.shape, dtype=plain.dtype, device="meta")
-                self._parameters["weight"] = PackedParameter(empty, plain.requires_grad)
+                stand_in = PackedParameter(empty, plain.requires_grad)
+                stand_in.home = plain.device
+                self._parameters["weight"] = stand_in
                 plain.data = torch.empty(0, dtype=plain.dtype, device=plain.device)
             # Past torch, which would make it a parameter: whoever has it gets its numbers back.
             self.__dict__["_plain"] = plain

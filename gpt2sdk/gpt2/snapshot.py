@@ -7,7 +7,7 @@ from typing import final
 
 from torch import nn
 
-from gpt2sdk.components.quantizer import Quantized
+from gpt2sdk.components.quantized import Quantized
 
 _END = object()
 _VALUES: Callable[[Mapping[str, object]], Iterable[object]] = methodcaller("values")

@@ -16,7 +16,7 @@ from torch.nn import functional
 from typing_extensions import TypeIs, override
 
 from gpt2sdk.components.causal_lm import KeyValueCache, Scores
-from gpt2sdk.components.quantizer import Quantized, QuantizedLinear, QuantizedTable
+from gpt2sdk.components.quantized import Quantized, QuantizedLinear, QuantizedTable
 from gpt2sdk.components.runner import PackedMatrix, Runner, Running
 from gpt2sdk.gpt2.activations import Activation
 from gpt2sdk.gpt2.attention import Heads

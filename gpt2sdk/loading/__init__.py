@@ -9,7 +9,7 @@ from gpt2sdk.loading.location import Hub, Provenance, locate
 from gpt2sdk.loading.opening import OpenedModel, check_tokenizer, open_model
 from gpt2sdk.loading.plan import DevicePlan, LoadPlan, MatrixPlan, PartPlan
 from gpt2sdk.loading.precision import parse_device, parse_dtype
-from gpt2sdk.loading.running import prepare
+from gpt2sdk.loading.preparation import prepare
 
 __all__ = [
     "DevicePlan",

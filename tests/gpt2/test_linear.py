@@ -72,6 +72,7 @@ def test_the_plain_matrix_comes_back_bit_for_bit_into_its_parameter(dtype):
 
     assert (torch.Size([400, 300]), dtype) == (blocked.weight.shape, blocked.weight.dtype)
     assert 400 * 300 == blocked.weight.numel()
+    assert torch.device("cpu") == blocked.weight.device
     assert 0 == parameter.numel()
     blocked.unpack()
     assert torch.equal(made(dtype).weight, blocked.weight)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from gpt2sdk.components.quantizer import QuantizedLinear
+from gpt2sdk.components.quantized import QuantizedLinear
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.gpt2.model import GPT2
 
@@ -160,7 +160,7 @@ def test_counting_parameters_leaves_matrices_packed():
 def test_matrices_are_packed_and_unpacked_in_tight_memory(monkeypatch):
     import contextlib
 
-    from gpt2sdk.gpt2 import model as module
+    from gpt2sdk.gpt2 import prepared as module
 
     seen = []
 
