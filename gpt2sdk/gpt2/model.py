@@ -111,6 +111,7 @@ class GPT2(Observed, Prepared):
         return self.config.n_layer
 
     @property
+    @override
     def device(self) -> torch.device:
         """Where tokens are wanted and logits come out: where the head computes."""
         return self._route.device(self._route.head) if self._route else self.ln_f.weight.device

@@ -17,7 +17,7 @@ from gpt2sdk.errors import PackedError
 # What is known of a matrix without its numbers.
 _KNOWN = {"__get__", "__set__", "__hash__", "__repr__", "dim", "element_size", "is_complex"}
 _KNOWN |= {"is_contiguous", "is_floating_point", "nelement", "numel", "requires_grad_", "size"}
-_DEVICE = Tensor.device.__get__  # type: ignore[attr-defined]
+_DEVICE = Tensor.device.__get__
 _UNKNOWN = (Tensor.data.__get__, Tensor.is_leaf.__get__, Tensor.data.__set__)  # type: ignore[attr-defined]
 
 
