@@ -30,17 +30,11 @@ if TYPE_CHECKING:
         PresetRule,
     )
     from gpt2sdk.components.processor import LogitsProcessor, ProcessorRun, Stage
-    from gpt2sdk.components.quantizer import (
-        Matrix,
-        Quantized,
-        QuantizedLinear,
-        QuantizedMatrix,
-        QuantizedTable,
-        Quantizer,
-        Target,
-    )
+    from gpt2sdk.components.quantized import Quantized, QuantizedLinear, QuantizedTable
+    from gpt2sdk.components.quantizer import Matrix, QuantizedMatrix, Quantizer, Target
     from gpt2sdk.components.records import Completion, Delta, Prompt, Result, Score, Usage
     from gpt2sdk.components.rows import Rows
+    from gpt2sdk.components.runner import PackedMatrix, PackedTable, Runner, Running
     from gpt2sdk.components.sampler import Sampler, SamplerRun
     from gpt2sdk.components.session import (
         HiddenHistory,
@@ -81,6 +75,7 @@ if TYPE_CHECKING:
         GenerationError,
         GPT2SDKError,
         OptionError,
+        PackedError,
         PlacementError,
         PluginConflictError,
         PluginContractError,
@@ -116,6 +111,7 @@ _HOMES = {
     "gpt2sdk.components.processor": ("LogitsProcessor", "ProcessorRun", "Stage"),
     "gpt2sdk.components.records": ("Completion", "Delta", "Prompt", "Result", "Score", "Usage"),
     "gpt2sdk.components.rows": ("Rows",),
+    "gpt2sdk.components.runner": ("PackedMatrix", "PackedTable", "Runner", "Running"),
     "gpt2sdk.components.sampler": ("Sampler", "SamplerRun"),
     "gpt2sdk.components.session": (
         "HiddenHistory",
@@ -149,15 +145,8 @@ _HOMES = {
         "PlacementPlan",
         "Residency",
     ),
-    "gpt2sdk.components.quantizer": (
-        "Matrix",
-        "Quantized",
-        "QuantizedLinear",
-        "QuantizedMatrix",
-        "QuantizedTable",
-        "Quantizer",
-        "Target",
-    ),
+    "gpt2sdk.components.quantized": ("Quantized", "QuantizedLinear", "QuantizedTable"),
+    "gpt2sdk.components.quantizer": ("Matrix", "QuantizedMatrix", "Quantizer", "Target"),
     "gpt2sdk.components.tensor_source": ("TensorInfo", "TensorSource"),
     "gpt2sdk.components.weights": (
         "CheckpointFormat",
@@ -175,6 +164,7 @@ _HOMES = {
         "GPT2SDKError",
         "GenerationError",
         "OptionError",
+        "PackedError",
         "PlacementError",
         "PluginConflictError",
         "PluginContractError",
@@ -240,6 +230,9 @@ __all__ = [
     "OneOrMore",
     "OpenedFile",
     "OptionError",
+    "PackedError",
+    "PackedMatrix",
+    "PackedTable",
     "Part",
     "PerRow",
     "PerRowTensor",
@@ -264,6 +257,8 @@ __all__ = [
     "Residency",
     "Result",
     "Rows",
+    "Runner",
+    "Running",
     "Sampler",
     "SamplerRun",
     "Score",

@@ -1,4 +1,4 @@
-"""What the core ships: two strategies, two plain samplers, and the architecture GPT-2."""
+"""What the core ships: two strategies, two plain samplers, GPT-2, and what runs it."""
 
 from collections.abc import Iterator
 
@@ -77,5 +77,6 @@ def greedy(session: Session) -> Iterator[Step]:
 def gpt2sdk_components() -> tuple[type[Component] | StrategyFunction[[]], ...]:
     """Return the core's own components."""
     from gpt2sdk.gpt2.architecture import GPT2Architecture
+    from gpt2sdk.gpt2.torch_runner import TorchRunner
 
-    return sample, greedy, Greedy, Multinomial, GPT2Architecture
+    return sample, greedy, Greedy, Multinomial, GPT2Architecture, TorchRunner

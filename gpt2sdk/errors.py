@@ -11,6 +11,7 @@ GPT2SDKError
 │   ├── PluginConflictError            two plugins claim one name
 │   └── PluginContractError            a component broke its role's contract
 ├── PlacementError (RuntimeError)      the model does not fit the devices
+├── PackedError (RuntimeError)         packed weights were asked for gradients
 └── GenerationError (RuntimeError)     something raised while generating; carries what was made
 ```
 
@@ -140,6 +141,17 @@ class PlacementError(GPT2SDKError, RuntimeError):
             f"a model that was placed part by part cannot be {done}: load it again, with "
             "another placement or none"
         )
+
+
+class PackedError(GPT2SDKError, RuntimeError):
+    """Packed weights were asked for what only plain ones have; the message says the way back.
+
+    >>> str(PackedError("gradients were asked for of packed weights"))
+    'gradients were asked for of packed weights: call model.train() or model.unpack() first'
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}: call model.train() or model.unpack() first")
 
 
 class GenerationError(GPT2SDKError, RuntimeError):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from gpt2sdk import Generator, strategy
 from gpt2sdk.defaults import Greedy, Multinomial, gpt2sdk_components, greedy, sample
 from gpt2sdk.gpt2.architecture import GPT2Architecture
+from gpt2sdk.gpt2.torch_runner import TorchRunner
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.testing import Letters, TableModel, make_rows
 
@@ -115,7 +116,14 @@ def test_greedy_takes_the_best_token_of_the_model_each_time(gen):
 
 
 def test_the_core_offers_its_own_through_the_hook():
-    assert (sample, greedy, Greedy, Multinomial, GPT2Architecture) == gpt2sdk_components()
+    assert (
+        sample,
+        greedy,
+        Greedy,
+        Multinomial,
+        GPT2Architecture,
+        TorchRunner,
+    ) == gpt2sdk_components()
     assert (True, True) == (sample.component.rows_independent, sample.component.draws)
     assert (True, False) == (greedy.component.rows_independent, greedy.component.draws)
     assert (0, 0) == (sample.component().hold(), greedy.component().hold())

@@ -16,6 +16,7 @@ from gpt2sdk.cli.parameters import (
     PluginFiles,
     Quantization,
     Revision,
+    RunnerName,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class LoadFlags:
         quantization: What holds its weights in fewer bits.
         placement: What distributes it over devices.
         memory: What may be used.
+        runner: What computes scores.
         adapter: The folder of an adapter that is put into the model.
         plugin: Files with further plugins.
         revision: The hub's version of the model.
@@ -43,6 +45,7 @@ class LoadFlags:
     quantization: Quantization = None
     placement: PlacementName = None
     memory: Memory = None
+    runner: RunnerName = "auto"
     adapter: Adapter = None
     plugin: PluginFiles = None
     revision: Revision = None

@@ -64,7 +64,7 @@ def read_load_options(
         mapped = {"device_map": dict(placement)} if isinstance(placement, Mapping) else {}
         placed = cast("Placement", kinds["placement"](**mapped, **given))
     memory = read_memory(flags.memory)
-    how = LoadSettings(flags.dtype, flags.device, quantizer, placed, memory)
+    how = LoadSettings(flags.dtype, flags.device, quantizer, placed, memory, flags.runner)
     return LoadOptions(how, tuple(rest))
 
 

@@ -38,6 +38,7 @@ def _totals(plan: LoadPlan) -> RenderableType:
         ("keys and values", cache),
         *((name, _device(name, device, plan)) for name, device in plan.devices.items()),
         *((f"kernels on {name}", kernel) for name, kernel in plan.kernels.items()),
+        *([("runner", ", else ".join(plan.runners))] if plan.runners else []),
         *(("note", note) for note in plan.notes),
     ]
     return table([(Text(title, style="dim"), text) for title, text in rows])

@@ -26,6 +26,7 @@ def load_generator(
         quantization=settings.quantization,
         placement=settings.placement,
         max_memory=settings.max_memory,
+        runner=settings.runner,
         adapter=flags.adapter,
         revision=flags.revision,
         local_files_only=flags.offline,

@@ -62,6 +62,12 @@ PlacementName = Annotated[
         help="Several devices: auto, cpu-offload, disk-offload, …, or a device map's JSON file.",
     ),
 ]
+RunnerName = Annotated[
+    str,
+    typer.Option(
+        "--runner", metavar="NAME", help="What computes: torch, or an installed one; auto chooses."
+    ),
+]
 Memory = Annotated[
     str | None,
     typer.Option("--memory", metavar="SIZE", help="What may be used: 2GB, or cuda:0=2GB,cpu=8GiB."),

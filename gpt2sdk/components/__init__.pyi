@@ -4,6 +4,7 @@
 from gpt2sdk.defaults import Greedy as Greedy
 from gpt2sdk.defaults import Multinomial as Multinomial
 from gpt2sdk.gpt2.architecture import GPT2Architecture as GPT2Architecture
+from gpt2sdk.gpt2.torch_runner import TorchRunner as TorchRunner
 from gpt2sdk_drafters.corpus import Corpus as Corpus
 from gpt2sdk_drafters.draft_model import DraftModel as DraftModel
 from gpt2sdk_drafters.early_exit import EarlyExit as EarlyExit

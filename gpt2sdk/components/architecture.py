@@ -1,7 +1,7 @@
 """Kinds of models: what a config stands for, and how the parts and parameters are named."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar, Self
@@ -23,6 +23,7 @@ from gpt2sdk.components.component import Component
 from gpt2sdk.components.end_names import EndNames, NamedEnds
 from gpt2sdk.components.language import Language
 from gpt2sdk.components.quantizer import Matrix
+from gpt2sdk.components.runner import Runner
 from gpt2sdk.components.shape_table import ShapeRow, describe_shapes
 from gpt2sdk.components.tensor_source import TensorSource
 from gpt2sdk.components.weights import FormatWords, TranslatedFile
@@ -277,8 +278,17 @@ class Architecture(Component):
         values = self.model_dump(mode="json")
         return NamedEnds.of(ConfigFiles(values, Path(self.name)), self.vocabulary_size())
 
-    def prepare(self, model: CausalLM) -> None:
-        """Make a loaded model fast, before it is first used; nothing by default."""
+    def prepare(self, model: CausalLM, runners: Sequence[Runner]) -> Runner | None:
+        """Make a loaded model fast, before it is first used; nothing by default.
+
+        Args:
+            model: The model.
+            runners: What may compute its scores, to be asked in turn; installed for any model.
+
+        Returns:
+            Which of them does; `None` where the model computes by itself.
+        """
+        return None
 
     def empty_model(self, dtype: torch.dtype) -> nn.Module:
         """Make the model without weights, frozen and in evaluation mode.

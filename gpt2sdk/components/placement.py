@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, runtime_checkable
 
@@ -161,9 +160,6 @@ class PlacedModel(Protocol):
 
     def set_residency(self, residency: Residency | None) -> None:
         """Let a residency bring the parts from now on, or none."""
-
-    def computing(self) -> AbstractContextManager[None]:
-        """Return a context in which no other thread changes the form of the weights."""
 
 
 def residency_of(model: nn.Module) -> Residency | None:

@@ -1,22 +1,18 @@
 """Weights in fewer bits: what becomes of each matrix, decided before a byte of it is read."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from threading import RLock
 from typing import ClassVar, Literal, Self
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
-from typing_extensions import override
+from jaxtyping import Float
+from torch import Tensor
 
 from gpt2sdk.components.component import Component
+from gpt2sdk.components.quantized import QuantizedLinear, QuantizedTable
 from gpt2sdk.components.tensor_source import TensorInfo
 from gpt2sdk.errors import CheckpointError, OptionError
-
-# Buffers of a quantized module that a cast is meant for.
-_CAST = ("bias", "like")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,156 +75,6 @@ class Target:
 
     device: torch.device
     dtype: torch.dtype
-
-
-class Quantized(nn.Module):
-    """A module that holds a quantized matrix. All it holds are buffers, so it moves and copies.
-
-    It works as it is. `pack` may exchange the buffers for a form that kernels read faster, never
-    keep both; `unpack` restores them bit for bit, as does whatever moves, copies, loads or saves
-    the module: this class sees to that. Packing exchanges buffers for others or for `None`, so
-    that a runner notices when it was undone.
-
-    A cast, such as `model.to(torch.bfloat16)`, changes the type of `bias` and `like` only. Numbers
-    and what belongs to them keep theirs, so that they and the products stay what they were.
-
-    Several threads may compute, pack and unpack at the same time. So whoever exchanges buffers, or
-    reads several that belong together, holds `exchanging`; products are computed without it.
-
-    Attributes:
-        exchanging: A lock that the thread which holds it may take again. It is not copied.
-        fixed: Whether it stays packed: see `fix`.
-        bias: A buffer in the type in which the model computes; `None` or missing for none.
-        like: An empty buffer in that type, for those who need to know it; not in a state_dict.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.exchanging = RLock()
-        self.fixed = False
-
-    @property
-    @abstractmethod
-    def kernel(self) -> str:
-        """How products are computed now, in a word or two: `int8 rowwise`, `nf4 gemv`."""
-
-    @abstractmethod
-    def stored(self) -> Mapping[str, Tensor]:
-        """Return the tensors a checkpoint holds, as in `QuantizedMatrix.stored`; packed or not."""
-
-    @abstractmethod
-    def dequantize(self) -> Float[Tensor, "out in"]:
-        """Return the matrix that is computed with, in float32."""
-
-    @abstractmethod
-    def pack(self) -> None:
-        """Take the form that is fastest here."""
-
-    @abstractmethod
-    def unpack(self) -> None:
-        """Take the form that is stored."""
-
-    def fix(self) -> None:
-        """Pack, and stay packed, since someone else keeps the memory of that form's buffers.
-
-        Whoever saves the module gets copies in the stored form. Moving or loading it ends this.
-        """
-        with self.exchanging:
-            self.pack()
-            self.fixed = True
-
-    @override
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
-        with self.exchanging:
-            self._unfix()
-            steady = [tensor for name, tensor in self.named_buffers() if name not in _CAST]
-
-            def apply(tensor: Tensor) -> Tensor:
-                result = fn(tensor)
-                if result.dtype == tensor.dtype or all(tensor is not each for each in steady):
-                    return result
-                return tensor.to(result.device)
-
-            module: nn.Module = super()._apply(apply, recurse)  # type: ignore[no-untyped-call]
-        return module
-
-    @override
-    def _save_to_state_dict(
-        self, destination: MutableMapping[str, Tensor], prefix: str, keep_vars: bool
-    ) -> None:
-        with self.exchanging:
-            held = dict(self._buffers)
-            self.unpack()
-            super()._save_to_state_dict(destination, prefix, keep_vars)
-            if self.fixed:
-                self._buffers.update(held)
-
-    @override
-    def _load_from_state_dict(self, *arguments: object) -> None:
-        with self.exchanging:
-            self._unfix()
-            super()._load_from_state_dict(*arguments)
-
-    @override
-    def __getstate__(self) -> dict[str, object]:
-        with self.exchanging:
-            held = dict(self._buffers)
-            self.unpack()
-            # With a dictionary of its own, which another thread does not exchange buffers in.
-            state = {**self.__dict__, "_buffers": dict(self._buffers), "fixed": False}
-            if self.fixed:
-                self._buffers.update(held)
-        del state["exchanging"]
-        return state
-
-    @override
-    def __setstate__(self, state: dict[str, object]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.exchanging = RLock()
-
-    def _unfix(self) -> None:
-        self.unpack()
-        self.fixed = False
-
-
-class QuantizedLinear(Quantized):
-    """`x Wᵀ + b` with a quantized W. The bias stays as it is.
-
-    An adapter may stand in its place, and compute with it: sizes and bias are those of
-    `torch.nn.Linear`, and where gradients for the input are wanted, `forward` gives them, packed or
-    not: those of a product with `dequantize()`. W itself has none.
-
-    Attributes:
-        in_features: Inputs.
-        out_features: Outputs.
-        bias: b, or `None`.
-    """
-
-    in_features: int
-    out_features: int
-    bias: Tensor | None
-
-    @override
-    @abstractmethod
-    def forward(self, input: Float[Tensor, "*places in"]) -> Float[Tensor, "*places out"]:
-        """Return the product in the input's type; a row of it depends on that row only.
-
-        As it is stored, it should compute as it does packed: a model of which parts come and go
-        computes unpacked, and writes the same text if products are the same.
-        """
-
-
-class QuantizedTable(Quantized):
-    """A quantized table of vectors: looked up for the input and, where tied, read as the head."""
-
-    @override
-    @abstractmethod
-    def forward(self, tokens: Int[Tensor, "*places"]) -> Float[Tensor, "*places embed"]:
-        """Return the tokens' vectors, in the type in which the model computes: that of `like`."""
-
-    @abstractmethod
-    def attend(self, x: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places vocab"]:
-        """Return each vector's product with every entry, in float32."""
 
 
 class Quantizer(Component):

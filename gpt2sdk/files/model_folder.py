@@ -3,7 +3,7 @@
 import fnmatch
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.components.checkpoint import stored_name
 from gpt2sdk.components.language import Language
-from gpt2sdk.components.placement import PlacedModel, Residency, residency_of
-from gpt2sdk.components.quantizer import Quantized, QuantizedLinear, Quantizer
+from gpt2sdk.components.placement import Residency, residency_of
+from gpt2sdk.components.quantized import Quantized, QuantizedLinear
+from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.components.tensor_source import TensorInfo
 from gpt2sdk.config_files import CONFIG_FILE, GENERATION_CONFIG_FILE
 from gpt2sdk.errors import CheckpointError, OptionError, listing
@@ -201,16 +202,14 @@ def _make(
 def _present(model: nn.Module, part: str) -> Iterator[bool]:
     """Make sure that a part is there, and say whether it stays."""
     residency = _passing(model, part)
-    # The form of its weights stays as it is meanwhile.
-    with model.computing() if isinstance(model, PlacedModel) else nullcontext():
-        if residency is None:
-            yield True
-            return
-        residency.acquire(part)
-        try:
-            yield False
-        finally:
-            residency.release(part)
+    if residency is None:
+        yield True
+        return
+    residency.acquire(part)
+    try:
+        yield False
+    finally:
+        residency.release(part)
 
 
 def _passing(model: nn.Module, part: str) -> Residency | None:

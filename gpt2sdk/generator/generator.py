@@ -17,6 +17,7 @@ from gpt2sdk.components.language import Language
 from gpt2sdk.components.placement import Placement
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.components.records import Result
+from gpt2sdk.components.runner import Runner
 from gpt2sdk.generator.adapter import put_in
 from gpt2sdk.generator.beginning import begin, check_engine, check_model
 from gpt2sdk.generator.call import Call
@@ -36,6 +37,7 @@ from gpt2sdk.loading import (
     Quantization,
     known_architecture,
     load,
+    prepare,
 )
 from gpt2sdk.options import Explanation, compose, explain, json_ready, read_preset
 from gpt2sdk.plugins.registry import Registry, default_registry
@@ -123,6 +125,7 @@ class Generator(Scorer):
         quantization: Quantization | None = None,
         placement: str | Mapping[str, object] | Placement | None = None,
         max_memory: MaxMemory | int | str | None = None,
+        runner: str | Runner = "auto",
         adapter: str | Path | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
@@ -146,6 +149,8 @@ class Generator(Scorer):
                 `{"wte": 0, "h.0": "cpu", …}`.
             max_memory: What each device may hold: `{0: "2GB", "cpu": "8GiB"}`, or one size for
                 the device the model runs on. A number is bytes; GB are 10^9 of them, GiB 2^30.
+            runner: What computes scores: the name of an installed `Runner`, or one; "torch" are
+                torch's functions. "auto" is the first that can run the model: see `notes`.
             adapter: A folder with an adapter for the model, such as `gpt2sdk-train` and PEFT
                 write; an installed plugin puts it in.
             revision: The hub's branch, tag or commit.
@@ -158,25 +163,26 @@ class Generator(Scorer):
             CheckpointError: The model is not found, its files do not fit together, or the adapter
                 does not fit it.
             TokenizerError: There is no tokenizer, or it is another model's.
-            OptionError: `dtype` or `device` is none, there is no such quantizer or placement, no
-                plugin that takes the adapter, or no such argument: those of other libraries are
-                answered with what they are called here.
+            OptionError: `dtype` or `device` is none, there is no such quantizer, placement or
+                runner, that runner cannot run the model, no plugin takes the adapter, or there is
+                no such argument: those of other libraries are answered with what they are called
+                here.
             PlacementError: The devices' memory does not suffice; the message says what would fit.
         """
         registry = Registry(plugins) if plugins else default_registry()
-        settings = LoadSettings(dtype, device, quantization, placement, max_memory)
+        settings = LoadSettings(dtype, device, quantization, placement, max_memory, runner)
         hub = Hub(revision, token, cache_dir, local_files_only)
         loaded = load(name, settings, hub=hub, registry=registry)
         if adapter is not None:
             put_in(loaded.model, Path(adapter), registry.host)
         registry.host.notify("gpt2sdk_model_loaded", loaded.model)
-        loaded.architecture.prepare(loaded.model)
+        running = prepare(loaded.model, loaded.architecture, runner, registry)
         return cls(
             loaded.model,
             loaded.tokenizer,
             eos_token_ids=loaded.end_tokens.ids,
             registry=registry,
-            notes=(*loaded.notes, *loaded.end_tokens.notes),
+            notes=(*loaded.notes, *loaded.end_tokens.notes, *running),
             quantizer=loaded.quantizer,
             architecture=loaded.architecture,
             name=str(name),

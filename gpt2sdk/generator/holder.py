@@ -67,9 +67,7 @@ class ModelHolder:
         """
         if not isinstance(self.model, nn.Module):
             return None
-        # A model that holds packed copies gives them up when it is asked itself.
-        parameters = nn.Module.named_parameters(self.model)
-        types = (each.dtype for _, each in parameters)
+        types = (each.dtype for each in self.model.parameters())
         return next((each for each in types if each.is_floating_point), None)
 
     def save_pretrained(self, folder: str | Path) -> None:

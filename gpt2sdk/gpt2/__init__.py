@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from gpt2sdk.gpt2.linear import Linear
     from gpt2sdk.gpt2.model import GPT2
     from gpt2sdk.gpt2.output import GPT2Output
+    from gpt2sdk.gpt2.packable import Packable
     from gpt2sdk.gpt2.shallow import ShallowModel
+    from gpt2sdk.gpt2.torch_runner import TorchRunner
 
 _HOMES = {
     "gpt2sdk.gpt2.architecture": ("GPT2Architecture",),
@@ -27,7 +29,9 @@ _HOMES = {
     "gpt2sdk.gpt2.linear": ("Linear",),
     "gpt2sdk.gpt2.model": ("GPT2",),
     "gpt2sdk.gpt2.output": ("GPT2Output",),
+    "gpt2sdk.gpt2.packable": ("Packable",),
     "gpt2sdk.gpt2.shallow": ("ShallowModel",),
+    "gpt2sdk.gpt2.torch_runner": ("TorchRunner",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -42,9 +46,11 @@ __all__ = [
     "GPT2Output",
     "Heads",
     "Linear",
+    "Packable",
     "ShallowModel",
     "Table",
     "TiedHead",
+    "TorchRunner",
     "load_model",
     "open_checkpoint",
     "save_pretrained",

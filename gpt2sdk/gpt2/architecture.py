@@ -1,6 +1,6 @@
 """GPT-2 as an architecture: the first of those that loading asks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Self, final
 
 import torch
@@ -14,6 +14,7 @@ from gpt2sdk.components.checkpoint import Checkpoint, QuantizedInfos, Shape
 from gpt2sdk.components.language import Language
 from gpt2sdk.components.placement import is_block
 from gpt2sdk.components.quantizer import Matrix
+from gpt2sdk.components.runner import Runner
 from gpt2sdk.components.tensor_source import TensorSource
 from gpt2sdk.components.weights import FormatWords, TranslatedFile
 from gpt2sdk.config import GPT2Config
@@ -185,6 +186,8 @@ class GPT2Architecture(Architecture):
         return self.config
 
     @override
-    def prepare(self, model: CausalLM) -> None:
-        if isinstance(model, GPT2):
-            model.prepare()
+    def prepare(self, model: CausalLM, runners: Sequence[Runner]) -> Runner | None:
+        if not isinstance(model, GPT2):
+            return None
+        model.prepare(runners)
+        return model.runner

@@ -99,9 +99,7 @@ class Cache:
             slots: Where to.
             places: The positions in these slots; room for them is reserved.
         """
-        buffer = self._buffers[layer]
-        if buffer is None or len(buffer) < len(self._used) or buffer.shape[2] < self._places:
-            buffer = self._resize(layer, new)
+        buffer = self.buffer(layer, new)
         buffer[slots, :, places] = new if new.dtype == buffer.dtype else new.to(buffer.dtype)
 
     def read(
@@ -121,6 +119,21 @@ class Cache:
         if span != buffer.shape[0]:
             buffer = buffer.narrow(0, first, span)
         return buffer.narrow(2, 0, total)
+
+    def buffer(self, layer: int, like: Tensor) -> Float[Tensor, "slots pairs places size"]:
+        """Return a layer's keys and values of all slots and places, to be written to in place.
+
+        For who feeds a whole call at once: `reserve` first, `advance` behind it. Of a slot, places
+        up to its length are good; there may be more slots than are in use.
+
+        Args:
+            layer: The layer; its buffer is made or enlarged if need be.
+            like: Says on which device, and in which type the model computes.
+        """
+        held = self._buffers[layer]
+        if held is None or len(held) < len(self._used) or held.shape[2] < self._places:
+            held = self._resize(layer, like)
+        return held
 
     def reserve(self, places: int) -> None:
         """Make room for that many tokens per slot; layers that hold nothing follow when they do."""

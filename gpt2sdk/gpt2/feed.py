@@ -116,29 +116,19 @@ class Feed:
         tokens: Sequence[Sequence[int]],
         keep: Sequence[int],
         *,
-        vocab_size: int,
         like: Tensor,
     ) -> None:
-        """Check and plan a call; nothing is written yet.
+        """Plan a call that `check_fed` found right; nothing is written yet.
 
         Args:
             cache: What is fed.
             tokens: Token ids for each slot.
             keep: How many of each slot's last fed positions are scored.
-            vocab_size: Ids are below it.
             like: A parameter of the model, for the device and the type.
-
-        Raises:
-            OptionError: If there isn't one entry per slot, a token id is out of range, or more
-                positions are to be scored than are fed.
-            ContextOverflowError: If a slot would hold more than the context window.
         """
         pasts = cache.lengths
         self._counts = counts = [len(row) for row in tokens]
         ids = list(chain.from_iterable(tokens))
-        _check_slots(len(pasts), counts, keep)
-        _check_ids(ids, vocab_size)
-        cache.check_room(counts)
         cache.reserve(max(map(int.__add__, pasts, counts), default=0))
         self._cache = cache
         self.depth = cache.depth
@@ -230,6 +220,29 @@ class Feed:
         if key not in self._copies:
             self._copies[key] = tensor.to(device, dtype)
         return self._copies[key]
+
+
+def check_fed(
+    cache: Cache, tokens: Sequence[Sequence[int]], keep: Sequence[int], vocab_size: int
+) -> bool:
+    """Check what is to be fed, and say whether it is anything.
+
+    Args:
+        cache: What is fed.
+        tokens: Token ids for each slot.
+        keep: How many of each slot's last fed positions are scored.
+        vocab_size: Ids are below it.
+
+    Raises:
+        OptionError: If there isn't one entry per slot, a token id is out of range, or more
+            positions are to be scored than are fed.
+        ContextOverflowError: If a slot would hold more than the context window.
+    """
+    counts = [len(row) for row in tokens]
+    _check_slots(len(cache.lengths), counts, keep)
+    _check_ids(list(chain.from_iterable(tokens)), vocab_size)
+    cache.check_room(counts)
+    return any(counts)
 
 
 def _add_stretch(part: Group, pasts: Sequence[int]) -> bool:

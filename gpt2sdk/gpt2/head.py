@@ -2,10 +2,13 @@
 
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn.functional import embedding, linear
 from typing_extensions import override
+
+from gpt2sdk.components.runner import PackedTable
+from gpt2sdk.gpt2.packable import Packable
 
 
 @runtime_checkable
@@ -16,7 +19,7 @@ class Table(Protocol):
         """Return each vector's product with every entry."""
 
 
-class Embedding(nn.Embedding):
+class Embedding(Packable, nn.Embedding):
     """A table of vectors; its values are left unset for who builds it.
 
     Another module in its place, such as a quantized table, needs the same two calls.
@@ -26,9 +29,15 @@ class Embedding(nn.Embedding):
     def reset_parameters(self) -> None:
         """Leave the values unset: the model draws or loads them all at once."""
 
+    @override
+    def forward(self, input: Int[Tensor, "*places"]) -> Float[Tensor, "*places embed"]:
+        packed, weight = self._held()
+        return packed.rows(input) if isinstance(packed, PackedTable) else embedding(input, weight)
+
     def attend(self, x: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places vocab"]:
         """Return each vector's product with every entry: the logits of a tied model."""
-        return functional.linear(x, self.weight)
+        packed, weight = self._held(x)
+        return linear(x, weight) if packed is None else packed(x)
 
 
 class TiedHead(nn.Module):

@@ -4,10 +4,9 @@ Radford, Wu, Child, Luan, Amodei and Sutskever (2019), "Language Models are Unsu
 Learners". Names of modules and parameters are those of the original checkpoint.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import partial
-from typing import ClassVar, Self, cast
+from typing import ClassVar, cast
 
 import torch
 from jaxtyping import Int
@@ -15,40 +14,38 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import override
 
-from gpt2sdk.allocator import tight_memory
 from gpt2sdk.components.causal_lm import KeyValueCache, Scores
 from gpt2sdk.components.placement import Residency
-from gpt2sdk.components.quantizer import Quantized, QuantizedTable
+from gpt2sdk.components.quantized import QuantizedTable
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import OptionError, PlacementError
 from gpt2sdk.gpt2.attention import Attend, CausalAttention
 from gpt2sdk.gpt2.batch import checked
 from gpt2sdk.gpt2.block import Block
 from gpt2sdk.gpt2.cache import Cache
-from gpt2sdk.gpt2.feed import Feed
+from gpt2sdk.gpt2.feed import Feed, check_fed
 from gpt2sdk.gpt2.head import Embedding, TiedHead
 from gpt2sdk.gpt2.initialization import initialize
-from gpt2sdk.gpt2.layered import Layered
 from gpt2sdk.gpt2.linear import Linear
 from gpt2sdk.gpt2.observed import Observed
 from gpt2sdk.gpt2.output import GPT2Output, next_token_loss
+from gpt2sdk.gpt2.prepared import Prepared
 from gpt2sdk.gpt2.route import Parts, Route
-from gpt2sdk.gpt2.runner import Runner, can_run
 from gpt2sdk.gpt2.shallow import ShallowModel
 from gpt2sdk.gpt2.walk import walk
 
 
-class GPT2(Observed, Layered):
+class GPT2(Observed, Prepared):
     """A GPT-2 language model.
 
     Two ways lead through it. `forward` takes whole sequences, for training and analysis. `score`
-    feeds a cache, for generation; after `prepare` it runs on packed weights.
+    feeds a cache, for generation; after `prepare` a runner computes it with packed weights.
 
     Matrices are stored `[out, in]`, as `torch.nn.Linear` does; the original checkpoint has those
     in `stored_transposed` the other way round (docs/decisions/0003-linear-orientation.md).
 
-    Several threads may score and unpack one model: whoever changes the form of its weights waits
-    for those that compute. To pickle a model that others use meanwhile, pickle a deep copy.
+    Several threads may score, copy, save and unpack one model: who computes with packed weights
+    goes on with them while another unpacks.
 
     Attributes:
         config: Its sizes and switches.
@@ -94,8 +91,6 @@ class GPT2(Observed, Layered):
             if config.tie_word_embeddings
             else Linear(config.n_embd, config.vocab_size, bias=False)
         )
-        self._runner: Runner | None = None
-        self._prepared = False
         self._route: Route | None = None
         if self.device.type != "meta":
             initialize(self, config, seed)
@@ -116,6 +111,7 @@ class GPT2(Observed, Layered):
         return self.config.n_layer
 
     @property
+    @override
     def device(self) -> torch.device:
         """Where tokens are wanted and logits come out: where the head computes."""
         return self._route.device(self._route.head) if self._route else self.ln_f.weight.device
@@ -162,6 +158,7 @@ class GPT2(Observed, Layered):
         Raises:
             OptionError: If a token id is out of range; looked for on CPUs only, since a GPU would
                 have to be waited for.
+            PackedError: If the weights are packed and gradients are wanted.
             ContextOverflowError: If there are more positions than the context window has.
             PlacementError: If parts come and go while the model is trained.
         """
@@ -170,7 +167,7 @@ class GPT2(Observed, Layered):
         streams = []
         parts = Parts.of(self, self._route)
         gradients = self._route.gradients(training=self.training) if self._route else nullcontext()
-        with self._gate, gradients:
+        with gradients:
             x = self.drop(
                 parts.wte(tokens) + parts.wpe(torch.arange(tokens.shape[1], device=tokens.device))
             )
@@ -235,104 +232,38 @@ class GPT2(Observed, Layered):
                     value=layer,
                     expected=what,
                 )
-        feed = Feed(cache, tokens, keep, vocab_size=self.vocab_size, like=self._like())
-        if len(feed):
-            with self._gate:
-                compute = self._ready() or partial(walk, self, self._route)
-                logits, streams = compute(feed, hidden_states)
-            feed.finish()
-        else:
+        if not check_fed(cache, tokens, keep, self.vocab_size):
             nothing = torch.zeros(0, self.config.n_embd, device=self.device)
             logits = torch.zeros(0, self.vocab_size, device=self.device)
-            streams = dict.fromkeys(hidden_states, nothing)
-        return Scores(logits, streams)
+            return Scores(logits, dict.fromkeys(hidden_states, nothing))
+        running = self._ready()
+        if running is not None:
+            return running.score(cache, tokens, keep, hidden_states)
+        feed = Feed(cache, tokens, keep, like=self.like())
+        scores = Scores(*walk(self, self._route, feed, hidden_states))
+        feed.finish()
+        return scores
 
     def shallow(self, layers: int) -> ShallowModel:
         """Return the first blocks, the last norm and the head as a model, with these weights."""
         return ShallowModel(self, layers)
 
-    def prepare(self) -> Mapping[str, str]:
-        """Make `score` fast: pack the matrices for this CPU, and step over the modules.
-
-        The blocks' matrices are then held in the packed form only, the tables in both. They are
-        unpacked as soon as they are looked at, trained, moved or loaded, and packed again by the
-        next `score` in evaluation mode. Hooked modules, and those under `capture` and `patch`, are
-        called as ever. The model is put into evaluation mode.
-
-        Returns:
-            How each matrix will be computed: see `Runner.kernels`. Empty if the blocks were
-            changed so that all modules have to be called.
-        """
-        with self._gate.alone(), tight_memory():
-            self.eval()
-            self._runner = None
-            self._prepared = can_run(self)
-            runner = Runner(self, self._route) if self._prepared else None
-            self._runner = runner
-        return dict(runner.kernels) if runner else {}
-
-    def unpack(self) -> None:
-        """Hold all matrices in their plain form again."""
-        with self._gate.alone(), tight_memory():
-            self._unpack_plain()
-            for module in self.modules():
-                if isinstance(module, Quantized) and not module.fixed:
-                    module.unpack()
-
-    @override
-    def train(self, mode: bool = True) -> Self:
-        if not mode:
-            return super().train(mode)
-        with self._gate.alone():
-            self.unpack()
-            return super().train(mode)
-
-    @override
-    def named_parameters(
-        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, nn.Parameter]]:
-        # Quantized modules have none. Of a plain matrix, whoever computes keeps the packed copy.
-        self._unpack_plain()
-        return super().named_parameters(prefix, recurse, remove_duplicate)
-
     @override
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
         self._check_unplaced("moved or converted")
-        with self._gate.alone():
+        with self._exchanging:
+            self._release()
             self._route = None
             return super()._apply(fn, recurse)  # type: ignore[no-untyped-call,no-any-return]
 
     @override
     def __getstate__(self) -> dict[str, object]:
         self._check_unplaced("copied or pickled")
-        self.unpack()
-        return {**super().__getstate__(), "_runner": None, "_route": None}
-
-    def _unpack_plain(self) -> None:
-        self._runner = None
-        packed = [each for each in self.modules() if isinstance(each, Linear) and each.packed]
-        with tight_memory() if packed else nullcontext():
-            for module in packed:
-                module.unpack()
+        return {**super().__getstate__(), "_route": None}
 
     def _check_unplaced(self, what: str) -> None:
         if self._route is not None and not (self._route.settled and self._route.uniform):
             raise PlacementError.of_placed(what)
-
-    @override
-    def _ready(self) -> Runner | None:
-        """Return the runner, if modules need not be called."""
-        runner = self._runner
-        if self.training or not self._prepared or (runner is not None and runner.hooked):
-            return None
-        if runner is None or not runner.current:
-            with self._gate.alone():
-                # Another thread may have been first.
-                runner = self._runner
-                if runner is None or not runner.current:
-                    self.prepare()
-                    runner = self._runner
-        return None if runner is None or runner.hooked else runner
 
     def _run(
         self, block: Callable[[Tensor, Attend], Tensor], x: Tensor, attend: CausalAttention
@@ -340,8 +271,3 @@ class GPT2(Observed, Layered):
         if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
             return cast("Tensor", checkpoint(block, x, attend, use_reentrant=False))
         return block(x, attend)
-
-    def _like(self) -> Tensor:
-        """Return a tensor of the device and type in which blocks compute."""
-        weight = self.ln_f.weight
-        return weight if self._route is None else weight.new_empty(0, device=self._route.first)

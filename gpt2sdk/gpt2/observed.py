@@ -3,13 +3,12 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from gpt2sdk.gpt2.capture import Activations, capturing, patching
-from gpt2sdk.gpt2.gated import Gated
 
 
-class Observed(Gated):
+class Observed(nn.Module):
     """A module of which every other one inside can be recorded, or changed."""
 
     def capture(self, *patterns: str, inputs: bool = False) -> AbstractContextManager[Activations]:

@@ -44,6 +44,11 @@ class PackedProduct:
         post, variant = self.post
         return self._product(x, self.matrix, self.bias, post, [], variant)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of W."""
+        return self.matrix.numel() * self.matrix.element_size()
+
     def followed_by(self, post: tuple[str, str]) -> "PackedProduct":
         """Return the product with an activation fused into it; W is shared."""
         return PackedProduct(self.matrix, self.bias, post)
@@ -109,6 +114,11 @@ class PackedHead:
                 mean, plain = _centred(plain)
             packed = pack(plain)
         return None if packed is None else cls(weight, packed, mean)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the copy."""
+        return self._packed.nbytes
 
     @property
     def current(self) -> bool:

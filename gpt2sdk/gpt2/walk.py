@@ -1,4 +1,4 @@
-"""Scoring module by module: what a runner does without calling modules."""
+"""Scoring module by module: what is left where no runner can, or hooks want to be called."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager

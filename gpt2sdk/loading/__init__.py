@@ -9,6 +9,7 @@ from gpt2sdk.loading.location import Hub, Provenance, locate
 from gpt2sdk.loading.opening import OpenedModel, check_tokenizer, open_model
 from gpt2sdk.loading.plan import DevicePlan, LoadPlan, MatrixPlan, PartPlan
 from gpt2sdk.loading.precision import parse_device, parse_dtype
+from gpt2sdk.loading.preparation import prepare
 
 __all__ = [
     "DevicePlan",
@@ -33,6 +34,7 @@ __all__ = [
     "parse_dtype",
     "parse_size",
     "plan_load",
+    "prepare",
     "quantize_checkpoint",
     "size_text",
 ]

@@ -11,14 +11,8 @@ from gpt2sdk.components.architecture import Architecture, as_causal_lm
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.checkpoint import Checkpoint
 from gpt2sdk.components.placement import PlacedModel, Residency
-from gpt2sdk.components.quantizer import (
-    Matrix,
-    Quantized,
-    QuantizedLinear,
-    QuantizedTable,
-    Quantizer,
-    Target,
-)
+from gpt2sdk.components.quantized import Quantized, QuantizedLinear, QuantizedTable
+from gpt2sdk.components.quantizer import Matrix, Quantizer, Target
 from gpt2sdk.errors import PlacementError, PluginContractError
 from gpt2sdk.loading.escorting import check_escorted, escort
 from gpt2sdk.loading.failures import failure, naming

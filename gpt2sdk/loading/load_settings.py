@@ -8,6 +8,7 @@ import torch
 
 from gpt2sdk.components.placement import Placement
 from gpt2sdk.components.quantizer import Quantizer
+from gpt2sdk.components.runner import Runner
 
 MaxMemory = Mapping[str, int | str] | Mapping[int, int | str] | Mapping[int | str, int | str]
 
@@ -40,6 +41,8 @@ class LoadSettings:
             a device map, from parts (`wte`, `h.0`, …) to devices.
         max_memory: Bytes that each device may hold, such as `{"cuda:0": "2GB", "cpu": "8GiB"}`, or
             of the device it runs on. What is free by default.
+        runner: What computes scores: a runner, or the name of an installed one; "torch" are torch's
+            functions. "auto" is the first installed one that can run the model.
     """
 
     dtype: torch.dtype | str = "auto"
@@ -47,3 +50,4 @@ class LoadSettings:
     quantization: Quantization | None = None
     placement: str | Mapping[str, object] | Placement | None = None
     max_memory: MaxMemory | int | str | None = None
+    runner: str | Runner = "auto"

@@ -7,6 +7,7 @@ import torch
 
 from gpt2sdk.components.placement import Placement
 from gpt2sdk.components.quantizer import Matrix, QuantizedMatrix, Quantizer
+from gpt2sdk.components.runner import Runner
 from gpt2sdk.components.weights import ModelSource
 from gpt2sdk.errors import OptionError, PlacementError
 from gpt2sdk.loading.claims import configured_quantizer
@@ -61,6 +62,23 @@ def find_placement(
         raise _unfit("placement", placement, "a placement, the name of one or a device map")
     kind = registry.find(Placement, placement)  # type: ignore[type-abstract]
     return kind()
+
+
+def find_runners(asked: str | Runner, registry: Registry) -> tuple[Runner, ...]:
+    """Return the runner that was asked for, or all installed ones for "auto", first things first.
+
+    Raises:
+        OptionError: If there is none of this name.
+    """
+    if isinstance(asked, Runner):
+        return (asked,)
+    if asked == "auto":
+        made = (offer.component() for offer in registry.offers(Runner))
+        found = [each for each in made if isinstance(each, Runner)]
+        return tuple(sorted(found, key=lambda each: (each.order, each.name)))
+    if not isinstance(asked, str):
+        raise _unfit("runner", asked, "a runner or the name of one")
+    return (registry.find(Runner, asked)(),)  # type: ignore[type-abstract]
 
 
 def ladder(registry: Registry, device: torch.device) -> Iterator[tuple[Quantizer, str]]:

@@ -133,6 +133,7 @@ class LoadPlan:
         reserved_tokens: For how many tokens, of all rows together, keys and values are counted.
         kernels: How quantized products are computed, by device.
         notes: What was decided and why, one line each.
+        runners: The names of the runners that will be asked in turn, as far as they run here.
     """
 
     name: str
@@ -147,6 +148,7 @@ class LoadPlan:
     reserved_tokens: int
     kernels: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    runners: tuple[str, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -201,6 +203,7 @@ class LoadPlan:
             "reserved_tokens": self.reserved_tokens,
             "devices": {name: _device_dict(device) for name, device in self.devices.items()},
             "kernels": dict(self.kernels),
+            "runners": list(self.runners),
             "parts": [_part_dict(part) for part in self.parts],
             "notes": list(self.notes),
         }

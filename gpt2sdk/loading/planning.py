@@ -11,7 +11,7 @@ from gpt2sdk.errors import OptionError, PlacementError
 from gpt2sdk.loading.device_memory import check_devices, device_name, size_text
 from gpt2sdk.loading.least import least, size_to_ask
 from gpt2sdk.loading.load_settings import LoadSettings, MaxMemory
-from gpt2sdk.loading.lookup import find_placement, find_quantizer, ladder, probe
+from gpt2sdk.loading.lookup import find_placement, find_quantizer, find_runners, ladder, probe
 from gpt2sdk.loading.opening import OpenedModel
 from gpt2sdk.loading.plan import LoadPlan
 from gpt2sdk.loading.precision import auto_dtype, is_here, parse_dtype
@@ -275,7 +275,9 @@ def plan_opened(
     """
     placed = settings.placement is not None or settings.quantization == "auto"
     check_devices(settings.max_memory, device, placed=placed)
-    plan = Planner(opened, settings, registry, device).plan()
+    runners = find_runners(settings.runner, registry)
+    able = tuple(each.name for each in runners if each.probe(None, device) is None)
+    plan = replace(Planner(opened, settings, registry, device).plan(), runners=able)
     names = [name for name in plan.devices if name != "disk"]
     absent = [name for name in names if not is_here(torch.device(name))]
     if not absent:

@@ -9,14 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk.components.quantizer import (
-    Matrix,
-    QuantizedLinear,
-    QuantizedMatrix,
-    QuantizedTable,
-    Quantizer,
-    Target,
-)
+from gpt2sdk.components.quantized import QuantizedLinear, QuantizedTable
+from gpt2sdk.components.quantizer import Matrix, QuantizedMatrix, Quantizer, Target
 from gpt2sdk.testing.promise import promise
 
 # Output 1 of each matrix is all zeros; input 5 has large weights.

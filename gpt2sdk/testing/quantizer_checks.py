@@ -10,7 +10,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from gpt2sdk.components.quantizer import Quantized, QuantizedLinear, QuantizedTable, Quantizer
+from gpt2sdk.components.quantized import Quantized, QuantizedLinear, QuantizedTable
+from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.components.tensor_source import TensorInfo
 from gpt2sdk.errors import CheckpointError
 from gpt2sdk.testing.promise import promise

@@ -10,7 +10,7 @@ from time import sleep
 import torch
 from torch import Tensor
 
-from gpt2sdk.components.quantizer import QuantizedLinear, QuantizedTable
+from gpt2sdk.components.quantized import QuantizedLinear, QuantizedTable
 from gpt2sdk.errors import CheckpointError
 from gpt2sdk.testing.promise import promise
 from gpt2sdk.testing.quantizer_cases import HANDY, Case

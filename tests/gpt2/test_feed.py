@@ -6,7 +6,7 @@ import torch
 from gpt2sdk.errors import ContextOverflowError, OptionError
 from gpt2sdk.gpt2.attention import Heads
 from gpt2sdk.gpt2.cache import Cache
-from gpt2sdk.gpt2.feed import Feed, group
+from gpt2sdk.gpt2.feed import Feed, check_fed, group
 
 
 def spans(pasts, counts, width=768):
@@ -15,7 +15,8 @@ def spans(pasts, counts, width=768):
 
 def feed(cache, tokens, keep=None):
     keep = [len(row) for row in tokens] if keep is None else keep
-    return Feed(cache, tokens, keep, vocab_size=10, like=torch.zeros(1))
+    check_fed(cache, tokens, keep, vocab_size=10)
+    return Feed(cache, tokens, keep, like=torch.zeros(1))
 
 
 def cache(slots, limit=100):

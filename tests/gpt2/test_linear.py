@@ -1,4 +1,4 @@
-"""Packed matrices compute the same, and give the plain one back to whoever asks."""
+"""Packed matrices compute the same, and say what they cannot do."""
 
 import copy
 import io
@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from gpt2sdk.gpt2 import linear
+from gpt2sdk.errors import PackedError
+from gpt2sdk.gpt2 import packed as module
 from gpt2sdk.gpt2.linear import Linear
 from gpt2sdk.gpt2.packed import pack
 
@@ -26,9 +27,10 @@ def made(dtype=torch.float32, size=300, out=400):
 
 def packed(dtype=torch.float32):
     layer = made(dtype)
-    layer.pack()
-    if layer.packed is None:
+    product = pack(layer.weight, layer.bias)
+    if product is None:
         pytest.skip(f"no oneDNN kernels for {dtype} on this machine")
+    layer.pack(product)
     return layer
 
 
@@ -63,16 +65,44 @@ def test_a_row_does_not_depend_on_its_neighbours(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_plain_matrix_comes_back_bit_for_bit(dtype):
-    plain, blocked = made(dtype), packed(dtype)
-    parameter = dict(blocked.named_parameters())["weight"]
+def test_the_plain_matrix_comes_back_bit_for_bit_into_its_parameter(dtype):
+    blocked = made(dtype)
+    parameter = blocked.weight
+    blocked.pack(pack(parameter, blocked.bias))
 
-    assert blocked.packed is not None
-    assert (torch.Size([400, 300]), dtype) == (parameter.shape, parameter.dtype)
-    assert parameter.untyped_storage().nbytes() < 16
-    assert torch.equal(plain.weight, blocked.weight)
+    assert (torch.Size([400, 300]), dtype) == (blocked.weight.shape, blocked.weight.dtype)
+    assert 400 * 300 == blocked.weight.numel()
+    assert torch.device("cpu") == blocked.weight.device
+    assert 0 == parameter.numel()
+    blocked.unpack()
+    assert torch.equal(made(dtype).weight, blocked.weight)
     assert parameter is blocked.weight
     assert blocked.packed is None
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda weight: weight.sum(),
+        lambda weight: weight.data,
+        lambda weight: weight.detach(),
+        lambda weight: torch.nn.functional.linear(torch.ones(1, 300), weight),
+        lambda weight: weight.mul_(2.0),
+        lambda weight: weight.copy_(torch.zeros(400, 300)),
+        lambda weight: torch.optim.SGD([weight]),
+    ],
+)
+def test_numbers_of_a_packed_matrix_are_neither_read_nor_written(use):
+    with pytest.raises(PackedError, match=r"call model.train\(\) or model.unpack\(\) first"):
+        use(packed().weight)
+
+
+def test_whether_gradients_are_wanted_is_kept():
+    blocked = packed()
+    blocked.weight.requires_grad_(requires_grad=False)
+    blocked.unpack()
+
+    assert not blocked.weight.requires_grad
 
 
 def test_saving_reads_the_matrix_and_leaves_it_packed():
@@ -98,24 +128,24 @@ def test_loading_replaces_what_was_packed():
 def test_a_model_on_the_meta_device_is_loaded_and_packed(assign):
     with torch.device("meta"):
         layer = Linear(300, 400)
-    layer.pack()
-    assert layer.packed is None
+    assert pack(layer.weight, layer.bias) is None
 
     if not assign:
         layer.to_empty(device="cpu")
     layer.load_state_dict(made().state_dict(), assign=assign)
-    layer.pack()
 
-    assert layer.packed is not None
+    assert pack(layer.weight, layer.bias) is not None
 
 
-def test_gradients_need_the_plain_matrix():
+def test_gradients_are_refused():
     blocked = packed()
+    with pytest.raises(PackedError, match="gradients"):
+        blocked(rows(2))
+    blocked.requires_grad_(requires_grad=False)
+    with pytest.raises(PackedError, match="gradients"):
+        blocked(rows(2).requires_grad_())
 
-    blocked(rows(2)).sum().backward()
-
-    assert blocked.packed is None
-    torch.testing.assert_close(rows(2).sum(0).expand(400, 300), blocked.weight.grad)
+    assert not blocked(rows(2)).requires_grad
 
 
 def test_another_parameter_replaces_what_was_packed():
@@ -147,23 +177,19 @@ def test_moving_moves_the_plain_matrix():
 def test_what_gains_nothing_stays_plain(dtype, size, out):
     layer = made(dtype, size, out)
 
-    layer.pack()
-
-    assert layer.packed is None
+    assert pack(layer.weight, layer.bias) is None
 
 
 def test_without_onednn_everything_stays_plain(monkeypatch):
     layer = made()
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
 
-    layer.pack()
-
-    assert layer.packed is None
+    assert pack(layer.weight, layer.bias) is None
 
 
 def test_a_kernel_that_computes_something_else_is_not_used(monkeypatch):
     assert pack(made().weight) is not None
 
-    monkeypatch.setattr(linear.functional, "linear", lambda *_: functional.silu(torch.ones(2, 400)))
+    monkeypatch.setattr(module.functional, "linear", lambda *_: functional.silu(torch.ones(2, 400)))
 
     assert pack(made().weight) is None

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from gpt2sdk.components.quantizer import QuantizedLinear, QuantizedTable
+from gpt2sdk.components.quantized import QuantizedLinear, QuantizedTable
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.gpt2.model import GPT2
 
@@ -196,3 +196,40 @@ def test_unpack_unpacks_them():
 
     assert model.wte.counts is not None
     assert model.h[0].mlp.c_proj.counts is not None
+
+
+def lend(model):
+    """Let somebody hold every matrix of a model, negated."""
+    for module in model.modules():
+        if isinstance(module, Counted):
+            held = module.counts.neg()
+            module.lend("counts", lambda held=held: held.neg())
+    return model
+
+
+def test_lent_matrices_compute_are_saved_and_are_copied_as_ever():
+    expected, model = build(), lend(build())
+
+    held = [name for name, buffer in model.named_buffers() if "bias" not in name]
+    assert [] == held
+    assert torch.equal(score(expected), score(model))
+    state = model.state_dict()
+    assert expected.state_dict().keys() == state.keys()
+    assert all(torch.equal(each, state[name]) for name, each in expected.state_dict().items())
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(expected))):  # noqa: S301 - our own
+        assert torch.equal(score(expected), score(twin))
+        assert dict(twin.h[0].mlp.c_fc.named_buffers()).get("counts") is not None
+    assert dict(model.h[0].mlp.c_fc.named_buffers()).get("counts") is None
+
+
+def test_what_was_lent_is_held_again_when_it_is_reclaimed_moved_or_loaded():
+    state = build().state_dict()
+    for act in (
+        lambda model: [each.reclaim() for each in model.modules() if isinstance(each, Counted)],
+        lambda model: model.double().float(),
+        lambda model: model.load_state_dict(state),
+    ):
+        model = lend(build())
+        act(model)
+        assert torch.equal(state["wte.counts"], dict(model.wte.named_buffers()).get("counts"))
+        assert torch.equal(score(build()), score(model))

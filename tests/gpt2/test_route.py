@@ -241,6 +241,7 @@ def test_a_placed_model_is_not_trained_moved_or_copied():
 def test_a_model_all_of_whose_parts_stay_in_one_place_is_like_any_other():
     model = build(set(), prepared=True)
 
+    model.unpack()
     assert model(TOKENS, TOKENS).loss.requires_grad
     assert_same(score(model).logits, score(copy.deepcopy(model)).logits)
     assert torch.float64 == model.double().ln_f.weight.dtype

@@ -10,9 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from gpt2sdk.components.quantizer import QuantizedLinear
+from gpt2sdk.components.quantized import QuantizedLinear
 from gpt2sdk.config import GPT2Config
-from gpt2sdk.gpt2.gate import Gate
 from gpt2sdk.gpt2.model import GPT2
 
 CONFIG = GPT2Config(
@@ -35,27 +34,32 @@ class Halves(QuantizedLinear):
     def kernel(self):
         return "halves" if self.whole is None else "whole"
 
+    def held(self):
+        with self.exchanging:
+            return self.halved * 2 if self.whole is None else self.whole
+
     def stored(self):
-        return {"": self.halved if self.whole is None else self.whole / 2}
+        return {"": self.held() / 2}
 
     def dequantize(self):
-        return self.stored()[""] * 2
+        return self.held()
 
     def pack(self):
-        if self.whole is None:
-            half, self.halved = self.halved, None
-            time.sleep(0.001)
-            self.whole = half * 2
+        with self.exchanging:
+            if self.whole is None:
+                half, self.halved = self.halved, None
+                time.sleep(0.001)
+                self.whole = half * 2
 
     def unpack(self):
-        if self.whole is not None:
-            whole, self.whole = self.whole, None
-            time.sleep(0.001)
-            self.halved = whole / 2
+        with self.exchanging:
+            if self.whole is not None:
+                whole, self.whole = self.whole, None
+                time.sleep(0.001)
+                self.halved = whole / 2
 
     def forward(self, x):
-        matrix = self.halved * 2 if self.whole is None else self.whole
-        return nn.functional.linear(x, matrix, self.bias)
+        return nn.functional.linear(x, self.held(), self.bias)
 
 
 def build(*, quantized):
@@ -118,15 +122,13 @@ def test_scores_are_the_same_whatever_other_threads_do(quantized, switching):
     run()
 
 
-def test_copies_have_the_numbers_and_a_gate_of_their_own():
+def test_copies_have_the_numbers():
     model = build(quantized=True)
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):  # noqa: S301 - our own
-        assert twin.computing() is not model.computing()
         assert torch.allclose(score(model), score(twin), rtol=1e-5, atol=1e-5)
 
 
 def test_a_hook_may_unpack_in_the_middle_of_scores_of_several_threads():
-    """Each one counts as not computing while it waits for the others."""
     model = build(quantized=True)
     expected = score(model)
     both = threading.Barrier(2)
@@ -147,18 +149,18 @@ def test_a_hook_may_unpack_in_the_middle_of_scores_of_several_threads():
     assert all(torch.allclose(expected, each, rtol=1e-5, atol=1e-4) for each in got)
 
 
-def test_counting_parameters_leaves_quantized_matrices_packed():
+def test_counting_parameters_leaves_matrices_packed():
     model = build(quantized=True)
     sum(parameter.numel() for parameter in model.parameters())
 
     assert "whole" == model.h[0].mlp.c_fc.kernel
-    assert model.h[0].attn.c_attn.packed is None
+    assert model.h[0].attn.c_attn.packed is not None
 
 
 def test_matrices_are_packed_and_unpacked_in_tight_memory(monkeypatch):
     import contextlib
 
-    from gpt2sdk.gpt2 import model as module
+    from gpt2sdk.gpt2 import prepared as module
 
     seen = []
 
@@ -169,41 +171,8 @@ def test_matrices_are_packed_and_unpacked_in_tight_memory(monkeypatch):
 
     model = build(quantized=False)
     monkeypatch.setattr(module, "tight_memory", tight)
-    list(model.parameters())
+    model.unpack()
     score(model)
 
     # Unpacked, and packed again.
     assert ["in", "in"] == seen
-
-
-def test_who_waits_to_be_alone_goes_before_later_ones():
-    gate, order = Gate(), []
-    inside, leave = threading.Event(), threading.Event()
-
-    def compute():
-        with gate:
-            inside.set()
-            leave.wait(timeout=5)
-            order.append("first")
-
-    def alone():
-        with gate.alone():
-            order.append("alone")
-
-    def late():
-        with gate:
-            order.append("late")
-
-    first, second, third = (threading.Thread(target=each) for each in (compute, alone, late))
-    first.start()
-    inside.wait(timeout=5)
-    second.start()
-    time.sleep(0.05)
-    third.start()
-    time.sleep(0.05)
-    assert [] == order
-    leave.set()
-    for thread in (first, second, third):
-        thread.join(timeout=5)
-
-    assert ["first", "alone", "late"] == order

@@ -89,6 +89,7 @@ def train(  # noqa: PLR0913 - what is trained, on what, how, where to, watched b
     checkpoints = TrainingCheckpoints(folder / CHECKPOINTS)
     latest = earlier_checkpoint(checkpoints, resume=resume)
     check_validation(settings, validation)
+    model.unpack()
     weights, parameters = trained_part(model, tokenizer, settings.freeze)
     check_model(model, tokenizer, parameters)
     ends = find_end_tokens(model.config, tokenizer)

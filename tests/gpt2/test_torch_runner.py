@@ -6,9 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from gpt2sdk.components.runner import Runner
 from gpt2sdk.config import GPT2Config
+from gpt2sdk.errors import PackedError
 from gpt2sdk.gpt2.head import TiedHead
 from gpt2sdk.gpt2.model import GPT2
+from gpt2sdk.gpt2.torch_runner import TorchRunner
 
 # Large enough that all but the small square matrices are packed.
 CONFIG = GPT2Config(
@@ -85,15 +88,75 @@ def test_results_can_be_written_to():
     assert not scores.logits.requires_grad
 
 
-def test_packing_frees_the_plain_matrices_and_a_look_brings_them_back():
-    model = build(prepared=True)
-    block = model.h[0].mlp.c_fc
+def test_a_packed_model_holds_each_block_matrix_once_until_it_is_unpacked():
+    model, plain = build(prepared=True), build()
+    expected = dict(plain.named_parameters())
 
-    assert block.packed is not None
-    expected = dict(build().named_parameters())
-    for name, parameter in model.named_parameters():
-        assert torch.equal(expected[name], parameter)
-    assert block.packed is None
+    packed = {name for name, each in model.named_parameters() if each.is_meta}
+    assert {
+        f"h.{n}.{m}.weight" for n in (0, 1) for m in ("attn.c_attn", "mlp.c_fc", "mlp.c_proj")
+    } == packed
+    sizes = [(each.shape, each.dtype) for each in plain.parameters()]
+    assert sizes == [(each.shape, each.dtype) for each in model.parameters()]
+    model.unpack()
+    assert all(torch.equal(expected[name], each) for name, each in model.named_parameters())
+
+
+def test_gradients_of_a_packed_model_are_refused():
+    model, tokens = build(prepared=True), torch.tensor([[3, 1, 4]])
+
+    with pytest.raises(PackedError, match=r"call model.train\(\) or model.unpack\(\) first"):
+        model(tokens, tokens)
+    with torch.no_grad():
+        assert_same(build()(tokens).logits, model(tokens).logits)
+    with pytest.raises(PackedError):
+        torch.optim.AdamW(model.parameters())
+
+
+def test_who_computes_goes_on_while_another_unpacks():
+    model = build()
+    running = TorchRunner().prepare(model)
+    assert model.h[0].mlp.c_fc.packed is not None
+    keep = [len(row) for row in ROWS]
+    expected = running.score(model.make_cache(3), ROWS, keep, []).logits
+
+    running.release()
+    assert model.h[0].mlp.c_fc.packed is None
+    assert torch.equal(expected, running.score(model.make_cache(3), ROWS, keep, []).logits)
+
+
+class Refusing(Runner):
+    """Runs nothing."""
+
+    def probe(self, model, device):
+        return "it never does"
+
+    def prepare(self, model):
+        raise AssertionError
+
+
+class Echo(Refusing):
+    """Hands the work on, under its own name."""
+
+    order = 7
+
+    def probe(self, model, device):
+        return None
+
+    def prepare(self, model):
+        return TorchRunner().prepare(model)
+
+
+def test_the_first_runner_that_can_is_used_and_asked_again_when_weights_changed():
+    model = build()
+    model.prepare([TorchRunner(), Refusing(), Echo()])
+    assert isinstance(model.runner, Echo)
+    model.unpack()
+    assert model.runner is None
+    score(model)
+    assert isinstance(model.runner, Echo)
+    model.prepare()
+    assert isinstance(model.runner, TorchRunner)
 
 
 def test_a_prepared_model_saves_its_weights():
@@ -106,6 +169,7 @@ def test_a_prepared_model_saves_its_weights():
 def test_changed_weights_are_used():
     model, other = build(prepared=True), build()
     score(model)
+    model.unpack()
     for one in (model, other):
         with torch.no_grad():
             one.h[0].mlp.c_fc.weight.mul_(2.0)
@@ -208,6 +272,7 @@ def test_a_copy_is_a_model_of_its_own():
     model = build(prepared=True)
     expected = score(model).logits
     other = copy.deepcopy(model)
+    assert model.h[0].mlp.c_fc.packed is not None
     with torch.no_grad():
         other.h[0].mlp.c_fc.weight.zero_()
 

@@ -1,39 +1,35 @@
-"""The forward pass without modules: each block as a few functions of packed weights.
+"""The forward pass without modules: each block as a few torch functions of packed weights.
 
 It computes what the modules compute, less what costs time between the kernels: calling modules,
-looking up parameters, activations as passes of their own. The modules remain what counts: a
-runner knows when they were hooked, replaced or written to, and is then not used.
+looking up parameters, activations as passes of their own.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
-from operator import attrgetter, is_, methodcaller
-from typing import TypeVar, final
+from typing import ClassVar, TypeVar, cast, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
-from typing_extensions import TypeIs
+from typing_extensions import TypeIs, override
 
-from gpt2sdk.components.quantizer import Quantized, QuantizedLinear, QuantizedTable
+from gpt2sdk.components.causal_lm import KeyValueCache, Scores
+from gpt2sdk.components.quantized import Quantized, QuantizedLinear, QuantizedTable
+from gpt2sdk.components.runner import PackedMatrix, Runner, Running
 from gpt2sdk.gpt2.activations import Activation
 from gpt2sdk.gpt2.attention import Heads
 from gpt2sdk.gpt2.block import Attention, Block, FeedForward
+from gpt2sdk.gpt2.cache import Cache
 from gpt2sdk.gpt2.feed import Feed
 from gpt2sdk.gpt2.head import Embedding, TiedHead
+from gpt2sdk.gpt2.layered import Layered
 from gpt2sdk.gpt2.linear import Linear
-from gpt2sdk.gpt2.packed import PackedHead
-from gpt2sdk.gpt2.route import Route
+from gpt2sdk.gpt2.packed import PackedHead, pack
 
 Kernel = Callable[[Tensor], Tensor]
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
-
-_END = object()
-_PACKED = attrgetter("packed")
-_VALUES: Callable[[Mapping[str, object]], Iterable[object]] = methodcaller("values")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,81 +65,115 @@ class BlockKernels:
 
 
 @final
-class Runner:
-    """Computes feeds with the packed weights of a model.
+class TorchRunner(Runner):
+    """Computes with torch's functions, and with oneDNN's packed matrices on a CPU.
 
-    Attributes:
-        norm: The last norm.
-        head: From the residual stream to logits, of positions in one line.
-        kernels: How each matrix is computed, by its name: `onednn`, with the activation that is
-            fused into it; `torch` for a plain product; what a quantized one says of itself;
-            `module` where another module stands.
+    It runs on every device, with every quantizer and placement.
     """
 
-    def __init__(self, model: nn.Module, route: Route | None = None) -> None:
-        """Pack what can be packed of a model that `can_run`.
+    name: ClassVar[str] = "torch"
+    order: ClassVar[int] = 100
 
-        Args:
-            model: The model.
-            route: What leads to its parts; those that come and go are not packed here.
-        """
+    @override
+    def probe(self, model: nn.Module | None, device: torch.device) -> str | None:
+        fits = model is None or (isinstance(model, Layered) and _is_as_built(model))
+        return None if fits else "its blocks are not as they were built, so all modules are called"
+
+    @override
+    def prepare(self, model: nn.Module) -> Running:
+        return TorchRunning(cast("Layered", model))
+
+
+@final
+class TorchRunning(Running):
+    """Functions of a model's packed weights.
+
+    Attributes:
+        kernels: `onednn`, with the activation that is fused into it; `torch` for a plain product;
+            what a quantized matrix says of itself; `module` where another module stands.
+    """
+
+    def __init__(self, model: Layered) -> None:
+        """Pack what can be packed; parts that come and go cannot."""
         self.kernels: dict[str, str] = {}
-        self._route = route
-        self._linears: list[Linear] = []
-        self._packed_head: PackedHead | None = None
+        self._model = model
+        self._route = route = model.route
+        self._packed: list[tuple[Linear, PackedMatrix]] = []
+        self._head_copy: PackedHead | None = None
         table, head = model.get_submodule("wte"), model.get_submodule("lm_head")
         norm = _norm(model.get_submodule("ln_f"))
-        blocks = [
-            self._block(f"h.{layer}", block)
-            for layer, block in enumerate(model.get_submodule("h").children())
-            if isinstance(block, Block)
-        ]
-        scores = self._scores(head, table)
+        try:
+            blocks = [
+                self._block(f"h.{layer}", block)
+                for layer, block in enumerate(model.get_submodule("h").children())
+                if isinstance(block, Block)
+            ]
+            scores = self._scores(head, table)
+        except BaseException:
+            self.release()
+            raise
         wte, wpe = self._lookup("wte", table), self._lookup("wpe", model.get_submodule("wpe"))
-        self._wte, self._wpe, self.norm, self.head = wte, wpe, norm, scores
+        self._wte, self._wpe, self._norm, self._head = wte, wpe, norm, scores
         self._blocks: Sequence[Callable[[Tensor, Feed, int, int], Tensor]] = blocks
         if route is not None:
             self._wte, self._wpe = route.lookup("wte", wte), route.lookup("wpe", wpe)
             self._blocks = [route.through(f"h.{layer}", each) for layer, each in enumerate(blocks)]
-            self.norm = route.through("ln_f", norm)
-            self.head = route.through(route.head, scores)
-        self._watch = Watch(model)
+            self._norm = route.through("ln_f", norm)
+            self._head = route.through(route.head, scores)
 
     @property
-    def hooked(self) -> bool:
-        """Whether someone wants the modules to be called."""
-        return self._watch.hooked
-
-    @property
+    @override
     def current(self) -> bool:
-        """Whether the model's modules and weights still are what was packed."""
-        head = self._packed_head
-        return (
-            self._watch.unchanged
-            and all(map(_PACKED, self._linears))
-            and (head is None or head.current)
-        )
+        return self._head_copy is None or self._head_copy.current
 
-    def __call__(
-        self, feed: Feed, wanted: Collection[int]
-    ) -> tuple[Float[Tensor, "positions vocab"], dict[int, Float[Tensor, "positions embed"]]]:
-        """Return the logits and the wanted layers' residual streams at the scored positions."""
+    @property
+    @override
+    def nbytes(self) -> int:
+        copy = 0 if self._head_copy is None else self._head_copy.nbytes
+        return copy + sum(packed.nbytes for _, packed in self._packed)
+
+    @override
+    def score(
+        self,
+        cache: KeyValueCache,
+        tokens: Sequence[Sequence[int]],
+        keep: Sequence[int],
+        hidden_states: Sequence[int],
+    ) -> Scores:
+        feed = Feed(cast("Cache", cache), tokens, keep, like=self._model.like())
         streams = {}
         last = feed.depth - 1
         with torch.inference_mode():
             x = self._wte(feed.tokens) + self._wpe(feed.positions)
             for layer, block in enumerate(self._blocks[: feed.depth]):
-                if layer in wanted:
+                if layer in hidden_states:
                     streams[layer] = feed.take(x).clone()
                 x = block(x, feed, layer, last)
-            if feed.depth in wanted:
+            if feed.depth in hidden_states:
                 streams[feed.depth] = x
         # Not in inference mode, so that whoever gets them may write to them.
         with torch.no_grad():
-            logits = self.head(self.norm(x)).float()
-            return logits, {
-                layer: stream.to(logits.device, copy=True) for layer, stream in streams.items()
-            }
+            logits = self.unembed(self.final_norm(x))
+            kept = {layer: each.to(logits.device, copy=True) for layer, each in streams.items()}
+        feed.finish()
+        return Scores(logits, kept)
+
+    @override
+    def final_norm(
+        self, hidden: Float[Tensor, "positions embed"]
+    ) -> Float[Tensor, "positions embed"]:
+        return self._norm(hidden)
+
+    @override
+    def unembed(self, hidden: Float[Tensor, "positions embed"]) -> Float[Tensor, "positions vocab"]:
+        return self._head(hidden).float()
+
+    @override
+    def release(self) -> None:
+        for linear, packed in self._packed:
+            if linear.packed is packed:
+                linear.unpack()
+        self._packed.clear()
 
     def _block(self, name: str, block: Block) -> BlockKernels:
         attention, inner = block.attn, block.mlp
@@ -164,9 +194,10 @@ class Runner:
         kernel: Kernel = linear
         self.kernels[f"{part}.{name}"] = "module"
         if _is(linear, Linear):
-            packed = linear.pack() if self._stays(part) else linear.packed
+            packed = pack(linear.weight, linear.bias) if self._stays(part) else None
             if packed is not None:
-                self._linears.append(linear)
+                linear.pack(packed)
+                self._packed.append((linear, packed))
                 post = after.fused if _is(after, Activation) else None
                 self.kernels[f"{part}.{name}"] = f"onednn+{post[0]}" if post else "onednn"
                 kernel = packed.followed_by(post) if post else packed
@@ -176,7 +207,7 @@ class Runner:
                 # The parameter itself: where its part comes and goes, its data does.
                 kernel = partial(functional.linear, weight=linear.weight, bias=linear.bias)
         elif isinstance(linear, QuantizedLinear):
-            self.kernels[f"{part}.{name}"] = self._packed(part, linear)
+            self.kernels[f"{part}.{name}"] = self._pack(part, linear)
             kernel = linear.forward
         if after is None:
             return kernel
@@ -190,25 +221,25 @@ class Runner:
         if tied and not _is(head, TiedHead):
             return partial(head, embedding=table)
         if tied and isinstance(table, QuantizedTable):
-            self.kernels["lm_head"] = self._packed(part, table)
+            self.kernels["lm_head"] = self._pack(part, table)
             return table.attend
         if isinstance(owner, QuantizedLinear):
-            self.kernels["lm_head"] = self._packed(part, owner)
+            self.kernels["lm_head"] = self._pack(part, owner)
             return owner.forward
         if not (_is(owner, Embedding) or (_is(owner, Linear) and owner.bias is None)):
             return partial(head, embedding=table) if tied else head
-        self._packed_head = PackedHead.pack(owner.weight) if self._stays(part) else None
-        self.kernels["lm_head"] = "torch" if self._packed_head is None else "onednn"
-        return self._packed_head or partial(functional.linear, weight=owner.weight)
+        self._head_copy = PackedHead.pack(owner.weight) if self._stays(part) else None
+        self.kernels["lm_head"] = "torch" if self._head_copy is None else "onednn"
+        return self._head_copy or partial(functional.linear, weight=owner.weight)
 
     def _lookup(self, part: str, table: nn.Module) -> Kernel:
         """Return what finds rows of a table."""
         if isinstance(table, QuantizedTable):
-            self._packed(part, table)
+            self._pack(part, table)
             return table.forward
         return partial(torch.embedding, table.weight) if _is(table, Embedding) else table
 
-    def _packed(self, part: str, module: Quantized) -> str:
+    def _pack(self, part: str, module: Quantized) -> str:
         """Pack a quantized matrix if its part stays, and say how it is computed."""
         if self._stays(part):
             module.pack()
@@ -218,48 +249,8 @@ class Runner:
         return self._route is None or self._route.permanent(part)
 
 
-@final
-class Watch:
-    """Knows whether a model's modules are hooked, or are others than they were."""
-
-    def __init__(self, model: nn.Module) -> None:
-        modules = list(model.modules())
-        self._hooks = [
-            hooks
-            for module in modules
-            for hooks in (module._forward_hooks, module._forward_pre_hooks)  # noqa: SLF001 - no other way to know
-        ]
-        self._parts: list[Mapping[str, object]] = [
-            parts
-            for module in modules
-            for parts in (module._modules, module._parameters)  # noqa: SLF001 - as above
-            if parts
-        ]
-        self._parts += [
-            part._buffers  # noqa: SLF001 - as above
-            for module in modules
-            if isinstance(module, Quantized)
-            for part in module.modules()
-        ]
-        self._before = list(self._now())
-
-    @property
-    def hooked(self) -> bool:
-        """Whether some module has a hook."""
-        return any(self._hooks)
-
-    @property
-    def unchanged(self) -> bool:
-        """Whether each module, parameter and quantized buffer is the very object it was."""
-        return all(map(is_, self._now(), self._before))
-
-    def _now(self) -> Iterator[object]:
-        # With an end, so that one object more is as different as one less.
-        return chain(chain.from_iterable(map(_VALUES, self._parts)), (_END,))
-
-
-def can_run(model: nn.Module) -> bool:
-    """Whether the blocks are as they were built, so that a runner computes what they compute.
+def _is_as_built(model: nn.Module) -> bool:
+    """Whether the blocks are as they were built, so that functions compute what they compute.
 
     Matrices, norms, tables and activations may be of other kinds: those are called.
     """
