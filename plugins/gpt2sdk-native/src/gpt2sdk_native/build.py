@@ -1,4 +1,4 @@
-"""Compiles the engine: `python -m gpt2sdk_native.build`. Needs neither torch nor gpt2sdk."""
+"""Compiles the engine: `python -m gpt2sdk_native.build [FLAGS]`. Needs neither torch nor gpt2sdk."""
 
 import platform
 import shutil
@@ -69,5 +69,5 @@ def _run(command: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    if problem := build(SOURCES):
+    if problem := build(SOURCES, tuple(sys.argv[1:])):
         print(f"gpt2sdk-native: torch computes, more slowly: {problem}", file=sys.stderr)  # noqa: T201

@@ -21,7 +21,9 @@ class Matrix:
         dtype: That of the rows that `read` returns.
     """
 
-    def __init__(self, kind: int, rows: Tensor, inputs: int, group: int = 0, digits: int = 0) -> None:
+    def __init__(
+        self, kind: int, rows: Tensor, inputs: int, group: int = 0, digits: int = 0
+    ) -> None:
         self.shape = len(rows), inputs
         self.dtype = rows.dtype
         self._width = rows.shape[1]
