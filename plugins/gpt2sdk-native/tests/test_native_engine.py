@@ -1,6 +1,7 @@
 """The compiled engine: right, and the same in every bit however it is asked."""
 
 import os
+from random import Random
 
 import hypothesis.strategies as st
 import pytest
@@ -34,7 +35,7 @@ def int8(rows):
     return (rows / scale[:, None]).round().to(torch.int8), scale
 
 
-def packed(kind, weight, bias, table=False):
+def packed(kind, weight, bias, *, table=False):
     """Return a matrix, and the weights it stands for."""
     weight = weight.detach()
     if kind == "float32":
@@ -101,10 +102,7 @@ ROWS = [[7, 2, 50, 1, 9] * 8, [3, 3, 1], [11] * 19, [5]]
 
 
 def alone(engine, rows=ROWS):
-    logits = []
-    for row in rows:
-        logits.append(engine.score(engine.make_cache(1), [row], [len(row)], threads=1)[0])
-    return logits
+    return [engine.score(engine.make_cache(1), [row], [len(row)], threads=1)[0] for row in rows]
 
 
 @pytest.mark.parametrize("sizes", SIZES)
@@ -136,9 +134,10 @@ def test_every_instruction_set_has_the_same_bits(kind):
         assert all(map(torch.equal, first, other))
 
 
-@given(st.sampled_from(KINDS), st.sampled_from(isas()[:2]), st.integers(1, 3), st.randoms())
+@given(st.sampled_from(KINDS), st.sampled_from(isas()[:2]), st.integers(1, 3), st.integers(0))
 @settings(max_examples=25)
-def test_rows_have_the_same_bits_in_any_pieces_and_company(kind, isa, threads, random):
+def test_rows_have_the_same_bits_in_any_pieces_and_company(kind, isa, threads, seed):
+    random = Random(seed)  # noqa: S311 - pieces, no secrets
     engine = engine_of(model_of(**SIZES[0]), kind, isa)
     expected, cache = alone(engine), engine.make_cache(len(ROWS))
     while any(held < len(row) for held, row in zip(cache.lengths, ROWS, strict=True)):
@@ -236,6 +235,6 @@ def test_what_does_not_fit_is_refused_before_anything_is_written():
     cache = engine.make_cache(1)
 
     for tokens, keep in [([[53]], [1]), ([[-1]], [1]), ([[1]], [2]), ([[1] * 91], [0]), ([], [])]:
-        with pytest.raises(ValueError, match="expected|fit"):
+        with pytest.raises(ValueError, match=r"expected|fit"):
             engine.score(cache, tokens, keep)
     assert (0,) == cache.lengths

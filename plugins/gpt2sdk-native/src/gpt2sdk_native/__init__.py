@@ -1,1 +1,1 @@
-"""GPT-2 on CPUs by a compiled engine: rows of the same bits in any batch, on any instruction set."""
+"""GPT-2 on CPUs by a compiled engine: rows have the same bits in any batch."""

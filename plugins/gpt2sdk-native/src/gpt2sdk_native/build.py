@@ -1,4 +1,4 @@
-"""Compiles the engine: `python -m gpt2sdk_native.build [FLAGS]`. Needs neither torch nor gpt2sdk."""
+"""Compiles the engine: `python -m gpt2sdk_native.build [FLAGS]`. It needs no torch."""
 
 import platform
 import shutil
@@ -45,7 +45,9 @@ def build(folder: Path, flags: tuple[str, ...] = ()) -> str:
     if command is None:
         return "there is neither a C compiler nor the ziglang wheel"
     on_x86 = platform.machine() in {"x86_64", "AMD64"}
-    units = [(path, ("-O2",)) for path in SOURCES.glob("*.c") if path.stem != "kernels"]
+    units: list[tuple[Path, tuple[str, ...]]] = [
+        (path, ("-O2",)) for path in SOURCES.glob("*.c") if path.stem != "kernels"
+    ]
     units += [
         (SOURCES / "kernels.c", own) for name, own in _KERNELS.items() if on_x86 or name == "scalar"
     ]

@@ -42,7 +42,7 @@ class Matrix:
     @classmethod
     def floats(cls, weight: Tensor, bias: Tensor | None = None) -> Self:
         """Pack a matrix in float32 or bfloat16."""
-        return cls(_FLOATS[weight.dtype], weight, weight.shape[1])._with_bias(bias)
+        return cls(_FLOATS[weight.dtype], weight, weight.shape[1]).with_bias(bias)
 
     @classmethod
     def int8(
@@ -60,7 +60,7 @@ class Matrix:
         pointers = [None if each is None else each.data_ptr() for each in kept]
         if matrix._calls.gpt2sdk_matrix_scale(matrix.handle, *pointers):
             raise MemoryError("no memory for the mean of a table")
-        return matrix._with_bias(bias)
+        return matrix.with_bias(bias)
 
     @classmethod
     def int4(
@@ -71,7 +71,7 @@ class Matrix:
         matrix = cls(_INT4, nibbles, inputs, group=group)
         scale, zero = scale.contiguous(), zero.contiguous()
         matrix._calls.gpt2sdk_matrix_groups(matrix.handle, scale.data_ptr(), zero.data_ptr())
-        return matrix._with_bias(bias)
+        return matrix.with_bias(bias)
 
     @property
     def nbytes(self) -> int:
@@ -84,7 +84,8 @@ class Matrix:
         self._calls.gpt2sdk_matrix_read(self.handle, 0, self.shape[0], rows.data_ptr())
         return rows
 
-    def _with_bias(self, bias: Tensor | None) -> Self:
+    def with_bias(self, bias: Tensor | None) -> Self:
+        """Let products add a bias; `None` for none."""
         if bias is not None:
             plain = bias.detach().float().contiguous()
             if self._calls.gpt2sdk_matrix_bias(self.handle, plain.data_ptr()):
