@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from gpt2sdk import GPT2Config
 from gpt2sdk.gpt2 import GPT2
 from gpt2sdk.gpt2.activations import ACTIVATIONS as TORCH_ACTIVATIONS
-from gpt2sdk_native.engine import ACTIVATIONS, Engine, Layer
+from gpt2sdk_native.engine import ACTIVATIONS, NativeEngine, Layer
 from gpt2sdk_native.library import kernels, library
-from gpt2sdk_native.matrix import Matrix
+from gpt2sdk_native.matrix import NativeMatrix
 
 KINDS = ["float32", "bfloat16", "int8", "int8 a8", "int4"]
 GROUP = 32
@@ -39,14 +39,14 @@ def packed(kind, weight, bias, *, table=False):
     """Return a matrix, and the weights it stands for."""
     weight = weight.detach()
     if kind == "float32":
-        return Matrix.floats(weight, bias), weight
+        return NativeMatrix.floats(weight, bias), weight
     if kind == "bfloat16":
-        return Matrix.floats(weight.bfloat16(), bias), weight.bfloat16().float()
+        return NativeMatrix.floats(weight.bfloat16(), bias), weight.bfloat16().float()
     if kind.startswith("int8") or table:
         mean = weight.mean(0) if table else None
         numbers, scale = int8(weight if mean is None else weight - mean)
         bits = 8 if kind == "int8 a8" else 16
-        matrix = Matrix.int8(numbers, scale, bias, mean, activation_bits=bits)
+        matrix = NativeMatrix.int8(numbers, scale, bias, mean, activation_bits=bits)
         plain = numbers * scale[:, None]
         return matrix, plain if mean is None else plain + mean
     width = -(-weight.shape[1] // GROUP) * GROUP
@@ -59,7 +59,7 @@ def packed(kind, weight, bias, *, table=False):
     plain = (numbers * scale.float()[..., None] + zero.float()[..., None]).flatten(1)
     stored = (numbers + 8).to(torch.uint8).flatten(1)
     nibbles = stored[:, ::2] | stored[:, 1::2] << 4
-    matrix = Matrix.int4(nibbles, scale, zero, weight.shape[1], bias)
+    matrix = NativeMatrix.int4(nibbles, scale, zero, weight.shape[1], bias)
     return matrix, plain[:, : weight.shape[1]]
 
 
@@ -84,7 +84,7 @@ def engine_of(model, kind, isa=None):
         model.wte.weight.copy_(plain)
     norm = model.ln_f.weight, model.ln_f.bias
     epsilon = config.layer_norm_epsilon
-    return Engine(layers, table, table, model.wpe.weight, norm, epsilon, isa=isa)
+    return NativeEngine(layers, table, table, model.wpe.weight, norm, epsilon, isa=isa)
 
 
 def model_of(**sizes):
@@ -188,14 +188,14 @@ def test_what_was_packed_can_be_read_back(kind):
     weight = torch.randn(35, 45)
     if kind in {"float32", "bfloat16"}:
         plain = weight.to(getattr(torch, kind))
-        assert torch.equal(plain, Matrix.floats(plain).read())
+        assert torch.equal(plain, NativeMatrix.floats(plain).read())
     elif kind == "int4":
         nibbles = torch.randint(0, 256, (35, 32), dtype=torch.uint8)
         scales = torch.ones(35, 2, dtype=torch.bfloat16)
-        assert torch.equal(nibbles, Matrix.int4(nibbles, scales, scales, 45).read())
+        assert torch.equal(nibbles, NativeMatrix.int4(nibbles, scales, scales, 45).read())
     else:
         numbers, scale = int8(weight)
-        assert torch.equal(numbers, Matrix.int8(numbers, scale).read())
+        assert torch.equal(numbers, NativeMatrix.int8(numbers, scale).read())
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpt2sdk_native.library import kernels, library
-from gpt2sdk_native.matrix import Matrix
+from gpt2sdk_native.matrix import NativeMatrix
 
 ACTIVATIONS = {
     "linear": 0,
@@ -50,7 +50,7 @@ class Layer:
         activation: A key of `ACTIVATIONS`.
     """
 
-    matrices: tuple[Matrix, Matrix, Matrix, Matrix]
+    matrices: tuple[NativeMatrix, NativeMatrix, NativeMatrix, NativeMatrix]
     norms: tuple[Tensor, Tensor, Tensor, Tensor]
     heads: int
     scaling: float
@@ -102,14 +102,14 @@ class PagedCache:
 
 
 @final
-class Engine:
+class NativeEngine:
     """Computes `score` calls of a model."""
 
     def __init__(
         self,
         layers: Sequence[Layer],
-        table: Matrix,
-        head: Matrix,
+        table: NativeMatrix,
+        head: NativeMatrix,
         places: Float[Tensor, "positions embed"],
         norm: tuple[Tensor, Tensor],
         epsilon: float,

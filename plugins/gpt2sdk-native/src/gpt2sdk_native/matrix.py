@@ -13,7 +13,7 @@ _INT8, _INT4 = 2, 3
 
 
 @final
-class Matrix:
+class NativeMatrix:
     """A matrix `[out, in]`, packed sixteen outputs side by side.
 
     Attributes:
