@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from gpt2sdk import GPT2Config
 from gpt2sdk.gpt2 import GPT2
 from gpt2sdk.gpt2.activations import ACTIVATIONS as TORCH_ACTIVATIONS
-from gpt2sdk_native.engine import ACTIVATIONS, NativeEngine, Layer
+from gpt2sdk_native.engine import ACTIVATIONS, Layer, NativeEngine
 from gpt2sdk_native.library import kernels, library
 from gpt2sdk_native.matrix import NativeMatrix
 
