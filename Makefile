@@ -4,6 +4,7 @@
 # make docs    the site, in site/
 # make bench   every benchmark, results in benchmarks/results/
 # make samples what documentation prints, written anew
+# make native  the compiled CPU engine, anew; make native-sanitize tests it under ASan and UBSan
 # make lock    pins the newest releases in constraints.txt
 # make test-newest, make test-oldest   tests against the newest and the oldest releases allowed
 #
@@ -24,7 +25,7 @@ NOT_OLD  = tests/meta tests/parity $(shell grep -rlE '(import|from) (transformer
 
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: demo test test-newest test-oldest check docs bench samples format lock clean
+.PHONY: native native-sanitize demo test test-newest test-oldest check docs bench samples format lock clean
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -69,6 +70,16 @@ bench: $(READY)
 
 samples: $(READY)
 	$(BIN)/python scripts/refresh_samples.py
+
+native: $(READY)
+	$(BIN)/python -m gpt2sdk_native.build
+
+# Python itself is not instrumented: its leaks are its own.
+native-sanitize: $(READY)
+	$(BIN)/python -m gpt2sdk_native.build -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
+	    ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest -q plugins/gpt2sdk-native/tests; \
+	    found=$$?; $(BIN)/python -m gpt2sdk_native.build; exit $$found
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -1,0 +1,66 @@
+"""The compiled library, as ctypes sees it; calls leave other Python threads free."""
+
+import os
+from ctypes import CDLL, POINTER, c_char_p, c_float, c_int, c_size_t, c_void_p
+from functools import cache
+
+from gpt2sdk_native.build import LIBRARY, SOURCES
+
+ISA_VARIABLE = "GPT2SDK_NATIVE_ISA"
+"""Names the kernels to use: `avx512`, `avx2` or `scalar`; the fastest ones by default."""
+
+_SIGNATURES: dict[str, tuple[object, list[object]]] = {
+    "kernels": (c_void_p, [c_char_p]),
+    "kernels_name": (c_char_p, [c_void_p]),
+    "activate": (None, [c_void_p, c_void_p, c_int, c_int]),
+    "matrix_new": (c_void_p, [c_int] * 5),
+    "matrix_free": (None, [c_void_p]),
+    "matrix_write": (None, [c_void_p, c_int, c_int, c_void_p]),
+    "matrix_read": (None, [c_void_p, c_int, c_int, c_void_p]),
+    "matrix_scale": (c_int, [c_void_p] * 3),
+    "matrix_groups": (None, [c_void_p] * 3),
+    "matrix_bias": (c_int, [c_void_p] * 2),
+    "matrix_bytes": (c_size_t, [c_void_p]),
+    "cache_new": (c_void_p, [c_int] * 5),
+    "cache_free": (None, [c_void_p]),
+    "cache_fork": (c_int, [c_void_p, c_void_p, c_int]),
+    "cache_rewind": (None, [c_void_p, c_void_p]),
+    "cache_bytes": (c_size_t, [c_void_p]),
+    "engine_new": (c_void_p, [c_void_p, *[c_int] * 4, c_float, *[c_void_p] * 5]),
+    "engine_layer": (
+        None,
+        [c_void_p, c_int, c_int, c_int, c_float, c_int, POINTER(c_void_p), POINTER(c_void_p)],
+    ),
+    "engine_free": (None, [c_void_p]),
+    "score": (c_int, [*[c_void_p] * 6, c_int, c_void_p, c_void_p, c_int]),
+}
+
+
+@cache
+def library() -> CDLL:
+    """Load the library.
+
+    Raises:
+        OSError: If it was not built, or is for another machine.
+    """
+    found = CDLL(str(SOURCES / LIBRARY))
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(found, f"gpt2sdk_{name}")
+        function.restype, function.argtypes = result, arguments
+    return found
+
+
+def kernels(name: str | None = None) -> int:
+    """Return the kernels of an instruction set.
+
+    Args:
+        name: `avx512`, `avx2` or `scalar`; by default what the environment names, else the fastest.
+
+    Raises:
+        OSError: If this processor lacks them.
+    """
+    wanted = os.environ.get(ISA_VARIABLE, "") if name is None else name
+    found: int | None = library().gpt2sdk_kernels(wanted.encode())
+    if found is None:
+        raise OSError(f"{wanted!r}: expected avx512, avx2 or scalar, and a processor that has it")
+    return found
