@@ -19,6 +19,7 @@ from gpt2sdk.generator.adapter import put_in
 from gpt2sdk.generator.beginning import begin, check_engine
 from gpt2sdk.generator.call import Call
 from gpt2sdk.generator.decoder import decoder_of
+from gpt2sdk.generator.examiner import Examiner
 from gpt2sdk.generator.load_words import answering
 from gpt2sdk.generator.prompt_words import asking_for_a_prompt
 from gpt2sdk.generator.prompts import PromptInput, encode_prompts
@@ -39,7 +40,7 @@ from gpt2sdk.streaming import TextDecoder
 from gpt2sdk.tokenizer.end_tokens import EndTokens, find_end_tokens
 
 
-class Generator(Scorer):
+class Generator(Scorer, Examiner):
     """Generates text with one model.
 
     It holds no state of a call, so several threads may use one. Each process loads its own: it is

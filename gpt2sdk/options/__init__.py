@@ -12,6 +12,7 @@ from gpt2sdk.options.composition import Composition, compose
 from gpt2sdk.options.explanation import ExplainedComponent, Explanation, explain
 from gpt2sdk.options.field import parse
 from gpt2sdk.options.given import Unread, each, spelled
+from gpt2sdk.options.named import named_detector
 from gpt2sdk.options.owners import (
     CHAIN_ROLES,
     NAMED_ROLES,
@@ -38,6 +39,7 @@ __all__ = [
     "explain",
     "is_option",
     "json_schema",
+    "named_detector",
     "option_records",
     "parse",
     "spelled",
