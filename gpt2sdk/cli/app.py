@@ -6,6 +6,7 @@ import typer
 
 from gpt2sdk import __version__
 from gpt2sdk.cli.commands import Commands
+from gpt2sdk.cli.detect import detect
 from gpt2sdk.cli.explain import explain
 from gpt2sdk.cli.generate import generate
 from gpt2sdk.cli.info import info
@@ -98,3 +99,9 @@ app.command(
         "score gpt2 --file one.txt --file other.txt --stride 256",
     )
 )(score)
+app.command(
+    epilog=_examples(
+        'detect gpt2 "a text" --detector kgw-watermark -o hashing_key=7',
+        "detect gpt2 --file text.txt --detector gumbel-watermark -o hashing_key=7 --json",
+    )
+)(detect)
