@@ -56,6 +56,13 @@ def signed(word: int) -> int:
     return word - (1 << 64) if word >> 63 else word
 
 
+def extended_each(
+    words: Int[Tensor, "rows #vocab"], tokens: Int[Tensor, " #vocab"]
+) -> Int[Tensor, "rows vocab"]:
+    """Return the hashes, each with a token more, as int64."""
+    return _mixed((words ^ tokens).add_(signed(_GOLDEN)))
+
+
 def extended_by_all(
     words: Int[Tensor, "rows #vocab"], vocab_size: int
 ) -> Int[Tensor, "rows vocab"]:
@@ -66,7 +73,7 @@ def extended_by_all(
     True
     """
     ids = torch.arange(vocab_size, device=words.device)
-    return _mixed((words ^ ids).add_(signed(_GOLDEN)))
+    return extended_each(words, ids)
 
 
 def _mix(word: int) -> int:

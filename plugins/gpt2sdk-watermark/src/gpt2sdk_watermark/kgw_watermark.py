@@ -17,7 +17,7 @@ from gpt2sdk_watermark.green_list import (
     count_green,
     green_words,
 )
-from gpt2sdk_watermark.keyed_hash import extended, extended_by_all, keyed, signed
+from gpt2sdk_watermark.keyed_hash import extended, extended_by_all, extended_each, keyed, signed
 
 _LEFT, _SELF = 1, 2
 
@@ -28,7 +28,7 @@ class KgwWatermark(LogitsProcessor, Detector):
     A token is green with the probability `greenlist_ratio`, by a keyed hash of it and its context:
 
     - `lefthash`: the last `context_width` tokens. A token's colour is told by `context_width + 1`.
-    - `selfhash`: the least of the hashes of `(x, token)`, where `x` is each of the last
+    - `selfhash`: a hash of the least of the hashes of `(x, token)`, where `x` is each of the last
       `context_width - 1` tokens and the token itself. It stands some editing, since most changes
       leave the least one.
 
@@ -112,7 +112,8 @@ class KgwWatermark(LogitsProcessor, Detector):
             ]
             pairs = extended_by_all(torch.tensor(words, device=device), vocab_size)
             least = torch.minimum(least, pairs)
-        return least
+        # The least of several is no uniform number; its hash is.
+        return extended_each(least, torch.zeros(1, dtype=torch.int64, device=device))
 
     def _words_of(self, tokens: Sequence[int], start: int) -> Iterator[int]:
         """The hash of every judged token of a text."""
@@ -123,4 +124,4 @@ class KgwWatermark(LogitsProcessor, Detector):
             else:
                 base = keyed(self.hashing_key, _SELF)
                 words = (extended(extended(base, other), token) for other in (*context, token))
-                yield min(words, key=signed)
+                yield extended(min(words, key=signed), 0)
