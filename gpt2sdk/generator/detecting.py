@@ -54,7 +54,7 @@ def detect_all(
     return found[0] if single else found
 
 
-def _listed(given: PromptInput, name: str) -> tuple[Sequence[object], bool]:
+def _listed(given: object, name: str) -> tuple[Sequence[object], bool]:
     """Return what was given as a list of texts, and whether it was a single one."""
     read = as_lists(given, f"the {name}")
     if not isinstance(read, Sequence) or isinstance(read, bytes | bytearray):

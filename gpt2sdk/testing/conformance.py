@@ -6,11 +6,12 @@ from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from gpt2sdk.components.component import Component
+from gpt2sdk.components.detector import Detector
 from gpt2sdk.components.drafter import Drafter
 from gpt2sdk.components.processor import LogitsProcessor
 from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
-from gpt2sdk.testing import answer_checks, field_checks, row_checks, text_checks
+from gpt2sdk.testing import answer_checks, detector_checks, field_checks, row_checks, text_checks
 
 if TYPE_CHECKING:
     import pytest
@@ -68,6 +69,12 @@ _CHECKS: dict[type[Component], tuple[Check, ...]] = {
         text_checks.check_the_neutral_value_ends_no_text,
     ),
     Drafter: (answer_checks.check_proposals_come_out, *_ROWS),
+    Detector: (
+        detector_checks.check_detections_come_out,
+        detector_checks.check_texts_without_a_mark_are_seldom_found,
+        detector_checks.check_what_stood_before_is_not_judged,
+        detector_checks.check_the_same_detection_again,
+    ),
 }
 
 
@@ -99,6 +106,11 @@ def check_text_criterion(criterion: TextCriterion) -> None:
 def check_drafter(drafter: Drafter) -> None:
     """Run every check of drafters; see `check_processor`."""
     _run_all(drafter)
+
+
+def check_detector(detector: Detector) -> None:
+    """Run every check of detectors; see `check_processor`."""
+    _run_all(detector)
 
 
 def parametrize_with_checks(components: Iterable[Component]) -> "pytest.MarkDecorator":
