@@ -32,10 +32,34 @@ MARKS: Mapping[str, Detector] = {
     "gumbel": GumbelWatermark(hashing_key=KEY),
 }
 OPENINGS = ("Once upon a time there was a {}", "The {} said", "One day the {}", "In winter a {}")
-HEROES = (
-    "king queen witch fox wolf miller tailor soldier fisherman princess shepherd raven bear giant "
-    "dwarf merchant huntsman goose girl cat old woman beggar sailor blacksmith dragon"
-).split()  # noqa: SIM905 - a list would take a page
+HEROES = [
+    "king",
+    "queen",
+    "witch",
+    "fox",
+    "wolf",
+    "miller",
+    "tailor",
+    "soldier",
+    "fisherman",
+    "princess",
+    "shepherd",
+    "raven",
+    "bear",
+    "giant",
+    "dwarf",
+    "merchant",
+    "huntsman",
+    "goose",
+    "girl",
+    "cat",
+    "old",
+    "woman",
+    "beggar",
+    "sailor",
+    "blacksmith",
+    "dragon",
+]
 COLOURS = ("#0b6e99", "#d9730d", "#0f7b6c", "#6940a5", "#ad1a72")
 
 
