@@ -139,9 +139,9 @@ BIAS_WORDS: Final = (
     row("token_healing/T", "token_healing", "token_healing takes the prompt's last token anew"),
     row(
         "watermarking_config/T watermark",
-        "kgw_bias",
-        "kgw_bias marks text with a green list, synthid_watermark is a sampler, and "
-        "processors=[…] takes transformers' own WatermarkLogitsProcessor",
+        "kgw_bias sampler=synthid_watermark processors",
+        "kgw_bias marks text with a green list, and SynthID is a sampler, synthid_watermark; "
+        "transformers' own processor is taken in processors=[…]",
         "green lists are of a hash of their own, so marks of transformers are not found by ours",
     ),
     row(
