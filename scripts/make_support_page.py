@@ -48,6 +48,7 @@ UNNAMED = {
     "prompt_lookup": ("transformers", "vLLM", "SGLang", "llama.cpp", "exllamav3"),
     "corpus": ("SGLang",),
     "gumbel_watermark": ("SGLang",),
+    "synthid_watermark": ("transformers",),
 }
 
 INTRODUCTION = """\
