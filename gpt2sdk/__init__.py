@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gpt2sdk.components.causal_lm import CausalLM, KeyValueCache, LayeredLM, Scores
     from gpt2sdk.components.checkpoint import Checkpoint, Layout, StoredParameter
     from gpt2sdk.components.component import Component
+    from gpt2sdk.components.detector import Detection, Detector
     from gpt2sdk.components.drafter import Drafter, DrafterRun
     from gpt2sdk.components.language import Language
     from gpt2sdk.components.one_or_more import OneOrMore
@@ -107,6 +108,7 @@ _HOMES = {
     "gpt2sdk.components.causal_lm": ("CausalLM", "KeyValueCache", "LayeredLM", "Scores"),
     "gpt2sdk.components.checkpoint": ("Checkpoint", "StoredParameter", "Layout"),
     "gpt2sdk.components.component": ("Component",),
+    "gpt2sdk.components.detector": ("Detection", "Detector"),
     "gpt2sdk.components.drafter": ("Drafter", "DrafterRun"),
     "gpt2sdk.components.processor": ("LogitsProcessor", "ProcessorRun", "Stage"),
     "gpt2sdk.components.records": ("Completion", "Delta", "Prompt", "Result", "Score", "Usage"),
@@ -205,6 +207,8 @@ __all__ = [
     "CriterionRun",
     "Decision",
     "Delta",
+    "Detection",
+    "Detector",
     "DocumentEncoder",
     "Drafter",
     "DrafterRun",

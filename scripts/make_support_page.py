@@ -47,6 +47,8 @@ UNNAMED = {
     "mirostat_v1": ("llama.cpp", "text-generation-webui"),
     "prompt_lookup": ("transformers", "vLLM", "SGLang", "llama.cpp", "exllamav3"),
     "corpus": ("SGLang",),
+    "gumbel_watermark": ("SGLang",),
+    "synthid_watermark": ("transformers",),
 }
 
 INTRODUCTION = """\

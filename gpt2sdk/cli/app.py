@@ -7,6 +7,7 @@ import typer
 from gpt2sdk import __version__
 from gpt2sdk.cli.choose import choose
 from gpt2sdk.cli.commands import Commands
+from gpt2sdk.cli.detect import detect
 from gpt2sdk.cli.explain import explain
 from gpt2sdk.cli.generate import generate
 from gpt2sdk.cli.info import info
@@ -116,3 +117,9 @@ app.command(
         "choose gpt2 - ' yes' ' no' --lines --json < questions.txt",
     )
 )(choose)
+app.command(
+    epilog=_examples(
+        'detect gpt2 "a text" --detector kgw-watermark -o hashing_key=7',
+        "detect gpt2 --file text.txt --detector gumbel-watermark -o hashing_key=7 --json",
+    )
+)(detect)

@@ -129,13 +129,13 @@ def report(named: Sequence[Named], *, tokens: bool) -> list[dict[str, object]]:
 
 def show_report(named: Sequence[Named], *, tokens: bool) -> None:
     """Print scores as a table, and their sum if there are several."""
-    rows = [_row(_label(source, text), score) for source, text, score in named]
+    rows = [_row(label(source, text), score) for source, text, score in named]
     if len(named) > 1:
         rows.append(_row("total", _sum([score for *_, score in named])))
     parts: list[RenderableType] = [table(rows, _TITLES)]
     if tokens:
         for source, text, score in named:
-            parts += [heading(f"\n{_label(source, text)}"), _token_table(score)]
+            parts += [heading(f"\n{label(source, text)}"), _token_table(score)]
     show(*parts)
 
 
@@ -173,10 +173,10 @@ def _sum(scores: Sequence[Score]) -> Score:
     )
 
 
-def _label(source: str, text: str) -> str:
+def label(source: str, text: str) -> str:
     r"""Return what a text is called: its file, or how it begins, on one line.
 
-    >>> _label("tale.txt", "Once"), _label("argument", "Once\nupon")
+    >>> label("tale.txt", "Once"), label("argument", "Once\nupon")
     ('tale.txt', "'Once\\nupon'")
     """
     return (

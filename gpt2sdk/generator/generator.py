@@ -22,6 +22,7 @@ from gpt2sdk.generator.adapter import put_in
 from gpt2sdk.generator.beginning import begin, check_engine, check_model
 from gpt2sdk.generator.call import Call
 from gpt2sdk.generator.decoder import decoder_of
+from gpt2sdk.generator.examiner import Examiner
 from gpt2sdk.generator.identity import Identity
 from gpt2sdk.generator.load_words import answering
 from gpt2sdk.generator.peeking import Peek, check_chain, check_options, distributions
@@ -46,7 +47,7 @@ from gpt2sdk.streaming import TextDecoder
 from gpt2sdk.tokenizer.end_tokens import EndTokens, find_end_tokens
 
 
-class Generator(Scorer):
+class Generator(Scorer, Examiner):
     """Generates text with one model.
 
     It holds no state of a call, so several threads may use one. Each process loads its own: it is

@@ -14,6 +14,7 @@ from gpt2sdk.options.explanation import ExplainedComponent, Explanation, explain
 from gpt2sdk.options.field import parse
 from gpt2sdk.options.given import Unread, each, spelled
 from gpt2sdk.options.in_force import json_ready
+from gpt2sdk.options.named import named_detector
 from gpt2sdk.options.owners import (
     CHAIN_ROLES,
     NAMED_ROLES,
@@ -44,6 +45,7 @@ __all__ = [
     "is_option",
     "json_ready",
     "json_schema",
+    "named_detector",
     "option_records",
     "parse",
     "read_preset",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from gpt2sdk.components.component import Component
+from gpt2sdk.components.detector import Detector
 from gpt2sdk.components.drafter import Drafter
 from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.session import Session, Step
@@ -13,8 +14,10 @@ from gpt2sdk.components.strategy import Strategy, StrategyFunction, strategy
 from gpt2sdk.defaults import Greedy, Multinomial
 from gpt2sdk.errors import OptionError
 from gpt2sdk.options.building import build_each
-from gpt2sdk.options.given import Given
+from gpt2sdk.options.field import understood
+from gpt2sdk.options.given import Given, read
 from gpt2sdk.plugins.registry import Registry
+from gpt2sdk.spelling import likely
 
 C_co = TypeVar("C_co", bound=Component, covariant=True)
 
@@ -95,6 +98,35 @@ def named_drafter(value: object, registry: Registry) -> Named[Drafter] | None:
         OptionError: It is no drafter.
     """
     return None if value is None else _named("drafter", Drafter, value, registry)
+
+
+def named_detector(value: object, options: Mapping[str, object], registry: Registry) -> Detector:
+    """Return the detector that is named, built from its options, or the one handed in.
+
+    Args:
+        value: A name or a `Detector`.
+        options: The detector's, under their own names or as `detector.option`.
+        registry: Where names are looked up.
+
+    Raises:
+        OptionError: It is no detector, it has no such option, or a value is wrong.
+    """
+    named = _named("detector", Detector, value, registry)
+    known = named.component.option_names()
+    given: dict[str, Given] = {}
+    for name, one in read(options).items():
+        option = name.removeprefix(f"{named.component.name}.")
+        if option not in known:
+            near = likely(option, known) or known
+            raise OptionError(
+                f"{one.written} is not an option of the detector {named.component.name}: "
+                f"expected {' or '.join(near) if near else 'none'}",
+                name=one.written,
+                value=one.value,
+            )
+        given[option] = understood(one, named.component.model_fields[option])
+    (detector,) = named.build(given, prompts=1)
+    return detector
 
 
 def _named(setting: str, role: type[C_co], value: object, registry: Registry) -> Named[C_co]:

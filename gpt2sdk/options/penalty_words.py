@@ -137,11 +137,12 @@ BIAS_WORDS: Final = (
         "thinking_budget_message and thinking_budget_end are said",
     ),
     row("token_healing/T", "token_healing", "token_healing takes the prompt's last token anew"),
-    missing(
+    row(
         "watermarking_config/T watermark",
-        "watermark",
-        "processors",
-        "processors=[…] takes transformers' own WatermarkLogitsProcessor",
+        "kgw_bias sampler=synthid_watermark processors",
+        "kgw_bias marks text with a green list, and SynthID is a sampler, synthid_watermark; "
+        "transformers' own processor is taken in processors=[…]",
+        "green lists are of a hash of their own, so marks of transformers are not found by ours",
     ),
     row(
         "grammar_string/W guided_decoding/R guided_json guided_regex guided_choice "

@@ -78,6 +78,12 @@ KNOWN = {
         num_warmup replay rollout_tokens scorer self_consistency stochastic_beam stop_rule
         supermajority tree_search value visit_temperature
     """,
+    "gpt2sdk-watermark": """
+        GumbelWatermark KgwWatermark SynthidWatermark UnigramWatermark context_width
+        greenlist_ratio gumbel_watermark hashing_key kgw_bias kgw_watermark max_probability
+        mixing_probability second_key seeding_scheme synthid_watermark tournament_layers
+        unigram_bias unigram_watermark
+    """,
 }
 
 COMMANDS = {

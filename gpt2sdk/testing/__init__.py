@@ -2,6 +2,7 @@
 
 from gpt2sdk.testing.conformance import (
     check_criterion,
+    check_detector,
     check_drafter,
     check_processor,
     check_sampler,
@@ -23,6 +24,7 @@ __all__ = [
     "TableCache",
     "TableModel",
     "check_criterion",
+    "check_detector",
     "check_drafter",
     "check_processor",
     "check_quantizer",

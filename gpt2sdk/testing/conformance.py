@@ -6,6 +6,7 @@ from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from gpt2sdk.components.component import Component
+from gpt2sdk.components.detector import Detector
 from gpt2sdk.components.drafter import Drafter
 from gpt2sdk.components.processor import LogitsProcessor
 from gpt2sdk.components.sampler import Sampler
@@ -14,6 +15,7 @@ from gpt2sdk.components.strategy import Strategy, StrategyFunction
 from gpt2sdk.testing import (
     answer_checks,
     copy_checks,
+    detector_checks,
     field_checks,
     generation_checks,
     row_checks,
@@ -110,6 +112,12 @@ _CHECKS: dict[type[Component], tuple[Check, ...]] = {
         strategy_checks.check_independent_rows_are,
         *_CALLS,
     ),
+    Detector: (
+        detector_checks.check_detections_come_out,
+        detector_checks.check_texts_without_a_mark_are_seldom_found,
+        detector_checks.check_what_stood_before_is_not_judged,
+        detector_checks.check_the_same_detection_again,
+    ),
 }
 
 
@@ -151,6 +159,11 @@ def check_strategy(strategy: Strategy | StrategyFunction[...]) -> None:
             have defaults stands for the component with these.
     """
     _run_all(strategy.component() if isinstance(strategy, StrategyFunction) else strategy)
+
+
+def check_detector(detector: Detector) -> None:
+    """Run every check of detectors; see `check_processor`."""
+    _run_all(detector)
 
 
 def parametrize_with_checks(components: Iterable[Component]) -> "pytest.MarkDecorator":

@@ -110,7 +110,7 @@ def test_hints_name_options_that_exist_and_no_others(options, components):
         ("return_alternatives", 'strategy="cot_decoding" follows num_branches first tokens'),
         ("repeat_last_n", "penalty_last_n is how many last tokens the three penalties look at"),
         ("rep_pen_slope", "there is no built-in penalty that fades with the distance"),
-        ("watermarking_config", "there is no built-in watermark; "),
+        ("watermarking_config", "kgw_bias marks text with a green list"),
         ("min_length", "(it is in gpt2sdk-sampling: pip install gpt2sdk-sampling)"),
         ("tokens_of_no_kind", "`gpt2sdk options` lists them all"),
     ],

@@ -1,0 +1,74 @@
+"""What a caller gives a detector: texts or ids, alone or in lists, behind a prompt or not."""
+
+import pytest
+from typing_extensions import override
+
+from gpt2sdk import Detection, Detector, Generator, OptionError, hookimpl
+from gpt2sdk.plugins.registry import Registry
+from gpt2sdk.testing import Letters, TableModel
+
+
+class Marked(Detector):
+    """Counts a token."""
+
+    token: int = 0
+
+    @override
+    def detect(self, tokens, start=0):
+        count = list(tokens[start:]).count(self.token)
+        return Detection(0.0, float(count), 0.0, 1.0, count, len(tokens) - start)
+
+
+class Plugin:
+    """Offers it."""
+
+    @hookimpl
+    def gpt2sdk_components(self):
+        return (Marked,)
+
+
+@pytest.fixture
+def generator():
+    letters = Letters()
+    return Generator(TableModel(29), letters, decoder=letters, registry=Registry([Plugin()]))
+
+
+def test_a_text_gives_a_detection_and_a_list_a_list(generator):
+    assert 2.0 == generator.detect("abca", "marked").statistic
+    assert [2.0, 0.0] == [each.statistic for each in generator.detect(["aa", "b"], "marked")]
+    assert [1.0] == [each.statistic for each in generator.detect([[0, 1]], Marked())]
+    assert 1.0 == generator.detect([0, 1], Marked()).statistic
+
+
+def test_options_are_the_detectors(generator):
+    assert 2.0 == generator.detect("cca", "marked", token=2).statistic
+    assert 2.0 == generator.detect("cca", "marked", **{"marked.token": 2}).statistic
+
+
+def test_a_prompt_is_context_only(generator):
+    found = generator.detect(["ab", "a"], "marked", prompt=["aaa", "b"])
+
+    assert [(1.0, 2), (1.0, 1)] == [(each.statistic, each.token_count) for each in found]
+    assert 2 == generator.detect("ab", "marked", prompt="aaa").token_count
+
+
+def test_nothing_is_found_in_no_text(generator):
+    assert 0 == generator.detect("", "marked").token_count
+    assert 0 == generator.detect([], "marked").token_count
+
+
+@pytest.mark.parametrize(
+    ("text", "detector", "options", "said"),
+    [
+        ("a", "nobody", {}, "there is no detector 'nobody'"),
+        ("a", "greedy", {}, "there is no detector 'greedy'"),
+        ("a", "marked", {"tokens": 1}, "tokens is not an option of the detector marked: expected"),
+        ("a", "marked", {"token": "x"}, "token should be a valid integer"),
+        ("a", Marked(), {"token": 1}, "handed in ready-made"),
+        ([99], "marked", {}, "token id 99, expected 0 to 28"),
+        (["a", "b", "c"], "marked", {"prompt": ["a", "b"]}, "prompt has 2 texts for 3"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused(generator, text, detector, options, said):
+    with pytest.raises(OptionError, match=said):
+        generator.detect(text, detector, **options)
