@@ -25,10 +25,9 @@ from gpt2sdk.generator.decoder import decoder_of
 from gpt2sdk.generator.examiner import Examiner
 from gpt2sdk.generator.identity import Identity
 from gpt2sdk.generator.load_words import answering
-from gpt2sdk.generator.peeking import Peek, check_chain, check_options, distributions
+from gpt2sdk.generator.peeking import peek
 from gpt2sdk.generator.prompt_words import asking_for_a_prompt
 from gpt2sdk.generator.prompts import PromptInput, encode_prompts
-from gpt2sdk.generator.scored_text import listed
 from gpt2sdk.generator.scorer import Scorer
 from gpt2sdk.generator.stream import Stream
 from gpt2sdk.loading import (
@@ -40,7 +39,7 @@ from gpt2sdk.loading import (
     load,
     prepare,
 )
-from gpt2sdk.options import Explanation, compose, explain, json_ready, read_preset
+from gpt2sdk.options import Explanation, compose, explain, read_preset
 from gpt2sdk.plugins.registry import Registry, default_registry
 from gpt2sdk.session.engine import Engine
 from gpt2sdk.streaming import TextDecoder
@@ -79,7 +78,7 @@ class Generator(Scorer, Examiner):
         notes: Sequence[str] = (),
         quantizer: Quantizer | None = None,
         architecture: Architecture | None = None,
-        name: str = "",
+        identity: Identity | None = None,
     ) -> None:
         """Put a model and its tokenizer to work.
 
@@ -95,7 +94,7 @@ class Generator(Scorer, Examiner):
             quantizer: What holds the model's matrices in fewer bits, if anything does.
             architecture: What names the model's parameters where it is saved; by default the
                 installed one that knows it.
-            name: What records of calls say the model is called.
+            identity: What tells the model from others in records of calls; found out by default.
 
         Raises:
             OptionError: The tokenizer is of another kind, and there is no decoder.
@@ -112,7 +111,7 @@ class Generator(Scorer, Examiner):
         self.notes = (*notes, *self.end_tokens.notes)
         self.quantizer = quantizer
         self.architecture = architecture
-        self._identity = Identity(model, name)
+        self._identity = identity or Identity(model)
         self._decoder = decoder or decoder_of(tokenizer)
 
     @classmethod
@@ -177,6 +176,7 @@ class Generator(Scorer, Examiner):
         if adapter is not None:
             put_in(loaded.model, Path(adapter), registry.host)
         registry.host.notify("gpt2sdk_model_loaded", loaded.model)
+        identity = Identity(loaded.model, str(name)).settled()
         running = prepare(loaded.model, loaded.architecture, runner, registry)
         return cls(
             loaded.model,
@@ -186,7 +186,7 @@ class Generator(Scorer, Examiner):
             notes=(*loaded.notes, *loaded.end_tokens.notes, *running),
             quantizer=loaded.quantizer,
             architecture=loaded.architecture,
-            name=str(name),
+            identity=identity,
         )
 
     @asking_for_a_prompt
@@ -277,24 +277,7 @@ class Generator(Scorer, Examiner):
             ContextOverflowError: A prompt exceeds the window.
             GenerationError: Something raised meanwhile.
         """
-        check_options(options, n)
-        _, single = listed(prompt, "prompt")
-        found: dict[int, NextToken] = {}
-        peek = Peek(
-            show=lambda prompts, logits: found.update(
-                distributions(logits, n, prompts, self.tokenizer.decode)
-            )
-        )
-        encoded = encode_prompts(prompt, self.tokenizer, self.model.vocab_size)
-        asked = {**options, "strategy": peek, "max_new_tokens": 1}
-        composition = compose(asked, registry=self.registry, prompts=len(encoded))
-        check_chain(composition)
-        call = begin(
-            self, encoded, composition, engine=None, streaming=False, cancelled=lambda: False
-        )
-        deque(call.deltas(), maxlen=0)
-        ordered = [found[index] for index in range(len(encoded))]
-        return ordered[0] if single else ordered
+        return peek(self, prompt, n, options)
 
     def engine(self, *, batch_size: int = 32) -> Engine:
         """Return an engine for many calls: rows of all of them share passes of the model.
@@ -321,14 +304,7 @@ class Generator(Scorer, Examiner):
         `name` is what it was loaded by. The `fingerprint` is made of the names, shapes and types of
         all weights and of some numbers of each; it is empty for a model that is no torch module.
         """
-        return {
-            "name": self._identity.name,
-            "fingerprint": self._identity.fingerprint,
-            "dtype": str(self.dtype).removeprefix("torch.") if self.dtype else None,
-            "quantization": json_ready(self.quantizer),
-            "vocab_size": self.model.vocab_size,
-            "context_length": self.model.context_length,
-        }
+        return self._identity.record(self.dtype, self.quantizer)
 
     def explain(
         self, *, config: CallRecord | Mapping[str, object] | None = None, **options: object

@@ -1,5 +1,6 @@
 """The distribution of the next token, as a strategy that looks at it and writes one token."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar, Final
 
@@ -11,7 +12,10 @@ from gpt2sdk.components.processor import LogitsProcessor
 from gpt2sdk.components.session import Session, Step
 from gpt2sdk.components.strategy import Strategy
 from gpt2sdk.errors import OptionError
-from gpt2sdk.options import Composition, spelled
+from gpt2sdk.generator.beginning import Runtime, begin
+from gpt2sdk.generator.prompts import PromptInput, encode_prompts
+from gpt2sdk.generator.scored_text import listed
+from gpt2sdk.options import Composition, compose, spelled
 from gpt2sdk.session.logprobs import likeliest, possible
 from gpt2sdk.shapes import Logits
 
@@ -49,6 +53,30 @@ class Peek(Strategy):
                 prompts = [session.rows.records[seat].prompt.index for seat in seats]
                 self.show(prompts, logits[torch.tensor(seats, device=logits.device)])
             yield session.append(logits.argmax(-1))
+
+
+def peek(
+    runtime: Runtime, prompt: PromptInput, count: int, options: Mapping[str, object]
+) -> NextToken | list[NextToken]:
+    """Return the distribution of each prompt's next token: see `Generator.next_token`."""
+    check_options(options, count)
+    _, single = listed(prompt, "prompt")
+    found: dict[int, NextToken] = {}
+    shown = Peek(
+        show=lambda prompts, logits: found.update(
+            distributions(logits, count, prompts, runtime.tokenizer.decode)
+        )
+    )
+    encoded = encode_prompts(prompt, runtime.tokenizer, runtime.model.vocab_size)
+    asked = {**options, "strategy": shown, "max_new_tokens": 1}
+    composition = compose(asked, registry=runtime.registry, prompts=len(encoded))
+    check_chain(composition)
+    call = begin(
+        runtime, encoded, composition, engine=None, streaming=False, cancelled=lambda: False
+    )
+    deque(call.deltas(), maxlen=0)
+    ordered = [found[index] for index in range(len(encoded))]
+    return ordered[0] if single else ordered
 
 
 def distributions(

@@ -71,6 +71,11 @@ class Packable(nn.Module):
     # Held while the form is exchanged: any thread may look at a matrix.
     _exchange: ClassVar = RLock()
 
+    @property
+    def plain(self) -> nn.Parameter | None:
+        """The parameter whose numbers are packed, itself without them; `None` if they are not."""
+        return self.__dict__.get("_plain")
+
     def pack(self, packed: PackedMatrix) -> None:
         """Let a packed form stand in for the plain matrix, whose memory is freed."""
         with self._exchange:

@@ -1,7 +1,7 @@
 """Checks in whole generations: with and without drafts, and of how drafters change nothing."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Int
@@ -70,7 +70,7 @@ def generate(
     component: Component,
     prompts: Sequence[str] = PROMPTS,
     seeds: Sequence[int] = SEEDS,
-    **options: object,
+    **options: Any,  # noqa: ANN401 - of any call
 ) -> Result:
     """Continue prompts with a component at work in its role.
 
@@ -150,7 +150,7 @@ def check_a_prompt_alone_is_as_among_others(component: Component) -> None:
 def check_proposals_change_nothing(drafter: Drafter) -> None:
     """With the drafter a call says what it says without, greedily and drawn, few rows or all."""
     for strategy in ("greedy", "sample"):
-        options = {"strategy": strategy, "max_new_tokens": _NEW_TOKENS}
+        options: dict[str, Any] = {"strategy": strategy, "max_new_tokens": _NEW_TOKENS}
         plain = letters_generator().generate(list(PROMPTS), seed=list(SEEDS), **options)
         for batch_size in (2, 16):
             drafted = generate(drafter, batch_size=batch_size, **options)

@@ -1,7 +1,7 @@
 """Checks of strategies: rows are strangers, streams are certain, and what it declares is true."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -69,7 +69,11 @@ def check_several_completions_are_given(strategy: Strategy) -> None:
 
 def check_streams_are_what_is_generated(strategy: Strategy) -> None:
     """What is streamed, joined, is what `generate` returns: nothing certain is taken back."""
-    options = {"strategy": strategy, "seed": list(SEEDS), "max_new_tokens": _NEW_TOKENS}
+    options: dict[str, Any] = {
+        "strategy": strategy,
+        "seed": list(SEEDS),
+        "max_new_tokens": _NEW_TOKENS,
+    }
     expected = letters_generator().generate(list(PROMPTS), **options).texts
     joined = [""] * len(PROMPTS)
     for delta in letters_generator().stream(list(PROMPTS), **options):
