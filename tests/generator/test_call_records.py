@@ -135,7 +135,6 @@ def test_a_prompt_without_a_component_is_repeated_without_it(gen):
             "assistant_model is gpt2sdk.testing.table_model.TableModel, an object",
         ),
     ],
-    ids=str,
 )
 def test_what_a_record_cannot_set_is_named(gen, options, key, why):
     first = gen.generate("ab", max_new_tokens=4, **options)
