@@ -36,6 +36,16 @@ FORMULAS = {
     "prefix_allowed_tokens_fn": r"z'_i = -\infty \quad \text{where } i \notin f(t_1 \dots t_n)",
     "forced_bos_token_id": r"z'_i = -\infty \quad \text{where } i \ne b, \text{ first of all}",
     "forced_eos_token_id": r"z'_i = -\infty \quad \text{where } i \ne e, \text{ at the limit}",
+    **dict.fromkeys(
+        ("json_schema", "regex", "grammar", "choice"),
+        r"z'_i = -\infty \quad \text{where no text of the language begins with }"
+        r" t_1 \dots t_n\, i",
+    ),
+    "kgw_watermark": r"z'_i = z_i + b\,[\,i \in G(t_{-w}, \dots, t_{-1})\,]",
+    "unigram_watermark": r"z'_i = z_i + b\,[\,i \in G\,]",
+    "synthid_watermark": r"p^{(l)}_i = p^{(l-1)}_i\,"
+    r"(1 + g_{l,i} - \textstyle\sum_j p^{(l-1)}_j g_{l,j})",
+    "gumbel_watermark": r"\operatorname{argmax}_i\ u_i^{1 / p_i}",
     "suppress_tokens": r"z'_i = -\infty \quad \text{where } i \in S",
     "begin_suppress_tokens": r"z'_i = -\infty \quad \text{where } i \in S, \text{ first of all}",
     "thinking_budget": r"z'_i = -\infty \quad \text{where } i \text{ is not what has to be said}",
@@ -99,6 +109,11 @@ WORDS = {
     "frequency_penalty": "`n_i` is how often token i was said.",
     "presence_penalty": "`n_i` is how often token i was said.",
     "dry_multiplier": "`n_i` is the length of the repetition that token i would lengthen.",
+    **dict.fromkeys(
+        ("kgw_watermark", "unigram_watermark"), "`G` are the green tokens, `b` is the bias."
+    ),
+    "synthid_watermark": "`g_l` are the keyed bits of layer l behind this context.",
+    "gumbel_watermark": "`u` is a keyed hash of the context and token i, from 0 to 1.",
     "top_n_sigma": "The tokens that stay; σ is the standard deviation of the logits.",
 }
 """What a formula's letters are, where the text does not say it."""

@@ -34,6 +34,7 @@ PAGES = REFERENCE / "components"
 ORDER = (
     *("strategy", "sampler", "logits processor", "stopping criterion", "text criterion"),
     *("drafter", "quantizer", "placement", "checkpoint format", "architecture", "model source"),
+    *("runner", "detector"),
 )
 TITLES = {
     "strategy": "Strategies",
@@ -47,6 +48,8 @@ TITLES = {
     "checkpoint format": "File formats",
     "architecture": "Architectures",
     "model source": "Models",
+    "runner": "Runners",
+    "detector": "Detectors",
 }
 INTRODUCTION = """\
 # Components

@@ -4,8 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gpt2sdk.gpt2.activations import Activation
     from gpt2sdk.gpt2.architecture import GPT2Architecture
     from gpt2sdk.gpt2.attention import Attend, CausalAttention, Heads
+    from gpt2sdk.gpt2.block import Block
     from gpt2sdk.gpt2.cache import Cache
     from gpt2sdk.gpt2.capture import Activations
     from gpt2sdk.gpt2.checkpoint import load_model, open_checkpoint
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
     from gpt2sdk.gpt2.torch_runner import TorchRunner
 
 _HOMES = {
+    "gpt2sdk.gpt2.activations": ("Activation",),
     "gpt2sdk.gpt2.architecture": ("GPT2Architecture",),
     "gpt2sdk.gpt2.attention": ("Attend", "CausalAttention", "Heads"),
+    "gpt2sdk.gpt2.block": ("Block",),
     "gpt2sdk.gpt2.cache": ("Cache",),
     "gpt2sdk.gpt2.capture": ("Activations",),
     "gpt2sdk.gpt2.checkpoint": ("load_model", "open_checkpoint"),
@@ -37,8 +41,10 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "GPT2",
+    "Activation",
     "Activations",
     "Attend",
+    "Block",
     "Cache",
     "CausalAttention",
     "Embedding",

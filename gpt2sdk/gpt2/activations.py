@@ -91,6 +91,7 @@ class Activation(nn.Module):
     """Applies a non-linearity by name.
 
     Attributes:
+        name: Its name: a key of `ACTIVATIONS`.
         function: What is applied.
         fused: oneDNN's name and variant of it, for a kernel that applies it to a product before
             writing it; `None` where there is none.
@@ -107,6 +108,7 @@ class Activation(nn.Module):
         super().__init__()
         if name not in ACTIVATIONS:
             raise _unknown(name)
+        self.name = name
         self.function = ACTIVATIONS[name]
         self.fused = _FUSED.get(self.function)
 

@@ -65,7 +65,7 @@ def find_placement(
 
 
 def find_runners(asked: str | Runner, registry: Registry) -> tuple[Runner, ...]:
-    """Return the runner that was asked for, or all installed ones for "auto", first things first.
+    """Return the runner that was asked for, or those that "auto" tries, in their order.
 
     Raises:
         OptionError: If there is none of this name.
@@ -74,7 +74,7 @@ def find_runners(asked: str | Runner, registry: Registry) -> tuple[Runner, ...]:
         return (asked,)
     if asked == "auto":
         made = (offer.component() for offer in registry.offers(Runner))
-        found = [each for each in made if isinstance(each, Runner)]
+        found = [each for each in made if isinstance(each, Runner) and each.automatic]
         return tuple(sorted(found, key=lambda each: (each.order, each.name)))
     if not isinstance(asked, str):
         raise _unfit("runner", asked, "a runner or the name of one")

@@ -1,4 +1,4 @@
-"""A model whose whole `score` is computed by the library, and the cache that it fills."""
+"""A model whose whole `score` is computed by the library."""
 
 from array import array
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gpt2sdk.gpt2 import Cache
 from gpt2sdk_native.library import kernels, library
 from gpt2sdk_native.matrix import NativeMatrix
 
@@ -38,6 +39,9 @@ ACTIVATIONS = {
 """The activations that the engine has, and their numbers in it."""
 
 
+_LIKE = torch.empty(0)
+
+
 @dataclass(frozen=True)
 class Layer:
     """A block: its matrices with their biases, its norms, and how it attends.
@@ -58,52 +62,16 @@ class Layer:
 
 
 @final
-class PagedCache:
-    """Keys and values in float32 pages of 16 positions, which forks share until they write."""
-
-    def __init__(self, slots: int, depth: int, heads: int, size: int, limit: int) -> None:
-        self._calls = library()
-        self.limit = limit
-        self.lengths: tuple[int, ...] = (0,) * slots
-        handle = self._calls.gpt2sdk_cache_new(slots, depth, heads, size, limit)
-        if handle is None:
-            raise MemoryError("no memory for a cache")
-        self.handle: int = handle
-
-    def __del__(self) -> None:
-        if hasattr(self, "handle"):
-            self._calls.gpt2sdk_cache_free(self.handle)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of its pages, spare ones included."""
-        return int(self._calls.gpt2sdk_cache_bytes(c_void_p(self.handle)))
-
-    def fork(self, parents: Sequence[int]) -> None:
-        """Slot `i` becomes a copy of slot `parents[i]`; −1 makes an empty one."""
-        for parent in parents:
-            if not -1 <= parent < len(self.lengths):
-                raise ValueError(f"parent {parent}: expected a slot, or -1")
-        if self._calls.gpt2sdk_cache_fork(self.handle, _ints(parents), len(parents)):
-            raise MemoryError("no memory to fork a cache")
-        self.lengths = tuple(self.lengths[each] if each >= 0 else 0 for each in parents)
-
-    def rewind(self, lengths: Sequence[int]) -> None:
-        """Forget what each slot holds beyond its given length."""
-        held = zip(lengths, self.lengths, strict=True)
-        if not all(0 <= length <= most for length, most in held):
-            raise ValueError(f"lengths {lengths}: expected 0 to {self.lengths}")
-        self._calls.gpt2sdk_cache_rewind(self.handle, _ints(lengths))
-        self.lengths = tuple(lengths)
-
-    def advance(self, counts: Sequence[int]) -> None:
-        """Count what the library wrote."""
-        self.lengths = tuple(map(int.__add__, self.lengths, counts))
-
-
-@final
 class NativeEngine:
-    """Computes `score` calls of a model."""
+    """Computes `score` calls of a model.
+
+    Attributes:
+        vocab: How many logits a position has.
+        embed: Width of the residual stream.
+        head: What makes logits.
+        kernels: Which functions compute.
+        isa: The name of the instruction set that they use.
+    """
 
     def __init__(
         self,
@@ -128,20 +96,18 @@ class NativeEngine:
             isa: The instruction set; see `library.kernels`.
         """
         self._calls = library()
-        self._keep = list(layers), table, head
+        self._keep = list(layers), table
+        self.head = head
         self.vocab, self.embed = table.shape
-        self.limit = len(places)
-        self.depth = len(layers)
-        self.heads = layers[0].heads
-        chosen = kernels(isa)
-        self.isa: str = self._calls.gpt2sdk_kernels_name(chosen).decode()
+        self.kernels = kernels(isa)
+        self.isa: str = self._calls.gpt2sdk_kernels_name(self.kernels).decode()
         ends = [_plain(each) for each in (places, *norm)]
         self.handle: int = self._calls.gpt2sdk_engine_new(
-            chosen,
+            self.kernels,
             len(layers),
             self.embed,
             self.vocab,
-            self.limit,
+            len(places),
             epsilon,
             table.handle,
             head.handle,
@@ -164,42 +130,44 @@ class NativeEngine:
         if hasattr(self, "handle"):
             self._calls.gpt2sdk_engine_free(self.handle)
 
-    def make_cache(self, slots: int, depth: int | None = None) -> PagedCache:
-        """Return an empty cache for the first `depth` blocks, or all."""
-        depth = self.depth if depth is None else depth
-        return PagedCache(slots, depth, self.heads, self.embed // self.heads, self.limit)
-
     def score(
         self,
-        cache: PagedCache,
+        cache: Cache,
         tokens: Sequence[Sequence[int]],
         keep: Sequence[int],
         hidden_states: Sequence[int] = (),
         *,
         threads: int | None = None,
-    ) -> tuple[Float[Tensor, "positions vocab"], dict[int, Tensor]]:
+    ) -> tuple[Float[Tensor, "positions vocab"], dict[int, Float[Tensor, "positions embed"]]]:
         """Feed `tokens[i]` to slot `i`, and score its last `keep[i]` positions.
 
+        The arguments have been checked. The cache is advanced if all goes well.
+
+        Args:
+            cache: The model's.
+            tokens: Token ids for each slot.
+            keep: How many of the last fed positions of each slot are scored.
+            hidden_states: Before which layers the residual stream is wanted at these.
+            threads: How many; torch's number by default.
+
         Raises:
-            ValueError: If an argument does not fit the cache or the model.
             MemoryError: If there is not enough; the cache is then as it was.
         """
         counts = [len(row) for row in tokens]
-        ids = list(chain.from_iterable(tokens))
-        if not len(cache.lengths) == len(counts) == len(keep):
-            raise ValueError(f"expected tokens and keep for {len(cache.lengths)} slots")
-        if ids and not 0 <= min(ids) <= max(ids) < self.vocab:
-            raise ValueError(f"expected token ids from 0 to {self.vocab - 1}")
-        for held, count, kept in zip(cache.lengths, counts, keep, strict=True):
-            if not (0 <= kept <= count and held + count <= self.limit):
-                raise ValueError(f"{count} tokens, {kept} kept, do not fit a slot of {held}")
+        totals = [held + count for held, count in zip(cache.lengths, counts, strict=True)]
+        cache.reserve(max(totals, default=0))
+        held = [cache.buffer(layer, _LIKE) for layer in range(cache.depth)]
         scored = sum(keep)
         logits = torch.empty(scored, self.vocab)
         streams = torch.empty(len(hidden_states), scored, self.embed)
         failed = self._calls.gpt2sdk_score(
             self.handle,
-            cache.handle,
-            _ints(ids),
+            cache.depth,
+            len(counts),
+            cache.places,
+            (c_void_p * len(held))(*(each.data_ptr() for each in held)),
+            _ints(cache.lengths),
+            _ints(list(chain.from_iterable(tokens))),
             _ints(counts),
             _ints(keep),
             _ints(hidden_states),
@@ -209,9 +177,23 @@ class NativeEngine:
             torch.get_num_threads() if threads is None else threads,
         )
         if failed:
-            raise MemoryError(f"no memory for {len(ids)} more tokens")
+            raise MemoryError(f"no memory for {sum(counts)} more tokens")
         cache.advance(counts)
         return logits, dict(zip(hidden_states, streams, strict=True))
+
+    def final_norm(
+        self, hidden: Float[Tensor, "positions embed"]
+    ) -> Float[Tensor, "positions embed"]:
+        """Return hidden states as they are behind the last norm."""
+        x = _plain(hidden)
+        y = torch.empty_like(x)
+        if self._calls.gpt2sdk_final_norm(self.handle, x.data_ptr(), len(x), y.data_ptr()):
+            raise MemoryError("no memory for a norm")
+        return y
+
+    def unembed(self, hidden: Float[Tensor, "positions embed"]) -> Float[Tensor, "positions vocab"]:
+        """Return logits of what is behind the last norm."""
+        return self.head.product(hidden, self.kernels, torch.get_num_threads())
 
 
 def _plain(tensor: Tensor) -> Tensor:

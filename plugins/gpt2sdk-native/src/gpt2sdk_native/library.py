@@ -21,18 +21,18 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "matrix_groups": (None, [c_void_p] * 3),
     "matrix_bias": (c_int, [c_void_p] * 2),
     "matrix_bytes": (c_size_t, [c_void_p]),
-    "cache_new": (c_void_p, [c_int] * 5),
-    "cache_free": (None, [c_void_p]),
-    "cache_fork": (c_int, [c_void_p, c_void_p, c_int]),
-    "cache_rewind": (None, [c_void_p, c_void_p]),
-    "cache_bytes": (c_size_t, [c_void_p]),
     "engine_new": (c_void_p, [c_void_p, *[c_int] * 4, c_float, *[c_void_p] * 5]),
     "engine_layer": (
         None,
         [c_void_p, c_int, c_int, c_int, c_float, c_int, POINTER(c_void_p), POINTER(c_void_p)],
     ),
     "engine_free": (None, [c_void_p]),
-    "score": (c_int, [*[c_void_p] * 6, c_int, c_void_p, c_void_p, c_int]),
+    "score": (
+        c_int,
+        [c_void_p, *[c_int] * 3, *[c_void_p] * 6, c_int, c_void_p, c_void_p, c_int],
+    ),
+    "final_norm": (c_int, [c_void_p, c_void_p, c_int, c_void_p]),
+    "product": (c_int, [*[c_void_p] * 3, c_int, c_void_p, c_int]),
 }
 
 

@@ -1,9 +1,11 @@
 """Matrices in the engine's own layout, the only form in which they are then held."""
 
+from collections.abc import Sequence
 from ctypes import c_void_p
 from typing import Self, final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from gpt2sdk_native.library import library
@@ -83,6 +85,26 @@ class NativeMatrix:
         rows = torch.zeros(self.shape[0], self._width, dtype=self.dtype)
         self._calls.gpt2sdk_matrix_read(self.handle, 0, self.shape[0], rows.data_ptr())
         return rows
+
+    def rows(self, numbers: Sequence[int]) -> Tensor:
+        """Return some rows as they were given."""
+        found = torch.zeros(len(numbers), self._width, dtype=self.dtype)
+        for place, row in enumerate(numbers):
+            self._calls.gpt2sdk_matrix_read(self.handle, row, 1, found[place].data_ptr())
+        return found
+
+    def product(
+        self, x: Float[Tensor, "rows in"], kernels: int, threads: int
+    ) -> Float[Tensor, "rows out"]:
+        """Return `x Wᵀ + b` in float32, each row with the bits that it has in an engine."""
+        x = x.detach().float().contiguous()
+        y = torch.empty(len(x), self.shape[0])
+        failed = self._calls.gpt2sdk_product(
+            kernels, self.handle, x.data_ptr(), len(x), y.data_ptr(), threads
+        )
+        if failed:
+            raise MemoryError(f"no memory for {len(x)} rows")
+        return y
 
     def with_bias(self, bias: Tensor | None) -> Self:
         """Let products add a bias; `None` for none."""

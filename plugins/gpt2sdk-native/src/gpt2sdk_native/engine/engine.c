@@ -24,6 +24,13 @@ struct engine {
     const struct kernels *kernels;
 };
 
+/* Keys and values of slots: of each layer [slots][keys, then values of all heads][places][size]. */
+struct cache {
+    int depth, slots, places;
+    float *const *buffers;
+    const int32_t *lengths;
+};
+
 /* A part of a call: consecutive new tokens of one slot. */
 struct stretch {
     int slot, past, rows, kept, first, first_kept;
@@ -31,7 +38,7 @@ struct stretch {
 
 struct call {
     const struct engine *engine;
-    struct cache *cache;
+    const struct cache *cache;
     struct stretch *stretches;
     int count, rows, kept, wanted;
     const int32_t *tokens, *layers;
@@ -163,17 +170,18 @@ static void attend(struct call *c, struct team *team, int member, atomic_int *co
     const struct layer *layer = c->engine->layer + index;
     const struct heads *heads = &layer->heads;
     const int last = index == c->cache->depth - 1;
-    const size_t per_head = (size_t)(heads->size + heads->width) * PLACES;
+    const size_t per_head = (size_t)c->cache->places * (size_t)heads->size;
     PIECES(first, end, c->count * heads->count, 1) {
         (void)end;
         const struct stretch *s = c->stretches + first / heads->count;
         const int head = first % heads->count;
         const int from = last ? s->first_kept : s->first;
+        const size_t slot = 2 * (size_t)s->slot * (size_t)heads->count;
+        float *keys = c->cache->buffers[index] + (slot + (size_t)head) * per_head;
         c->engine->kernels->attend(
             c->wide + s->first * c->wide_stride, c->wide_stride, s->rows, s->past,
-            last ? s->rows - s->kept : 0, head, heads, c->cache->pages[s->slot],
-            ((size_t)index * (size_t)heads->count + (size_t)head) * per_head,
-            c->mixed + from * c->stride, c->stride, c->scratch + member * c->scratch_stride);
+            last ? s->rows - s->kept : 0, head, heads, keys,
+            keys + (size_t)heads->count * per_head, c->mixed + from * c->stride, c->stride, c->scratch + member * c->scratch_stride);
     }
     meet(team);
 }
@@ -257,7 +265,7 @@ static void *lay_out(struct call *c, int rows, int longest, int threads, int voc
     /* A stride of a power of two would put all rows of a tile into the same places of a cache. */
     c->stride = rounded_up(e->embed, LANES) + LANES;
     c->wide_stride = rounded_up(widest, LANES) + LANES;
-    c->scratch_stride = 4L * rounded_up(longest, PLACES) + 4L * width + LANES;
+    c->scratch_stride = 4L * rounded_up(longest, LANES) + 4L * width + LANES;
     const size_t n = (size_t)rows, digits = (size_t)rounded_up(inputs, 64) + 64;
     const size_t floats[] = {n * (size_t)c->stride, n * (size_t)c->stride,
                              n * (size_t)c->wide_stride,
@@ -280,14 +288,16 @@ static void *lay_out(struct call *c, int rows, int longest, int threads, int voc
     return memory;
 }
 
-/* Feed counts[i] tokens to slot i, and score its last keep[i] positions.
+/* Feed counts[i] tokens to slot i, behind lengths[i], and score its last keep[i] positions.
  *
- * tokens: slot after slot. logits: [sum of keep][vocab]. streams: [wanted][sum of keep][embed], the
- * residual streams before the given layers. Returns 0, or -1 if there is not enough memory: then
- * no slot has become longer. */
-int gpt2sdk_score(const struct engine *e, struct cache *cache, const int32_t *tokens,
-                  const int32_t *counts, const int32_t *keep, const int32_t *layers, int wanted,
-                  float *logits, float *streams, int threads) {
+ * buffers: of the `depth` layers that run, each with room for what is fed. tokens: slot after slot.
+ * logits: [sum of keep][vocab]. streams: [wanted][sum of keep][embed], the residual streams before
+ * the given layers. Returns 0, or -1 if there is not enough memory. */
+int gpt2sdk_score(const struct engine *e, int depth, int slots, int places, float *const *buffers,
+                  const int32_t *lengths, const int32_t *tokens, const int32_t *counts,
+                  const int32_t *keep, const int32_t *layers, int wanted, float *logits,
+                  float *streams, int threads) {
+    const struct cache held = {depth, slots, places, buffers, lengths}, *cache = &held;
     int total = 0, kept = 0, longest = 0;
     for (int slot = 0; slot < cache->slots; slot++) {
         total += counts[slot];
@@ -295,7 +305,6 @@ int gpt2sdk_score(const struct engine *e, struct cache *cache, const int32_t *to
         longest = most(longest, cache->lengths[slot] + counts[slot]);
     }
     if (!total) return 0;
-    if (make_room(cache, counts)) return -1;
     struct call c = {.engine = e, .cache = cache, .wanted = wanted, .layers = layers,
                      .stream_stride = (long)kept * e->embed};
     const int rows = total < MOST_ROWS ? total : MOST_ROWS;
@@ -335,8 +344,74 @@ int gpt2sdk_score(const struct engine *e, struct cache *cache, const int32_t *to
         done += c.rows;
         scored += c.kept;
     }
-    for (int slot = 0; slot < cache->slots; slot++) cache->lengths[slot] += counts[slot];
     free(c.stretches);
+    drop_memory(memory, 0);
+    return 0;
+}
+
+/* Norm rows as the last norm does. */
+int gpt2sdk_final_norm(const struct engine *e, const float *x, int rows, float *y) {
+    const size_t padded = (size_t)rounded_up(e->embed, LANES), bytes = (size_t)e->embed * 4;
+    float *line = take_memory(2 * padded * sizeof(float));
+    if (!line) return -1;
+    memset(line, 0, padded * sizeof(float));
+    for (int row = 0; row < rows; row++) {
+        memcpy(line, x + (long)row * e->embed, bytes);
+        e->kernels->norm(line, e->norms[0], e->norms[1], e->epsilon, e->embed, line + padded);
+        memcpy(y + (long)row * e->embed, line + padded, bytes);
+    }
+    drop_memory(line, 0);
+    return 0;
+}
+
+struct product {
+    const struct kernels *kernels;
+    const struct matrix *matrix;
+    struct operand operand;
+    struct sink sink;
+    int rows;
+    atomic_int counters[2];
+};
+
+static void compute_product(void *argument, struct team *team, int member) {
+    struct product *p = argument;
+    const struct matrix *m = p->matrix;
+    atomic_int *counter = p->counters;
+    (void)member;
+    if (m->kind == INT8 || m->kind == INT4) {
+        PIECES(first, end, p->rows, 1)
+            for (int row = first; row < end; row++) p->kernels->prepare(m, &p->operand, row);
+        meet(team);
+    }
+    counter++;
+    PIECES(first, end, m->blocks, piece_of(m->blocks, members(team), 4))
+        p->kernels->products(m, &p->operand, p->rows, first, end, &p->sink);
+    meet(team);
+}
+
+/* y = x W' + b for plain rows: the product of one matrix by itself. */
+int gpt2sdk_product(const struct kernels *kernels, const struct matrix *m, const float *x, int rows,
+                    float *y, int threads) {
+    const int groups = m->kind == INT4 ? m->inputs / m->group : 1;
+    const size_t stride = (size_t)rounded_up(m->in, LANES) + LANES;
+    const size_t digits = (size_t)rounded_up(m->inputs, 64) + 64, n = (size_t)rows;
+    const size_t floats = n * (stride + 2 * (size_t)groups + 1) + 4 * LANES;
+    float *memory = take_memory(floats * sizeof(float) + 2 * n * digits + 64);
+    if (!memory) return -1;
+    struct product p = {.kernels = kernels, .matrix = m, .rows = rows,
+                        .sink = {y, m->out, LINEAR, 0}};
+    p.operand = (struct operand){
+        .values = memory, .stride = (long)stride, .digit_stride = (long)digits,
+        .scale = memory + n * stride, .sums = memory + n * (stride + (size_t)groups),
+        .offset = memory + n * (stride + 2 * (size_t)groups), .groups = groups};
+    for (int i = 0; i < 2; i++)
+        p.operand.digits[i] = (uint8_t *)(memory + floats) + (size_t)i * n * digits;
+    for (size_t row = 0; row < n; row++) {
+        float *to = memory + row * stride;
+        memcpy(to, x + row * (size_t)m->in, (size_t)m->in * sizeof(float));
+        for (size_t i = (size_t)m->in; i < stride; i++) to[i] = 0.0f;
+    }
+    run_together(threads, compute_product, &p);
     drop_memory(memory, 0);
     return 0;
 }

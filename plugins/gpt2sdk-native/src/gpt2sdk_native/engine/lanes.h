@@ -276,12 +276,35 @@ INLINE i16 b_dot_small(i16 acc, b64 w, const uint8_t *p) { return b_dot(acc, w, 
 #endif
 
 /* The sum of sixteen lanes, in one order everywhere. */
+/* The sum of sixteen lanes: of halves, lane by lane, until one is left. */
+#if defined(ISA_avx512) || defined(ISA_avx2)
+INLINE float v_sum(v16 x) {
+#if defined(ISA_avx512)
+    const __m256 half = _mm256_add_ps(
+        _mm512_castps512_ps256(x),
+        _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1)));
+#else
+    const __m256 half = _mm256_add_ps(x.a, x.b);
+#endif
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+}
+#else
 INLINE float v_sum(v16 a) {
     float s[16];
     v_store(s, a);
     for (int half = 8; half; half /= 2)
         for (int i = 0; i < half; i++) s[i] += s[i + half];
     return s[0];
+}
+#endif
+/* The first n numbers, and zeros. */
+INLINE v16 v_load_first(const float *p, int n) {
+    float whole[16] = {0};
+    if (n >= 16) return v_load(p);
+    memcpy(whole, p, (size_t)n * sizeof(float));
+    return v_load(whole);
 }
 INLINE float v_largest(v16 a) {
     float s[16];

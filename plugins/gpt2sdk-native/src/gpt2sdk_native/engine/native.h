@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #define LANES 16
-#define PLACES 16 /* positions of a page of the cache */
 
 enum kind { FLOAT32, BFLOAT16, INT8, INT4, KINDS };
 enum activation {
@@ -71,7 +70,7 @@ struct kernels {
     void (*look_up)(const struct matrix *, int row, const float *add, float *y);
     /* Let `rows` new rows of one head attend to `past` places and to one another. */
     void (*attend)(float *qkv, long stride, int rows, int past, int first_query, int head,
-                   const struct heads *, float *const *pages, size_t offset, float *mixed,
+                   const struct heads *, float *keys, float *values, float *mixed,
                    long mixed_stride, float *scratch);
     void (*activate)(float *x, int count, int activation);
 };
@@ -93,16 +92,5 @@ typedef void (*job)(void *argument, struct team *, int member);
 void run_together(int threads, job, void *argument);
 void meet(struct team *);        /* a barrier */
 int members(const struct team *);
-
-/* pages.c: keys and values of slots, in pages of PLACES positions that slots share */
-struct cache {
-    int depth, slots, limit;
-    size_t page_floats;
-    int *lengths, *page_counts;
-    float ***pages; /* [slots][page_counts]; before each page stands its count of users */
-    void *spare;    /* a list of free pages */
-    size_t page_total;
-};
-int make_room(struct cache *, const int32_t *counts);
 
 #endif
