@@ -1,6 +1,7 @@
 """What tells a model from others: its sizes, its type, and a fingerprint of its weights."""
 
 import hashlib
+from array import array
 from dataclasses import dataclass
 from threading import Lock
 from typing import Self
@@ -104,7 +105,7 @@ class _Holder:
         if tensor.layout is not torch.strided or tensor.device.type == "meta":
             return b""
         head = f"{tuple(tensor.shape)} {tensor.dtype};".encode()
-        return head + _some(tensor.detach()).cpu().numpy().tobytes()
+        return head + array("d", _some(tensor.detach()).flatten().tolist()).tobytes()
 
 
 def _holders(model: nn.Module) -> dict[str, _Holder]:
@@ -129,4 +130,5 @@ def _some(tensor: Tensor) -> Tensor:
     if not (tensor.dim() and tensor.numel()):
         return tensor.double()
     places = torch.linspace(0, tensor.numel() - 1, min(_SAMPLES, tensor.numel())).round().long()
-    return tensor[torch.unravel_index(places.to(tensor.device), tensor.shape)].double()
+    where = torch.unravel_index(places, tensor.shape)
+    return tensor[tuple(each.to(tensor.device) for each in where)].double()

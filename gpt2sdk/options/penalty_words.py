@@ -150,6 +150,30 @@ BIAS_WORDS: Final = (
         "json_schema regex grammar choice",
         "json_schema, regex, grammar (Lark or GBNF) or choice says what form a text has",
     ),
+    row(
+        "grammar_triggers/L",
+        "grammar_triggers",
+        "grammar_triggers are texts behind which the form begins",
+        "llama.cpp's are objects that may hold patterns, and its grammar includes the trigger",
+    ),
+    row(
+        "",
+        "json_max_depth json_max_items json_max_length json_digits json_max_whitespace",
+        "json_max_depth, json_max_items, json_max_length, json_digits and json_max_whitespace "
+        "bound what a schema leaves open",
+    ),
+    row("", "unigram_bias", "unigram_bias marks text with one green list"),
+    row(
+        "greenlist_ratio/T hashing_key/T seeding_scheme/T context_width/T",
+        "greenlist_ratio hashing_key seeding_scheme context_width",
+        "greenlist_ratio, hashing_key, seeding_scheme and context_width are options of a mark",
+    ),
+    row(
+        "",
+        "tournament_layers max_probability mixing_probability second_key",
+        "tournament_layers, max_probability, mixing_probability and second_key are options of "
+        "marks that samplers leave",
+    ),
 )
 """Of what makes tokens likelier, or rules them out, by name."""
 

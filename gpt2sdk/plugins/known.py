@@ -32,6 +32,9 @@ KNOWN = {
         Choice Grammar JsonSchema Regex choice grammar grammar_triggers json_digits json_max_depth
         json_max_items json_max_length json_max_whitespace json_schema regex
     """,
+    "gpt2sdk-native": """
+        NativeRunner native
+    """,
     "gpt2sdk-quantization": """
         Int4 Int8 activation_bits group_size int4 int8
     """,

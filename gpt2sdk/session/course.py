@@ -286,7 +286,7 @@ class Course:
         request = self.requests.of(prompt)
         if request is None:
             return
-        lost = all(row.failure is not None for row in self.store.rows if row.prompt is prompt)
+        lost = any(row.failure is not None for row in self.store.rows if row.prompt is prompt)
         if not request.submitted and not lost:
             name = self.lead.strategy.name
             message = f"{name} dropped prompt {prompt.index} without submitting a completion of it"

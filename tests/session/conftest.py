@@ -100,7 +100,7 @@ def _requests(
         records.append(Prompt(place, tuple(tokens), seed, room, eos_token_ids=eos_token_ids))
     strategy = strategy.component() if hasattr(strategy, "component") else strategy
     whole = Composition(
-        Lead(strategy, sampler or Multinomial(), drafter, num_return_sequences, overflow),
+        (Lead(strategy, sampler or Multinomial(), drafter, num_return_sequences, overflow),),
         _entries([*chain, *([Stop(stop=stop)] if stop else [])]),
         **composition,
     )

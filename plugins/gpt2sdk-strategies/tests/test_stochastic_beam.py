@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 import torch
 
-from gpt2sdk import Generator
+from gpt2sdk import GenerationError, Generator
 from gpt2sdk.rng import purpose_key, uniform
 from gpt2sdk.testing import Letters, TableModel, make_rows
 
@@ -135,3 +135,24 @@ def test_no_two_completions_are_alike_and_there_are_no_more_than_exist():
         assert 7 == len(made) == len({*made})
         scores = [one.score for one in result.completions if one.prompt_index == place]
         assert sorted(scores, reverse=True) == scores
+
+
+def test_a_prompt_that_has_no_way_on_says_what_ruled_it_out():
+    def only_ab(logits, rows):
+        allowed = {1: 0, 2: 1}
+        for at, length in enumerate(rows.lengths):
+            kept = torch.arange(END + 1) == allowed.get(length, -1)
+            logits[at, ~kept] = -torch.inf
+        return logits
+
+    with pytest.raises(GenerationError, match="only_ab left it no token to choose from") as caught:
+        make_generator().generate(
+            [[0], [1]],
+            strategy="stochastic_beam",
+            num_beams=2,
+            max_new_tokens=4,
+            processors=[only_ab],
+        )
+
+    found = [(each.tokens, each.finish_reason) for each in caught.value.partial.completions]
+    assert found == [((0, 1), "error"), ((0, 1), "error")]

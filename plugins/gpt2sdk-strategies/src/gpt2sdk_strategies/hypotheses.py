@@ -154,7 +154,10 @@ def first(
     scores = totals.flatten(1).gather(1, places)
     # What is ruled out takes no token: components are never handed one they forbade.
     tokens = (places % vocab).masked_fill(scores.isinf(), -1)
-    return Candidates(highest, scores, seats(places // vocab, beams), tokens)
+    # Where there is no candidate a row stays, to say what was wrong with it.
+    stays = torch.arange(tokens.shape[1], device=places.device) % beams
+    parents = torch.where(highest.isinf(), stays, places // vocab)
+    return Candidates(highest, scores, seats(parents, beams), tokens)
 
 
 def seats(order: Int[Tensor, "prompts count"], width: int) -> Int[Tensor, "prompts count"]:
