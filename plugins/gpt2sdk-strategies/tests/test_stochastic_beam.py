@@ -140,7 +140,7 @@ def test_no_two_completions_are_alike_and_there_are_no_more_than_exist():
 def test_a_prompt_that_has_no_way_on_says_what_ruled_it_out():
     def only_ab(logits, rows):
         allowed = {1: 0, 2: 1}
-        for at, length in enumerate(rows.lengths):
+        for at, length in enumerate(rows.lengths.tolist()):
             kept = torch.arange(END + 1) == allowed.get(length, -1)
             logits[at, ~kept] = -torch.inf
         return logits
