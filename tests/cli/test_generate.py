@@ -139,6 +139,7 @@ def test_json_holds_all_there_is_to_know(invoke, model, generator):
             "finish_reason": "length",
             "score": None,
             "logprobs": list(completion.logprobs),
+            "parsed": None,
         }
     ]
     assert record["model"] == model
