@@ -149,6 +149,17 @@ BIAS_WORDS: Final = (
         "json_schema regex grammar choice",
         "json_schema, regex, grammar (Lark or GBNF) or choice says what form a text has",
     ),
+    row(
+        "grammar_triggers/L",
+        "grammar_triggers",
+        "grammar_triggers are the texts from which on the form holds",
+    ),
+    row(
+        "",
+        "json_max_whitespace json_max_length json_max_items json_digits json_max_depth",
+        "json_max_whitespace, json_max_length, json_max_items, json_digits and json_max_depth "
+        "bound what a schema leaves open",
+    ),
 )
 """Of what makes tokens likelier, or rules them out, by name."""
 
