@@ -9,7 +9,14 @@ if TYPE_CHECKING:
     from gpt2sdk.components.answers import Decision, NextToken
     from gpt2sdk.components.architecture import Architecture
     from gpt2sdk.components.call_record import CallRecord, ComponentRecord
-    from gpt2sdk.components.causal_lm import CausalLM, KeyValueCache, LayeredLM, Scores
+    from gpt2sdk.components.causal_lm import (
+        CausalLM,
+        KeyValueCache,
+        LayeredLM,
+        PortableCache,
+        RecallableLM,
+        Scores,
+    )
     from gpt2sdk.components.checkpoint import Checkpoint, Layout, StoredParameter
     from gpt2sdk.components.component import Component
     from gpt2sdk.components.detector import Detection, Detector
@@ -89,6 +96,7 @@ if TYPE_CHECKING:
     from gpt2sdk.hookspecs import hookimpl
     from gpt2sdk.mention import argument
     from gpt2sdk.options.given import each
+    from gpt2sdk.session.prefix_cache import CacheInfo
     from gpt2sdk.shapes import Counts, History, Logits, Mask, Tokens, Uniforms
     from gpt2sdk.tokenizer.document_encoder import DocumentEncoder
     from gpt2sdk.tokenizer.documents import SEPARATOR, split_documents
@@ -105,7 +113,14 @@ _HOMES = {
         "PRESET_LIMITS",
         "PresetRule",
     ),
-    "gpt2sdk.components.causal_lm": ("CausalLM", "KeyValueCache", "LayeredLM", "Scores"),
+    "gpt2sdk.components.causal_lm": (
+        "CausalLM",
+        "KeyValueCache",
+        "LayeredLM",
+        "PortableCache",
+        "RecallableLM",
+        "Scores",
+    ),
     "gpt2sdk.components.checkpoint": ("Checkpoint", "StoredParameter", "Layout"),
     "gpt2sdk.components.component": ("Component",),
     "gpt2sdk.components.detector": ("Detection", "Detector"),
@@ -179,6 +194,7 @@ _HOMES = {
     "gpt2sdk.generator.generator": ("Generator",),
     "gpt2sdk.hookspecs": ("hookimpl",),
     "gpt2sdk.mention": ("argument",),
+    "gpt2sdk.session.prefix_cache": ("CacheInfo",),
     "gpt2sdk.shapes": ("Counts", "History", "Logits", "Mask", "Tokens", "Uniforms"),
     "gpt2sdk.tokenizer.document_encoder": ("DocumentEncoder",),
     "gpt2sdk.tokenizer.documents": ("SEPARATOR", "split_documents"),
@@ -193,6 +209,7 @@ __all__ = [
     "PRESET_LIMITS",
     "SEPARATOR",
     "Architecture",
+    "CacheInfo",
     "CallRecord",
     "CausalLM",
     "Checkpoint",
@@ -249,6 +266,7 @@ __all__ = [
     "PluginContractError",
     "PluginError",
     "PluginLoadError",
+    "PortableCache",
     "PresetRule",
     "ProcessorRun",
     "Prompt",
@@ -257,6 +275,7 @@ __all__ = [
     "QuantizedMatrix",
     "QuantizedTable",
     "Quantizer",
+    "RecallableLM",
     "Rehearsal",
     "Residency",
     "Result",

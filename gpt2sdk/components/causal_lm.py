@@ -1,6 +1,6 @@
 """What a session asks of a model: other architectures fit by having these few members."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -38,6 +38,30 @@ class KeyValueCache(Protocol):
 
     def rewind(self, lengths: Sequence[int]) -> None:
         """Forget what each slot holds beyond its given length."""
+
+
+@runtime_checkable
+class PortableCache(KeyValueCache, Protocol):
+    """A cache whose slots can be copied out, and in again into slots of another one.
+
+    With a `RecallableLM` it is all that a prefix cache needs; prompts of other models are read
+    anew in each call.
+    """
+
+    @property
+    def token_nbytes(self) -> int:
+        """Bytes that a token of a slot takes when it is copied out; 0 while nothing was fed."""
+
+    def copy_out(
+        self, slot: int, start: int, stop: int
+    ) -> list[Float[Tensor, "*parts tokens size"]]:
+        """Return what a slot holds of its tokens from `start` to `stop`, in new memory.
+
+        Any number of tensors: whoever keeps them cuts each along its last dimension but one.
+        """
+
+    def copy_in(self, slot: int, held: Sequence[Float[Tensor, "*parts tokens size"]]) -> None:
+        """Put what was copied out, or its first tokens, behind what a slot holds."""
 
 
 @runtime_checkable
@@ -93,3 +117,19 @@ class LayeredLM(CausalLM, Protocol):
 
     def unembed(self, hidden: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places vocab"]:
         """Return float32 logits: the head alone, without the norm before it."""
+
+
+@runtime_checkable
+class RecallableLM(CausalLM, Protocol):
+    """A model that says what the contents of its caches come of, so that later calls may use them.
+
+    Its caches are a `PortableCache`.
+    """
+
+    def origin(self) -> Hashable | None:
+        """Say what tokens would be computed with now.
+
+        Returns:
+            What is equal to an earlier answer only if the same tokens would leave the same in a
+            cache; `None` where that cannot be said, or whoever looks on wants to see all tokens.
+        """

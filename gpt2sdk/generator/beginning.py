@@ -14,6 +14,7 @@ from gpt2sdk.generator.prompts import Encoded, check_processors, cut_back, plan_
 from gpt2sdk.options import Composition, Preset, record, spelled
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.session.engine import Engine
+from gpt2sdk.session.prefix_cache import PrefixCache
 
 
 class Runtime(Protocol):
@@ -28,7 +29,11 @@ class Runtime(Protocol):
     def model_identity(self) -> Mapping[str, object]:
         """What tells the model from others."""
 
-    def engine(self, *, batch_size: int = 32) -> Engine:
+    @property
+    def prefixes(self) -> PrefixCache | None:
+        """What single calls keep of what was read."""
+
+    def engine(self, *, batch_size: int = 32, prefix_cache: bool = True) -> Engine:
         """Return an engine for this call or many."""
 
 
@@ -71,13 +76,16 @@ def begin(
         versions={"torch": str(torch.__version__)},
         row_seeds=[prompt.seed for prompt in prompts],
     )
+    if own := engine is None:
+        keeps = runtime.prefixes is not None
+        engine = runtime.engine(batch_size=composition.batch_size, prefix_cache=keeps)
     return Call(
-        engine or runtime.engine(batch_size=composition.batch_size),
+        engine,
         composition.requests(prompts, streaming=streaming, cancelled=cancelled),
         in_force,
         recorded,
         partial(runtime.registry.host.notify, "gpt2sdk_generation_finished"),
-        owns_engine=engine is None,
+        owns_engine=own,
     )
 
 

@@ -10,10 +10,10 @@ from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.language import Language
 from gpt2sdk.errors import ContextOverflowError, GenerationError, OptionError
 from gpt2sdk.generator.judging import judge
-from gpt2sdk.generator.prefixes import common
 from gpt2sdk.generator.prompts import PromptInput
 from gpt2sdk.generator.scored_text import ContextReader, listed
 from gpt2sdk.generator.token_input import as_lists
+from gpt2sdk.session.prefix_cache import PrefixCache, common
 
 Options = Sequence[str | Sequence[int] | Sequence[str | Sequence[int]]]
 """Options as texts or token ids; one list of them for all prompts, or one list for each."""
@@ -43,6 +43,7 @@ def choose_all(
     language: Language,
     *,
     normalization: Normalization,
+    prefixes: PrefixCache | None = None,
 ) -> Decision | list[Decision]:
     """Do what `Generator.choose` says.
 
@@ -52,6 +53,7 @@ def choose_all(
         model: What scores tokens.
         language: Its tokenizer.
         normalization: By what options are compared.
+        prefixes: What was read in other calls.
 
     Raises:
         OptionError: Something of this is wrong; nothing has run then.
@@ -71,7 +73,7 @@ def choose_all(
     _check_room(posed, size)
     sequences = [sequence for each in posed for sequence in each.sequences]
     known = [each.known for each in posed for _ in each.sequences]
-    verdicts = iter(judge(model, sequences, size, size, known))
+    verdicts = iter(judge(model, sequences, size, size, known, prefixes))
     decisions = []
     for number, each in enumerate(posed):
         found = [next(verdicts) for _ in each.sequences]

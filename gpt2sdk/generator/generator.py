@@ -3,7 +3,6 @@
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -26,6 +25,7 @@ from gpt2sdk.generator.examiner import Examiner
 from gpt2sdk.generator.identity import Identity
 from gpt2sdk.generator.load_words import answering
 from gpt2sdk.generator.peeking import peek
+from gpt2sdk.generator.prefix_holder import limit_of
 from gpt2sdk.generator.prompt_words import asking_for_a_prompt
 from gpt2sdk.generator.prompts import PromptInput, encode_prompts
 from gpt2sdk.generator.scorer import Scorer
@@ -79,6 +79,7 @@ class Generator(Scorer, Examiner):
         quantizer: Quantizer | None = None,
         architecture: Architecture | None = None,
         identity: Identity | None = None,
+        prefix_cache: int | str | None = None,
     ) -> None:
         """Put a model and its tokenizer to work.
 
@@ -95,10 +96,13 @@ class Generator(Scorer, Examiner):
             architecture: What names the model's parameters where it is saved; by default the
                 installed one that knows it.
             identity: What tells the model from others in records of calls; found out by default.
+            prefix_cache: As for `from_pretrained`.
 
         Raises:
-            OptionError: The tokenizer is of another kind, and there is no decoder.
+            OptionError: The tokenizer is of another kind, and there is no decoder; or
+                `prefix_cache` is no size.
         """
+        self._keep_prefixes(prefix_cache)
         self.model = model
         self.tokenizer = tokenizer
         self.registry = registry or default_registry()
@@ -126,6 +130,7 @@ class Generator(Scorer, Examiner):
         placement: str | Mapping[str, object] | Placement | None = None,
         max_memory: MaxMemory | int | str | None = None,
         runner: str | Runner = "auto",
+        prefix_cache: int | str | None = None,
         adapter: str | Path | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
@@ -151,6 +156,9 @@ class Generator(Scorer, Examiner):
                 the device the model runs on. A number is bytes; GB are 10^9 of them, GiB 2^30.
             runner: What computes scores: the name of an installed `Runner`, or one; "torch" are
                 torch's functions. "auto" is the first that can run the model: see `notes`.
+            prefix_cache: How much to keep of the keys and values of what was read, such as
+                "256MB", for later prompts that begin alike. By default only calls with an
+                `engine` do so, up to 256 MB; given a size, all calls do. 0 keeps nothing.
             adapter: A folder with an adapter for the model, such as `gpt2sdk-train` and PEFT
                 write; an installed plugin puts it in.
             revision: The hub's branch, tag or commit.
@@ -169,6 +177,8 @@ class Generator(Scorer, Examiner):
                 here.
             PlacementError: The devices' memory does not suffice; the message says what would fit.
         """
+        if prefix_cache is not None:
+            limit_of(prefix_cache)
         registry = Registry(plugins) if plugins else default_registry()
         settings = LoadSettings(dtype, device, quantization, placement, max_memory, runner)
         hub = Hub(revision, token, cache_dir, local_files_only)
@@ -187,6 +197,7 @@ class Generator(Scorer, Examiner):
             quantizer=loaded.quantizer,
             architecture=loaded.architecture,
             identity=identity,
+            prefix_cache=prefix_cache,
         )
 
     @asking_for_a_prompt
@@ -278,24 +289,6 @@ class Generator(Scorer, Examiner):
             GenerationError: Something raised meanwhile.
         """
         return peek(self, prompt, n, options)
-
-    def engine(self, *, batch_size: int = 32) -> Engine:
-        """Return an engine for many calls: rows of all of them share passes of the model.
-
-        Calls that are given it, from one thread or several, are run by whichever of them is being
-        read. Each call's result is what it would be alone.
-
-        Args:
-            batch_size: Rows at a time, of all calls together; prompts, for strategies that
-                compare rows. The option of this name does not count for calls with an engine.
-        """
-        return Engine(
-            self.model,
-            self.tokenizer,
-            self._decoder,
-            batch_size=batch_size,
-            started=partial(self.registry.host.notify, "gpt2sdk_generation_started"),
-        )
 
     @property
     def model_identity(self) -> dict[str, object]:

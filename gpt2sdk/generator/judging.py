@@ -11,8 +11,10 @@ from torch import Tensor
 
 from gpt2sdk.components.causal_lm import CausalLM, KeyValueCache
 from gpt2sdk.errors import GenerationError
-from gpt2sdk.generator.prefixes import LEAST, Segment, common, segments
+from gpt2sdk.generator.prefixes import Segment, segments
+from gpt2sdk.generator.recalling import Recalling
 from gpt2sdk.generator.windows import Window, cut
+from gpt2sdk.session.prefix_cache import LEAST, PrefixCache, common
 from gpt2sdk.shapes import Logits
 
 # Bytes of the float32 logits of one call: 166 positions of GPT-2's vocabulary.
@@ -55,6 +57,7 @@ def judge(
     size: int,
     stride: int,
     known: Sequence[int] | None = None,
+    prefixes: PrefixCache | None = None,
 ) -> list[list[Verdict]]:
     """Return what the model says of the tokens of each sequence.
 
@@ -64,6 +67,7 @@ def judge(
         size: Tokens of a window.
         stride: Predictions of each window but the first.
         known: How many first tokens of each are not judged, one or more; one by default.
+        prefixes: What was read in other calls; those tokens are looked for and kept.
 
     Raises:
         GenerationError: The model's logits are no numbers.
@@ -74,7 +78,7 @@ def judge(
         for number, (sequence, skipped) in enumerate(zip(sequences, known, strict=True))
         for window in cut(number, len(sequence), size, stride, skipped)
     ]
-    found = _Judging(model, sequences, windows).run()
+    found = _Judging(model, sequences, windows, prefixes).run()
     verdicts: list[list[Verdict]] = [[] for _ in sequences]
     for window, each in zip(windows, found, strict=True):
         verdicts[window.text] += each
@@ -91,13 +95,19 @@ class _Judging:
     """
 
     def __init__(
-        self, model: CausalLM, sequences: Sequence[Sequence[int]], windows: Sequence[Window]
+        self,
+        model: CausalLM,
+        sequences: Sequence[Sequence[int]],
+        windows: Sequence[Window],
+        prefixes: PrefixCache | None,
     ) -> None:
         self._model = model
         self._fed = [tuple(sequences[each.text][each.start : each.stop]) for each in windows]
         self._targets = [
             sequences[each.text][each.stop - each.scored + 1 : each.stop + 1] for each in windows
         ]
+        self._opening = {number for number, each in enumerate(windows) if not each.start}
+        self._prefixes = prefixes
         self._found: list[list[Verdict]] = [[] for _ in windows]
         self._most = max(1, _LOGITS_BYTES // (4 * model.vocab_size))
 
@@ -105,6 +115,7 @@ class _Judging:
         """Read all, and return what the model says of each window's tokens."""
         with torch.inference_mode():
             cache = self._model.make_cache(0)
+            self._recalling = Recalling(self._model, cache, self._prefixes)
             held: Held = ((), 0)
             for batch in self._batches():
                 held = self._read(cache, batch, held)
@@ -168,14 +179,30 @@ class _Judging:
                 cache.rewind([each.start for each in order])
             slots = {each: slot for slot, each in enumerate(order)}
             fed = {slots[each]: each for each in here}
-            for call in calls({slot: self._piece(each) for slot, each in fed.items()}, self._most):
+            pieces = {slot: self._piece(each, slot) for slot, each in fed.items()}
+            unread = {slot: each for slot, each in pieces.items() if each.start < each.stop}
+            for call in calls(unread, self._most):
                 self._feed(cache, fed, call)
+            for slot, each in fed.items():
+                self._recalling.keep(slot, self._beginning(each))
         return self._fed[batch[-1]], slots[tail]
 
-    def _piece(self, segment: Segment) -> Piece:
-        """A segment as it would be fed at once."""
+    def _piece(self, segment: Segment, slot: int) -> Piece:
+        """A segment as it would be fed at once, behind what its slot holds, or can recall."""
+        beginning = self._beginning(segment)
+        recalled = len(beginning) > segment.start and self._recalling.recall(slot, beginning)
         first = min(self._first(member) for member in segment.members)
-        return Piece(segment.start, segment.stop, max(0, segment.stop - max(first, segment.start)))
+        scored = max(0, segment.stop - max(first, segment.start))
+        return Piece(max(segment.start, recalled), segment.stop, scored)
+
+    def _beginning(self, segment: Segment) -> Sequence[int]:
+        """Tokens up to a segment's end that stand before what is judged in all its texts.
+
+        What merely overlaps with the window before is not asked for by other calls.
+        """
+        members = segment.members
+        most = min(self._first(each) if each in self._opening else 0 for each in members)
+        return self._fed[members[0]][: min(most, segment.stop)]
 
     def _feed(
         self, cache: KeyValueCache, here: Mapping[int, Segment], call: Mapping[int, Piece]
@@ -195,6 +222,7 @@ class _Judging:
                 ]
             keep[slot] = piece.scored
         logits = self._model.score(cache, tokens, keep).logits
+        self._recalling.check()
         if lines:
             at, _, chosen = zip(*lines, strict=True)
             numbers, likeliest = _chosen(logits, at, chosen)

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-LEAST = 16
-"""Tokens that a segment of its own has to save: a model call costs about as much on a CPU."""
+from gpt2sdk.session.prefix_cache import LEAST, common
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,18 +28,6 @@ class Segment:
     def level(self) -> int:
         """How many segments are fed before it."""
         return 0 if self.parent is None else self.parent.level + 1
-
-
-def common(one: Sequence[int], other: Sequence[int]) -> int:
-    """Return how many tokens two sequences begin with alike.
-
-    >>> common([1, 2, 3], [1, 2, 4, 5]), common([1], [1])
-    (2, 1)
-    """
-    for at, (mine, its) in enumerate(zip(one, other, strict=False)):
-        if mine != its:
-            return at
-    return min(len(one), len(other))
 
 
 def segments(

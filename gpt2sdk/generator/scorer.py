@@ -6,17 +6,14 @@ from typing import overload
 from gpt2sdk.components.answers import Decision, Normalization
 from gpt2sdk.components.records import Score
 from gpt2sdk.generator.choosing import Options, choose_all
-from gpt2sdk.generator.holder import ModelHolder
+from gpt2sdk.generator.prefix_holder import PrefixHolder
 from gpt2sdk.generator.prompts import PromptInput
 from gpt2sdk.generator.scoring import score_all
 from gpt2sdk.generator.token_input import TokenInput
-from gpt2sdk.streaming import TextDecoder
 
 
-class Scorer(ModelHolder):
+class Scorer(PrefixHolder):
     """Scores texts with one model."""
-
-    _decoder: TextDecoder
 
     @overload
     def score(
@@ -99,6 +96,7 @@ class Scorer(ModelHolder):
             stride=stride,
             bos=bos,
             context=context,
+            prefixes=self.prefixes,
         )
 
     @overload
@@ -157,4 +155,11 @@ class Scorer(ModelHolder):
             ContextOverflowError: A prompt with an option does not fit the window.
             GenerationError: The model's logits are no numbers, or it rules out all options.
         """
-        return choose_all(prompt, options, self.model, self.tokenizer, normalization=normalization)
+        return choose_all(
+            prompt,
+            options,
+            self.model,
+            self.tokenizer,
+            normalization=normalization,
+            prefixes=self.prefixes,
+        )

@@ -9,6 +9,7 @@ from gpt2sdk.errors import OptionError
 from gpt2sdk.generator.judging import Verdict, judge
 from gpt2sdk.generator.prompts import PromptInput
 from gpt2sdk.generator.scored_text import ScoredText, read_texts
+from gpt2sdk.session.prefix_cache import PrefixCache
 from gpt2sdk.streaming import TextDecoder
 
 
@@ -22,6 +23,7 @@ def score_all(  # noqa: PLR0913 - as many as `Generator.score` has
     stride: int | None,
     bos: bool,
     context: PromptInput | None,
+    prefixes: PrefixCache | None = None,
 ) -> Score | list[Score]:
     """Do what `Generator.score` says.
 
@@ -34,6 +36,7 @@ def score_all(  # noqa: PLR0913 - as many as `Generator.score` has
         stride: Predictions of each window but the first; half the window by default.
         bos: Whether the tokenizer's first token stands before each text.
         context: What stands before the texts: one for all, or one for each.
+        prefixes: What was read in other calls.
 
     Raises:
         OptionError: Something of this is wrong; nothing has run then.
@@ -48,6 +51,7 @@ def score_all(  # noqa: PLR0913 - as many as `Generator.score` has
         size,
         step,
         [len(each.context) for each in texts],
+        prefixes,
     )
     scores = [_record(text, each, decoder) for text, each in zip(texts, verdicts, strict=True)]
     return scores[0] if single else scores

@@ -173,6 +173,35 @@ class Cache:
         self._shared = self._shared_by(parents)
         self._shrink()
 
+    @property
+    def token_nbytes(self) -> int:
+        """Bytes of a slot's keys and values of one token; 0 while nothing was written."""
+        held = [buffer for buffer in self._buffers if buffer is not None]
+        return sum(each.element_size() * each.shape[1] * each.shape[3] for each in held)
+
+    def copy_out(self, slot: int, start: int, stop: int) -> list[Float[Tensor, "pairs held size"]]:
+        """Return a slot's keys and values of some places, layer by layer, in new memory."""
+        if not 0 <= start <= stop <= self._lengths[slot]:
+            held = self._lengths[slot]
+            raise _misuse(f"places {start} to {stop} of slot {slot}, which holds {held}")
+        with torch.inference_mode(mode=False):
+            return [
+                buffer[slot, :, start:stop].clone(memory_format=torch.contiguous_format)
+                for buffer in self._buffers
+                if buffer is not None
+            ]
+
+    def copy_in(self, slot: int, held: Sequence[Float[Tensor, "pairs held size"]]) -> None:
+        """Put what was copied out of a cache of this model behind what a slot holds."""
+        if len(held) != self.depth:
+            raise _misuse(f"keys and values of {len(held)} layers for {self.depth}")
+        start, count = self._lengths[slot], held[0].shape[1]
+        self.check_room([count * (each == slot) for each in range(len(self._lengths))])
+        self.reserve(start + count)
+        for layer, each in enumerate(held):
+            self.buffer(layer, each)[slot, :, start : start + count] = each
+        self.advance([count * (each == slot) for each in range(len(self._lengths))])
+
     def rewind(self, lengths: Sequence[int]) -> None:
         """Forget what each slot holds beyond its given length.
 

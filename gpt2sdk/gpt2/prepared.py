@@ -1,12 +1,13 @@
 """A network whose scores a runner computes, once it is prepared."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import nullcontext
 from threading import RLock
 from typing import Self
 
 import torch
+from torch.nn.modules import module as every_module
 from typing_extensions import override
 
 from gpt2sdk.allocator import tight_memory
@@ -25,6 +26,8 @@ class Prepared(Layered):
         super().__init__()
         self._runners: tuple[Runner, ...] = ()
         self._running: tuple[Runner, Running, Snapshot] | None = None
+        # What it consisted of when somebody last asked for the origin of modules' results.
+        self._seen: Snapshot | None = None
         # Held while the form of weights is exchanged; who merely computes goes on.
         self._exchanging = RLock()
 
@@ -68,6 +71,30 @@ class Prepared(Layered):
             self._running = runner, running, Snapshot(self)
             return dict(running.kernels)
 
+    def origin(self) -> Hashable | None:
+        """Say what keys and values would come of now: see `RecallableLM`.
+
+        Weights that are written to, replaced or packed anew are another origin. There is none
+        while a module has a hook, as under `capture` and `patch`. What torch keeps no count of is
+        not noticed: what is written through `.data`, and attributes that are no tensors.
+        """
+        self._ready()
+        found = self._running
+        snapshot = found[2] if found else self._witness()
+        if snapshot.hooked:
+            return None
+        if found is None and (_hooked_everywhere() or snapshot.overridden):
+            return None
+        at_rest = self._route is None or self._route.settled
+        return snapshot.mark, snapshot.written(at_rest=at_rest)
+
+    def _witness(self) -> Snapshot:
+        """Return what a model that is not packed consists of."""
+        seen = self._seen
+        if seen is None or not seen.unchanged:
+            self._seen = seen = Snapshot(self)
+        return seen
+
     def unpack(self) -> None:
         """Hold all matrices in their plain form again, until the next `score` packs them."""
         with self._exchanging, tight_memory() if self._running else nullcontext():
@@ -85,7 +112,7 @@ class Prepared(Layered):
 
     @override
     def __getstate__(self) -> dict[str, object]:
-        state = {**self.__dict__, "_running": None}
+        state = {**self.__dict__, "_running": None, "_seen": None}
         del state["_exchanging"]
         return state
 
@@ -119,3 +146,8 @@ class Prepared(Layered):
         found = self._running
         usable = found is not None and found[2].unchanged and found[1].current
         return found if usable else None
+
+
+def _hooked_everywhere() -> bool:
+    """Whether torch calls some hook for each module that there is."""
+    return bool(every_module._global_forward_hooks or every_module._global_forward_pre_hooks)  # noqa: SLF001 - no other way to know

@@ -19,14 +19,13 @@ from gpt2sdk.components.rows import RowStore
 from gpt2sdk.session.checks import check_prefix, check_room
 from gpt2sdk.session.hidden_history import NOTHING_FED, FedStates, FollowingHistory
 from gpt2sdk.session.reader import (
-    Errand,
     Follows,
     Scored,
-    Slots,
     gather_hidden_states,
     gather_logits,
 )
 from gpt2sdk.session.request import Meter
+from gpt2sdk.session.slots import Errand, Slots
 from gpt2sdk.shapes import Logits
 
 LEARNED = 0.25
@@ -156,7 +155,7 @@ class Branch(Follows):
                 fresh.valid, fresh.states = len(fresh.prefix), kin.states
                 break
         for former in self.rows[seat : seat + 1]:
-            self.slots.release(former.slot)
+            self.slots.release(former.slot, former.fed[: former.valid])
         self.rows[seat : seat + 1] = [fresh]
 
     def append(self, tokens: Sequence[int]) -> None:
@@ -183,7 +182,7 @@ class Branch(Follows):
             heirs.add(parent)
             self.rows.append(copy)
         for row in former:
-            self.slots.release(row.slot)
+            self.slots.release(row.slot, () if parents else row.fed[: row.valid])
 
     def rewind(self, counts: Sequence[int]) -> None:
         """Follow rows that are about to take tokens back. What was fed stays usable."""
@@ -197,7 +196,7 @@ class Branch(Follows):
         """Let go of what a prompt's rows hold: they are over, and keep their seats."""
         for seat, row in enumerate(self.rows):
             if row.prompt is prompt:
-                self.slots.release(row.slot)
+                self.slots.release(row.slot, row.fed[: row.valid])
                 last = row.last if self.layers else None
                 self.rows[seat] = BranchRow(prompt, (), last=last, states=row.states.cut(0))
 

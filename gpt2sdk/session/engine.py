@@ -15,6 +15,7 @@ from gpt2sdk.components.session import Session, Step, Vocabulary
 from gpt2sdk.errors import OptionError, PluginContractError
 from gpt2sdk.session.course import Course
 from gpt2sdk.session.decoding import Cancelled, DecodingSession
+from gpt2sdk.session.prefix_cache import PrefixCache
 from gpt2sdk.session.reader import Reader, Reading, by_model
 from gpt2sdk.session.request import Request
 from gpt2sdk.streaming import TextDecoder
@@ -57,6 +58,7 @@ class Engine:
         decoder: TextDecoder,
         *,
         batch_size: int = 32,
+        prefixes: PrefixCache | None = None,
         started: Callable[[Session], None] = lambda session: None,
     ) -> None:
         """Start with nothing to do.
@@ -66,6 +68,7 @@ class Engine:
             vocabulary: Text to tokens and back.
             decoder: Tokens to text as they come.
             batch_size: Rows at a time.
+            prefixes: What was read in other calls; it outlives the engine.
             started: Told of each session before its strategy runs.
 
         Raises:
@@ -76,7 +79,7 @@ class Engine:
             raise OptionError(message, name="batch_size", value=batch_size)
         self.model = model
         self.batch_size = batch_size
-        self._reader = Reader(model)
+        self._reader = Reader(model, prefixes)
         self._vocabulary = vocabulary
         self._decoder = decoder
         self._told_of = started

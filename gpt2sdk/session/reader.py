@@ -1,8 +1,4 @@
-"""The reader: one model call for the rows of all sessions that want one.
-
-It keeps each model's cache in slots, which rows that have read the same share, and which are copied
-when such rows part.
-"""
+"""The reader: one model call for the rows of all sessions that want one."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +12,9 @@ from torch import Tensor
 
 from gpt2sdk.components.causal_lm import CausalLM, Scores
 from gpt2sdk.components.records import Prompt
+from gpt2sdk.session.prefix_cache import PrefixCache
 from gpt2sdk.session.request import Meter
+from gpt2sdk.session.slots import Errand, Slots
 
 POSITIONS = 1024
 """Most positions of all rows that one call keeps for their hidden states: it has logits of each."""
@@ -32,113 +30,6 @@ class Scored(NamedTuple):
 
     scores: Scores
     at: int
-
-
-class Errand(NamedTuple):
-    """What a row wants of the next model call.
-
-    Attributes:
-        seat: The row's.
-        prompt: What it continues.
-        slot: What it holds; `None` for a row that has read nothing.
-        valid: How many tokens of the slot count.
-        tokens: What is fed behind them.
-        keep: How many last positions are scored.
-        history: The layers whose hidden states are wanted of all that is fed.
-    """
-
-    seat: int
-    prompt: Prompt
-    slot: int | None
-    valid: int
-    tokens: Sequence[int]
-    keep: int
-    history: Sequence[int] = ()
-
-
-class Slots:
-    """The slots of one model's cache, each with the number of rows that hold it.
-
-    A row that is copied shares its slot with the copy. Only a row that is fed needs a slot of its
-    own, so that however often rows fork between two model calls, one gather moves what differs.
-    """
-
-    def __init__(self, model: CausalLM) -> None:
-        self.model = model
-        self.cache = model.make_cache(0)
-        self.users = 0
-        self._holders: list[int] = []
-
-    def share(self, slot: int | None) -> int | None:
-        """Let one more row hold a slot."""
-        if slot is not None:
-            self._holders[slot] += 1
-        return slot
-
-    def release(self, slot: int | None) -> None:
-        """Let one row less hold it; what nobody holds goes to the next row that needs one."""
-        if slot is not None:
-            self._holders[slot] -= 1
-
-    def prepare(self, errands: Sequence[Errand]) -> tuple[list[int], list[int]]:
-        """Find each row a slot that no other row holds, cut to what counts of it.
-
-        Returns:
-            The slots; and how many rows hold each slot if the model then reads them.
-        """
-        before, holders = len(self._holders), list(self._holders)
-        slots: list[int] = []
-        copies: dict[int, int] = {}
-        for errand in errands:
-            slot = errand.slot
-            if slot is None or holders[slot] > 1:
-                parent = -1 if slot is None else slot
-                # A slot that is let go now keeps its content until all copies are made.
-                if slot is not None:
-                    holders[slot] -= 1
-                slot = holders.index(0) if 0 in holders else len(holders)
-                holders[slot : slot + 1] = [1]
-                copies[slot] = parent
-            slots.append(slot)
-        while holders and not holders[-1]:
-            holders.pop()
-        if copies or len(holders) != before:
-            self.cache.fork([copies.get(slot, slot) for slot in range(len(holders))])
-        lengths = self.cache.lengths
-        if any(lengths[slot] != each.valid for slot, each in zip(slots, errands, strict=True)):
-            cuts = list(lengths)
-            for slot, errand in zip(slots, errands, strict=True):
-                cuts[slot] = errand.valid
-            self.cache.rewind(cuts)
-        return slots, holders
-
-    def keep(self, holders: list[int]) -> None:
-        """Let rows hold the slots that were prepared for them."""
-        self._holders = holders
-
-    def restore(self) -> None:
-        """Let rows hold what they held: the model has failed."""
-        held = len(self.cache.lengths)
-        del self._holders[held:]
-        self.cache.fork(range(len(self._holders)))
-
-    def leave(self) -> None:
-        """Let one branch less have it, and free the memory with the last."""
-        self.users -= 1
-        if not self.users:
-            self.trim()
-
-    def trim(self) -> None:
-        """Free the memory if no row holds any."""
-        if not any(self._holders):
-            self._holders.clear()
-            self.cache.fork([])
-
-    def close(self) -> None:
-        """Free the cache: nothing can be scored any more."""
-        self._holders.clear()
-        self.cache.fork([])
-        del self.cache
 
 
 class Follows(Protocol):
@@ -184,20 +75,29 @@ class Reader:
         model: What scores the rows' own sequences.
     """
 
-    def __init__(self, model: CausalLM) -> None:
+    def __init__(self, model: CausalLM, prefixes: PrefixCache | None = None) -> None:
+        """Start without caches.
+
+        Args:
+            model: What scores the rows' own sequences.
+            prefixes: What was read in other calls of this model.
+        """
         self.model = model
+        self._prefixes = prefixes
         self._slots: dict[int, Slots] = {}
 
     def slots(self, model: CausalLM) -> Slots:
         """The cache of a model; all its branches share one."""
         if id(model) not in self._slots:
-            self._slots[id(model)] = Slots(model)
+            prefixes = self._prefixes if model is self.model else None
+            self._slots[id(model)] = Slots(model, prefixes)
         return self._slots[id(model)]
 
     def read(self, readings: Sequence[Reading]) -> None:
         """Score the ends of these rows' sequences, and what is proposed behind them.
 
-        The model runs once; more often where many positions are kept for their hidden states.
+        The model runs once; more often where many positions are kept for their hidden states, or
+        where rows can take over what others read first.
 
         Args:
             readings: Of one model: see `by_model`.
@@ -210,7 +110,9 @@ class Reader:
             owners += [reading] * len(wanted)
         layers = sorted({layer for reading in readings for layer in reading.branch.layers})
         for part in portions(errands):
-            _read(owners[part], errands[part], layers)
+            mine, wanted = owners[part], errands[part]
+            for wave in mine[0].branch.slots.waves(wanted):
+                _read([mine[at] for at in wave], [wanted[at] for at in wave], layers)
         for reading in readings:
             reading.branch.catch_up()
 
@@ -242,10 +144,11 @@ def _read(owners: Sequence[Reading], errands: Sequence[Errand], layers: Sequence
     slots, holders = held.prepare(errands)
     tokens: list[Sequence[int]] = [()] * len(holders)
     keep = [0] * len(holders)
-    for slot, errand in zip(slots, errands, strict=True):
-        tokens[slot] = errand.tokens
-        keep[slot] = len(errand.tokens) if errand.history else errand.keep
     try:
+        recalled = held.recall(errands, slots)
+        for slot, errand, known in zip(slots, errands, recalled, strict=True):
+            tokens[slot] = errand.tokens[known:] if known else errand.tokens
+            keep[slot] = len(errand.tokens) if errand.history else errand.keep
         scores = held.model.score(held.cache, tokens, keep, layers)
     except BaseException as error:
         held.restore()
@@ -253,6 +156,7 @@ def _read(owners: Sequence[Reading], errands: Sequence[Errand], layers: Sequence
         clear_frames(error.__traceback__.tb_next if error.__traceback__ else None)
         raise
     held.keep(holders)
+    held.remember(errands, slots)
     ends = list(accumulate(keep))
     stops = [ends[slot] for slot in slots]
     states = [_states(scores, errand, end) for errand, end in zip(errands, stops, strict=True)]
@@ -262,7 +166,7 @@ def _read(owners: Sequence[Reading], errands: Sequence[Errand], layers: Sequence
     for at, (reading, errand) in enumerate(zip(owners, errands, strict=True)):
         meter = reading.meter(errand.prompt)
         meters[id(meter)] = meter
-        meter.tokens_fed += len(errand.tokens)
+        meter.tokens_fed += len(errand.tokens) - recalled[at]
         scored = [Scored(scores, place) for place in range(stops[at] - errand.keep, stops[at])]
         reading.branch.settle(errand, slots[at], scored, states[at])
     for meter in meters.values():
