@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from gpt2sdk.components.language import Language
 from gpt2sdk.errors import OptionError
-from gpt2sdk.generator.prefixes import common
 from gpt2sdk.generator.prompts import PromptInput
 from gpt2sdk.generator.token_input import as_lists
+from gpt2sdk.session.prefix_cache import common
 
 
 @dataclass(frozen=True, slots=True)

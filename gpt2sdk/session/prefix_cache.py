@@ -226,9 +226,8 @@ class PrefixCache:
         """Give a node's first tokens a node of their own, each tensor its own memory."""
         above = _Node(node.tokens[:count], [], node.parent)
         for at, tensor in enumerate(node.held):
-            first, rest = tensor.split([count, len(node.tokens) - count], dim=-2)
-            above.held.append(first.clone())
-            node.held[at] = rest.clone()
+            above.held.append(tensor.narrow(-2, 0, count).clone())
+            node.held[at] = tensor.narrow(-2, count, len(node.tokens) - count).clone()
         node.tokens, parent = node.tokens[count:], node.parent or self._root
         parent.children[above.tokens[0]] = above
         above.children[node.tokens[0]] = node

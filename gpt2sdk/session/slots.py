@@ -48,7 +48,8 @@ class Slots:
         self.cache = model.make_cache(0)
         self.users = 0
         self._holders: list[int] = []
-        usable = isinstance(model, RecallableLM) and isinstance(self.cache, PortableCache)
+        self._recallable = model if isinstance(model, RecallableLM) else None
+        usable = self._recallable is not None and isinstance(self.cache, PortableCache)
         self._prefixes = prefixes if usable else None
         # Of what each slot comes, as far as that is known.
         self._origins: list[Hashable | None] = []
@@ -199,7 +200,7 @@ class Slots:
             return waiting
         before: Sequence[int] = ()
         # Neighbours in the order of their tokens have most in common.
-        for at in sorted(fresh, key=lambda at: errands[at].tokens):
+        for at in sorted(fresh, key=lambda at: [*errands[at].tokens]):
             tokens = errands[at].tokens
             end = len(tokens) - errands[at].keep
             known = self._prefixes.length(tokens[:end], origin)
@@ -211,8 +212,9 @@ class Slots:
 
     def _asked(self) -> Hashable | None:
         """What the model computes with now, if anybody wants to know."""
-        wanted = self._prefixes is not None and isinstance(self.model, RecallableLM)
-        return self.model.origin() if wanted else None
+        if self._prefixes is None or self._recallable is None:
+            return None
+        return self._recallable.origin()
 
     @property
     def _portable(self) -> PortableCache:

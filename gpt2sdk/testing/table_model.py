@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gpt2sdk.components.causal_lm import KeyValueCache, Scores
@@ -32,6 +32,19 @@ class TableCache:
         """Forget what each slot holds beyond its given length."""
         for slot, length in zip(self.slots, lengths, strict=True):
             del slot[length:]
+
+    @property
+    def token_nbytes(self) -> int:
+        """Bytes of a token that is copied out."""
+        return 8
+
+    def copy_out(self, slot: int, start: int, stop: int) -> list[Int[Tensor, "tokens 1"]]:
+        """Return the tokens that a slot was fed there."""
+        return [torch.tensor(self.slots[slot][start:stop])[:, None]]
+
+    def copy_in(self, slot: int, held: Sequence[Int[Tensor, "tokens 1"]]) -> None:
+        """Put tokens behind what a slot holds."""
+        self.slots[slot] += held[0][:, 0].tolist()
 
 
 class TableModel:
@@ -119,6 +132,10 @@ class TableModel:
     def make_cache(self, slots: int) -> TableCache:
         """Return an empty cache."""
         return TableCache(slots)
+
+    def origin(self) -> str:
+        """Caches hold tokens, whatever the logits are."""
+        return "tokens"
 
     def score(
         self,

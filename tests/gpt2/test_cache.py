@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpt2sdk.config import GPT2Config
-from gpt2sdk.errors import OptionError
+from gpt2sdk.errors import ContextOverflowError, OptionError
 from gpt2sdk.gpt2.cache import Cache, token_nbytes
 from gpt2sdk.gpt2.model import GPT2
+from gpt2sdk.testing import tiny_gpt2
 
 CONFIG = GPT2Config(
     vocab_size=11,
@@ -276,3 +277,47 @@ def test_memory_shrinks_with_the_slots_and_with_what_they_hold():
     assert (cache.places, cache.lengths) == (64, (3, 9))
     got = score(MODEL, cache, [[], [5]])
     torch.testing.assert_close(expected([*[3] * 9, 5])[-1:], got, rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_copied_out_has_its_own_memory_and_comes_back_as_it_was():
+    model = tiny_gpt2()
+    cache, other = model.make_cache(2), model.make_cache(2)
+    model.score(cache, [[1, 2, 3, 4, 5], [6]], [1, 1])
+    model.score(other, [[7, 8], []], [1, 0])
+    held = cache.copy_out(0, 1, 4)
+    assert {each.untyped_storage().nbytes() for each in held} == {3 * cache.token_nbytes // 2}
+    other.copy_in(1, cache.copy_out(0, 0, 1))
+    other.copy_in(1, held)
+
+    assert other.lengths == (2, 4)
+    for layer in range(model.layers):
+        assert torch.equal(other.read(layer, 1, 1, 4), cache.read(layer, 0, 1, 4))
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 6), (-1, 2), (3, 2)])
+def test_what_a_slot_does_not_hold_is_not_copied_out(start, stop):
+    model = tiny_gpt2()
+    cache = model.make_cache(1)
+    model.score(cache, [[1, 2, 3, 4, 5]], [1])
+
+    with pytest.raises(OptionError, match="which holds 5"):
+        cache.copy_out(0, start, stop)
+
+
+def test_more_than_the_window_is_not_copied_in():
+    model = tiny_gpt2()
+    cache = model.make_cache(1)
+    model.score(cache, [[1] * 200], [1])
+
+    with pytest.raises(ContextOverflowError):
+        cache.copy_in(0, cache.copy_out(0, 0, 100))
+    assert cache.lengths == (200,)
+
+
+def test_layers_of_another_model_are_not_copied_in():
+    model = tiny_gpt2()
+    cache, shallow = model.make_cache(1), model.make_cache(1, depth=1)
+    model.score(cache, [[1, 2]], [1])
+
+    with pytest.raises(OptionError, match="2 layers for 1"):
+        shallow.copy_in(0, cache.copy_out(0, 0, 2))
