@@ -38,6 +38,14 @@ There is no sampler of its own for Gumbel-max sampling (exllamav3's `GumbelSampl
 is one. A race is run with a Gumbel number for each token, as
 [Randomness](../explanation/randomness.md) shows."""
 
+CACHE = """\
+## Prompts that were read before
+
+`prefix_cache` of `Generator.from_pretrained` and of `gen.engine()` is what vLLM calls
+`enable_prefix_caching`, llama.cpp's server `cache_prompt` and transformers' continuous batching
+`allow_block_sharing`, and what SGLang turns off with `disable_radix_cache`. Here it takes a size:
+see [many calls](../guides/many-calls.md#prompts-that-begin-alike)."""
+
 
 def page() -> str:
     """Return the text of the page."""
@@ -52,6 +60,7 @@ def page() -> str:
                 for part in INTRODUCTION.split("\n\n")
             ]
             + sections
+            + [" ".join(part.split("\n")) for part in CACHE.split("\n\n")]
         )
         + "\n"
     )

@@ -58,6 +58,14 @@ def generate(  # noqa: PLR0913 - each is a flag
             "--num-return-sequences", "-n", metavar="N", help="Completions of each prompt."
         ),
     ] = None,
+    prefix_cache: Annotated[
+        str | None,
+        typer.Option(
+            "--prefix-cache",
+            metavar="SIZE",
+            help="Read what prompts begin with alike once; so much may be kept: 256MB.",
+        ),
+    ] = None,
     option: Options = None,
     config: Config = None,
     as_json: AsJson = False,
@@ -101,7 +109,7 @@ def generate(  # noqa: PLR0913 - each is a flag
         allow_special = allow_special or found.allow_special
     # What is wrong with the options is said before a model is loaded.
     composition = compose(options, registry=registry, prompts=len(prompts), config=found.preset)
-    generator = load_generator(model, flags, how.settings, plugins)
+    generator = load_generator(model, flags, how.settings, plugins, prefix_cache)
     if not quiet:
         for note in (*generator.notes, *found.changes(composition.in_force["versions"])):
             remark(f"note: {note}")

@@ -9,7 +9,11 @@ from gpt2sdk.loading import LoadSettings
 
 
 def load_generator(
-    model: str, flags: LoadFlags, settings: LoadSettings, plugins: Sequence[ModuleType]
+    model: str,
+    flags: LoadFlags,
+    settings: LoadSettings,
+    plugins: Sequence[ModuleType],
+    prefix_cache: str | None = None,
 ) -> Generator:
     """Load a model to generate or score with.
 
@@ -18,6 +22,7 @@ def load_generator(
         flags: What the flags said.
         settings: What they mean, with the options beside them.
         plugins: Plugins of files.
+        prefix_cache: How much may be kept of what was read; `None` for nothing.
     """
     return Generator.from_pretrained(
         model,
@@ -27,6 +32,7 @@ def load_generator(
         placement=settings.placement,
         max_memory=settings.max_memory,
         runner=settings.runner,
+        prefix_cache=prefix_cache,
         adapter=flags.adapter,
         revision=flags.revision,
         local_files_only=flags.offline,

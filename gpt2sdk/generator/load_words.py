@@ -88,6 +88,17 @@ LOAD_WORDS: Final = (
         "placement",
         'placement="balanced" spreads blocks over the GPUs',
     ),
+    row(
+        "enable_prefix_caching prefix_caching allow_block_sharing enable_block_reuse cache_prompt "
+        "cache_ram prompt_cache",
+        "prefix_cache",
+        'prefix_cache takes a size: "256MB" for all calls, 0 for none; engines have it anyway',
+    ),
+    row(
+        "disable_radix_cache",
+        "prefix_cache",
+        "prefix_cache=0 keeps nothing of what was read",
+    ),
     # Which files.
     row(
         "pretrained_model_name_or_path model_name_or_path model_id repo_id model_name model_path "

@@ -110,10 +110,17 @@ CALL_WORDS: Final = (
         "config takes them from a JSON file or from a result's record",
     ),
     row(
-        "use_cache cache_implementation cache_config past_key_values max_cache_len cache_prompt "
-        "static_cache skip_reading_prefix_cache keep_alive id_slot prefill_chunk_size",
+        "use_cache cache_implementation cache_config past_key_values max_cache_len "
+        "static_cache keep_alive id_slot prefill_chunk_size",
         "",
         "there is nothing to set: a call always has a cache, which grows as rows do",
+    ),
+    row(
+        "cache_prompt skip_reading_prefix_cache prefix_cache prompt_cache cache_salt",
+        "",
+        "calls with engine=gen.engine() go on from prompts that were read before, and those with "
+        "gen.engine(prefix_cache=False) do not; from_pretrained(prefix_cache=…) says how much is "
+        "kept, and lets single calls do so",
     ),
     row(
         "compile_config disable_compile synced_gpus custom_generate trust_remote_code "

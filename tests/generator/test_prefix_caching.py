@@ -87,6 +87,11 @@ def networks(prefix_cache=None, model=None):
 PLAIN = tables()
 
 
+def chances(seed):
+    """Return what makes up a call, the same one for the same seed."""
+    return random.Random(seed)  # noqa: S311 - test data
+
+
 def said(result):
     """All that a call said but for what it cost."""
     return [
@@ -159,28 +164,28 @@ def test_calls_that_share_beginnings_say_what_they_say_without_a_cache(chance, l
     for _ in range(6):
         kind, seed = chance.choice(KINDS), chance.random()
 
-        assert kind(gen, random.Random(seed)) == kind(PLAIN, random.Random(seed))
+        assert kind(gen, chances(seed)) == kind(PLAIN, chances(seed))
         assert gen.cache_info().nbytes <= limit
 
 
 def test_calls_of_a_shared_engine_say_what_they_say_alone():
-    gen, chance = tables(), random.Random(1)
+    gen, chance = tables(), chances(1)
     engine = gen.engine(batch_size=4)
     calls = [(prompt(chance), options(chance)) for _ in range(24)]
-    streams = [gen.stream(text, engine=engine, **given) for text, given in calls]
+    streams = [gen.stream(text, engine=engine, **asked) for text, asked in calls]
     for stream in reversed(streams):
         for _ in stream:
             pass
 
-    for (text, given), stream in zip(calls, streams, strict=True):
-        assert said(stream.result) == said(PLAIN.generate(text, **given))
+    for (text, asked), stream in zip(calls, streams, strict=True):
+        assert said(stream.result) == said(PLAIN.generate(text, **asked))
     assert gen.cache_info().tokens_saved > 200
 
 
 def test_samples_of_a_prompt_feed_it_once():
-    for given in ({"num_return_sequences": 8}, {"strategy": "beam", "num_beams": 8}):
+    for asked in ({"num_return_sequences": 8}, {"strategy": "beam", "num_beams": 8}):
         gen = tables()
-        usage = gen.generate("abcdefgh" * 5, max_new_tokens=6, eos_token_id=None, **given).usage
+        usage = gen.generate("abcdefgh" * 5, max_new_tokens=6, eos_token_id=None, **asked).usage
 
         assert usage.tokens_fed == 40 + 8 * 5
         assert gen.model.tokens_fed == usage.tokens_fed
@@ -254,7 +259,7 @@ def test_a_cache_of_no_bytes_is_none():
 
 @pytest.mark.parametrize("size", ["256", "much", -1, True, "10%"])
 def test_what_is_no_size_is_refused(size):
-    with pytest.raises(OptionError, match="prefix_cache.*or 0 for none") as raised:
+    with pytest.raises(OptionError, match=r"prefix_cache.*or 0 for none") as raised:
         tables(prefix_cache=size)
 
     assert raised.value.name == "prefix_cache"
@@ -392,12 +397,12 @@ def test_threads_share_one_cache_and_keep_within_its_limit():
     gen = tables(prefix_cache=LIMIT)
 
     def work(number):
-        chance = random.Random(number)
+        chance = chances(number)
         for _ in range(8):
             kind, seed = chance.choice([generates, chooses, peeks]), chance.random()
             with lock:
-                expected = kind(PLAIN, random.Random(seed))
-            assert kind(gen, random.Random(seed)) == expected
+                expected = kind(PLAIN, chances(seed))
+            assert kind(gen, chances(seed)) == expected
             assert gen.cache_info().nbytes <= LIMIT
 
     lock = threading.Lock()

@@ -200,6 +200,20 @@ def test_what_is_wrong_is_said(ours):
         ours.generate_until(requests("generate_until", [("a", {})]))
 
 
+def test_examples_before_many_questions_are_read_once(folder):
+    shots = "the dog and the cat and the dog and a cat. " * 3
+    asked = [(shots + each, {"max_gen_toks": 2}) for each in ("a dog", "a cat", "the end")]
+    alone = GPT2SDKLM(folder, prefix_cache=0)
+    ours = GPT2SDKLM(folder)
+
+    assert ours.generate_until(requests("generate_until", asked)) == alone.generate_until(
+        requests("generate_until", asked)
+    )
+    shared = len(ours.tok_encode(shots)) - 1
+    assert ours.generator.cache_info().tokens_saved >= 2 * shared
+    assert alone.generator.cache_info().limit == 0
+
+
 def test_sampling_is_seeded(folder):
     asked = requests(
         "generate_until",

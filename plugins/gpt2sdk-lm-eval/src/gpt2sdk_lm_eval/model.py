@@ -48,7 +48,8 @@ class GPT2SDKLM(TemplateLM):  # type: ignore[misc]  # the harness has no types
             files say so.
         seed: Where the random numbers of tasks that sample start.
         settings: The other arguments of `Generator.from_pretrained`: `dtype`, `quantization`,
-            `placement`, `adapter`, …
+            `placement`, `adapter`, …; `prefix_cache` is "256MB", so that examples before many
+            questions are read once.
 
     Raises:
         OptionError: An argument is wrong.
@@ -73,6 +74,7 @@ class GPT2SDKLM(TemplateLM):  # type: ignore[misc]  # the harness has no types
         if isinstance(pretrained, Generator):
             self.generator = pretrained
         else:
+            settings.setdefault("prefix_cache", "256MB")
             where = "auto" if device is None or not _is_there(device) else device
             self.generator = Generator.from_pretrained(pretrained, device=where, **settings)  # type: ignore[arg-type]
         limit = self.generator.context_length
