@@ -14,6 +14,7 @@ _FLAGS: Final[Mapping[str, str]] = {
     "max_new_tokens": "--max-new-tokens",
     "num_return_sequences": "--num-return-sequences",
     "placement": "--placement",
+    "prefix_cache": "--prefix-cache",
     "plugins": "--plugin",
     "quantization": "--quantization",
     "revision": "--revision",

@@ -37,6 +37,26 @@ def expected(generator):
     return lambda prompt: generator.generate(prompt, max_new_tokens=5, seed=3).text
 
 
+def test_what_prompts_begin_with_alike_is_read_once_where_a_size_is_given(invoke, model):
+    shots = "Once upon the pond, once upon the pond, "
+    prompts = "".join(f"{shots}{each}\n" for each in ("a", "b", "the"))
+    flags = ("--lines", "--json", *SHORT)
+    plain = json.loads(invoke("generate", model, *flags, stdin=prompts).stdout)
+    kept = json.loads(
+        invoke("generate", model, *flags, "--prefix-cache", "1MB", stdin=prompts).stdout
+    )
+
+    assert kept["completions"] == plain["completions"]
+    assert kept["usage"]["tokens_fed"] < plain["usage"]["tokens_fed"] - 30
+
+
+def test_a_prefix_cache_of_no_size_is_refused_in_the_commands_words(invoke, model):
+    ran = invoke("generate", model, "a", "--prefix-cache", "much")
+
+    assert ran.exit_code == 2
+    assert "--prefix-cache" in ran.stderr
+
+
 def test_the_text_goes_to_standard_output_and_its_cost_to_standard_error(invoke, model, expected):
     ran = invoke("generate", model, "Once", *SHORT)
 
