@@ -43,13 +43,13 @@ class CacheInfo:
 
 
 @dataclass(eq=False, slots=True)
-class _Node:
+class _Stretch:
     """A stretch of tokens behind its parent's, with what a cache holds of it."""
 
     tokens: tuple[int, ...] = ()
     held: list[Tensor] = field(default_factory=list)
-    parent: "_Node | None" = None
-    children: "dict[int, _Node]" = field(default_factory=dict)
+    parent: "_Stretch | None" = None
+    children: "dict[int, _Stretch]" = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -85,9 +85,9 @@ class PrefixCache:
         self.limit = limit
         self._lock = RLock()
         self._origin: Hashable | None = None
-        self._root = _Node()
+        self._root = _Stretch()
         # The least recently used first, and no node before one that goes on from it.
-        self._nodes: OrderedDict[_Node, None] = OrderedDict()
+        self._nodes: OrderedDict[_Stretch, None] = OrderedDict()
         self._nbytes = self._hits = self._misses = self._saved = 0
 
     def info(self) -> CacheInfo:
@@ -106,7 +106,7 @@ class PrefixCache:
     def clear(self) -> None:
         """Forget all tokens and give their memory back; what was counted stays."""
         with self._lock:
-            self._origin, self._root, self._nbytes = None, _Node(), 0
+            self._origin, self._root, self._nbytes = None, _Stretch(), 0
             self._nodes.clear()
 
     def length(self, tokens: Sequence[int], origin: Hashable | None) -> int:
@@ -185,9 +185,9 @@ class PrefixCache:
             self.clear()
             self._origin = origin
 
-    def _walk(self, tokens: tuple[int, ...]) -> list[tuple[_Node, int]]:
+    def _walk(self, tokens: tuple[int, ...]) -> list[tuple[_Stretch, int]]:
         """Follow a sequence through the tree; returns nodes, and how many tokens of each match."""
-        path: list[tuple[_Node, int]] = []
+        path: list[tuple[_Stretch, int]] = []
         node, at = self._root, 0
         while at < len(tokens) and (child := node.children.get(tokens[at])):
             count = common(child.tokens, tokens[at : at + len(child.tokens)])
@@ -198,7 +198,7 @@ class PrefixCache:
             node = child
         return path
 
-    def _touch(self, path: Sequence[_Node]) -> None:
+    def _touch(self, path: Sequence[_Stretch]) -> None:
         for node in reversed(path):
             self._nodes.move_to_end(node)
 
@@ -216,15 +216,15 @@ class PrefixCache:
             self._touch(nodes)
         self._make_room(self.limit - (stop - at) * cache.token_nbytes)
         parent = nodes[-1] if nodes else self._root
-        node = _Node(tokens[at:stop], cache.copy_out(slot, at, stop), parent)
+        node = _Stretch(tokens[at:stop], cache.copy_out(slot, at, stop), parent)
         parent.children[tokens[at]] = node
         self._nodes[node] = None
         self._nbytes += node.nbytes
         self._touch([*nodes, node])
 
-    def _split(self, node: _Node, count: int) -> _Node:
+    def _split(self, node: _Stretch, count: int) -> _Stretch:
         """Give a node's first tokens a node of their own, each tensor its own memory."""
-        above = _Node(node.tokens[:count], [], node.parent)
+        above = _Stretch(node.tokens[:count], [], node.parent)
         for at, tensor in enumerate(node.held):
             above.held.append(tensor.narrow(-2, 0, count).clone())
             node.held[at] = tensor.narrow(-2, count, len(node.tokens) - count).clone()
