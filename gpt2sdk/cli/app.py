@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from gpt2sdk import __version__
+from gpt2sdk.cli.bench import bench
 from gpt2sdk.cli.choose import choose
 from gpt2sdk.cli.commands import Commands
 from gpt2sdk.cli.detect import detect
@@ -123,3 +124,10 @@ app.command(
         "detect gpt2 --file text.txt --detector gumbel-watermark -o hashing_key=7 --json",
     )
 )(detect)
+app.command(
+    epilog=_examples(
+        "bench gpt2",
+        "bench gpt2 --runner torch,native --quantization none,int8",
+        "bench gpt2 -o temperature=0.8 -o top_p=0.95",
+    )
+)(bench)

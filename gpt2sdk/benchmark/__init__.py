@@ -1,0 +1,1 @@
+"""How fast a model writes here, and how fast the machine would let it."""
