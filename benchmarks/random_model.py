@@ -28,6 +28,7 @@ def write_random_model(
     sizes: dict[str, int],
     *,
     table: float = 1.0,
+    blocks: float = 1.0,
     tokenizer: Tokenizer | None = None,
 ) -> None:
     """Write a model in float32, with a tokenizer whose end token is the config's.
@@ -37,6 +38,8 @@ def write_random_model(
         sizes: What differs from GPT-2 124M's config.
         table: What the table of tokens is multiplied with. With 1, as in training's beginning,
             greedy choices are near ties; 5 spreads them.
+        blocks: What the blocks' matrices are multiplied with. With 1, a tied model mostly repeats
+            the last token; with 5 it writes many different ones.
         tokenizer: The tokenizer; that of `gpt2sdk.testing` by default.
 
     Raises:
@@ -54,7 +57,7 @@ def write_random_model(
     bundles = []
     for number, (name, shape) in enumerate(shapes.items()):
         turned = shape[::-1] if gpt2.transposed(name) else shape
-        scale = table if name == "wte.weight" else 1.0
+        scale = table if name == "wte.weight" else blocks if name.startswith("h.") else 1.0
         make = partial(_drawn, gpt2.file_key(name), turned, scale, number)
         bundles.append(Bundle({gpt2.file_key(name): TensorInfo(turned, "float32")}, make))
     configs = gpt2.config_files("float32", tokenizer)

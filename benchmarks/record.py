@@ -1,16 +1,13 @@
 """What every benchmark needs: interleaved timings, and a record of what they were taken on."""
 
 import json
-import os
-import platform
-import statistics
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 from pathlib import Path
 
-import torch
+from gpt2sdk.benchmark.machine import describe_machine
+from gpt2sdk.benchmark.turns import Spread, take_turns, timed
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
@@ -33,33 +30,25 @@ def interleave(contestants: Mapping[str, Callable[[], object]], rounds: int) -> 
     """
     for run in contestants.values():
         run()
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for turn in range(rounds):
-        names = list(contestants) if turn % 2 == 0 else list(reversed(contestants))
-        for name in names:
-            started = time.perf_counter()
-            contestants[name]()
-            seconds[name].append(time.perf_counter() - started)
-    return {name: statistics.median(times) for name, times in seconds.items()}
+    turns = {name: partial(timed, run) for name, run in contestants.items()}
+    return {name: Spread.of(found).median for name, found in take_turns(turns, rounds).items()}
 
 
 def machine() -> dict[str, object]:
     """Processor, cores, versions and commit."""
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "python": platform.python_version(),
-        "versions": {name: found for name in PACKAGES if (found := _version(name))},
-        "commit": _commit(),
-    }
+    return {**describe_machine(PACKAGES), "commit": _commit()}
 
 
-def save(name: str, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write rows as `results/<name>.json`, with the machine they were taken on, and print them."""
+def save(name: str, rows: Sequence[Mapping[str, object]], **more: object) -> None:
+    """Write rows as `results/<name>.json`, with the machine they were taken on, and print them.
+
+    Args:
+        name: Of the record.
+        rows: What was found.
+        more: What else is to stand in the record.
+    """
     RESULTS.mkdir(exist_ok=True)
-    record = {"machine": machine(), "rows": [dict(row) for row in rows]}
+    record = {"machine": machine(), **more, "rows": [dict(row) for row in rows]}
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
     columns = list(rows[0])
     print(" | ".join(columns))
@@ -68,23 +57,9 @@ def save(name: str, rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, dict) and "median" in value:
+        return f"{value['median']:.3g} ({value['low']:.3g} to {value['high']:.3g})"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def _commit() -> str:
