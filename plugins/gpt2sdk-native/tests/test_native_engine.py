@@ -228,3 +228,16 @@ def test_a_forked_child_computes_the_same():
     os.waitpid(child, 0)
 
     assert b"same" == os.read(reading, 4)
+
+
+def test_deep_models_take_long_prompts_in_pieces():
+    engine = engine_of(model_of(n_embd=16, n_head=2, n_layer=12, n_positions=600), "float32")
+    row = [i * 7 % 53 for i in range(530)]
+    whole, _ = engine.score(engine.make_cache(1), [row], [len(row)], threads=2)
+    cache = engine.make_cache(1)
+    pieces = [
+        engine.score(cache, [row[start : start + 100]], [len(row[start : start + 100])])[0]
+        for start in range(0, len(row), 100)
+    ]
+
+    assert torch.equal(torch.cat(pieces), whole)

@@ -94,6 +94,9 @@ class NativeEngine:
             norm: The last norm's weight and bias.
             epsilon: Added to variances.
             isa: The instruction set; see `library.kernels`.
+
+        Raises:
+            MemoryError: If there is not enough.
         """
         self._calls = library()
         self._keep = list(layers), table
@@ -102,7 +105,7 @@ class NativeEngine:
         self.kernels = kernels(isa)
         self.isa: str = self._calls.gpt2sdk_kernels_name(self.kernels).decode()
         ends = [_plain(each) for each in (places, *norm)]
-        self.handle: int = self._calls.gpt2sdk_engine_new(
+        handle: int | None = self._calls.gpt2sdk_engine_new(
             self.kernels,
             len(layers),
             self.embed,
@@ -113,9 +116,12 @@ class NativeEngine:
             head.handle,
             *(each.data_ptr() for each in ends),
         )
+        if handle is None:
+            raise MemoryError("no memory for norms and positions")
+        self.handle = handle
         for index, layer in enumerate(layers):
             norms = [_plain(each) for each in layer.norms]
-            self._calls.gpt2sdk_engine_layer(
+            failed = self._calls.gpt2sdk_engine_layer(
                 self.handle,
                 index,
                 layer.heads,
@@ -125,6 +131,8 @@ class NativeEngine:
                 (c_void_p * 4)(*(each.handle for each in layer.matrices)),
                 (c_void_p * 4)(*(each.data_ptr() for each in norms)),
             )
+            if failed:
+                raise MemoryError("no memory for norms")
 
     def __del__(self) -> None:
         if hasattr(self, "handle"):

@@ -4,12 +4,15 @@ import os
 from ctypes import CDLL, POINTER, c_char_p, c_float, c_int, c_size_t, c_void_p
 from functools import cache
 
-from gpt2sdk_native.build import LIBRARY, SOURCES
+from gpt2sdk_native.build import LIBRARY, SOURCES, sources
 
 ISA_VARIABLE = "GPT2SDK_NATIVE_ISA"
-"""Names the kernels to use: `avx512`, `avx2` or `scalar`; the fastest ones by default."""
+"""Names the kernels to use: `avx512`, `avx2`, `neon` or `scalar`; by default the fastest."""
+
+_STALE = "its sources have changed: run `python -m gpt2sdk_native.build`"
 
 _SIGNATURES: dict[str, tuple[object, list[object]]] = {
+    "sources": (c_char_p, []),
     "kernels": (c_void_p, [c_char_p]),
     "kernels_name": (c_char_p, [c_void_p]),
     "activate": (None, [c_void_p, c_void_p, c_int, c_int]),
@@ -19,11 +22,12 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "matrix_read": (None, [c_void_p, c_int, c_int, c_void_p]),
     "matrix_scale": (c_int, [c_void_p] * 3),
     "matrix_groups": (None, [c_void_p] * 3),
+    "matrix_read_groups": (None, [c_void_p] * 3),
     "matrix_bias": (c_int, [c_void_p] * 2),
     "matrix_bytes": (c_size_t, [c_void_p]),
     "engine_new": (c_void_p, [c_void_p, *[c_int] * 4, c_float, *[c_void_p] * 5]),
     "engine_layer": (
-        None,
+        c_int,
         [c_void_p, c_int, c_int, c_int, c_float, c_int, POINTER(c_void_p), POINTER(c_void_p)],
     ),
     "engine_free": (None, [c_void_p]),
@@ -41,12 +45,17 @@ def library() -> CDLL:
     """Load the library.
 
     Raises:
-        OSError: If it was not built, or is for another machine.
+        OSError: If it was not built, is for another machine, or of other sources than lie beside
+            it: a tree that has changed since.
     """
     found = CDLL(str(SOURCES / LIBRARY))
     for name, (result, arguments) in _SIGNATURES.items():
-        function = getattr(found, f"gpt2sdk_{name}")
+        function = getattr(found, f"gpt2sdk_{name}", None)
+        if function is None:
+            raise OSError(_STALE)
         function.restype, function.argtypes = result, arguments
+    if found.gpt2sdk_sources().decode() != sources():
+        raise OSError(_STALE)
     return found
 
 
@@ -54,7 +63,8 @@ def kernels(name: str | None = None) -> int:
     """Return the kernels of an instruction set.
 
     Args:
-        name: `avx512`, `avx2` or `scalar`; by default what the environment names, else the fastest.
+        name: `avx512`, `avx2`, `neon` or `scalar`; by default what the environment names, else the
+            fastest.
 
     Raises:
         OSError: If this processor lacks them.
@@ -62,5 +72,8 @@ def kernels(name: str | None = None) -> int:
     wanted = os.environ.get(ISA_VARIABLE, "") if name is None else name
     found: int | None = library().gpt2sdk_kernels(wanted.encode())
     if found is None:
-        raise OSError(f"{wanted!r}: expected avx512, avx2 or scalar, and a processor that has it")
+        raise OSError(
+            f"{wanted!r}: expected avx512, avx2, neon or scalar, and a processor that has it"
+        )
     return found
+

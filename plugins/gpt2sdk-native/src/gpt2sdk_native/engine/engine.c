@@ -1,27 +1,35 @@
 /* A whole call of a model: embedding, blocks, norm and head, by threads that meet between steps. */
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "native.h"
 
-enum { MOST_ROWS = 256 }; /* computed at a time: more only need more memory */
+enum {
+    MOST_ROWS = 256, /* computed at a time: more only need more memory */
+    MOST_SPARE = 64 << 20,
+};
 
 struct layer {
-    struct matrix *qkv, *out, *up, *down;
+    const struct matrix *qkv, *out, *up, *down;
     float *norms[4]; /* weight and bias before attention, then before the feed-forward layer */
     struct heads heads;
     int activation;
 };
 
 struct engine {
-    int embed, vocab, layers, positions;
+    int embed, vocab, layers;
     float epsilon;
     struct layer *layer;
-    struct matrix *table, *head; /* the head may be the table */
-    float *places;               /* [positions][embed] */
+    const struct matrix *table, *head; /* the head may be the table */
+    float *places; /* [positions][embed] */
     float *norms[2];
     const struct kernels *kernels;
+    _Atomic(struct block *) spare; /* the last call's memory, for the next one */
+};
+
+/* Memory of a call, with its size before it. */
+struct block {
+    size_t bytes;
 };
 
 /* Keys and values of slots: of each layer [slots][keys, then values of all heads][places][size]. */
@@ -37,7 +45,7 @@ struct stretch {
 };
 
 struct call {
-    const struct engine *engine;
+    struct engine *engine;
     const struct cache *cache;
     struct stretch *stretches;
     int count, rows, kept, wanted;
@@ -50,62 +58,39 @@ struct call {
     long stride, wide_stride, scratch_stride;
 };
 
-#if defined(__x86_64__)
-static const struct kernels *fastest(void) {
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vnni"))
-        return &kernels_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &kernels_avx2;
-    return &kernels_scalar;
-}
-#else
-static const struct kernels *fastest(void) { return &kernels_scalar; }
-#endif
-
-/* Kernels by name, null if there are none or this processor lacks them; the fastest for "". */
-const struct kernels *gpt2sdk_kernels(const char *name) {
-    const struct kernels *best = fastest();
-    if (!*name || !strcmp(name, best->name)) return best;
-    if (!strcmp(name, "scalar")) return &kernels_scalar;
-#if defined(__x86_64__)
-    if (!strcmp(name, "avx2") && best == &kernels_avx512) return &kernels_avx2;
-#endif
-    return NULL;
-}
-
-const char *gpt2sdk_kernels_name(const struct kernels *kernels) { return kernels->name; }
-
-void gpt2sdk_activate(const struct kernels *kernels, float *x, int count, int activation) {
-    kernels->activate(x, count, activation);
-}
+/* A counter for each step: nine to a layer, the embedding, the last norm and the head. */
+static size_t steps(const struct call *c) { return 9 * (size_t)c->cache->depth + 3; }
 
 static float *copy(const float *from, size_t count) {
-    float *to = take_memory((count + LANES) * sizeof(float));
-    if (to) memcpy(to, from, count * sizeof(float));
-    return to;
+    float *to = take_zeros((count + LANES) * sizeof(float));
+    return to ? memcpy(to, from, count * sizeof(float)) : NULL;
 }
 
-/* The engine takes over no matrix: they are kept by whoever made them, until it is freed. */
 struct engine *gpt2sdk_engine_new(const struct kernels *kernels, int layers, int embed, int vocab,
-                                  int positions, float epsilon, struct matrix *table,
-                                  struct matrix *head, const float *places, const float *weight,
-                                  const float *bias) {
+                                  int positions, float epsilon, const struct matrix *table,
+                                  const struct matrix *head, const float *places,
+                                  const float *weight, const float *bias) {
     struct engine *e = calloc(1, sizeof *e);
     if (!e) return NULL;
-    *e = (struct engine){.embed = embed, .vocab = vocab, .layers = layers, .positions = positions,
-                         .epsilon = epsilon, .table = table, .head = head, .kernels = kernels};
+    e->layers = layers;
+    e->embed = embed;
+    e->vocab = vocab;
+    e->epsilon = epsilon;
+    e->table = table;
+    e->head = head;
+    e->kernels = kernels;
     e->layer = calloc((size_t)layers, sizeof *e->layer);
     e->places = copy(places, (size_t)positions * (size_t)embed);
     e->norms[0] = copy(weight, (size_t)embed);
     e->norms[1] = copy(bias, (size_t)embed);
-    return e;
+    if (e->layer && e->places && e->norms[0] && e->norms[1]) return e;
+    gpt2sdk_engine_free(e);
+    return NULL;
 }
 
-void gpt2sdk_engine_layer(struct engine *e, int index, int heads, int size, float scaling,
-                          int activation, struct matrix *const *matrices,
-                          const float *const *norms) {
+int gpt2sdk_engine_layer(struct engine *e, int index, int heads, int size, float scaling,
+                         int activation, const struct matrix *const *matrices,
+                         const float *const *norms) {
     struct layer *layer = e->layer + index;
     layer->qkv = matrices[0];
     layer->out = matrices[1];
@@ -113,27 +98,20 @@ void gpt2sdk_engine_layer(struct engine *e, int index, int heads, int size, floa
     layer->down = matrices[3];
     layer->activation = activation;
     layer->heads = (struct heads){heads, size, rounded_up(size, LANES), scaling};
-    for (int i = 0; i < 4; i++) layer->norms[i] = copy(norms[i], (size_t)e->embed);
+    for (int i = 0; i < 4; i++)
+        if (!(layer->norms[i] = copy(norms[i], (size_t)e->embed))) return -1;
+    return 0;
 }
 
 void gpt2sdk_engine_free(struct engine *e) {
-    for (int l = 0; l < e->layers; l++)
-        for (int i = 0; i < 4; i++) drop_memory(e->layer[l].norms[i], 0);
-    for (int i = 0; i < 2; i++) drop_memory(e->norms[i], 0);
-    drop_memory(e->places, 0);
+    if (!e) return;
+    for (int l = 0; e->layer && l < e->layers; l++)
+        for (int i = 0; i < 4; i++) free(e->layer[l].norms[i]);
+    for (int i = 0; i < 2; i++) free(e->norms[i]);
+    free(e->places);
     free(e->layer);
+    free(atomic_load(&e->spare));
     free(e);
-}
-
-/* One after the other, whoever is free takes the next piece of a step. */
-#define PIECES(first, end, count, piece)                                                           \
-    for (int first, end;                                                                           \
-         (first = atomic_fetch_add_explicit(counter, 1, memory_order_relaxed) * (piece)) <         \
-             (count) &&                                                                            \
-         (end = first + (piece) < (count) ? first + (piece) : (count), 1);)
-
-static int piece_of(int count, int members, int step) {
-    return rounded_up((count + 4 * members - 1) / (4 * members), step);
 }
 
 static void multiply(struct call *c, const struct operand *x, struct team *team, atomic_int *counter,
@@ -150,20 +128,22 @@ static void ready(struct call *c, struct operand *x, struct team *team, atomic_i
                   const struct matrix *m, float *const *norms, int rows, float *from,
                   long stride) {
     const struct engine *e = c->engine;
-    const int quantized = m->kind == INT8 || m->kind == INT4;
+    const int paired = m->kind == BFLOAT16 && m->in % 2;
     x->groups = m->kind == INT4 ? m->inputs / m->group : 1;
     x->values = norms ? c->mixed : from;
     x->stride = norms ? c->stride : stride;
-    if (norms || quantized) {
-        PIECES(first, end, rows, 1)
-            for (int row = first; row < end; row++) {
-                if (norms)
-                    e->kernels->norm(c->x + row * c->stride, norms[0], norms[1], e->epsilon,
-                                     e->embed, c->mixed + row * c->stride);
-                if (quantized) e->kernels->prepare(m, x, row);
-            }
-        meet(team);
-    }
+    if (!norms && !paired && m->kind != INT8 && m->kind != INT4) return;
+    PIECES(first, end, rows, 1)
+        for (int row = first; row < end; row++) {
+            float *values = x->values + row * x->stride;
+            if (norms)
+                e->kernels->norm(c->x + row * c->stride, norms[0], norms[1], e->epsilon, e->embed,
+                                 values);
+            /* What another row left here may be NaN, and not only nothing. */
+            if (paired) values[m->in] = 0.0f;
+            e->kernels->prepare(m, x, row);
+        }
+    meet(team);
 }
 
 static void attend(struct call *c, struct team *team, int member, atomic_int *counter, int index) {
@@ -181,7 +161,8 @@ static void attend(struct call *c, struct team *team, int member, atomic_int *co
         c->engine->kernels->attend(
             c->wide + s->first * c->wide_stride, c->wide_stride, s->rows, s->past,
             last ? s->rows - s->kept : 0, head, heads, keys,
-            keys + (size_t)heads->count * per_head, c->mixed + from * c->stride, c->stride, c->scratch + member * c->scratch_stride);
+            keys + (size_t)heads->count * per_head, c->mixed + from * c->stride, c->stride,
+            c->scratch + member * c->scratch_stride);
     }
     meet(team);
 }
@@ -248,15 +229,31 @@ static void compute(void *argument, struct team *team, int member) {
 
 static int most(int a, int b) { return a > b ? a : b; }
 
-/* Take one piece of memory for a call of at most so many rows, and lay it out. */
-static void *lay_out(struct call *c, int rows, int longest, int threads, int vocab_groups) {
-    const struct engine *e = c->engine;
-    int widest = 3 * e->embed, groups = vocab_groups, inputs = e->head->inputs, width = 0;
+/* Take a block: the one that the last call left, if it is large enough. */
+static struct block *take_block(struct engine *e, size_t bytes) {
+    struct block *block = atomic_exchange(&e->spare, NULL);
+    if (block && block->bytes >= bytes) return block;
+    free(block);
+    if ((block = take_memory(bytes))) block->bytes = bytes;
+    return block;
+}
+
+/* Leave a block for the next call, unless it is much or another call left one. */
+static void leave_block(struct engine *e, struct block *block) {
+    struct block *none = NULL;
+    if (block->bytes > MOST_SPARE || !atomic_compare_exchange_strong(&e->spare, &none, block))
+        free(block);
+}
+
+/* Take memory for a call of at most so many rows at a time, and lay it out. */
+static struct block *lay_out(struct call *c, int rows, int longest, int threads) {
+    struct engine *e = c->engine;
+    int widest = 0, groups = 1, inputs = e->head->inputs, width = 0;
     for (int l = 0; l < e->layers; l++) {
         const struct layer *layer = e->layer + l;
         const struct matrix *each[] = {layer->qkv, layer->out, layer->up, layer->down};
-        widest = most(widest, layer->up->out);
-        width = layer->heads.width;
+        widest = most(widest, most(layer->qkv->out, layer->up->out));
+        width = most(width, layer->heads.width);
         for (int i = 0; i < 4; i++) {
             inputs = most(inputs, each[i]->inputs);
             if (each[i]->kind == INT4) groups = most(groups, each[i]->inputs / each[i]->group);
@@ -266,152 +263,103 @@ static void *lay_out(struct call *c, int rows, int longest, int threads, int voc
     c->stride = rounded_up(e->embed, LANES) + LANES;
     c->wide_stride = rounded_up(widest, LANES) + LANES;
     c->scratch_stride = 4L * rounded_up(longest, LANES) + 4L * width + LANES;
-    const size_t n = (size_t)rows, digits = (size_t)rounded_up(inputs, 64) + 64;
-    const size_t floats[] = {n * (size_t)c->stride, n * (size_t)c->stride,
-                             n * (size_t)c->wide_stride,
-                             (size_t)threads * (size_t)c->scratch_stride, n * (size_t)groups,
-                             n * (size_t)groups, n};
-    float **to[] = {&c->x, &c->mixed, &c->wide, &c->scratch, &c->operand.scale, &c->operand.sums,
-                    &c->operand.offset};
-    const size_t steps = 7 * (size_t)c->cache->depth + 8;
-    size_t bytes = 2 * n * digits + steps * sizeof(atomic_int) + 64;
-    for (int i = 0; i < 7; i++) bytes += (floats[i] + LANES) / LANES * LANES * sizeof(float);
-    uint8_t *memory = take_memory(bytes), *next = memory;
-    if (!memory) return NULL;
-    for (int i = 0; i < 7; i++) {
-        *to[i] = (float *)(void *)next;
-        next += (floats[i] + LANES) / LANES * LANES * sizeof(float);
+    c->operand.digit_stride = rounded_up(inputs, 64) + 64;
+    const size_t n = (size_t)rows, digits = n * (size_t)c->operand.digit_stride;
+    const struct {
+        void *to;
+        size_t bytes;
+    } parts[] = {
+        {&c->x, n * (size_t)c->stride * sizeof(float)},
+        {&c->mixed, n * (size_t)c->stride * sizeof(float)},
+        {&c->wide, n * (size_t)c->wide_stride * sizeof(float)},
+        {&c->scratch, (size_t)threads * (size_t)c->scratch_stride * sizeof(float)},
+        {&c->operand.scale, n * (size_t)groups * sizeof(float)},
+        {&c->operand.sums, n * (size_t)groups * sizeof(float)},
+        {&c->operand.offset, n * sizeof(float)},
+        {&c->operand.digits[0], digits},
+        {&c->operand.digits[1], digits},
+        {&c->stretches, n * sizeof *c->stretches},
+        {&c->counters, steps(c) * sizeof *c->counters},
+    };
+    enum { PARTS = sizeof parts / sizeof *parts, LINE = 64 };
+    size_t bytes = LINE;
+    for (int i = 0; i < PARTS; i++) bytes += (parts[i].bytes + LINE) / LINE * LINE;
+    struct block *block = take_block(e, bytes);
+    if (!block) return NULL;
+    uint8_t *next = (uint8_t *)block + LINE;
+    for (int i = 0; i < PARTS; i++) {
+        memcpy(parts[i].to, &next, sizeof next);
+        next += (parts[i].bytes + LINE) / LINE * LINE;
     }
-    for (int i = 0; i < 2; i++, next += n * digits) c->operand.digits[i] = next;
-    c->operand.digit_stride = (long)digits;
-    c->counters = (atomic_int *)(void *)next;
-    return memory;
+    return block;
 }
 
-/* Feed counts[i] tokens to slot i, behind lengths[i], and score its last keep[i] positions.
- *
- * buffers: of the `depth` layers that run, each with room for what is fed. tokens: slot after slot.
- * logits: [sum of keep][vocab]. streams: [wanted][sum of keep][embed], the residual streams before
- * the given layers. Returns 0, or -1 if there is not enough memory. */
-int gpt2sdk_score(const struct engine *e, int depth, int slots, int places, float *const *buffers,
+/* Where a call stands in its tokens: before the one numbered `used` of a slot. */
+struct position {
+    int slot, used;
+};
+
+/* Put the next tokens of a call, at most so many, into stretches. */
+static void fill(struct call *c, struct position *p, const int32_t *counts, const int32_t *keep,
+                 int rows) {
+    c->count = c->rows = c->kept = 0;
+    while (c->rows < rows && p->slot < c->cache->slots) {
+        const int slot = p->slot, left = counts[slot] - p->used, room = rows - c->rows;
+        const int take = left < room ? left : room;
+        if (take) {
+            /* The last keep[slot] of a slot's tokens: how many of them are in this stretch? */
+            const int beyond = p->used + take - (counts[slot] - keep[slot]);
+            const int here = beyond < 0 ? 0 : beyond < take ? beyond : take;
+            c->stretches[c->count++] = (struct stretch){
+                slot, c->cache->lengths[slot] + p->used, take, here, c->rows, c->kept};
+            c->rows += take;
+            c->kept += here;
+            p->used += take;
+        }
+        if (p->used == counts[slot]) *p = (struct position){slot + 1, 0};
+    }
+}
+
+int gpt2sdk_score(struct engine *e, int depth, int slots, int places, float *const *buffers,
                   const int32_t *lengths, const int32_t *tokens, const int32_t *counts,
                   const int32_t *keep, const int32_t *layers, int wanted, float *logits,
                   float *streams, int threads) {
-    const struct cache held = {depth, slots, places, buffers, lengths}, *cache = &held;
+    const struct cache cache = {depth, slots, places, buffers, lengths};
     int total = 0, kept = 0, longest = 0;
-    for (int slot = 0; slot < cache->slots; slot++) {
+    for (int slot = 0; slot < slots; slot++) {
         total += counts[slot];
         kept += keep[slot];
-        longest = most(longest, cache->lengths[slot] + counts[slot]);
+        longest = most(longest, lengths[slot] + counts[slot]);
     }
     if (!total) return 0;
-    struct call c = {.engine = e, .cache = cache, .wanted = wanted, .layers = layers,
-                     .stream_stride = (long)kept * e->embed};
+    struct call c = {.engine = e, .cache = &cache, .wanted = wanted, .layers = layers,
+                     .stream_stride = (long)kept * e->embed, .tokens = tokens, .logits = logits,
+                     .streams = streams};
     const int rows = total < MOST_ROWS ? total : MOST_ROWS;
-    void *memory = lay_out(&c, rows, longest, threads, 1);
-    c.stretches = malloc(sizeof *c.stretches * (size_t)rows);
-    if (!memory || !c.stretches) {
-        drop_memory(memory, 0);
-        free(c.stretches);
-        return -1;
-    }
-    int done = 0, scored = 0;
-    for (int slot = 0, used = 0; done < total;) {
-        c.count = c.rows = c.kept = 0;
-        while (c.rows < rows && slot < cache->slots) {
-            const int left = counts[slot] - used, room = rows - c.rows;
-            const int take = left < room ? left : room;
-            if (take) {
-                /* The last keep[slot] of a slot's tokens: how many of them are in this stretch? */
-                const int beyond = used + take - (counts[slot] - keep[slot]);
-                const int here = beyond < 0 ? 0 : beyond < take ? beyond : take;
-                c.stretches[c.count++] = (struct stretch){slot, cache->lengths[slot] + used, take,
-                                                          here, c.rows, c.kept};
-                c.rows += take;
-                c.kept += here;
-                used += take;
-            }
-            if (used == counts[slot]) {
-                slot++;
-                used = 0;
-            }
-        }
-        memset(c.counters, 0, (7 * (size_t)cache->depth + 8) * sizeof(atomic_int));
-        c.tokens = tokens + done;
-        c.logits = logits + (long)scored * e->vocab;
-        c.streams = streams + (long)scored * e->embed;
+    struct block *block = lay_out(&c, rows, longest, most(threads, 1));
+    if (!block) return -1;
+    struct position position = {0, 0};
+    for (int done = 0; done < total; done += c.rows) {
+        fill(&c, &position, counts, keep, rows);
+        memset(c.counters, 0, steps(&c) * sizeof *c.counters);
         run_together(threads, compute, &c);
-        done += c.rows;
-        scored += c.kept;
+        c.tokens += c.rows;
+        c.logits += (long)c.kept * e->vocab;
+        c.streams += (long)c.kept * e->embed;
     }
-    free(c.stretches);
-    drop_memory(memory, 0);
+    leave_block(e, block);
     return 0;
 }
 
-/* Norm rows as the last norm does. */
 int gpt2sdk_final_norm(const struct engine *e, const float *x, int rows, float *y) {
     const size_t padded = (size_t)rounded_up(e->embed, LANES), bytes = (size_t)e->embed * 4;
-    float *line = take_memory(2 * padded * sizeof(float));
+    float *line = take_zeros(2 * padded * sizeof(float));
     if (!line) return -1;
-    memset(line, 0, padded * sizeof(float));
     for (int row = 0; row < rows; row++) {
         memcpy(line, x + (long)row * e->embed, bytes);
         e->kernels->norm(line, e->norms[0], e->norms[1], e->epsilon, e->embed, line + padded);
         memcpy(y + (long)row * e->embed, line + padded, bytes);
     }
-    drop_memory(line, 0);
-    return 0;
-}
-
-struct product {
-    const struct kernels *kernels;
-    const struct matrix *matrix;
-    struct operand operand;
-    struct sink sink;
-    int rows;
-    atomic_int counters[2];
-};
-
-static void compute_product(void *argument, struct team *team, int member) {
-    struct product *p = argument;
-    const struct matrix *m = p->matrix;
-    atomic_int *counter = p->counters;
-    (void)member;
-    if (m->kind == INT8 || m->kind == INT4) {
-        PIECES(first, end, p->rows, 1)
-            for (int row = first; row < end; row++) p->kernels->prepare(m, &p->operand, row);
-        meet(team);
-    }
-    counter++;
-    PIECES(first, end, m->blocks, piece_of(m->blocks, members(team), 4))
-        p->kernels->products(m, &p->operand, p->rows, first, end, &p->sink);
-    meet(team);
-}
-
-/* y = x W' + b for plain rows: the product of one matrix by itself. */
-int gpt2sdk_product(const struct kernels *kernels, const struct matrix *m, const float *x, int rows,
-                    float *y, int threads) {
-    const int groups = m->kind == INT4 ? m->inputs / m->group : 1;
-    const size_t stride = (size_t)rounded_up(m->in, LANES) + LANES;
-    const size_t digits = (size_t)rounded_up(m->inputs, 64) + 64, n = (size_t)rows;
-    const size_t floats = n * (stride + 2 * (size_t)groups + 1) + 4 * LANES;
-    float *memory = take_memory(floats * sizeof(float) + 2 * n * digits + 64);
-    if (!memory) return -1;
-    struct product p = {.kernels = kernels, .matrix = m, .rows = rows,
-                        .sink = {y, m->out, LINEAR, 0}};
-    p.operand = (struct operand){
-        .values = memory, .stride = (long)stride, .digit_stride = (long)digits,
-        .scale = memory + n * stride, .sums = memory + n * (stride + (size_t)groups),
-        .offset = memory + n * (stride + 2 * (size_t)groups), .groups = groups};
-    for (int i = 0; i < 2; i++)
-        p.operand.digits[i] = (uint8_t *)(memory + floats) + (size_t)i * n * digits;
-    for (size_t row = 0; row < n; row++) {
-        float *to = memory + row * stride;
-        memcpy(to, x + row * (size_t)m->in, (size_t)m->in * sizeof(float));
-        for (size_t i = (size_t)m->in; i < stride; i++) to[i] = 0.0f;
-    }
-    run_together(threads, compute_product, &p);
-    drop_memory(memory, 0);
+    free(line);
     return 0;
 }

@@ -28,6 +28,9 @@ static void look_up(const struct matrix *m, int row, const float *add, float *y)
 #elif defined(ISA_avx2)
 #define TABLE kernels_avx2
 #define NAME "avx2"
+#elif defined(ISA_neon)
+#define TABLE kernels_neon
+#define NAME "neon"
 #else
 #define TABLE kernels_scalar
 #define NAME "scalar"

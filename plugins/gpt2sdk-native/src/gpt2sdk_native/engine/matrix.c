@@ -6,7 +6,7 @@
 
 void gpt2sdk_matrix_free(struct matrix *m) {
     if (!m) return;
-    drop_memory(m->weights, m->bytes);
+    free(m->weights);
     free(m->scale);
     free(m->sums);
     free(m->scales);
@@ -30,7 +30,7 @@ struct matrix *gpt2sdk_matrix_new(int kind, int out, int in, int group, int digi
     const size_t numbers = (size_t)m->inputs * LANES;
     m->block_bytes = kind == INT4 ? numbers / 2 : numbers * (kind == FLOAT32 ? 4 : kind == BFLOAT16 ? 2 : 1);
     m->bytes = m->block_bytes * (size_t)m->blocks;
-    m->weights = take_memory(m->bytes);
+    m->weights = take_zeros(m->bytes);
     int bad = !m->weights;
     if (kind == INT8) {
         m->scale = calloc(padded, sizeof(float));
@@ -64,7 +64,7 @@ static uint8_t *nibble(uint8_t *block, int lane, int i, int *shift) {
 
 /* Copy `count` plain rows from `start` on into the matrix, or with `out` from it to `rows`.
  * Rows are of the kind's numbers; int4's of two numbers in a byte, the first one lower. */
-static void move(struct matrix *m, int start, int count, void *rows, int out) {
+static void move(const struct matrix *m, int start, int count, void *rows, int out) {
     for (int n = 0; n < count; n++) {
         const int row = start + n, lane = row % LANES;
         uint8_t *block = m->weights + (size_t)(row / LANES) * m->block_bytes;
@@ -93,7 +93,7 @@ void gpt2sdk_matrix_write(struct matrix *m, int start, int count, const void *ro
     move(m, start, count, (void *)rows, 0);
 }
 
-void gpt2sdk_matrix_read(struct matrix *m, int start, int count, void *rows) {
+void gpt2sdk_matrix_read(const struct matrix *m, int start, int count, void *rows) {
     move(m, start, count, rows, 1);
 }
 
@@ -106,20 +106,31 @@ static int copied(float **to, const float *from, int count, int padded) {
     return 0;
 }
 
-/* int8: a scale for each output; a table's mean, or null. */
 int gpt2sdk_matrix_scale(struct matrix *m, const float *scale, const float *mean) {
     memcpy(m->scale, scale, (size_t)m->out * sizeof(float));
     return copied(&m->mean, mean, m->in, rounded_up(m->in, LANES));
 }
 
-/* int4: scales and zeros, [out][groups] in bfloat16. */
+static uint16_t *scale_place(const struct matrix *m, int row, size_t group) {
+    const size_t groups = (size_t)(m->inputs / m->group), block = (size_t)(row / LANES);
+    return m->scales + (block * groups + group) * 2 * LANES + row % LANES;
+}
+
 void gpt2sdk_matrix_groups(struct matrix *m, const uint16_t *scale, const uint16_t *zero) {
     const size_t groups = (size_t)(m->inputs / m->group);
     for (int row = 0; row < m->out; row++)
         for (size_t g = 0; g < groups; g++) {
-            uint16_t *to = m->scales + ((size_t)(row / LANES) * groups + g) * 2 * LANES + row % LANES;
-            to[0] = scale[(size_t)row * groups + g];
-            to[LANES] = zero[(size_t)row * groups + g];
+            scale_place(m, row, g)[0] = scale[(size_t)row * groups + g];
+            scale_place(m, row, g)[LANES] = zero[(size_t)row * groups + g];
+        }
+}
+
+void gpt2sdk_matrix_read_groups(const struct matrix *m, uint16_t *scale, uint16_t *zero) {
+    const size_t groups = (size_t)(m->inputs / m->group);
+    for (int row = 0; row < m->out; row++)
+        for (size_t g = 0; g < groups; g++) {
+            scale[(size_t)row * groups + g] = scale_place(m, row, g)[0];
+            zero[(size_t)row * groups + g] = scale_place(m, row, g)[LANES];
         }
 }
 

@@ -1,4 +1,4 @@
-/* Memory that vectors are read from. */
+/* Memory that vectors are read from; free() gives it back. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
@@ -6,19 +6,19 @@
 
 #include "native.h"
 
-enum { LARGE = 2 << 20 };
+enum { LARGE = 2 << 20, BEYOND = 64 }; /* tiles load whole vectors, and a little ahead */
 
 void *take_memory(size_t bytes) {
     void *memory = NULL;
-    if (posix_memalign(&memory, bytes >= LARGE ? LARGE : 64, bytes + 64)) return NULL;
+    if (bytes > PTRDIFF_MAX - LARGE) return NULL;
+    if (posix_memalign(&memory, bytes >= LARGE ? LARGE : 64, bytes + BEYOND)) return NULL;
 #ifdef MADV_HUGEPAGE
     if (bytes >= LARGE) madvise(memory, bytes, MADV_HUGEPAGE);
 #endif
-    memset(memory, 0, bytes + 64);
     return memory;
 }
 
-void drop_memory(void *memory, size_t bytes) {
-    (void)bytes;
-    free(memory);
+void *take_zeros(size_t bytes) {
+    void *memory = take_memory(bytes);
+    return memory ? memset(memory, 0, bytes + BEYOND) : NULL;
 }

@@ -2,8 +2,11 @@
 #ifndef NATIVE_H
 #define NATIVE_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "gpt2sdk.h"
 
 #define LANES 16
 
@@ -78,13 +81,15 @@ struct kernels {
 extern const struct kernels kernels_scalar;
 #if defined(__x86_64__)
 extern const struct kernels kernels_avx2, kernels_avx512;
+#elif defined(__aarch64__)
+extern const struct kernels kernels_neon;
 #endif
 
 static inline int rounded_up(int n, int step) { return (n + step - 1) / step * step; }
 
 /* memory.c: aligned memory, of large pages where it is much; null if there is none */
 void *take_memory(size_t bytes);
-void drop_memory(void *memory, size_t bytes);
+void *take_zeros(size_t bytes);
 
 /* pool.c */
 struct team;
@@ -92,5 +97,16 @@ typedef void (*job)(void *argument, struct team *, int member);
 void run_together(int threads, job, void *argument);
 void meet(struct team *);        /* a barrier */
 int members(const struct team *);
+
+/* One after the other, whoever is free takes the next piece of a step. */
+#define PIECES(first, end, count, piece)                                                           \
+    for (int first, end;                                                                           \
+         (first = atomic_fetch_add_explicit(counter, 1, memory_order_relaxed) * (piece)) <         \
+             (count) &&                                                                            \
+         (end = first + (piece) < (count) ? first + (piece) : (count), 1);)
+
+static inline int piece_of(int count, int members, int step) {
+    return rounded_up((count + 4 * members - 1) / (4 * members), step);
+}
 
 #endif

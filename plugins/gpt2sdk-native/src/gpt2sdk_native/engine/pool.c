@@ -14,8 +14,10 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define RELAX() _mm_pause()
-#else
+#elif defined(__aarch64__)
 #define RELAX() __asm__ volatile("yield")
+#else
+#define RELAX() ((void)0)
 #endif
 
 enum { MOST = 128, SPINS = 1 << 12, AWAKE_NS = 100000 };
@@ -75,6 +77,12 @@ static void work_as(job work, void *argument, struct team *team, int member) {
     _mm_setcsr(0x1f80);
     work(argument, team, member);
     _mm_setcsr(mode);
+#elif defined(__aarch64__)
+    uint64_t mode;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    __asm__ volatile("msr fpcr, %0" ::"r"((uint64_t)0));
+    work(argument, team, member);
+    __asm__ volatile("msr fpcr, %0" ::"r"(mode));
 #else
     work(argument, team, member);
 #endif

@@ -21,6 +21,13 @@ static const int most_rows[] = {8, 8, 8, 6, 6};
 #define TWO_DIGIT_BLOCKS(R) ((R) == 1 ? 2 : 1)
 #define INT4_BLOCKS(R) ((R) == 1 ? 2 : 1)
 static const int most_rows[] = {6, 6, 5, 3, 3};
+#elif defined(ISA_neon)
+#define PREFETCH(p) __builtin_prefetch(p)
+#define FLOAT_BLOCKS(R) ((R) == 1 ? 4 : (R) == 2 ? 2 : 1)
+#define INT8_BLOCKS(R) ((R) == 1 ? 4 : (R) == 2 ? 2 : 1)
+#define TWO_DIGIT_BLOCKS(R) ((R) == 1 ? 2 : 1)
+#define INT4_BLOCKS(R) ((R) == 1 ? 2 : 1)
+static const int most_rows[] = {6, 5, 6, 3, 4};
 #else
 #define PREFETCH(p) ((void)(p))
 #define FLOAT_BLOCKS(R) 1
@@ -30,7 +37,7 @@ static const int most_rows[] = {6, 6, 5, 3, 3};
 static const int most_rows[] = {4, 4, 4, 4, 4};
 #endif
 
-#if defined(ISA_avx512) || defined(ISA_avx2)
+#if defined(ISA_avx512) || defined(ISA_avx2) || defined(ISA_neon)
 #define UNROLL _Pragma("GCC unroll 8")
 #define TILE INLINE
 #else
