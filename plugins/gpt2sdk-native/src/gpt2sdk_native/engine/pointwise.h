@@ -80,14 +80,11 @@ INLINE v16 v_activate(v16 x, int activation) {
     }
 }
 
-static void activate(float *x, int count, int activation) {
-    float tail[LANES] = {0};
-    for (int i = 0; i < count; i += LANES) {
-        const int n = count - i < LANES ? count - i : LANES;
-        memcpy(tail, x + i, (size_t)n * sizeof(float));
-        v_store_first(tail, v_activate(v_load(tail), activation), LANES);
-        memcpy(x + i, tail, (size_t)n * sizeof(float));
-    }
+static __attribute__((noinline)) void activate(float *x, int count, int activation) {
+    int i = 0;
+    for (; i + LANES <= count; i += LANES) v_store(x + i, v_activate(v_load(x + i), activation));
+    if (i < count)
+        v_store_first(x + i, v_activate(v_load_first(x + i, count - i), activation), count - i);
 }
 
 /* y = (x - mean) / sqrt(variance + epsilon) * weight + bias, zeros behind it. */

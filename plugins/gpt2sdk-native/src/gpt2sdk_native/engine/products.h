@@ -13,28 +13,44 @@
 #define INT8_BLOCKS(R) ((R) <= 6 ? 4 : 3)
 #define TWO_DIGIT_BLOCKS(R) ((R) <= 2 ? 4 : (R) <= 4 ? 3 : (R) <= 6 ? 2 : 1)
 #define INT4_BLOCKS(R) ((R) <= 2 ? 4 : (R) <= 4 ? 2 : 1)
-static const int most_rows[] = {8, 8, 8, 6, 6};
+#define FLOAT_ROWS 8
+#define BFLOAT16_ROWS 8
+#define INT8_ROWS 8
+#define TWO_DIGIT_ROWS 6
+#define INT4_ROWS 6
 #elif defined(ISA_avx2)
 #define PREFETCH(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)
 #define FLOAT_BLOCKS(R) ((R) == 1 ? 4 : (R) == 2 ? 2 : 1)
 #define INT8_BLOCKS(R) ((R) == 1 ? 4 : (R) == 2 ? 2 : 1)
 #define TWO_DIGIT_BLOCKS(R) ((R) == 1 ? 2 : 1)
 #define INT4_BLOCKS(R) ((R) == 1 ? 2 : 1)
-static const int most_rows[] = {6, 6, 5, 3, 3};
+#define FLOAT_ROWS 6
+#define BFLOAT16_ROWS 6
+#define INT8_ROWS 5
+#define TWO_DIGIT_ROWS 3
+#define INT4_ROWS 3
 #elif defined(ISA_neon)
 #define PREFETCH(p) __builtin_prefetch(p)
 #define FLOAT_BLOCKS(R) ((R) == 1 ? 4 : (R) == 2 ? 2 : 1)
 #define INT8_BLOCKS(R) ((R) == 1 ? 4 : (R) == 2 ? 2 : 1)
 #define TWO_DIGIT_BLOCKS(R) ((R) == 1 ? 2 : 1)
 #define INT4_BLOCKS(R) ((R) == 1 ? 2 : 1)
-static const int most_rows[] = {6, 5, 6, 3, 4};
+#define FLOAT_ROWS 5
+#define BFLOAT16_ROWS 5
+#define INT8_ROWS 5
+#define TWO_DIGIT_ROWS 3
+#define INT4_ROWS 4
 #else
 #define PREFETCH(p) ((void)(p))
 #define FLOAT_BLOCKS(R) 1
 #define INT8_BLOCKS(R) 1
 #define TWO_DIGIT_BLOCKS(R) 1
 #define INT4_BLOCKS(R) 1
-static const int most_rows[] = {4, 4, 4, 4, 4};
+#define FLOAT_ROWS 4
+#define BFLOAT16_ROWS 4
+#define INT8_ROWS 4
+#define TWO_DIGIT_ROWS 4
+#define INT4_ROWS 4
 #endif
 
 #if defined(ISA_avx512) || defined(ISA_avx2) || defined(ISA_neon)
@@ -49,12 +65,15 @@ static const int most_rows[] = {4, 4, 4, 4, 4};
 
 INLINE void finish(v16 y, const struct matrix *m, const struct sink *s, int row, int block) {
     if (m->bias) y = v_add(y, v_load(m->bias + block * LANES));
-    y = v_activate(y, s->activation);
     float *place = s->values + row * s->stride + block * LANES;
     const int left = m->out - block * LANES;
-    if (s->add) y = v_add(v_load(place), y);
-    if (left >= LANES) v_store(place, y);
-    else v_store_first(place, y, left);
+    if (left < LANES) {
+        if (s->add) y = v_add(v_load_first(place, left), y);
+        v_store_first(place, y, left);
+    } else {
+        if (s->add) y = v_add(v_load(place), y);
+        v_store(place, y);
+    }
 }
 
 TILE void float32_tile(const int R, const int N, const struct matrix *m,
@@ -175,22 +194,41 @@ TILE void int4_tile(const int R, const int N, const struct matrix *m, const stru
         for (; block + MANY(R) <= last; block += MANY(R)) tile(R, MANY(R), m, x, row, block, s);   \
         for (; block < last; block++) tile(R, 1, m, x, row, block, s);                             \
     }
-#define STRIPS(tile, MANY)                                                                         \
-    STRIP(tile, 1, MANY) STRIP(tile, 2, MANY) STRIP(tile, 3, MANY) STRIP(tile, 4, MANY)            \
-    STRIP(tile, 5, MANY) STRIP(tile, 6, MANY) STRIP(tile, 7, MANY) STRIP(tile, 8, MANY)
-#define NAMES(tile)                                                                                \
-    {tile##_1, tile##_2, tile##_3, tile##_4, tile##_5, tile##_6, tile##_7, tile##_8}
+#define STRIPS_3(tile, MANY) STRIP(tile, 1, MANY) STRIP(tile, 2, MANY) STRIP(tile, 3, MANY)
+#define STRIPS_4(tile, MANY) STRIPS_3(tile, MANY) STRIP(tile, 4, MANY)
+#define STRIPS_5(tile, MANY) STRIPS_4(tile, MANY) STRIP(tile, 5, MANY)
+#define STRIPS_6(tile, MANY) STRIPS_5(tile, MANY) STRIP(tile, 6, MANY)
+#define STRIPS_8(tile, MANY) STRIPS_6(tile, MANY) STRIP(tile, 7, MANY) STRIP(tile, 8, MANY)
+#define NAMES_3(tile) tile##_1, tile##_2, tile##_3
+#define NAMES_4(tile) NAMES_3(tile), tile##_4
+#define NAMES_5(tile) NAMES_4(tile), tile##_5
+#define NAMES_6(tile) NAMES_5(tile), tile##_6
+#define NAMES_8(tile) NAMES_6(tile), tile##_7, tile##_8
+#define PASTE(a, b) a##b
+#define UP_TO(what, most) PASTE(what, most)
 
-STRIPS(float32_tile, FLOAT_BLOCKS)
-STRIPS(bfloat16_tile, FLOAT_BLOCKS)
-STRIPS(int8_one, INT8_BLOCKS)
-STRIPS(int8_two, TWO_DIGIT_BLOCKS)
-STRIPS(int4_tile, INT4_BLOCKS)
+UP_TO(STRIPS_, FLOAT_ROWS)(float32_tile, FLOAT_BLOCKS)
+UP_TO(STRIPS_, BFLOAT16_ROWS)(bfloat16_tile, FLOAT_BLOCKS)
+UP_TO(STRIPS_, INT8_ROWS)(int8_one, INT8_BLOCKS)
+UP_TO(STRIPS_, TWO_DIGIT_ROWS)(int8_two, TWO_DIGIT_BLOCKS)
+UP_TO(STRIPS_, INT4_ROWS)(int4_tile, INT4_BLOCKS)
 
 typedef void (*strip)(const struct matrix *, const struct operand *, int, int, int,
                       const struct sink *);
-static const strip strips[][8] = {NAMES(float32_tile), NAMES(bfloat16_tile), NAMES(int8_one),
-                                  NAMES(int8_two), NAMES(int4_tile)};
+static const strip strips[][8] = {{UP_TO(NAMES_, FLOAT_ROWS)(float32_tile)},
+                                  {UP_TO(NAMES_, BFLOAT16_ROWS)(bfloat16_tile)},
+                                  {UP_TO(NAMES_, INT8_ROWS)(int8_one)},
+                                  {UP_TO(NAMES_, TWO_DIGIT_ROWS)(int8_two)},
+                                  {UP_TO(NAMES_, INT4_ROWS)(int4_tile)}};
+static const int most_rows[] = {FLOAT_ROWS, BFLOAT16_ROWS, INT8_ROWS, TWO_DIGIT_ROWS, INT4_ROWS};
+
+/* Behind the last sum, so that tiles stay small. */
+static void activate_sums(const struct matrix *m, const struct sink *s, int row, int end, int first,
+                          int last) {
+    const int start = first * LANES, stop = last * LANES < m->out ? last * LANES : m->out;
+    for (; row < end; row++)
+        activate(s->values + row * s->stride + start, stop - start, s->activation);
+}
 
 static void products(const struct matrix *m, const struct operand *x, int rows, int first,
                      int last, const struct sink *s) {
@@ -205,6 +243,7 @@ static void products(const struct matrix *m, const struct operand *x, int rows, 
         for (int t = 0, row = 0; t < tiles; t++) {
             const int stop = (int)((long)rows * (t + 1) / tiles);
             strips[which][stop - row - 1](m, x, row, block, end, s);
+            if (s->activation != LINEAR) activate_sums(m, s, row, stop, block, end);
             row = stop;
         }
     }
