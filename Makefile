@@ -5,6 +5,7 @@
 # make bench   every benchmark, results in benchmarks/results/
 # make samples what documentation prints, written anew
 # make native  the compiled CPU engine, anew; make native-sanitize tests it under ASan and UBSan
+# make native-arm     its bits on 64-bit Arm, emulated; make native-wheels its wheels, in dist/
 # make lock    pins the newest releases in constraints.txt
 # make test-newest, make test-oldest   tests against the newest and the oldest releases allowed
 #
@@ -17,6 +18,8 @@ BIN     := .venv/bin
 TORCH   ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 READY   := .venv/.ready
+ENGINE  := plugins/gpt2sdk-native/src/gpt2sdk_native
+LIBRARY := $(ENGINE)/engine/libgpt2sdk.so
 TREE    := -e . $(PLUGINS:%=-e ./%)
 
 # What compares with libraries that need newer releases than the oldest allowed, or looks at files.
@@ -25,13 +28,13 @@ NOT_OLD  = tests/meta tests/parity $(shell grep -rlE '(import|from) (transformer
 
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: native native-sanitize demo test test-newest test-oldest check docs bench samples format lock clean
+.PHONY: native native-sanitize native-arm native-wheels demo test test-newest test-oldest check docs bench samples format lock clean
 .DEFAULT_GOAL := test
 
 demo: $(READY)
 	@$(BIN)/python scripts/demo.py $(MODEL)
 
-test: $(READY)
+test: $(READY) $(LIBRARY)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 # Both with the pinned torch, or another one: make test-oldest TORCH=2.6.0
@@ -65,7 +68,7 @@ check: $(READY)
 docs: $(READY)
 	$(BIN)/mkdocs build --strict
 
-bench: $(READY)
+bench: $(READY) $(LIBRARY)
 	@for script in benchmarks/bench_*.py; do echo $$script; $(BIN)/python $$script || exit 1; done
 
 samples: $(READY)
@@ -73,6 +76,20 @@ samples: $(READY)
 
 native: $(READY)
 	$(BIN)/python -m gpt2sdk_native.build
+
+# Where nothing can compile it, one line says so, and torch computes.
+$(LIBRARY): $(wildcard $(ENGINE)/engine/*.[ch]) $(ENGINE)/build.py | $(READY)
+	@$(BIN)/python -m gpt2sdk_native.build
+
+native-arm: $(READY) $(LIBRARY)
+	$(BIN)/pytest -q -rs plugins/gpt2sdk-native/tests/test_native_programs.py
+
+# Built by zig against an old C library, so that they run on any Linux that has one like it.
+native-wheels: $(READY)
+	$(BIN)/python -m pip install --quiet ziglang
+	for processor in x86_64 aarch64; do \
+	    GPT2SDK_NATIVE_TARGET=$$processor $(BIN)/python -m pip wheel --quiet --no-deps \
+	        --no-build-isolation --wheel-dir dist plugins/gpt2sdk-native || exit 1; done
 
 # Python itself is not instrumented: its leaks are its own.
 native-sanitize: $(READY)

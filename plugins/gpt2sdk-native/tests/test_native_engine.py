@@ -1,6 +1,8 @@
 """The compiled engine: right, and the same in every bit however it is asked."""
 
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import hypothesis.strategies as st
@@ -21,7 +23,7 @@ GROUP = 32
 
 def isas():
     found = []
-    for name in ("avx512", "avx2", "scalar"):
+    for name in ("avx512", "avx2", "neon", "scalar"):
         try:
             kernels(name)
             found.append(name)
@@ -191,8 +193,10 @@ def test_what_was_packed_can_be_read_back(kind):
         assert torch.equal(plain, NativeMatrix.floats(plain).read())
     elif kind == "int4":
         nibbles = torch.randint(0, 256, (35, 32), dtype=torch.uint8)
-        scales = torch.ones(35, 2, dtype=torch.bfloat16)
-        assert torch.equal(nibbles, NativeMatrix.int4(nibbles, scales, scales, 45).read())
+        scale, zero = torch.randn(2, 35, 2).bfloat16()
+        matrix = NativeMatrix.int4(nibbles, scale, zero, 45)
+        assert torch.equal(nibbles, matrix.read())
+        assert all(map(torch.equal, (scale, zero), matrix.read_groups()))
     else:
         numbers, scale = int8(weight)
         assert torch.equal(numbers, NativeMatrix.int8(numbers, scale).read())
@@ -241,3 +245,70 @@ def test_deep_models_take_long_prompts_in_pieces():
     ]
 
     assert torch.equal(torch.cat(pieces), whole)
+
+
+def test_a_head_has_the_same_bits_in_pieces_of_every_size_and_kind():
+    for sizes in (
+        {"n_embd": 20, "n_head": 4, "vocab_size": 37, "n_inner": 35},
+        {"n_embd": 144, "n_head": 1, "n_layer": 1},
+        {"n_embd": 36, "n_head": 2, "n_inner": 50},
+    ):
+        for kind in KINDS:
+            engine = engine_of(model_of(**sizes), kind)
+            rows = [[token % engine.vocab for token in row] for row in ROWS]
+            cache = engine.make_cache(4)
+            for start in range(0, 40, 3):
+                engine.score(cache, [row[start : start + 3][:-1] for row in rows], [0] * 4)
+                last = [row[start : start + 3][-1:] for row in rows]
+                found, _ = engine.score(cache, last, [len(each) for each in last])
+            assert torch.equal(alone(engine, rows)[0][-1], found[0])
+
+
+@pytest.mark.parametrize("fed", [[[], []], [[3], []], [[], [4, 5]]], ids=str)
+def test_rows_may_be_fed_nothing(fed):
+    engine = engine_of(model_of(**SIZES[0]), "int8")
+    logits, _ = engine.score(engine.make_cache(2), fed, [len(row) for row in fed])
+    expected = [logits for row in fed if row for logits in alone(engine, [row])]
+
+    assert torch.equal(torch.cat([*expected, torch.empty(0, engine.vocab)]), logits)
+
+
+def test_a_cache_may_grow_between_calls():
+    engine = engine_of(model_of(n_embd=16, n_head=2, n_positions=600), "float32")
+    cache = engine.make_cache(1)
+    engine.score(cache, [[5] * 3], [0])
+    places = cache.places
+    cache.reserve(500)
+    assert places < cache.places
+    logits, _ = engine.score(cache, [[6] * 400], [1])
+
+    assert torch.equal(alone(engine, [[5] * 3 + [6] * 400])[0][-1:], logits)
+
+
+def test_several_threads_of_python_compute_at_once():
+    engine = engine_of(model_of(**SIZES[0]), "int8")
+    expected = alone(engine)
+
+    def same(number):
+        row, wanted = ROWS[number % 4], expected[number % 4]
+        found, _ = engine.score(engine.make_cache(1), [row], [len(row)], threads=1 + number % 3)
+        return torch.equal(wanted, found)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(same, range(60)))
+
+
+def test_threads_sleep_when_there_is_nothing_to_do():
+    engine = engine_of(model_of(**SIZES[0]), "float32")
+    engine.score(engine.make_cache(1), [ROWS[0]], [1], threads=3)
+    time.sleep(0.1)
+    before = time.process_time()
+    time.sleep(0.5)
+
+    assert time.process_time() - before < 0.1
+
+
+def test_a_matrix_that_is_too_large_is_a_memory_error():
+    rows = torch.empty(1, 1).expand(2**30, 2**20)
+    with pytest.raises(MemoryError, match="1073741824 x 1048576"):
+        NativeMatrix(0, rows, 2**20)

@@ -1,6 +1,6 @@
 """Which matrices the engine takes, by the form in which their modules hold them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,17 @@ def packed_form(module: nn.Module) -> NativeMatrix:
     bits = getattr(module, "activation_bits", 16)
     mean = parts.get(".mean")
     return NativeMatrix.int8(parts[""], parts[".scale"], bias, mean, activation_bits=bits)
+
+
+def lent(module: Quantized, matrix: NativeMatrix) -> dict[str, Callable[[], Tensor]]:
+    """Return the buffers that a module need not hold beside its packed matrix."""
+    if _kind(module) != "int4":
+        return {"weight": matrix.read}
+    return {
+        "weight": matrix.read,
+        "scale": lambda: matrix.read_groups()[0],
+        "zero": lambda: matrix.read_groups()[1],
+    }
 
 
 def described(module: nn.Module) -> str:

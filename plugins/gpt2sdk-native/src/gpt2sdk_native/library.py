@@ -76,4 +76,3 @@ def kernels(name: str | None = None) -> int:
             f"{wanted!r}: expected avx512, avx2, neon or scalar, and a processor that has it"
         )
     return found
-

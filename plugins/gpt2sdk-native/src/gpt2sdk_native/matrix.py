@@ -29,6 +29,7 @@ class NativeMatrix:
         self.shape = len(rows), inputs
         self.dtype = rows.dtype
         self._width = rows.shape[1]
+        self._groups = 2 * self._width // group if group else 0
         self._calls = library()
         handle = self._calls.gpt2sdk_matrix_new(kind, len(rows), inputs, group, digits)
         if handle is None:
@@ -85,6 +86,13 @@ class NativeMatrix:
         rows = torch.zeros(self.shape[0], self._width, dtype=self.dtype)
         self._calls.gpt2sdk_matrix_read(self.handle, 0, self.shape[0], rows.data_ptr())
         return rows
+
+    def read_groups(self) -> tuple[Tensor, Tensor]:
+        """Return the scales and zeros of an int4 matrix, as they were given."""
+        found = torch.empty(2, self.shape[0], self._groups, dtype=torch.bfloat16)
+        scale, zero = found[0], found[1]
+        self._calls.gpt2sdk_matrix_read_groups(self.handle, scale.data_ptr(), zero.data_ptr())
+        return scale.clone(), zero.clone()
 
     def rows(self, numbers: Sequence[int]) -> Tensor:
         """Return some rows as they were given."""

@@ -12,7 +12,7 @@ from typing_extensions import override
 from gpt2sdk import GPT2Config, KeyValueCache, Quantized, Runner, Running, Scores
 from gpt2sdk.gpt2 import GPT2, Activation, Block, Cache, Packable, TiedHead, TorchRunner
 from gpt2sdk_native.engine import ACTIVATIONS, Layer, NativeEngine
-from gpt2sdk_native.forms import described, packed_form, refused
+from gpt2sdk_native.forms import described, lent, packed_form, refused
 from gpt2sdk_native.library import library
 from gpt2sdk_native.matrix import NativeMatrix
 from gpt2sdk_native.packed import NativeProduct, NativeTable
@@ -26,8 +26,8 @@ class NativeRunner(Runner):
     """Computes whole calls of GPT-2 models in a compiled engine, on a CPU.
 
     A row has the same bits alone, in any batch, fed in any pieces, with any number of threads and
-    under AVX2 and AVX-512. Weights in float32, bfloat16, `int8` and `int4`; activations are float32
-    where they are not whole numbers. It is asked for by name: `runner="native"`.
+    under AVX2, AVX-512 and NEON. Weights in float32, bfloat16, `int8` and `int4`; activations are
+    float32 where they are not whole numbers. It is asked for by name: `runner="native"`.
     """
 
     name: ClassVar[str] = "native"
@@ -118,7 +118,8 @@ class NativeRunning(Running):
         matrix = packed_form(module)
         self._packed.append(matrix)
         if isinstance(module, Quantized):
-            module.lend("weight", matrix.read)
+            for buffer, back in lent(module, matrix).items():
+                module.lend(buffer, back)
             self._given_back.append(module.reclaim)
         elif isinstance(module, Packable):
             made = (
