@@ -146,7 +146,7 @@ def chooses(gen, chance):
 
 
 def scores(gen, chance):
-    texts = [prompt(chance) for _ in range(3)]
+    texts = [f"{prompt(chance)}a" for _ in range(3)]
     return gen.score(texts, context=prompt(chance)), gen.score(texts, window=9)
 
 
