@@ -138,7 +138,9 @@ class Cache:
     def reserve(self, places: int) -> None:
         """Make room for that many tokens per slot; layers that hold nothing follow when they do."""
         if places > self._places:
-            self._places = min(self.limit, max(places, 2 * self._places, _FIRST_PLACES))
+            # A prompt has room behind it: who copies it, and goes on, need not move it once more.
+            behind = 0 if self._places or places < _FIRST_PLACES else _FIRST_PLACES
+            self._places = min(self.limit, max(places + behind, 2 * self._places, _FIRST_PLACES))
             for layer, buffer in enumerate(self._buffers):
                 if buffer is not None:
                     self._resize(layer, buffer)
