@@ -2,7 +2,9 @@
 # make test    all tests
 # make check   formatting, lint, types, layers, documentation
 # make docs    the site, in site/
-# make bench   every benchmark, results in benchmarks/results/
+# make bench   decoding beside other libraries, in ten minutes; BENCH='--cases all' for more
+# make bench-all    every benchmark, results in benchmarks/results/
+# make bench-peers  CTranslate2 and llama.cpp in .venv-peers, for make bench: takes long
 # make samples what documentation prints, written anew
 # make native  the compiled CPU engine, anew; make native-sanitize tests it under ASan and UBSan
 # make native-arm     its bits on 64-bit Arm, emulated; make native-wheels its wheels, in dist/
@@ -28,7 +30,7 @@ NOT_OLD  = tests/meta tests/parity $(shell grep -rlE '(import|from) (transformer
 
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: native native-sanitize native-arm native-wheels demo test test-newest test-oldest check docs bench samples format lock clean
+.PHONY: native native-sanitize native-arm native-wheels demo test test-newest test-oldest check docs bench bench-all bench-peers samples format lock clean
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -69,7 +71,19 @@ docs: $(READY)
 	$(BIN)/mkdocs build --strict
 
 bench: $(READY) $(LIBRARY)
+	$(BIN)/python benchmarks/bench_decode.py $(BENCH)
+
+bench-all: $(READY) $(LIBRARY)
 	@for script in benchmarks/bench_*.py; do echo $$script; $(BIN)/python $$script || exit 1; done
+
+# A build of llama.cpp for a processor with AMX ends with an illegal instruction in Q8_0.
+AVX512 = $(if $(shell grep -m1 -o avx512_bf16 /proc/cpuinfo),ON,OFF)
+bench-peers:
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet ctranslate2 numpy
+	CMAKE_ARGS="-DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_AVX512=$(AVX512) \
+	    -DGGML_AVX512_VNNI=$(AVX512) -DGGML_AVX512_BF16=$(AVX512)" \
+	    .venv-peers/bin/python -m pip install llama-cpp-python
 
 samples: $(READY)
 	$(BIN)/python scripts/refresh_samples.py
@@ -112,4 +126,4 @@ $(READY): constraints.txt requirements-dev.txt requirements-test.txt pyproject.t
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-newest .venv-oldest site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-newest .venv-oldest .venv-peers site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -16,17 +16,16 @@ import torch
 ROOT = Path(__file__).parent.parent
 STEPS = {
     "tests": ([sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests", "plugins"], 240),
-    "decode": ([sys.executable, "benchmarks/bench_decode.py", "--device", "cuda"], 180),
-    "quantized": (
+    "decode": (
         [
             sys.executable,
-            "benchmarks/bench_quantized.py",
-            *["speed", "--device", "cuda", "--rounds", "3"],
+            "benchmarks/bench_decode.py",
+            *["--device", "cuda", "--runners", "torch", "--minutes", "4"],
         ],
-        180,
+        330,
     ),
 }
-RESULTS = ("decode_cuda", "quantized_speed_cuda")
+RESULTS = ("decode_cuda",)
 
 
 def run(command: list[str], limit: int) -> dict[str, object]:

@@ -83,7 +83,7 @@ def test_hints_name_arguments_that_exist_and_no_others():
         ("quantisation", "did you mean quantization?"),
         ("temperature", "the options of a call are given to generate and stream"),
         ("pad_token_id", "the options of a call are given to generate and stream"),
-        ("wood", "it has name, dtype, device, quantization, placement, max_memory, runner, prefix_cache"),
+        ("wood", "it has name, dtype, device, quantization, placement, max_memory, runner"),
     ],
 )
 def test_loading_is_answered_in_our_words_before_any_work(argument, message):
