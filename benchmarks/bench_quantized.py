@@ -41,7 +41,6 @@ def recipes() -> dict[str, tuple[str, Quantizer | None]]:
     }
 
 
-
 def loaded(model: str | Path, weights: str, device: str) -> Generator:
     """Load a model in one of these ways."""
     dtype, quantizer = recipes()[weights]

@@ -1,44 +1,38 @@
-"""Makes the tables of `docs/guides/choose-a-loader.md` of the benchmarks' records.
+"""Puts what the benchmarks recorded into README and documentation.
 
-    python benchmarks/loader_table.py
+    python benchmarks/pages.py [--check]
 
-Records: `results/load.json`, `quantized_speed.json` and `quantized_quality.json`, whatever sizes
-and batches they have.
+What is made stands between `<!-- name: made by benchmarks/pages.py -->` and `<!-- end of name -->`.
+Where a record is not here, what stands there is left. With `--check` nothing is written, and 1 is
+left behind if something would be.
 """
 
-import json
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from record import RESULTS
+from decode_tables import Decoded, budget, cost, decoding, machine, others, shares
+from limit_picture import draw
+from tables import Row, middle, record, table
 
-PAGE = Path(__file__).parents[1] / "docs" / "guides" / "choose-a-loader.md"
-TABLE = r"(<!-- {name}: made by benchmarks/loader_table.py -->\n).*?(<!-- end of {name} -->)"
-MISSING = "–"
-Row = dict[str, object]
-
-
-def records(name: str) -> list[Row]:
-    """Read a benchmark's rows."""
-    return list(json.loads((RESULTS / f"{name}.json").read_text())["rows"])
+ROOT = Path(__file__).parents[1]
+PLACE = r"(<!-- {name}: made by benchmarks/pages.py -->\n).*?(<!-- end of {name} -->)"
+PICTURE = "docs/explanation/share-of-limit.svg"
+ALT = "Share of the rate at which memory is read, by engine"
+LOADER, TIME = "docs/guides/choose-a-loader.md", "docs/explanation/where-the-time-goes.md"
 
 
-def table(head: list[str], lines: Iterable[list[str]]) -> str:
-    """Lay cells out as Markdown; numbers stand at the right.
-
-    >>> print(table(["a", "b"], [["x", "1"]]))
-    | a | b |
-    | --- | ---: |
-    | x | 1 |
-    """
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *lines))
+def rows_of(name: str) -> list[Row]:
+    """Return a record's rows; none where it is not here."""
+    found = record(name)
+    rows = found["rows"] if found else []
+    return list(rows) if isinstance(rows, list) else []
 
 
 def memory() -> str:
     """What models hold, and how much more while they are loaded, in MiB."""
-    rows = [row for row in records("load") if row["step"] == "ready"]
+    rows = [row for row in rows_of("load") if row["step"] == "ready"]
     sizes = list(dict.fromkeys(str(row["size"]) for row in rows))
     found = {(named(row), row["size"]): row for row in rows}
     besides = {
@@ -66,44 +60,86 @@ def named(row: Row) -> str:
 
 def rounded(row: Row | None, key: str) -> str:
     """A number of a row, without decimals."""
-    return MISSING if row is None else f"{float(str(row[key])):.0f}"
+    return "–" if row is None else f"{float(str(row[key])):.0f}"
 
 
-def cost() -> str:
-    """Speed as a ratio to transformers in float32, and the loss of quality in percent."""
-    rows = records("quantized_speed")
-    counts = list(dict.fromkeys(int(str(row["rows"])) for row in rows))
-    speeds = {
-        (str(row["engine"]).removeprefix("gpt2sdk "), row["rows"]): row[
-            "times_transformers_float32"
-        ]
-        for row in rows
+def made() -> dict[tuple[str, str], str]:
+    """Return what is to stand where, by page and name, of the records that are here."""
+    found: dict[tuple[str, str], str] = {}
+    if record("load"):
+        found[LOADER, "memory"] = memory()
+    written = record("decode")
+    if not written or "size" not in written:
+        print("results/decode.json is not here: tables of decoding are left as they are")
+        return found
+    decoded = Decoded(written)
+    found[LOADER, "cost"] = cost(decoded, rows_of("quantized_quality"))
+    found["README.md", "decoding"] = "\n\n".join(
+        [decoding(decoded), f"![{ALT}]({PICTURE})", machine(decoded)]
+    )
+    found[TIME, "machine"] = machine(decoded)
+    found[TIME, "limit"] = f"![{ALT}]({Path(PICTURE).name})\n\n{shares(decoded)}"
+    found[TIME, "budget"] = budget(decoded)
+    found[TIME, "decoding"] = decoding(decoded)
+    found[TIME, "others"] = others(decoded)
+    return found
+
+
+def picture() -> str | None:
+    """Return the picture of the limit, of one row; `None` without a record."""
+    written = record("decode")
+    if not written or "size" not in written:
+        return None
+    decoded = Decoded(written)
+    shares_found = {
+        engine: middle(decoded.row("rows-1", engine), "share_of_read") for engine in decoded.engines
     }
-    lines = []
-    for row in records("quantized_quality"):
-        times = [speeds.get((str(row["weights"]), count)) for count in counts]
-        lines.append(
-            [
-                str(row["weights"]),
-                *(MISSING if each is None else f"{float(str(each)):.1f}×" for each in times),
-                f"{float(str(row['loss_percent'])):.2f} %",
-            ]
-        )
-    head = [f"{count} row{'s' * (count > 1)}" for count in counts]
-    return table(["weights", *head, "loss of quality"], lines)
+    bars = [(engine, share) for engine, share in shares_found.items() if share is not None]
+    title = f"Share of the rate at which memory is read: {written['size']}, one row, greedy"
+    return f"{draw(bars, title)}\n"
 
 
-def main() -> None:
-    """Put both tables into the page."""
-    page = PAGE.read_text(encoding="utf-8")
-    for name, made in {"memory": memory(), "cost": cost()}.items():
-        pattern = re.compile(TABLE.format(name=name), re.DOTALL)
-        page, places = pattern.subn(lambda found, made=made: f"{found[1]}{made}\n{found[2]}", page)
-        if places != 1:
-            message = f"{PAGE}: expected one place for the table {name}, found {places}"
-            raise SystemExit(message)
-    PAGE.write_text(page, encoding="utf-8")
+def put(page: str, name: str, text: str) -> str:
+    r"""Return a page with a text in its place.
+
+    >>> put("<!-- a: made by benchmarks/pages.py -->\nold\n<!-- end of a -->", "a", "new")
+    '<!-- a: made by benchmarks/pages.py -->\nnew\n<!-- end of a -->'
+
+    Raises:
+        SystemExit: There is no such place, or there are several.
+    """
+    pattern = re.compile(PLACE.format(name=name), re.DOTALL)
+    page, places = pattern.subn(lambda found: f"{found[1]}{text}\n{found[2]}", page)
+    if places != 1:
+        message = f"expected one place for {name}, found {places}"
+        raise SystemExit(message)
+    return page
+
+
+def changed(texts: Mapping[tuple[str, str], str], drawn: str | None) -> dict[Path, str]:
+    """Return the files that are to change, with what they are to hold."""
+    pages: dict[Path, str] = {}
+    for (path, name), text in texts.items():
+        file = ROOT / path
+        pages[file] = put(pages.get(file) or file.read_text(encoding="utf-8"), name, text)
+    if drawn is not None:
+        pages[ROOT / PICTURE] = drawn
+    return {
+        file: text
+        for file, text in pages.items()
+        if not file.exists() or file.read_text(encoding="utf-8") != text
+    }
+
+
+def main() -> int:
+    """Write what changed."""
+    files = changed(made(), picture())
+    for file, text in files.items():
+        print(file.relative_to(ROOT))
+        if "--check" not in sys.argv:
+            file.write_text(text, encoding="utf-8")
+    return int("--check" in sys.argv and bool(files))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
