@@ -46,6 +46,7 @@ class Contest:
     def __init__(self, given: argparse.Namespace, sizes: Mapping[str, int]) -> None:
         self.given, self.sizes = given, sizes
         self.left_out: dict[str, str] = {}
+        self.versions: dict[str, object] = {}
         self.rows: list[dict[str, object]] = []
 
     def run(self, groups: Sequence[Sequence[Spec]], cases: Sequence[DecodeCase]) -> None:
@@ -58,8 +59,11 @@ class Contest:
             for group in groups:
                 self._run(group, cases, folder, 60 * self.given.minutes / len(groups))
                 if self.rows:
-                    more = {"size": self.given.size, "left_out": self.left_out}
-                    save(self.given.name, self.rows, **more)
+                    self._save()
+
+    def _save(self) -> None:
+        more = {"left_out": self.left_out, "peers": self.versions}
+        save(self.given.name, self.rows, size=self.given.size, **more)
 
     def _run(
         self, group: Sequence[Spec], cases: Sequence[DecodeCase], folder: Path, seconds: float
@@ -103,6 +107,8 @@ class Contest:
                     threads=given.threads,
                     device=given.device,
                 )
+                if version := workers[spec.name].about.get("version"):
+                    self.versions[spec.library] = version
             except WorkerError as error:
                 self._leave_out(workers, spec.name, error)
         return workers

@@ -28,7 +28,9 @@ def machine(decoded: Decoded) -> str:
     found = decoded.record["machine"]
     if not isinstance(found, dict):
         return ""
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    peers = decoded.record.get("peers")
+    versions = {**found["versions"], **(peers if isinstance(peers, dict) else {})}
+    named = ", ".join(f"{name} {version}" for name, version in versions.items())
     sets = ", ".join(found["instruction_sets"])
     left_out = decoded.record.get("left_out") or {}
     missing = (
@@ -37,7 +39,7 @@ def machine(decoded: Decoded) -> str:
     rounds = min(int(str(row["rounds"])) for row in decoded.rows)
     return (
         f"Measured on {found['processor']} ({sets}), {found['cores']} cores, "
-        f"{found['threads']} threads, {rounds} or more rounds; {versions}; commit "
+        f"{found['threads']} threads, {rounds} or more rounds; {named}; commit "
         f"{found['commit']}.{missing}"
     )
 

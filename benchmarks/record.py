@@ -50,7 +50,7 @@ def save(name: str, rows: Sequence[Mapping[str, object]], **more: object) -> Non
     RESULTS.mkdir(exist_ok=True)
     record = {"machine": machine(), **more, "rows": [dict(row) for row in rows]}
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
-    columns = list(rows[0])
+    columns = [name for name in rows[0] if all(name in row for row in rows)]
     print(" | ".join(columns))
     for row in rows:
         print(" | ".join(_cell(row[column]) for column in columns))
