@@ -312,3 +312,16 @@ def test_a_matrix_that_is_too_large_is_a_memory_error():
     rows = torch.empty(1, 1).expand(2**30, 2**20)
     with pytest.raises(MemoryError, match="1073741824 x 1048576"):
         NativeMatrix(0, rows, 2**20)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("strange", [float("nan"), float("inf")])
+def test_a_row_that_is_not_finite_is_seen_and_stays_alone(kind, strange):
+    model = model_of(**SIZES[0])
+    with torch.no_grad():
+        model.wpe.weight[2, 3] = strange
+    engine = engine_of(model, kind)
+    logits, _ = engine.score(engine.make_cache(2), [[1, 2, 3], [4, 5]], [3, 2])
+
+    assert [False, False, True, False, False] == logits.isnan().all(-1).tolist()
+    assert torch.equal(alone(engine, [[4, 5]])[0], logits[3:])

@@ -19,7 +19,10 @@ TILE void scores(const int R, const int K, const float *q, long stride, int size
             UNROLL for (int k = 0; k < K; k++) acc[r][k] = v_fma(query, key[k], acc[r][k]);
         }
     }
-    ROWS(r) UNROLL for (int k = 0; k < K; k++) s[r * row + k] = v_sum(acc[r][k]);
+    ROWS(r) {
+        if (K == 4) v_store_sums(s + r * row, acc[r][0], acc[r][1], acc[r][2], acc[r][3]);
+        else UNROLL for (int k = 0; k < K; k++) s[r * row + k] = v_sum(acc[r][k]);
+    }
 }
 
 static void all_scores(int queries, const float *q, long stride, int size, const float *keys,

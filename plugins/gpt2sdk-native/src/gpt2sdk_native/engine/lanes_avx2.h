@@ -60,6 +60,16 @@ INLINE void i_store(int32_t *p, i16 x) {
     _mm256_storeu_si256((__m256i *)p, x.a);
     _mm256_storeu_si256((__m256i *)p + 1, x.b);
 }
+INLINE void i_store_bytes(uint8_t *p, i16 x) {
+    const __m256i low = _mm256_set1_epi32(255);
+    __m256i s = _mm256_packus_epi32(_mm256_and_si256(x.a, low), _mm256_and_si256(x.b, low));
+    s = _mm256_permute4x64_epi64(s, 0xd8);
+    _mm_storeu_si128((__m128i *)p, _mm_packus_epi16(_mm256_castsi256_si128(s),
+                                                    _mm256_extracti128_si256(s, 1)));
+}
+INLINE i16 i_add(i16 x, i16 y) {
+    return (i16){_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)};
+}
 INLINE i16 i_set(int32_t a) { return (i16){_mm256_set1_epi32(a), _mm256_set1_epi32(a)}; }
 INLINE __m256 half_bf16(const uint16_t *p) {
     const __m256i w = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
@@ -111,4 +121,14 @@ INLINE float v_sum(v16 x) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+}
+INLINE __m128 quarter(v16 x) {
+    const __m256 half = _mm256_add_ps(x.a, x.b);
+    return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+}
+/* Four such sums side by side. */
+INLINE void v_store_sums(float *p, v16 a, v16 b, v16 c, v16 d) {
+    __m128 s = quarter(a), t = quarter(b), u = quarter(c), v = quarter(d);
+    _MM_TRANSPOSE4_PS(s, t, u, v);
+    _mm_storeu_ps(p, _mm_add_ps(_mm_add_ps(s, u), _mm_add_ps(t, v)));
 }

@@ -40,6 +40,10 @@ INLINE v16 v_of_ints(i16 a) { return _mm512_cvtepi32_ps(a); }
 INLINE i16 i_of_floats(v16 a) { return _mm512_cvtps_epi32(a); }
 INLINE i16 i_load(const int32_t *p) { return _mm512_loadu_si512(p); }
 INLINE void i_store(int32_t *p, i16 a) { _mm512_storeu_si512(p, a); }
+INLINE void i_store_bytes(uint8_t *p, i16 a) {
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a));
+}
+INLINE i16 i_add(i16 a, i16 b) { return _mm512_add_epi32(a, b); }
 INLINE i16 i_set(int32_t a) { return _mm512_set1_epi32(a); }
 INLINE v16 v_bf16(const uint16_t *p) {
     const __m512i w = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
@@ -75,4 +79,14 @@ INLINE float v_sum(v16 x) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+}
+/* Four such sums side by side. */
+INLINE void v_store_sums(float *p, v16 a, v16 b, v16 c, v16 d) {
+    const v16 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+    const v16 cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xee));
+    v16 s = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+    s = _mm512_add_ps(s, _mm512_permute_ps(s, 0x4e));
+    s = _mm512_add_ps(s, _mm512_permute_ps(s, 0xb1));
+    const __m512i ends = _mm512_castsi128_si512(_mm_setr_epi32(0, 4, 8, 12));
+    _mm_storeu_ps(p, _mm512_castps512_ps128(_mm512_permutexvar_ps(ends, s)));
 }

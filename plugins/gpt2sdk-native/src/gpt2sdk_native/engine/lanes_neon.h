@@ -57,6 +57,12 @@ INLINE i16 i_load(const int32_t *p) { EACH(i16, vld1q_s32(p + 4 * i)); }
 INLINE void i_store(int32_t *p, i16 a) {
     for (int i = 0; i < 4; i++) vst1q_s32(p + 4 * i, a.p[i]);
 }
+INLINE void i_store_bytes(uint8_t *p, i16 a) {
+    const int16x8_t s = vcombine_s16(vmovn_s32(a.p[0]), vmovn_s32(a.p[1]));
+    const int16x8_t t = vcombine_s16(vmovn_s32(a.p[2]), vmovn_s32(a.p[3]));
+    vst1q_u8(p, vreinterpretq_u8_s8(vcombine_s8(vmovn_s16(s), vmovn_s16(t))));
+}
+INLINE i16 i_add(i16 a, i16 b) { EACH(i16, vaddq_s32(a.p[i], b.p[i])); }
 INLINE i16 i_set(int32_t a) { EACH(i16, vdupq_n_s32(a)); }
 INLINE v16 v_bf16(const uint16_t *p) {
     EACH(v16, vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16)));
@@ -88,4 +94,11 @@ INLINE float v_sum(v16 x) {
         vaddq_f32(vaddq_f32(x.p[0], x.p[2]), vaddq_f32(x.p[1], x.p[3]));
     const float32x2_t two = vadd_f32(vget_low_f32(s), vget_high_f32(s));
     return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+/* Four such sums side by side. */
+INLINE void v_store_sums(float *p, v16 a, v16 b, v16 c, v16 d) {
+    p[0] = v_sum(a);
+    p[1] = v_sum(b);
+    p[2] = v_sum(c);
+    p[3] = v_sum(d);
 }

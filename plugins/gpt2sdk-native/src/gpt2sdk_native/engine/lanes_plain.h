@@ -40,6 +40,10 @@ INLINE v16 v_of_ints(i16 a) { EACH(v16, (float)a.v[i]); }
 INLINE i16 i_of_floats(v16 a) { EACH(i16, nearest(a.v[i])); }
 INLINE i16 i_load(const int32_t *p) { EACH(i16, p[i]); }
 INLINE void i_store(int32_t *p, i16 a) { memcpy(p, a.v, sizeof a.v); }
+INLINE void i_store_bytes(uint8_t *p, i16 a) {
+    for (int i = 0; i < 16; i++) p[i] = (uint8_t)a.v[i];
+}
+INLINE i16 i_add(i16 a, i16 b) { EACH(i16, a.v[i] + b.v[i]); }
 INLINE i16 i_set(int32_t a) { EACH(i16, a); }
 INLINE float widened(uint16_t half) {
     const uint32_t bits = (uint32_t)half << 16;
@@ -79,4 +83,11 @@ INLINE float v_sum(v16 a) {
     for (int half = 8; half; half /= 2)
         for (int i = 0; i < half; i++) s[i] += s[i + half];
     return s[0];
+}
+/* Four such sums side by side. */
+INLINE void v_store_sums(float *p, v16 a, v16 b, v16 c, v16 d) {
+    p[0] = v_sum(a);
+    p[1] = v_sum(b);
+    p[2] = v_sum(c);
+    p[3] = v_sum(d);
 }

@@ -108,35 +108,38 @@ static void norm(const float *x, const float *weight, const float *bias, float e
 
 /* Digits of a row's numbers in parts of the largest: 254 high + low, both from -127 to 127, so
  * that every instruction set multiplies them without overflow: 32,384 is the most whose high digit
- * does not round up to 128. Padding becomes zeros. */
+ * does not round up to 128. Padding becomes zeros, and up to 15 bytes
+ * behind it are written. The scale of what is not all finite is NaN. */
 INLINE float to_digits(const float *x, int size, int padded, int digits, int shift, uint8_t *low,
                        uint8_t *high, int32_t *total) {
     const v16 zero = v_set(0.0f);
-    v16 most = zero;
-    for (int i = 0; i < size; i += LANES)
-        most = v_max(most, v_abs(v_first(v_load(x + i), size - i, zero)));
+    v16 most = zero, strange = zero;
+    for (int i = 0; i < size; i += LANES) {
+        const v16 part = v_first(v_load(x + i), size - i, zero);
+        most = v_max(most, v_abs(part));
+        strange = v_fma(part, zero, strange);
+    }
     const float largest = v_largest(most), top = digits == 2 ? 32384.0f : 127.0f;
     const v16 factor = v_set(largest > 0.0f ? top / largest : 0.0f);
-    int32_t sum = 0;
+    i16 sum = i_set(0);
     for (int i = 0; i < padded; i += LANES) {
-        int32_t lows[LANES], highs[LANES];
-        v16 q = zero, h = zero;
+        v16 q = zero;
         if (i < size) q = v_round(v_mul(v_first(v_load(x + i), size - i, zero), factor));
+        q = v_less(v_abs(q), v_set(40000.0f), q, zero);
         if (digits == 2) {
-            h = v_round(v_mul(q, v_set(1.0f / 254.0f)));
+            const v16 h = v_round(v_mul(q, v_set(1.0f / 254.0f)));
             q = v_fma(h, v_set(-254.0f), q);
-            i_store(highs, i_of_floats(h));
-            for (int k = 0; k < LANES && i + k < padded; k++)
-                high[i + k] = (uint8_t)((uint32_t)highs[k] + (uint32_t)shift);
+            i_store_bytes(high + i, i_add(i_of_floats(h), i_set(shift)));
         }
-        i_store(lows, i_of_floats(q));
-        for (int k = 0; k < LANES && i + k < padded; k++) {
-            low[i + k] = (uint8_t)((uint32_t)lows[k] + (uint32_t)shift);
-            sum += (int8_t)lows[k];
-        }
+        const i16 whole = i_of_floats(q);
+        i_store_bytes(low + i, i_add(whole, i_set(shift)));
+        sum = i_add(sum, whole);
     }
-    *total = sum;
-    return largest / top;
+    int32_t lanes[LANES];
+    i_store(lanes, sum);
+    *total = 0;
+    for (int i = 0; i < LANES; i++) *total += lanes[i];
+    return largest / top + v_sum(strange);
 }
 
 static void prepare(const struct matrix *m, struct operand *x, int row) {
