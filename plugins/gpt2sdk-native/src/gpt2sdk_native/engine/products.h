@@ -12,7 +12,7 @@
 #define FLOAT_BLOCKS(R) ((R) <= 6 ? 4 : 3)
 #define INT8_BLOCKS(R) ((R) <= 6 ? 4 : 3)
 #define TWO_DIGIT_BLOCKS(R) ((R) <= 2 ? 4 : (R) <= 4 ? 3 : (R) <= 6 ? 2 : 1)
-#define INT4_BLOCKS(R) ((R) <= 2 ? 4 : (R) <= 4 ? 2 : 1)
+#define INT4_BLOCKS(R) ((R) <= 2 ? 4 : (R) <= 3 ? 3 : 2)
 #define FLOAT_ROWS 8
 #define BFLOAT16_ROWS 8
 #define INT8_ROWS 8
