@@ -37,7 +37,7 @@ def checked(function):
 
 # What `--jaxtyping-packages` does; the checker has to have an import path.
 sys.modules["checked_annotations"] = SimpleNamespace(checked=checked)
-SHIPPED = [file.parent.name for file in Path(__file__).parent.glob("plugins/*/src/*/__init__.py")]
+SHIPPED = [file.parent.name for file in Path(__file__).parent.glob("*/*/src/*/__init__.py")]
 jaxtyping.install_import_hook(["gpt2sdk", *SHIPPED], "checked_annotations.checked")
 
 

@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = runpy.run_path(str(ROOT / "tests" / "meta" / "test_docs.py"))
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
+sys.path += map(str, ROOT.glob("examples/*/src"))  # which are not installed
+
 
 def rewritten(page: str, name: str) -> Iterator[str]:
     """Yield a page piece by piece, with what its blocks print now."""

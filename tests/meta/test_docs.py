@@ -19,6 +19,7 @@ PAGES = [
     *[ROOT / "README.md", ROOT / "CONTRIBUTING.md"],
     *sorted(ROOT.glob("docs/**/*.md")),
     *sorted(ROOT.glob("plugins/*/README.md")),
+    *sorted(ROOT.glob("examples/*/README.md")),
 ]
 BLOCK = re.compile(
     r"(?P<skip>^<!-- not run: .+ -->\n+)?"
