@@ -15,8 +15,9 @@ FORMULAS = {
     "dola_layers": r"z'_i = \ln p_i - \ln q_i \quad \text{where } p_i \ge a \max_j p_j",
     "logit_bias": r"z'_i = z_i + b_i",
     "sequence_bias": r"z'_{t_n} = z_{t_n} + b \quad \text{behind } t_1 \dots t_{n-1}",
-    "phrase_bias": r"z'_i = z_i + b \quad \text{where } i \text{ begins or continues the phrase}",
-    "expiring_bias": r"z'_i = z_i + b \quad \text{in the first } d \text{ tokens}",
+    "phrase_bias": r"z'_i = z_i + \frac{b}{n}\, \Delta_i",
+    "expiring_bias": r"z'_i = z_i + \frac{b}{n}\, \Delta_i"
+    r" \quad \text{for phrases begun in the first } d \text{ tokens}",
     "encoder_repetition_penalty": r"z'_i = \begin{cases} r\, z_i & z_i > 0 \\ z_i / r & z_i \le 0"
     r" \end{cases} \quad \text{where } i \in \text{prompt}",
     "repetition_penalty": r"z'_i = \begin{cases} z_i / r & z_i > 0 \\ r\, z_i & z_i \le 0"
@@ -63,8 +64,8 @@ FORMULAS = {
     "typical_p": r"\text{in the order of } |-\ln p_i - H|, \text{ until } \sum p_i \ge p",
     "epsilon_cutoff": r"\{ i : p_i \ge \epsilon \}",
     "eta_cutoff": r"\{ i : p_i \ge \min(\epsilon, \sqrt{\epsilon}\, e^{-H}) \}",
-    "tfs": r"\min n \text{ with } \sum_{i=1}^{n} b_i > z, \quad"
-    r" b_i = \frac{|p_{(i)} - 2 p_{(i+1)} + p_{(i+2)}|}{\sum_j b_j}",
+    "tfs": r"\{ (1) \} \cup \Big\{ (i + 1) : \sum_{j=1}^{i} d_j \le z \sum_j d_j \Big\}, \quad"
+    r" d_i = |p_{(i)} - 2 p_{(i+1)} + p_{(i+2)}|",
     "top_a": r"\{ i : p_i \ge a\, (\max_j p_j)^2 \}",
     "p_less": r"\Big\{ i : p_i \ge \sum_j p_j^2 \Big\}",
     "xtc_probability": r"\text{with probability } q \text{ out: } \{ i : p_i \ge t \}"
@@ -102,6 +103,13 @@ FORMULAS = {
 
 WORDS = {
     "top_p": "The `(i)` are ranks: `p_(1)` is the likeliest token's probability.",
+    "tfs": "The `(i)` are ranks, and `d_i` bends at rank i + 1.",
+    "min_k": "The `(i)` are ranks; the k likeliest stay.",
+    **dict.fromkeys(
+        ("phrase_bias", "expiring_bias"),
+        "`Δ_i` is by how many of the phrase's `n` bytes token i brings it on, negative where it "
+        "leaves the phrase; with `b` below 0 the token that completes it gets `b`, and no other.",
+    ),
     "top_k": "`z_(k)` is the k-th largest logit.",
     "guidance_scale": "`u` is the distribution after the negative prompt.",
     "contrastive_decoding": "`a` is the amateur's distribution.",

@@ -20,7 +20,7 @@ from component_formulas import FORMULAS, WORDS
 from distribution_picture import DRAWS, PROMPT, picture
 from latex2mathml.converter import convert
 
-from gpt2sdk import Component, LogitsProcessor, Sampler
+from gpt2sdk import Component, LogitsProcessor, Sampler, Strategy
 from gpt2sdk.elsewhere import PROGRAMS, Elsewhere
 from gpt2sdk.options import OptionRecord, option_records
 from gpt2sdk.options.decoding_words import DECODING_WORDS
@@ -78,12 +78,25 @@ What `smc` and its kin steer by, in `gpt2sdk-steering`.
 """  # noqa: E501 - one value
 SECTION = re.compile(r"^(Example|Examples|Raises|Attributes|Note):\n", re.MULTILINE)
 UNITS = (
+    (r"\bPower of\b", "exponent"),
     (r"(?i)multiplie|divided by|exponent", "factor"),
-    (r"\bnats?\b", "nats"),
+    (r"\bper square nat\b", "1 / nat"),
+    (r"\bnats\b", "nats"),
     (r"\bbits\b", "bits"),
-    (r"\bseconds?\b", "seconds"),
-    (r"(?i)probabilit|\bmass\b|as a part of|\bpart of\b|\bshare\b", "probability"),
+    (r"\bseconds\b", "seconds"),
+    (r"\b[Ss]hare of\b|\b[Pp]art of\b", "share"),
+    (r"(?i)probabilit|\bmass\b", "probability"),
 )
+"""What a number is, by its description; the first that fits."""
+
+COUNTED = (
+    (r"(?i)^ids?\b", "token id"),
+    (r"(?i)\bkey\b", "–"),
+    (r"(?i)\blayers\b", "layer"),
+    (r"(?i)\bcharacters\b", "characters"),
+    (r"(?i)\btokens\b", "tokens"),
+)
+"""The same of whole numbers."""
 
 
 def generated(registry: Registry | None = None) -> dict[Path, str]:
@@ -125,7 +138,8 @@ def page(offer: Offer, registry: Registry) -> str:
     if issubclass(offer.component, LogitsProcessor):
         stage = offer.component.stage
         about.append(f"[stage](../../guides/compose-processors.md#by-option) `{stage.name}`")
-    about.append(f"class `{offer.component.__name__}`")
+    kind = "function" if issubclass(offer.component, Strategy) else "class"
+    about.append(f"{kind} `{offer.component.__name__}`")
     parts = [f"# {offer.name}", ", ".join(about) + ".", body]
     formula = FORMULAS.get(offer.name) or FORMULAS.get(
         f"{role_name(offer.roles[0])} {offer.name}", ""
@@ -217,10 +231,10 @@ def options_table(records: Sequence[OptionRecord], component: type[Component]) -
     rows = [
         [
             f"`{each.name}`",
-            _cell(each.type),
+            _cell(re.sub(r"\bany\b", "object", each.type)),
             "needed" if each.required else f"`{_value(each.default)}`",
             f"`{_value(each.default)}`" if each.switch and not each.required else "–",
-            _cell(each.range) or "–",
+            _cell(each.range.replace(f"{2.0**64:g}", "2 ** 64")) or "–",
             unit(each, component),
             "yes" if each.per_prompt else "no",
             _cell(each.description),
@@ -237,14 +251,13 @@ def unit(record: OptionRecord, component: type[Component]) -> str:
     if isinstance(extra, Mapping) and "unit" in extra:
         return str(extra["unit"])
     kinds = set(record.type.split(" or "))
-    if not kinds & {"number", "whole number"}:
-        return "–"
-    for pattern, name in UNITS:
-        if re.search(pattern, record.description) and "number" in kinds:
-            return name
-    if "whole number" in kinds:
-        return "tokens" if re.search(r"\btokens?\b", record.description) else "count"
-    return "–"
+    if "number" not in kinds and "whole number" not in kinds:
+        return "nats" if re.search(r"\bnats\b", record.description) else "–"
+    if record.name.endswith("_probability"):
+        return "probability"
+    known = UNITS if "number" in kinds else COUNTED
+    found = next((name for words, name in known if re.search(words, record.description)), "")
+    return found or ("count" if "number" not in kinds else "–")
 
 
 def _picture(offer: Offer) -> Iterator[str]:

@@ -80,7 +80,7 @@ def test_a_page_has_all_that_is_said_of_a_component(pages):
     assert "<math" in page
     assert "<svg" in page
     assert (
-        "| `min_p` | number | `0.0` | `0.0` | ≥ 0, ≤ 1 | probability | yes | "
+        "| `min_p` | number | `0.0` | `0.0` | ≥ 0, ≤ 1 | share | yes | "
         "Least probability, as a part of the best token's. |" in page
     )
     assert "```pycon\n>>> from gpt2sdk.testing import reweigh\n" in page
@@ -88,7 +88,14 @@ def test_a_page_has_all_that_is_said_of_a_component(pages):
 
 
 def test_no_page_prints_source(pages):
-    assert [] == [name for name, text in pages.items() if "Annotated[" in text]
+    source = re.compile(r"Annotated\[|\bany or\b|\| any \||e\+\d\d \|")
+
+    assert [] == [name for name, text in pages.items() if source.search(text)]
+
+
+def test_a_strategy_is_called_a_function(pages):
+    assert "function `beam`." in pages["beam.md"]
+    assert "class `TopP`." in pages["top_p.md"]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +105,16 @@ def test_no_page_prints_source(pages):
         ("mirostat", "mirostat_tau", "bits"),
         ("presence_penalty", "presence_penalty", "nats"),
         ("top_p", "top_p", "probability"),
+        ("min_p", "min_p", "share"),
+        ("tfs", "tfs", "share"),
+        ("xtc_probability", "xtc_probability", "probability"),
+        ("gumbel_watermark", "mixing_probability", "probability"),
+        ("gumbel_watermark", "second_key", "–"),
+        ("smoothing_factor", "smoothing_factor", "1 / nat"),
+        ("logit_bias", "logit_bias", "nats"),
+        ("forced_eos_token_id", "forced_eos_token_id", "token id"),
+        ("tree_search", "num_simulations", "count"),
+        ("json_schema", "json_max_length", "characters"),
         ("top_p", "top_p_decay", "factor"),
         ("top_k", "top_k", "tokens"),
         ("beam", "num_beams", "count"),
