@@ -30,8 +30,8 @@ def check_logits_come_out(processor: LogitsProcessor) -> None:
 
 
 def check_tokens_ruled_out_stay_out(processor: LogitsProcessor) -> None:
-    """`-inf` stays `-inf`, from penalties on: no later processor revives a token."""
-    if processor.stage < Stage.PENALTY:
+    """`-inf` stays `-inf`: no processor behind guidance revives a token."""
+    if processor.stage < Stage.BIAS:
         return
     for situation in situations():
         revived = situation.logits.isneginf() & ~answer(processor, situation).isneginf()
@@ -68,7 +68,7 @@ def check_a_row_without_tokens_stays_so(processor: LogitsProcessor) -> None:
     others = [0, 2, 3, 4]
     message = "with an empty row: other rows get another answer"
     promise(alike(whole[others], found[others]), f"{processor!r} {message}")
-    if processor.stage >= Stage.PENALTY:
+    if processor.stage >= Stage.BIAS:
         promise(found[1].isneginf().all(), f"{processor!r} revives a token of an empty row")
 
 
