@@ -1,7 +1,7 @@
 """A component: one frozen value that is configuration, documentation, JSON and behaviour."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Union, get_args, get_origin
 
@@ -55,7 +55,8 @@ class Component(BaseModel):
         super().__pydantic_init_subclass__(**kwargs)
         if "name" not in cls.__dict__:
             cls.name = snake_case(cls.__name__)
-        check_wants(cls.__name__, cls.__dict__.get("wants", ()))
+        if not callable(cls.__dict__.get("wants", len)):
+            raise unwanted(cls.__name__, cls.__dict__["wants"], "a method that returns layers")
         for option, field in cls.model_fields.items():
             _check_can_be_frozen(f"{cls.__name__}.{option}", field.annotation)
 
@@ -92,17 +93,9 @@ class Component(BaseModel):
         return switch is None or not self.is_neutral(getattr(self, switch))
 
 
-def check_wants(owner: str, wants: Iterable[str]) -> None:
-    """Make sure that all a component wants can be had.
-
-    Raises:
-        TypeError: It wants something else than `"hidden_states"` and `"hidden_history"`.
-    """
-    known = {"hidden_states", "hidden_history"}
-    if isinstance(wants, str) or not known.issuperset(wants):
-        said = '{"hidden_states"}, {"hidden_history"}, both or nothing'
-        message = f"{owner}: wants is {wants!r}, expected {said}"
-        raise TypeError(message)
+def unwanted(owner: str, wants: object, expected: str) -> TypeError:
+    """Return the error of a component whose `wants` names no layers."""
+    return TypeError(f"{owner}: wants is {wants!r}, expected {expected}, such as [-1] for the last")
 
 
 def neutral(field: FieldInfo) -> object:

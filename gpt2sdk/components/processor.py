@@ -1,9 +1,10 @@
 """Logits processors: what the distribution over the next token may look like."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import ClassVar, Protocol
 
+from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.component import Component
 from gpt2sdk.components.records import Completion, Prompt
 from gpt2sdk.components.rows import Rows
@@ -61,7 +62,6 @@ class LogitsProcessor(Component):
     Attributes:
         stage: Where it stands in the chain.
         rank: Where it stands inside the stage, ascending.
-        wants: `{"hidden_states"}` where `rows.hidden_states(layer)` is used.
         forces: Whether its runs know of tokens that come next whatever the model says: they are
             `ForcingRun`s, and such tokens are fed together instead of one after another.
         alone: What only one processor of a prompt may do, in words; empty for nothing.
@@ -69,9 +69,15 @@ class LogitsProcessor(Component):
 
     stage: ClassVar[Stage] = Stage.CONSTRAIN
     rank: ClassVar[int] = 0
-    wants: ClassVar[frozenset[str]] = frozenset()
     forces: ClassVar[bool] = False
     alone: ClassVar[str] = ""
+
+    def wants(self, model: CausalLM) -> Iterable[int]:
+        """Name the layers of which `rows.hidden_states(layer)` is read; none by default.
+
+        No others are kept. 0 is the embedding, and −1 the last, `model.layers`.
+        """
+        return ()
 
     def check(self, prompt: Prompt) -> None:
         """Refuse what makes no sense for one of a call's prompts; nothing by default.

@@ -23,6 +23,11 @@ class HiddenStates(Protocol):
         """The residual stream after `layer` blocks, at each row's last scored position."""
 
 
+def unnamed(layer: int) -> str:
+    """Say what is to be done about a layer's hidden states that were not kept."""
+    return f"hidden states of layer {layer} were not kept: name it in wants, such as wants=[-1]"
+
+
 class RowStore:
     """The rows of a session and one padded buffer of their tokens, kept up to date on demand."""
 
@@ -298,11 +303,16 @@ class Rows:
     def hidden_states(self, layer: int) -> Float[Tensor, "rows embed"]:
         """The residual stream after `layer` blocks at each row's last scored position.
 
-        There for components and strategies that declare `wants={"hidden_states"}`.
+        There are those of the layers that some component's or strategy's `wants` names.
+
+        Args:
+            layer: 0 is the embedding, and −1 the last, `model.layers`.
+
+        Raises:
+            LookupError: Nobody named the layer.
         """
         if self._store.hidden_states is None:
-            message = 'hidden states were not asked for: declare wants={"hidden_states"}'
-            raise LookupError(message)
+            raise LookupError(unnamed(layer))
         return self._store.hidden_states.hidden_states(layer, self.index)
 
     def bound(self, purpose: str) -> "Rows":

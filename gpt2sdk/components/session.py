@@ -235,13 +235,13 @@ class Session(ABC):
     def hidden_history(self, layer: int) -> HiddenHistory:
         """Keep a layer's hidden states at all positions of the rows.
 
-        A component opens it in `start`; a strategy declares `wants={"hidden_history"}`, and opens
-        it before it asks for logits. It costs the width of the model for each token of a row, on
+        A component opens it in `start`; a strategy names the layer in `wants`, and opens it
+        before it asks for logits. It costs the width of the model for each token of a row, on
         the device, and prompts are scored at all their positions (docs/decisions/0030). Of that
         layer `rows.hidden_states` is there, too.
 
         Args:
-            layer: 0 is the embedding, `model.layers` the input of the final norm.
+            layer: 0 is the embedding, −1 the last, `model.layers`: the input of the final norm.
 
         Raises:
             LookupError: Rows were read before.

@@ -7,11 +7,13 @@ from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, get_type_hint
 from pydantic import create_model
 from typing_extensions import override
 
-from gpt2sdk.components.component import Component, check_wants
+from gpt2sdk.components.causal_lm import CausalLM
+from gpt2sdk.components.component import Component, unwanted
 from gpt2sdk.components.session import Session, Step
 
 P = ParamSpec("P")
 Hold = int | None
+Wants = Iterable[int] | Callable[..., Iterable[int]]
 Decoding = Callable[Concatenate[Session, P], Iterator[Step]]
 """A generator function over a session, with options of its own."""
 
@@ -29,15 +31,21 @@ class Strategy(Component):
             draws otherwise says no, so that a sampler is refused rather than ignored.
         rewinds: Whether it may take tokens back at all, where `hold` leaves that open. One that
             does not says no, and memory keeps no past values of the rows.
-        wants: `{"hidden_states"}` where `rows.hidden_states(layer)` is used, and
-            `{"hidden_history"}` where `session.hidden_history(layer)` is opened.
     """
 
     rows_independent: ClassVar[bool] = False
     draws: ClassVar[bool] = True
     chooses: ClassVar[bool] = True
     rewinds: ClassVar[bool] = True
-    wants: ClassVar[frozenset[str]] = frozenset()
+
+    def wants(self, model: CausalLM) -> Iterable[int]:
+        """Name the layers whose hidden states it reads; none by default.
+
+        Those are the layers of `rows.hidden_states(layer)`, and no others are kept, and of
+        `session.hidden_history(layer)`. 0 is the embedding, and −1 the last, `model.layers`. Of a
+        strategy that names any, nothing is read before it asks for logits.
+        """
+        return ()
 
     def hold(self) -> Hold:
         """How many of a row's last tokens it may still take back, so that their text waits.
@@ -90,7 +98,7 @@ def strategy(
     draws: bool = True,
     chooses: bool = True,
     rewinds: bool = True,
-    wants: Iterable[str] = (),
+    wants: Wants = (),
 ) -> Callable[[Decoding[P]], StrategyFunction[P]]: ...
 
 
@@ -103,7 +111,7 @@ def strategy(
     draws: bool = True,
     chooses: bool = True,
     rewinds: bool = True,
-    wants: Iterable[str] = (),
+    wants: Wants = (),
 ) -> StrategyFunction[P] | Callable[[Decoding[P]], StrategyFunction[P]]:
     """Make a generator function a strategy of the same name.
 
@@ -118,12 +126,14 @@ def strategy(
         draws: See `Strategy`.
         chooses: See `Strategy`.
         rewinds: See `Strategy`.
-        wants: See `Strategy`.
+        wants: The layers whose hidden states it reads, as `Strategy.wants` names them; or a
+            function of those options, and of `model`, that are its parameters.
     """
 
     def decorate(function: Decoding[P]) -> StrategyFunction[P]:
         fields = _fields(function)
-        check_wants(function.__name__, wants)
+        if not callable(wants):
+            _check_layers(function.__name__, wants)
 
         def decode(self: Strategy, session: Session) -> Iterator[Step]:
             options: dict[str, Any] = {name: getattr(self, name) for name in fields}
@@ -135,6 +145,12 @@ def strategy(
             accepted = inspect.signature(hold).parameters
             return hold(**{name: getattr(self, name) for name in fields if name in accepted})
 
+        def wanted(self: Strategy, model: CausalLM) -> Iterable[int]:
+            if not callable(wants):
+                return wants
+            known = {"model": model, **{name: getattr(self, name) for name in fields}}
+            return wants(**{name: known[name] for name in inspect.signature(wants).parameters})
+
         component = create_model(
             function.__name__, __base__=Strategy, __doc__=inspect.getdoc(function), **fields
         )
@@ -144,12 +160,17 @@ def strategy(
         component.draws = draws
         component.chooses = draws and chooses
         component.rewinds = rewinds
-        component.wants = frozenset(wants)
         component.decode = decode  # type: ignore[method-assign]
         component.hold = held  # type: ignore[method-assign]
+        component.wants = wanted  # type: ignore[method-assign]
         return StrategyFunction(function, component)
 
     return decorate if function is None else decorate(function)
+
+
+def _check_layers(owner: str, wants: Iterable[int]) -> None:
+    if not all(type(each) is int for each in wants):
+        raise unwanted(owner, wants, "numbers of layers")
 
 
 def _fields(function: Callable[..., object]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from typing_extensions import override
 
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.records import Prompt, Row
-from gpt2sdk.components.rows import RowStore
-from gpt2sdk.session.checks import check_prefix, check_room
+from gpt2sdk.components.rows import RowStore, unnamed
+from gpt2sdk.session.checks import check_prefix, check_room, layer_number
 from gpt2sdk.session.hidden_history import NOTHING_FED, FedStates, FollowingHistory
 from gpt2sdk.session.reader import (
     Follows,
@@ -225,16 +225,16 @@ class Branch(Follows):
 
     def hidden_states(self, layer: int, index: Sequence[int]) -> Float[Tensor, "rows embed"]:
         """The residual stream after `layer` blocks, at each row's last scored position."""
+        number = layer_number(layer, self.model.layers, "hidden states")
         scored = [last for seat in index if (last := self.rows[seat].last)]
-        if layer not in self.layers or len(scored) < len(index):
-            message = 'hidden states are not at hand: declare wants={"hidden_states"}'
-            raise LookupError(message)
-        return gather_hidden_states(scored, layer)
+        if len(scored) < len(index) or any(number not in at.scores.hidden_states for at in scored):
+            raise LookupError(unnamed(layer))
+        return gather_hidden_states(scored, number)
 
     def open_history(self, layer: int, acts_on: Callable[[Prompt], bool]) -> FollowingHistory:
         """Keep a layer's hidden states of some prompts' rows, of which none was read."""
         if any(row.valid and acts_on(row.prompt) for row in self.rows):
-            raise LookupError('rows were read: declare wants={"hidden_history"}, open it before')
+            raise LookupError(f"rows were read: declare wants=[{layer}], open it before")
         history = FollowingHistory(self, layer, acts_on)
         self._histories.add(history)
         self.keep_layers(self._kept)

@@ -27,6 +27,29 @@ BAD_INPUT = (OptionError, TokenizerError, ContextOverflowError)
 NOTHING_LEFT = "no token to choose from"
 
 
+def layer_number(layer: int, layers: int, owner: str) -> int:
+    """Return a layer's number, counted from the first.
+
+    Args:
+        layer: Its number; −1 is the last.
+        layers: The last one's number.
+        owner: What named it.
+
+    Raises:
+        OptionError: There is no such layer.
+
+    Example:
+        >>> layer_number(-1, 12, "hidden_history"), layer_number(3, 12, "hidden_history")
+        (12, 3)
+    """
+    number = layer + layers + 1 if layer < 0 else layer
+    if not 0 <= number <= layers:
+        what = f"a layer from 0 to {layers}, or from -1, the last, to {-layers - 1}"
+        message = f"{owner} of layer {layer}: expected {what}"
+        raise OptionError(message, name="layer", value=layer, expected=what)
+    return number
+
+
 def check_room(prompt: Prompt, length: int, limit: int, *, slide: bool) -> None:
     """Make sure that a prompt's rows can grow as far as they may.
 

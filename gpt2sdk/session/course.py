@@ -10,7 +10,7 @@ from gpt2sdk.components.session import Session
 from gpt2sdk.errors import PluginContractError
 from gpt2sdk.session.branch import Branch
 from gpt2sdk.session.chain import Chain
-from gpt2sdk.session.checks import check_completions, raising
+from gpt2sdk.session.checks import check_completions, layer_number, raising
 from gpt2sdk.session.delivery import Delivery
 from gpt2sdk.session.drafting import Drafting
 from gpt2sdk.session.followers import Followers, Turn
@@ -66,9 +66,13 @@ class Course:
         self.main.meter = self.meter
         self.store.show_states(self.main)
         self._drafting: Drafting | None = None
+        self._layers = {
+            layer_number(each, reader.model.layers, f"{lead.strategy.name}: hidden states")
+            for each in lead.strategy.wants(reader.model)
+        }
         self._keep_hidden_states()
         # What keeps hidden states of prompts is opened before these are read.
-        self.main.wanted = "hidden_history" not in lead.strategy.wants
+        self.main.wanted = not self._layers
 
     def start(self, session: Session, requests: Sequence[Request]) -> None:
         """Start the components of the session and of its first requests.
@@ -112,11 +116,11 @@ class Course:
         try:
             self.chain.admit(request)
             self.followers.check_room(prompt, self.chain.entourages(prompt))
+            if request.wanted_layers(self.main.model):
+                self._keep_hidden_states()
         except Exception:
             self.forget(request)
             raise
-        if request.wants_states:
-            self._keep_hidden_states()
         if request.logprobs is not None and self.delivery.logprobs is None:
             self.delivery.logprobs = Logprobs(self.requests.judging, self.main.line)
             self.followers.join(self.delivery.logprobs, Turn.LOGPROBS, self.followers.own)
@@ -329,10 +333,10 @@ class Course:
         return branch
 
     def _keep_hidden_states(self) -> None:
-        """Keep them as long as the strategy, or a request that is there, wants them."""
-        wanted = "hidden_states" in self.lead.strategy.wants
-        wanted |= any(request.wants_states for request in self.requests)
-        self.main.keep_layers(range(self.main.model.layers + 1) if wanted else ())
+        """Keep the layers that the strategy, and the requests that are there, name."""
+        model = self.main.model
+        named = (request.wanted_layers(model) for request in self.requests)
+        self.main.keep_layers(sorted(self._layers.union(*named)))
 
     def meter(self, prompt: Prompt) -> Meter:
         """Who counts the cost for a prompt."""

@@ -31,6 +31,7 @@ from gpt2sdk.session.checks import (
     check_scores,
     check_seats,
     check_tokens,
+    layer_number,
     whole_numbers,
 )
 from gpt2sdk.session.columns import Column, TensorColumn
@@ -264,15 +265,12 @@ class DecodingSession(Session):
 
     @override
     def hidden_history(self, layer: int) -> HiddenHistory:
-        if not 0 <= layer <= self.model.layers:
-            what = f"a layer from 0 to {self.model.layers}"
-            message = f"hidden_history of layer {layer}: expected {what}"
-            raise OptionError(message, name="layer", value=layer, expected=what)
-        return self.course.main.open_history(layer, self.course.followers.entourage.acts_on)
+        number = layer_number(layer, self.model.layers, "hidden_history")
+        return self.course.main.open_history(number, self.course.followers.entourage.acts_on)
 
     @override
     def rehearse(self, rows: Rows) -> Rehearsal:
-        return ImaginedRows(self.course.chain, rows)
+        return ImaginedRows(self.course.chain, self.model, rows)
 
     @override
     def per_row(

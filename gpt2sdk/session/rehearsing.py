@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from typing_extensions import override
 
+from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.processor import LogitsProcessor
 from gpt2sdk.components.records import Row
 from gpt2sdk.components.rows import Rows, RowStore
@@ -17,14 +18,16 @@ from gpt2sdk.shapes import Logits, Tokens
 class ImaginedRows(Rehearsal):
     """Copies of some rows, in seats of the same numbers, so that columns are found for them."""
 
-    def __init__(self, chain: Chain, rows: Rows) -> None:
+    def __init__(self, chain: Chain, model: CausalLM, rows: Rows) -> None:
         """Copy the rows.
 
         Args:
             chain: What acts on them.
+            model: What reads them; here it does not, so what wants its hidden states is left out.
             rows: From where they go on.
         """
         self._chain = chain
+        self._model = model
         self._store = RowStore(rows.device)
         originals = dict(zip(rows.index, rows.records, strict=True))
         # A seat that is not asked for stays empty, so that nothing of it is written down.
@@ -58,8 +61,8 @@ class ImaginedRows(Rehearsal):
             rows = some.bound(station.purpose)
             for started, index in station.groups(rows):
                 component = started.component
-                wants = isinstance(component, LogitsProcessor) and component.wants
-                if started.entourage.followers or wants:
+                reads = isinstance(component, LogitsProcessor) and [*component.wants(self._model)]
+                if started.entourage.followers or reads:
                     continue
                 if index is None:
                     logits = started.run.process(logits, rows)

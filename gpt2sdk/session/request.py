@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Generic, Literal, TypeVar
 
+from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.component import Component, identity
 from gpt2sdk.components.drafter import Drafter
 from gpt2sdk.components.processor import LogitsProcessor
@@ -15,6 +16,7 @@ from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
 from gpt2sdk.components.strategy import Strategy
 from gpt2sdk.errors import PluginContractError
+from gpt2sdk.session.checks import layer_number
 
 C_co = TypeVar("C_co", bound=Component, covariant=True)
 
@@ -159,10 +161,17 @@ class Request:
             self._finish(replace(completion, sample_index=index))
         self.over = True
 
-    @property
-    def wants_states(self) -> bool:
-        """Whether something in its chain reads hidden states."""
-        return any("hidden_states" in each.component.wants for each in self.processors)
+    def wanted_layers(self, model: CausalLM) -> set[int]:
+        """The layers whose hidden states its chain reads.
+
+        Raises:
+            OptionError: The model has no such layer.
+        """
+        return {
+            layer_number(layer, model.layers, f"{each.component.name}: hidden states")
+            for each in self.processors
+            for layer in each.component.wants(model)
+        }
 
     @property
     def submitted(self) -> int:

@@ -1,12 +1,13 @@
 """A trial: one component at work in a real session, on histories and logits of one's choice."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
+from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.component import Component
 from gpt2sdk.components.processor import LogitsProcessor
 from gpt2sdk.components.records import Prompt
@@ -29,7 +30,9 @@ from gpt2sdk.testing.written_rows import make_rows
 class ByHand(Strategy):
     """Does nothing: the verbs are called from outside, and may take everything back."""
 
-    wants = frozenset({"hidden_states"})
+    @override
+    def wants(self, model: CausalLM) -> Iterable[int]:
+        return range(model.layers + 1)
 
     @override
     def hold(self) -> None:

@@ -1,7 +1,7 @@
 """Strategies made of generator functions."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import pytest
 from pydantic import Field
@@ -14,25 +14,32 @@ from gpt2sdk.session.request import Lead, Request
 from gpt2sdk.testing import Letters, TableModel
 
 
-@strategy(rows_independent=True, hold=lambda width: width + 1, draws=False, wants={"hidden_states"})
+@strategy(
+    rows_independent=True,
+    hold=lambda width: width + 1,
+    draws=False,
+    wants=lambda model, width: [-1, width % model.layers],
+)
 def wide(session: Session, *, width: Annotated[int, Field(ge=1)] = 4) -> Iterator[Step]:
     """Go wide."""
     yield width
 
 
-@pytest.mark.parametrize(
-    "wants", [{"hidden_state"}, "hidden_states", ["hidden_states", "x"], "hidden_history"]
-)
-def test_what_cannot_be_had_is_not_wanted(wants):
-    said = r'wants is .*, expected \{"hidden_states"\}, .*, both or nothing'
-    with pytest.raises(TypeError, match=f"wider: {said}"):
+@pytest.mark.parametrize("wants", ["hidden_states", {"hidden_states"}, [1, "x"], [True]])
+def test_what_names_no_layers_is_not_wanted(wants):
+    with pytest.raises(TypeError, match="wants"):
 
         @strategy(wants=wants)
         def wider(session: Session) -> Iterator[Step]:
             yield session.append([1])
 
-    with pytest.raises(TypeError, match=f"Wider: {said}"):
-        type("Wider", (Strategy,), {"wants": wants, "__module__": __name__})
+
+def test_a_class_names_layers_in_a_method():
+    said = r"Wider: wants is \(1,\), expected a method that returns layers, such as \[-1\]"
+    with pytest.raises(TypeError, match=said):
+
+        class Wider(Strategy):
+            wants: ClassVar[tuple[int, ...]] = (1,)
 
 
 def test_the_function_makes_a_component_of_its_name():
@@ -40,7 +47,7 @@ def test_the_function_makes_a_component_of_its_name():
 
     assert isinstance(made, Strategy)
     assert (made.name, made.width, made.rows_independent, made.draws) == ("wide", 3, True, False)
-    assert made.wants == {"hidden_states"}
+    assert made.wants(TableModel(3)) == [-1, 1]
     assert type(made).__doc__ == "Go wide."
 
 

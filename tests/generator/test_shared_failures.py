@@ -86,8 +86,10 @@ class Amateur(LogitsProcessor):
 class Hidden(LogitsProcessor):
     """Reads hidden states."""
 
-    wants = frozenset({"hidden_states"})
     hidden: bool = False
+
+    def wants(self, model):
+        return [1]
 
     def process(self, logits, rows):
         return logits + rows.hidden_states(1).sum(-1, keepdim=True)

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from gpt2sdk import LogitsProcessor, Session, strategy
+from gpt2sdk import LogitsProcessor, OptionError, Session, strategy
 from gpt2sdk_drafters.prompt_lookup import PromptLookup
 
 A, B, C, D, END = 0, 1, 2, 3, 11
 
 
-@strategy(hold=None, wants={"hidden_states"})
+@strategy(hold=None, wants=[0, 1, -1])
 def looking(session: Session):
     """Leave the verbs to the test."""
     yield from ()
@@ -17,6 +17,11 @@ def looking(session: Session):
 
 @strategy(hold=None)
 def blind(session: Session):
+    """Leave the verbs to the test."""
+    yield from ()
+
+
+def verbs(session: Session):
     """Leave the verbs to the test."""
     yield from ()
 
@@ -55,17 +60,51 @@ def test_who_did_not_ask_gets_none(open_session):
     session = open_session(["a"], blind)
     session.next_logits()
 
-    with pytest.raises(LookupError, match="declare wants"):
+    with pytest.raises(LookupError, match="layer 1 were not kept: name it in wants"):
         session.rows.hidden_states(1)
+
+
+def test_only_layers_that_are_named_are_kept(open_session, table_model):
+    session = open_session(
+        ["ab", "c"], strategy(hold=None, wants=lambda model: [-model.layers])(verbs)
+    )
+    session.next_logits()
+
+    assert {1} == {*session.course.main.rows[0].known.scores.hidden_states}
+    assert torch.equal(session.rows.hidden_states(1), session.rows.hidden_states(-2))
+    for layer in (0, 2, -1):
+        with pytest.raises(LookupError, match=f"layer {layer} were not kept"):
+            session.rows.hidden_states(layer)
+
+
+def test_a_request_that_is_over_has_its_layers_kept_no_longer(open_session, finish):
+    session = open_session(["ab", "c"], chain=[[Reading(layer=2), Reading(layer=0)]])
+    session.next_logits()
+    assert [0, 2] == session.course.main.layers
+    session.course.end(next(iter(session.course.requests)), "strategy")
+
+    assert [0] == session.course.main.layers
+
+
+@pytest.mark.parametrize("layer", [3, -4])
+def test_a_layer_that_is_not_there_is_refused_before_work_starts(layer, open_session):
+    said = f"of layer {layer}: expected a layer from 0 to 2, or from -1, the last, to -3"
+    with pytest.raises(OptionError, match=f"reading: hidden states {said}"):
+        open_session(["ab"], chain=[Reading(layer=layer)])
+    with pytest.raises(OptionError, match=f"verbs: hidden states {said}"):
+        open_session(["ab"], strategy(wants=[layer])(verbs))
 
 
 class Reading(LogitsProcessor):
     """Adds what it reads to the logits of token 0."""
 
-    wants = frozenset({"hidden_states"})
+    layer: int = 1
+
+    def wants(self, model):
+        return [self.layer]
 
     def process(self, logits, rows):
-        return logits.index_add(1, torch.tensor([A]), rows.hidden_states(1)[:, :1])
+        return logits.index_add(1, torch.tensor([A]), rows.hidden_states(self.layer)[:, :1])
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])

@@ -27,7 +27,7 @@ class NextTokens(NamedTuple):
     probs: list[float]
 
 
-@strategy(draws=False, wants={"hidden_history"})
+@strategy(draws=False, wants=[-1])
 def contrastive_search(
     session: Session, *, penalty_alpha: PenaltyAlpha = 0.6, top_k: TopK = 4
 ) -> Iterator[Step]:
@@ -53,7 +53,7 @@ def contrastive_search(
             cannot be asked what its hidden states stand for.
     """
     model = _model(session)
-    history = session.hidden_history(model.layers)
+    history = session.hidden_history(-1)
     while session.running:
         logits = session.process(session.next_logits())
         found = candidates(logits, session.rows.finish_reason, top_k)
@@ -139,7 +139,7 @@ def _states(
     """
     if not seats:
         return []
-    return list(_units(model, session.rows.select(seats).hidden_states(model.layers)))
+    return list(_units(model, session.rows.select(seats).hidden_states(-1)))
 
 
 def _units(model: LayeredLM, states: Float[Tensor, "lines embed"]) -> Float[Tensor, "lines embed"]:

@@ -1,6 +1,6 @@
 """DoLa: what the last layer thinks likelier than an earlier one does."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -74,7 +74,6 @@ class DolaLayers(LogitsProcessor):
 
     stage: ClassVar[Stage] = Stage.GUIDANCE
     rank: ClassVar[int] = 1
-    wants: ClassVar[frozenset[str]] = frozenset({"hidden_states"})
 
     dola_layers: Annotated[
         Literal["low", "high"] | int | tuple[int, ...] | None,
@@ -88,6 +87,10 @@ class DolaLayers(LogitsProcessor):
     dola_final_norm: Annotated[
         bool, Field(description="Let the head read earlier layers through the final norm.")
     ] = False
+
+    @override
+    def wants(self, model: CausalLM) -> Iterable[int]:
+        return self._numbers(model)
 
     @override
     def start(self, session: Session) -> ProcessorRun:
