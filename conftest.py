@@ -41,6 +41,38 @@ SHIPPED = [file.parent.name for file in Path(__file__).parent.glob("*/*/src/*/__
 jaxtyping.install_import_hook(["gpt2sdk", *SHIPPED], "checked_annotations.checked")
 
 
+def pytest_generate_tests(metafunc):
+    """Run a test that takes a `runner` with each that is installed."""
+    if "runner" not in metafunc.fixturenames:
+        return
+    # Not before the hook above, which checks what is imported from then on.
+    from gpt2sdk import Runner  # noqa: PLC0415 - as it says
+    from gpt2sdk.plugins.registry import Registry  # noqa: PLC0415
+
+    made = [offer.component() for offer in Registry().offers(Runner)]
+    whys = [each.probe(None, torch.device("cpu")) for each in made]
+    marks = [[pytest.mark.skip(reason=f"the runner {why}")] if why else [] for why in whys]
+    metafunc.parametrize(
+        "runner",
+        [pytest.param(each, id=each.name, marks=m) for each, m in zip(made, marks, strict=True)],
+    )
+
+
+@pytest.fixture
+def run_by(runner):
+    """Return what lets the runner have a model; one that it cannot run ends the test."""
+
+    def prepare(model):
+        if why := runner.probe(model, model.device):
+            pytest.skip(f"the runner {runner.name}: {why}")
+        model.prepare([runner])
+        if runner.name != model.runner.name:
+            pytest.fail(f"{runner.name} was to run it, and {model.runner.name} does")
+        return model
+
+    return prepare
+
+
 def pytest_collection_modifyitems(items):
     """Skip what needs a GPU where there is none."""
     if torch.cuda.is_available():

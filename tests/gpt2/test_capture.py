@@ -14,10 +14,11 @@ TOKENS = torch.tensor([[3, 1, 4, 1]])
 WAYS = ["forward", "score", "prepared"]
 
 
-def build(way="forward", **changes):
+def build(way="forward", runner=None, **changes):
     model = GPT2(CONFIG.model_copy(update=changes)).eval()
     if way == "prepared":
-        model.prepare()
+        model.prepare([runner])
+        assert runner.name == model.runner.name
     return model
 
 
@@ -30,8 +31,8 @@ def logits(model, way):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("tied", [True, False])
-def test_every_module_is_called_under_its_name(way, tied):
-    model = build(way, tie_word_embeddings=tied)
+def test_every_module_is_called_under_its_name(runner, way, tied):
+    model = build(way, runner, tie_word_embeddings=tied)
 
     with model.capture("*") as activations:
         logits(model, way)
@@ -42,8 +43,8 @@ def test_every_module_is_called_under_its_name(way, tied):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_outputs_and_inputs_fit_together(way):
-    model = build(way)
+def test_outputs_and_inputs_fit_together(runner, way):
+    model = build(way, runner)
 
     with model.capture("h.*.mlp*", "ln_f", inputs=True) as activations:
         logits(model, way)
@@ -57,8 +58,8 @@ def test_outputs_and_inputs_fit_together(way):
     assert (8,) == activations["ln_f"][0].shape[-1:]
 
 
-def test_scoring_gives_the_activations_of_the_whole_sequence():
-    model = build("prepared")
+def test_scoring_gives_the_activations_of_the_whole_sequence(runner):
+    model = build("prepared", runner)
 
     with model.capture("h.1") as whole:
         logits(model, "forward")
@@ -82,8 +83,8 @@ def test_activations_keep_their_graph():
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_patch_changes_what_follows_and_ends_with_its_block(way):
-    model = build(way)
+def test_a_patch_changes_what_follows_and_ends_with_its_block(runner, way):
+    model = build(way, runner)
     before = logits(model, way)
 
     with model.patch("h.*", torch.zeros_like):
@@ -106,8 +107,8 @@ def test_a_patch_by_hand():
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_contexts_nest_and_later_ones_see_earlier_ones(way):
-    model = build(way)
+def test_contexts_nest_and_later_ones_see_earlier_ones(runner, way):
+    model = build(way, runner)
 
     with model.capture("h.0") as before, model.patch("h.0", lambda out: out + 1.0):
         with model.capture("h.0") as after:
@@ -119,8 +120,8 @@ def test_contexts_nest_and_later_ones_see_earlier_ones(way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_exception_restores_the_model(way):
-    model = build(way)
+def test_an_exception_restores_the_model(runner, way):
+    model = build(way, runner)
     before = logits(model, way)
 
     with pytest.raises(ZeroDivisionError), model.patch("h.0", torch.zeros_like):
@@ -131,8 +132,8 @@ def test_an_exception_restores_the_model(way):
     assert torch.equal(before, logits(model, way))
 
 
-def test_a_failed_score_leaves_the_cache_as_it_was():
-    model = build("prepared")
+def test_a_failed_score_leaves_the_cache_as_it_was(runner):
+    model = build("prepared", runner)
     cache = model.make_cache(1)
     model.score(cache, [[3, 1]], [1])
 

@@ -13,14 +13,13 @@ def score(model, rows, **options):
 
 
 @pytest.mark.parametrize("prepared", [False, True])
-def test_it_makes_what_the_whole_model_has_after_so_many_blocks(prepared):
-    model = tiny_gpt2()
-    if prepared:
-        model.prepare()
+def test_it_makes_what_the_whole_model_has_after_so_many_blocks(prepared, run_by):
+    plain = tiny_gpt2()
+    model = run_by(tiny_gpt2()) if prepared else plain
     rows = [[3, 1, 4, 1], [5, 9]]
     stream = score(model, rows, hidden_states=[1]).hidden_states[1]
     with torch.no_grad():
-        expected = torch.nn.functional.linear(model.ln_f(stream), model.wte.weight)
+        expected = torch.nn.functional.linear(plain.ln_f(stream), plain.wte.weight)
 
     early = score(model.shallow(1), rows, hidden_states=[0, 1])
 

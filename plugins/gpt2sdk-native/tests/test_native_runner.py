@@ -163,6 +163,15 @@ def test_it_is_asked_for_by_name(folder):
             "h.1.ln_2 is another norm",
         ),
         (lambda model: setattr(model.ln_f, "eps", 1e-3), "has another epsilon than ln_f"),
+        (
+            lambda model: setattr(model.h[0].ln_1, "forward", torch.neg),
+            "h.0.ln_1 has a forward of its own",
+        ),
+        (
+            lambda model: setattr(model.h[1].mlp.act, "forward", torch.neg),
+            "h.1.mlp.act has a forward",
+        ),
+        (lambda model: setattr(model.lm_head, "forward", torch.neg), "lm_head has a forward"),
         (lambda model: setattr(model.h[0].mlp, "act", torch.nn.ReLU()), "h.0.mlp.act is ReLU"),
         (
             lambda model: setattr(model.h[0].mlp, "c_fc", torch.nn.Linear(8, 32)),

@@ -136,6 +136,9 @@ def _unfit(model: nn.Module) -> str | None:
         return "it runs GPT-2 models"
     if model.residency is not None:
         return "the model's parts are placed"
+    own = (name for name, part in model.named_modules() if "forward" in vars(part))
+    if name := next(own, ""):
+        return f"{name} has a forward of its own"
     return TorchRunner().probe(model, model.device) or next(_misfits(model), None)
 
 
