@@ -14,6 +14,7 @@ from gpt2sdk.errors import GenerationError
 from gpt2sdk.generator.prefixes import Segment, segments
 from gpt2sdk.generator.recalling import Recalling
 from gpt2sdk.generator.windows import Window, cut
+from gpt2sdk.normalizer import log_normalizer
 from gpt2sdk.session.prefix_cache import LEAST, PrefixCache, common
 from gpt2sdk.shapes import Logits
 
@@ -297,6 +298,6 @@ def _chosen(
     (tensor([0.7500, 0.3750], dtype=torch.float64), tensor([ True, False]))
     """
     at, chosen = torch.tensor([lines, tokens], device=logits.device)
-    sums = torch.cat([part.double().logsumexp(-1) for part in torch.split(logits, _SUMMED)])
+    sums = torch.cat([log_normalizer(part.double()) for part in torch.split(logits, _SUMMED)])
     best = logits.argmax(-1)
     return logits[at, chosen].double() - sums[at], best[at] == chosen

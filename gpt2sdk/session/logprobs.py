@@ -7,6 +7,7 @@ from typing import NamedTuple, TypedDict
 import torch
 
 from gpt2sdk.components.records import Prompt, Row
+from gpt2sdk.normalizer import log_normalizer
 from gpt2sdk.session.reader import gather_rows
 from gpt2sdk.shapes import Logits
 
@@ -131,7 +132,7 @@ def likeliest(logits: Logits, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     (tensor([[0.6250, 0.2500]]), tensor([[1, 2]]))
     """
     best = logits.topk(min(count, logits.shape[-1]), dim=-1)
-    return best.values - logits.logsumexp(-1, keepdim=True), best.indices
+    return best.values - log_normalizer(logits)[:, None], best.indices
 
 
 def possible(
@@ -166,7 +167,7 @@ def _of_tokens(lines: Mapping[int, Line], tokens: Sequence[int]) -> dict[int, fl
         return {}
     logits = gather_rows(list(lines.values()))
     taken = torch.tensor([tokens[seat] for seat in lines], device=logits.device)
-    numbers = logits.gather(-1, taken[:, None])[:, 0] - logits.logsumexp(-1)
+    numbers = logits.gather(-1, taken[:, None])[:, 0] - log_normalizer(logits)
     return dict(zip(lines, numbers.tolist(), strict=True))
 
 
