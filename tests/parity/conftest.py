@@ -1,7 +1,8 @@
 """One random GPT-2 in two hands: this package's and transformers', with the same weights."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -32,6 +33,11 @@ class Twins:
     tokenizer: Callable
     prompts: list[list[int]]
     common: list[int]
+    folder: Path
+
+    def run_by(self, runner):
+        """Return the same, but ours computed by another runner."""
+        return replace(self, ours=Generator.from_pretrained(self.folder, runner=runner))
 
     @property
     def vocab_size(self):
@@ -170,4 +176,4 @@ def twins(tmp_path_factory):
     )
     tokens = torch.tensor([completion.tokens for completion in written.completions]).flatten()
     common = tokens.bincount(minlength=end + 1).argsort(descending=True, stable=True)
-    return Twins(ours, theirs, tokenizer, prompts, common.tolist())
+    return Twins(ours, theirs, tokenizer, prompts, common.tolist(), folder)

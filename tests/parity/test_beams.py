@@ -113,6 +113,13 @@ def test_beams_equal_transformers(twins, beam, name):
         assert tokens(beam(**plain)) != tokens(result)
 
 
+def test_beams_of_every_runner_equal_transformers(twins, runner):
+    options, _ = options_of(twins, "all together")
+    result = twins.run_by(runner).generate(strategy="beam", **options)
+
+    assert_same(twins.expect(**options), result, options["num_return_sequences"])
+
+
 def on_the_grid(twins, length_penalty, early_stopping):
     return {
         "num_beams": 4,

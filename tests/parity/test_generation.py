@@ -70,6 +70,16 @@ def test_greedy_tokens_equal_transformers(twins, name):
         assert tokens(twins.generate(strategy="greedy", **plain)) != found
 
 
+def test_greedy_tokens_of_every_runner_equal_transformers(twins, runner):
+    options, _ = options_of(twins, "all together")
+    expected = first(twins.expect(**options))
+    run = twins.run_by(runner)
+
+    for changes in ({}, {"batch_size": 1}, {"drafter": "prompt_lookup"}):
+        found = run.generate(**({"strategy": "greedy"} | options | changes))
+        assert expected == tokens(found), changes
+
+
 def test_greedy_tokens_equal_transformers_which_has_one_prompt_at_a_time(twins):
     options = {"max_new_tokens": STEPS, "eos_token_id": twins.ends(2)}
     found = tokens(twins.generate(strategy="greedy", **options))

@@ -125,16 +125,22 @@ def test_logits_are_those_of_transformers(name):
         assert distance(logits_of(theirs, row), got) < TOLERANCE
 
 
-@pytest.mark.parametrize("prepared", [False, True])
-@pytest.mark.parametrize("name", CONFIGS)
-def test_logits_with_a_cache_are_those_of_transformers(name, prepared):
-    theirs, ours = pair(name)
+def assert_scores_are_those_of(theirs, ours):
     rows = batch(ours.config)
-    if prepared:
-        ours.prepare()
-
     for row, got in zip(rows, scored_in_chunks(ours, rows, seed=1), strict=True):
         assert distance(logits_of(theirs, row), got) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_logits_with_a_cache_are_those_of_transformers(name):
+    assert_scores_are_those_of(*pair(name))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_logits_of_every_runner_are_those_of_transformers(name, run_by):
+    theirs, ours = pair(name)
+
+    assert_scores_are_those_of(theirs, run_by(ours))
 
 
 @pytest.mark.parametrize(

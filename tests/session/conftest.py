@@ -215,6 +215,12 @@ class Plugin:
         return (Entropy,)
 
 
+@pytest.fixture
+def run_generator(run_by):
+    """Return a generator whose GPT-2, in float32, a runner computes; `entropy` as below."""
+    return Generator(run_by(tiny_gpt2()), tiny_tokenizer(), registry=Registry([Plugin()]))
+
+
 @pytest.fixture(scope="session")
 def generators():
     """Return generators by name, each with prompts: a table, one that tends to loop, a GPT-2.

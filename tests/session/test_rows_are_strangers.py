@@ -69,14 +69,23 @@ def alone(generator, prompts, options):
 )
 def test_a_prompt_alone_gets_what_it_gets_in_any_company(model, case, generators):
     generator, prompts = generators[model]
-    prompts = prompts[:8] if model == "gpt2" else prompts
+    assert_strangers(generator, prompts[:8] if model == "gpt2" else prompts, case)
+
+
+@pytest.mark.parametrize("case", ["options of each", "beam"])
+def test_so_it_is_whatever_runs_the_model(case, generators, run_generator):
+    assert_strangers(run_generator, generators["gpt2"][1][:6], case)
+
+
+def assert_strangers(generator, prompts, case):
+    """Each prompt gets the same alone, in batches, and in other company."""
     expected = alone(generator, prompts, CASES[case])
 
     chance = random.Random(case)  # noqa: S311 - test data
     for size in (2, 5, 16):
         order = chance.sample(range(len(prompts)), len(prompts))
         assert expected == outcome(generator, prompts, order, CASES[case], batch_size=size)
-    for size in (3, 7):
+    for size in (3, min(7, len(prompts))):
         order = chance.sample(range(len(prompts)), size)
         company = outcome(generator, prompts, order, CASES[case])
         assert {place: expected[place] for place in order} == company

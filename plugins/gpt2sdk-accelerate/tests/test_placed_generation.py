@@ -1,5 +1,7 @@
 """Placed models write what others write, whatever the strategy."""
 
+import re
+
 import pytest
 
 import gpt2sdk_accelerate
@@ -22,9 +24,9 @@ def plain(folder):
     return Generator.from_pretrained(folder, device="cpu")
 
 
-def load(folder, placement):
+def load(folder, placement, **more):
     return Generator.from_pretrained(
-        folder, device="cpu", placement=placement, max_memory={"cpu": "50MB"}
+        folder, device="cpu", placement=placement, max_memory={"cpu": "50MB"}, **more
     )
 
 
@@ -55,6 +57,19 @@ def test_scores_are_those_of_a_model_in_memory(folder, plain):
     got = load(folder, "disk_offload").score("Once upon a time").logprobs
 
     assert pytest.approx(expected, abs=1e-5) == got
+
+
+def test_a_runner_runs_a_placed_model_or_says_why_not(folder, plain, runner):
+    said = "runner=.* cannot run this model: the model's parts are placed"
+    options = {"strategy": "greedy", "max_new_tokens": 8}
+    try:
+        gen = load(folder, "disk_offload", runner=runner)
+    except OptionError as error:
+        assert re.match(said, str(error))  # noqa: PT017 - one of the two
+        gen = load(folder, "disk_offload")
+        assert runner.name != gen.model.runner.name
+
+    assert plain.generate("Once", **options).text == gen.generate("Once", **options).text
 
 
 def test_what_does_not_fit_is_an_error_before_work(folder):

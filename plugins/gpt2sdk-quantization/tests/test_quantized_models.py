@@ -50,9 +50,8 @@ def quantizer(request):
 
 
 @pytest.fixture
-def generator(quantizer):
-    model, letters = quantized(quantizer, tiny_gpt2()), Letters()
-    model.prepare()
+def generator(quantizer, run_by):
+    model, letters = run_by(quantized(quantizer, tiny_gpt2())), Letters()
     return Generator(model, letters, decoder=letters, eos_token_ids=[])
 
 
@@ -61,7 +60,7 @@ def tokens(generator, prompts, **options):
     return [each.tokens for each in result.completions]
 
 
-def test_logits_are_close_to_those_of_the_model(quantizer):
+def test_logits_are_close_to_those_of_the_model(quantizer, run_by):
     prompt = torch.tensor([PROMPTS[-1]])
     expected = tiny_gpt2()(prompt).logits
     model = quantized(quantizer, tiny_gpt2())
@@ -71,7 +70,7 @@ def test_logits_are_close_to_those_of_the_model(quantizer):
         found = model(prompt).logits
     assert ((found - expected).norm() / expected.norm()).item() < most
 
-    model.prepare()
+    run_by(model)
     scored = model.score(model.make_cache(1), [PROMPTS[-1]], [len(PROMPTS[-1])]).logits
     assert ((scored - expected[0]).norm() / expected.norm()).item() < most
 
@@ -98,25 +97,24 @@ def test_a_drafter_changes_nothing(generator, call):
     assert expected == tokens(generator, PROMPTS, seed=seeds, drafter=Noise(), **CALLS[call])
 
 
-def test_a_copy_of_a_prepared_model_computes_the_same(quantizer):
-    model = quantized(quantizer, tiny_gpt2())
-    model.prepare()
+def test_a_copy_of_a_prepared_model_computes_the_same(quantizer, runner, run_by):
+    model = run_by(quantized(quantizer, tiny_gpt2()))
     prompt = PROMPTS[-1]
     expected = model.score(model.make_cache(1), [prompt], [1]).logits
 
     twin = copy.deepcopy(model)
-    twin.prepare()
+    twin.prepare([runner])
 
     assert torch.equal(expected, twin.score(twin.make_cache(1), [prompt], [1]).logits)
     assert torch.equal(expected, model.score(model.make_cache(1), [prompt], [1]).logits)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
-def test_a_model_may_be_cast(quantizer, dtype):
+def test_a_model_may_be_cast(quantizer, dtype, run_by):
     model, prompt = quantized(quantizer, tiny_gpt2()), PROMPTS[-1]
     expected = model.score(model.make_cache(1), [prompt], [len(prompt)]).logits.clone()
 
-    model.prepare()
+    run_by(model)
     found = model.to(dtype).score(model.make_cache(1), [prompt], [len(prompt)]).logits
 
     assert model.wte(torch.tensor([1])).dtype == dtype
