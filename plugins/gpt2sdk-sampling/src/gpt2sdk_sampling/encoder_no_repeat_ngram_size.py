@@ -39,7 +39,8 @@ class EncoderNoRepeatNgramSize(LogitsProcessor):
     encoder_no_repeat_ngram_size: Annotated[
         int,
         Field(
-            ge=0, description="Length of the prompt's sequences not said again, in tokens; 0 is off."
+            ge=0,
+            description="Length of the prompt's sequences not said again, in tokens; 0 is off.",
         ),
     ] = 0
 
