@@ -125,8 +125,9 @@ class Usage:
         new_tokens: Tokens of all completions.
         model_calls: Forward passes, mirrors' included, those of a draft model not.
         tokens_fed: Tokens the model read, drafts and re-reads included.
-        drafted: Tokens that a drafter proposed and the model scored.
-        accepted: Proposals that were then really picked.
+        drafted: Tokens that were scored ahead, since a drafter proposed or a processor forced them;
+            each copy of a row has its own.
+        accepted: Those of them that were then really picked.
         seconds: Wall time from the first forward pass to the end.
     """
 

@@ -195,7 +195,8 @@ class Course:
     def readings(self, seats: Sequence[int]) -> list[Reading]:
         """What is to be read for these rows: their own sequences, and those of mirrors in use."""
         proposals: list[list[int]] | None = None
-        certain = forced(self.chain, Rows(self.store, seats), self.main)
+        some, together = Rows(self.store, seats), not self._independent
+        certain = forced(self.chain, some, self.main, together=together)
         if self._drafting is not None and self.lead.drafter is not None:
             self.chain.acting = self.lead.drafter.name
             proposals = self._drafting.propose(seats)
