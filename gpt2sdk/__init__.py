@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from gpt2sdk.components.preset_rules import (
         CALLER_ONLY_RULE,
+        GRAMMAR_RULE,
         PATTERN_RULE,
         PRESET_LIMITS,
         PresetRule,
@@ -109,6 +110,7 @@ _HOMES = {
     "gpt2sdk.components.call_record": ("CallRecord", "ComponentRecord"),
     "gpt2sdk.components.preset_rules": (
         "CALLER_ONLY_RULE",
+        "GRAMMAR_RULE",
         "PATTERN_RULE",
         "PRESET_LIMITS",
         "PresetRule",
@@ -205,6 +207,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "CALLER_ONLY_RULE",
+    "GRAMMAR_RULE",
     "PATTERN_RULE",
     "PRESET_LIMITS",
     "SEPARATOR",

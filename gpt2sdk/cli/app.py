@@ -13,6 +13,7 @@ from gpt2sdk.cli.explain import explain
 from gpt2sdk.cli.generate import generate
 from gpt2sdk.cli.info import info
 from gpt2sdk.cli.new_plugin import new_plugin
+from gpt2sdk.cli.next_token import next_token
 from gpt2sdk.cli.options import options
 from gpt2sdk.cli.plugins import PluginCommands, check, plugins
 from gpt2sdk.cli.quantize import quantize
@@ -118,6 +119,12 @@ app.command(
         "choose gpt2 - ' yes' ' no' --lines --json < questions.txt",
     )
 )(choose)
+app.command(
+    epilog=_examples(
+        'next-token gpt2 "The weather is" --top 5',
+        'next-token gpt2 "The weather is" -o temperature=0.7 -o top_p=0.9 --json',
+    )
+)(next_token)
 app.command(
     epilog=_examples(
         'detect gpt2 "a text" --detector kgw-watermark -o hashing_key=7',

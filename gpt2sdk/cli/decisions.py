@@ -43,10 +43,15 @@ def show_decisions(prompts: Sequence[str], decisions: Sequence[Decision]) -> Non
             for option, probability, logprob, count in ranked
         ]
         if len(prompts) > 1:
-            begins = " ".join(prompt.split())
-            parts.append(heading(f"{chr(10) * (number > 0)}{begins:.{_HEADING}}"))
+            parts.append(above(prompt, number))
         parts.append(table(rows, _TITLES))
     show(*parts)
+
+
+def above(prompt: str, number: int) -> RenderableType:
+    """Return the line above what is said of one prompt of several."""
+    begins = " ".join(prompt.split())
+    return heading(f"{chr(10) * (number > 0)}{begins:.{_HEADING}}")
 
 
 def _columns(decision: Decision) -> list[tuple[str, float, float | None, int]]:

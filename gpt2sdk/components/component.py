@@ -92,6 +92,14 @@ class Component(BaseModel):
         switch = type(self).switch()
         return switch is None or not self.is_neutral(getattr(self, switch))
 
+    def recorded(self, option: str) -> object:
+        """Return an option's value as a record keeps it, to be given again: as it is.
+
+        Overridden where a value that is no data, as a class, does what some data would do.
+        """
+        value: object = getattr(self, option)
+        return value
+
 
 def unwanted(owner: str, wants: object, expected: str) -> TypeError:
     """Return the error of a component whose `wants` names no layers."""

@@ -1,5 +1,6 @@
 """What options have to keep where a preset sets them: data that may come from strangers."""
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,21 +17,25 @@ class PresetLimits:
         items: Members of one list or object; enough for a bias of every token.
         values: All that is in a preset, counted through.
         characters: Of one text.
+        all_characters: Of all texts together.
         patterns: Regular expressions of one option.
         pattern_characters: Of one regular expression.
         pattern_loops: Repeats in one that have no bound, or one far from their least.
         pattern_choices: In how many ways the rest of one may match: 2 for `a?`, 4 for `a?b?`, as
             many as there are for alternatives.
+        grammar_characters: Of what says the form of a text: a grammar, a schema, choices.
     """
 
     depth: int = 64
     items: int = 65_536
     values: int = 262_144
     characters: int = 200_000
+    all_characters: int = 1_000_000
     patterns: int = 16
     pattern_characters: int = 1_000
     pattern_loops: int = 2
     pattern_choices: int = 100
+    grammar_characters: int = 20_000
 
 
 PRESET_LIMITS: Final = PresetLimits()
@@ -97,6 +102,31 @@ def check_patterns(value: object) -> None:
 
 PATTERN_RULE: Final = PresetRule(check_patterns)
 """For options that are regular expressions of Python's `re`."""
+
+
+def check_grammars(value: object) -> None:
+    """Refuse what says the form of a text at such length that to compile it takes seconds.
+
+    What is no text counts as JSON does.
+
+    Raises:
+        ValueError: It is too long.
+
+    >>> check_grammars({"type": "integer"})
+    >>> check_grammars(["yes" * 5000, "no" * 5000])
+    Traceback (most recent call last):
+        ...
+    ValueError: has 25008 characters in all, a preset may have 20000
+    """
+    size = len(value) if isinstance(value, str) else len(json.dumps(value))
+    if size > PRESET_LIMITS.grammar_characters:
+        raise ValueError(
+            f"has {size} characters in all, a preset may have {PRESET_LIMITS.grammar_characters}"
+        )
+
+
+GRAMMAR_RULE: Final = PresetRule(check_grammars)
+"""For options that say the form of a text: grammars, schemas, automata, choices."""
 
 
 def _check_pattern(pattern: str) -> None:

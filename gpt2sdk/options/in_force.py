@@ -45,7 +45,7 @@ def json_ready(value: object) -> object:
 
 def options_of(component: Component) -> dict[str, object]:
     """Return a component's options, JSON-ready."""
-    return {name: json_ready(getattr(component, name)) for name in type(component).model_fields}
+    return {name: json_ready(component.recorded(name)) for name in type(component).model_fields}
 
 
 def leading(leads: Sequence[Lead]) -> dict[str, tuple[Component, ...]]:
@@ -177,7 +177,7 @@ def _key(name: str, option: str, *, clear: bool) -> str:
 def column_of(components: Sequence[Component | None], option: str) -> object:
     """Return a component's option, JSON-ready, or its values where prompts differ."""
     values = [
-        None if component is None else json_ready(getattr(component, option))
+        None if component is None else json_ready(component.recorded(option))
         for component in components
     ]
     if len(values) == 1:

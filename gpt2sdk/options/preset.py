@@ -79,6 +79,7 @@ class _Census:
     """Counts what is in a preset."""
 
     values: int = 0
+    characters: int = 0
 
     def count(self, value: object, place: str, depth: int = 0) -> None:
         """Look at a value and all that is in it.
@@ -101,12 +102,19 @@ class _Census:
             for item in value:
                 self.count(item, place, depth + 1)
         elif isinstance(value, str):
-            _check_size(value, place, PRESET_LIMITS.characters, "characters in a text")
+            self._count_text(value, place)
         elif value is not None and type(value) not in {bool, int, float}:
             message = (
                 f"{place} is {value!r:.60}, expected what JSON has: give objects with the call"
             )
             raise OptionError(message, name="config", value=value)
+
+    def _count_text(self, text: str, place: str) -> None:
+        _check_size(text, place, PRESET_LIMITS.characters, "characters in a text")
+        self.characters += len(text)
+        if self.characters > PRESET_LIMITS.all_characters:
+            most = PRESET_LIMITS.all_characters
+            raise _too_large("config", f"more than {most} characters in all its texts")
 
 
 def _check_key(key: object, place: str) -> None:

@@ -77,7 +77,7 @@ def _unrepeatable(actors: Sequence[Acting], registry: Registry) -> Iterator[tupl
             key = each.keys.get(option, each.setting)
             written = each.keys.get(option, f"{each.place}.{option}")
             for component in each.components:
-                value = None if component is None else getattr(component, option)
+                value = None if component is None else component.recorded(option)
                 if value is None or (not field.is_required() and value == neutral(field)):
                     continue
                 if not _is_data(value):

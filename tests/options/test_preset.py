@@ -8,7 +8,12 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from gpt2sdk.components.preset_rules import CALLER_ONLY_RULE, PATTERN_RULE, PRESET_LIMITS
+from gpt2sdk.components.preset_rules import (
+    CALLER_ONLY_RULE,
+    GRAMMAR_RULE,
+    PATTERN_RULE,
+    PRESET_LIMITS,
+)
 from gpt2sdk.components.processor import LogitsProcessor
 from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.stopping import StoppingCriterion
@@ -36,6 +41,12 @@ class Helper(LogitsProcessor):
     helper: Annotated[str | None, CALLER_ONLY_RULE, Field()] = None
 
 
+class Form(LogitsProcessor):
+    """Says what form a text has."""
+
+    form: Annotated[str | tuple[object, ...] | None, GRAMMAR_RULE, Field()] = None
+
+
 class Tuned(Sampler):
     """Has an option."""
 
@@ -48,7 +59,7 @@ def wide(session, *, width: int = 4):
     yield from ()
 
 
-COMPONENTS = (Heat, Words, Helper, Tuned, wide)
+COMPONENTS = (Heat, Words, Helper, Form, Tuned, wide)
 
 
 @pytest.fixture
@@ -149,6 +160,7 @@ def test_what_a_preset_cannot_do(refused, config, message):
 
 
 def test_the_caller_may_set_what_a_preset_cannot(preset):
+    assert "a" * 20_001 == preset({"heat": 0.5}, form="a" * 20_001).in_force["form"]
     assert "a.txt" == preset({"heat": 0.5}, helper="a.txt").in_force["helper"]
     assert None is preset({"heat": 0.5, "helper": None}).in_force.get("helper")
 
@@ -172,6 +184,12 @@ def nested(depth):
         ({"stop": ["a"] * 65_537}, "stop has 65537 members, a preset may have 65536"),
         ({"a": nested(65)}, "a has more than 64 lists inside one another"),
         ({"a" * 201: 1}, "expected a text of up to 200 characters"),
+        (
+            {"stop": ["a" * 200_000] * 6},
+            "config has more than 1000000 characters in all its texts",
+        ),
+        ({"form": "a" * 20_001}, "form has 20001 characters in all, a preset may have 20000"),
+        ({"form": {"a": ["b" * 20_000]}}, "form has 20011 characters in all"),
         ({str(each): [0] * 65_536 for each in range(5)}, "config has more than 262144 values"),
     ],
     ids=lambda value: str(value)[:20],

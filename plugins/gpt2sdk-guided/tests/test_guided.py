@@ -4,9 +4,9 @@ import json
 import re
 
 import pytest
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, Field, field_validator
 
-from gpt2sdk import Generator, OptionError, each
+from gpt2sdk import CallRecord, Generator, OptionError, each
 
 PERSON = {
     "type": "object",
@@ -192,11 +192,18 @@ def test_whitespace_is_bounded(generator):
         ({"grammar": "start: missing"}, "grammar is none that can be followed"),
         ({"json_schema": "{"}, "is no JSON"),
         ({"json_schema": "[1]"}, "is no schema"),
+        ({"json_schema": "schema.json"}, "of a file, give a pathlib.Path"),
+        ({"json_schema": int}, "expected a dict, JSON text, a pathlib.Path or a pydantic model"),
+        ({"json_schema": [1]}, "expected a dict, JSON text, a pathlib.Path or a pydantic model"),
         ({"json_schema": {"$ref": "#/nowhere"}}, "leads nowhere"),
         ({"json_schema": {"not": {}}}, "Unimplemented keys"),
-        ({"json_schema": '"' + "a" * 300_000 + '"'}, "more than 200000"),
+        (
+            {"json_schema": '"' + "a" * 300_000 + '"'},
+            "has 300002 characters, expected 200000 at most",
+        ),
         ({"regex": "a" * 300_000}, "200000"),
         ({"choice": ["a"] * 10_001}, "10000"),
+        ({"choice": ["a" * 150_000] * 7}, "1050000 characters in all, expected 1000000 at most"),
         ({"regex": "a", "choice": ["b"]}, "cannot act on one prompt"),
         ({"regex": "a", "token_healing": True}, "token_healing"),
     ],
@@ -204,6 +211,69 @@ def test_whitespace_is_bounded(generator):
 def test_what_cannot_be_followed_is_refused(generator, options, said):
     with pytest.raises(OptionError, match=said):
         guided(generator, "the ti", **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"json_schema": PERSON},
+        {"json_schema": '{"type": "integer"}'},
+        {"regex": "[a-c]{2,4}", "grammar_triggers": " "},
+        {"grammar": 'root ::= "a" [0-9]{1,3}'},
+        {"choice": ["yes", "no"]},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_a_record_repeats_a_form(generator, options):
+    first = guided(generator, **options)
+    again = generator.generate("The king:", config=CallRecord.from_json(first.record.to_json()))
+
+    assert {} == first.record.unrepeatable
+    assert first.completions == again.completions
+
+
+def test_a_record_has_a_pydantic_model_as_its_schema(generator):
+    class Pet(BaseModel):
+        name: str
+        legs: int = Field(ge=0, le=8)
+
+    class Person(BaseModel):
+        age: int
+        pets: list[Pet] = Field(max_length=2)
+
+    first = guided(generator, json_schema=Person, max_new_tokens=250)
+    record = CallRecord.from_json(first.record.to_json())
+    again = generator.generate("The king:", config=record)
+    with_model = generator.generate("The king:", config=record, json_schema=Person)
+
+    assert {} == record.unrepeatable
+    assert Person.model_json_schema() == json.loads(record.options["json_schema"])
+    assert first.text == again.text == with_model.text
+    assert first.parsed.model_dump() == again.parsed
+    assert first.parsed == with_model.parsed
+    assert again.record.options == record.options
+
+
+def test_a_record_of_several_prompts_has_each_ones_schema(generator):
+    class Person(BaseModel):
+        age: int
+
+    first = guided(generator, ["The king:", "A dog"], json_schema=each([Person, None]))
+    second = generator.generate("The king:", config=first.record.for_prompt(0))
+
+    assert {} == first.record.unrepeatable
+    assert {"age": first.completions[0].parsed.age} == second.parsed
+
+
+def test_many_choices_are_one_automaton(generator):
+    choice = [f"choice {each}" for each in range(10_000)]
+
+    assert guided(generator, choice=choice).parsed in choice
+
+
+def test_a_schema_that_is_nested_too_deeply_is_refused(generator):
+    with pytest.raises(OptionError, match="nested too deeply"):
+        guided(generator, json_schema='{"a":' * 20_000 + "1" + "}" * 20_000)
 
 
 def test_a_bounded_schema_ends_recursion(generator):

@@ -4,11 +4,19 @@ import json
 from typing import Annotated
 
 from llguidance import LLMatcher
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from typing_extensions import override
 
-from gpt2sdk import Completion
+from gpt2sdk import GRAMMAR_RULE, Completion
 from gpt2sdk_guided.constraint import MOST_CHARACTERS, Constraint, Trigger
+
+_MOST_IN_ALL = 1_000_000
+
+
+def _check_size(texts: tuple[str, ...]) -> tuple[str, ...]:
+    if (size := sum(map(len, texts))) > _MOST_IN_ALL:
+        raise ValueError(f"has {size} characters in all, expected {_MOST_IN_ALL} at most")
+    return texts
 
 
 class Choice(Constraint):
@@ -28,6 +36,8 @@ class Choice(Constraint):
 
     choice: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS)], ...],
+        AfterValidator(_check_size),
+        GRAMMAR_RULE,
         Field(max_length=10_000, description="The texts; () is off."),
     ] = ()
     grammar_triggers: Trigger = ()
@@ -40,7 +50,8 @@ class Choice(Constraint):
     @override
     def source(self) -> str:
         texts = " | ".join(json.dumps(each, ensure_ascii=False) for each in self.choice)
-        return LLMatcher.grammar_from_lark(f"start: {texts}")
+        # One terminal: an automaton, where rules would be an item of the parser for each text.
+        return LLMatcher.grammar_from_lark(f"start: TEXT\nTEXT: {texts}")
 
     @override
     def parse(self, completion: Completion) -> object:

@@ -8,7 +8,7 @@ from llguidance.gbnf_to_lark import gbnf_to_lark
 from pydantic import Field
 from typing_extensions import override
 
-from gpt2sdk import OptionError
+from gpt2sdk import GRAMMAR_RULE, OptionError
 from gpt2sdk_guided.constraint import MOST_CHARACTERS, Constraint, Trigger
 
 
@@ -18,6 +18,10 @@ class Grammar(Constraint):
     A grammar with `::=` is GBNF, whose rule `root` is the text; in Lark it is `start`. llama.cpp's
     `grammar`, vLLM's `grammar`. Rules may be recursive; what they leave open, a weak model may
     never end, so write `[0-9]{1,6}` rather than `[0-9]+`.
+
+    Grammar-constrained decoding: Geng et al., 2023, arXiv:2305.13971; fast masks: Dong et al.,
+    "XGrammar", 2024, arXiv:2411.15100, with a pushdown automaton and masks made ahead, where
+    llguidance has an Earley parser over a lexer and makes each mask anew.
 
     Raises:
         OptionError: In a call: it is no such grammar, or too large.
@@ -30,6 +34,7 @@ class Grammar(Constraint):
 
     grammar: Annotated[
         str | None,
+        GRAMMAR_RULE,
         Field(max_length=MOST_CHARACTERS, description="The grammar, Lark or GBNF; None is off."),
     ] = None
     grammar_triggers: Trigger = ()

@@ -9,21 +9,29 @@ from llguidance import LLMatcher
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from typing_extensions import override
 
-from gpt2sdk import Completion, OptionError
+from gpt2sdk import GRAMMAR_RULE, Completion, OptionError
 from gpt2sdk_guided.bounds import Bounds
 from gpt2sdk_guided.choice import behind
 from gpt2sdk_guided.constraint import MOST_CHARACTERS, Constraint, Trigger
 
 
 def _readable(schema: object) -> object:
-    """Refuse a text that is no JSON."""
+    """Refuse a text that is too long, or no JSON."""
     if isinstance(schema, str):
+        if len(schema) > MOST_CHARACTERS:
+            raise ValueError(f"has {len(schema)} characters, expected {MOST_CHARACTERS} at most")
         try:
             loaded = json.loads(schema)
+        except RecursionError:
+            raise ValueError("is nested too deeply") from None
         except ValueError as error:
-            raise ValueError(f"is no JSON: {error}") from None
+            hint = "of a file, give a pathlib.Path, or what stands in it"
+            raise ValueError(f"is no JSON: {error}; {hint}") from None
         if not isinstance(loaded, dict | bool):
             raise ValueError("is no schema: expected a JSON object")  # noqa: TRY004 - pydantic wants it
+    elif schema is not None and not _is_model(schema):
+        kinds = "a dict, JSON text, a pathlib.Path or a pydantic model"
+        raise ValueError(f"is no schema: expected {kinds}")
     return schema
 
 
@@ -48,6 +56,12 @@ class JsonSchema(Constraint):
     llama.cpp's and sglang's `json_schema`, vLLM's `json`: there whitespace and strings have no
     bound by default.
 
+    A record has a pydantic model as its JSON schema: a call repeated from it writes the same text,
+    and `parsed` is the plain value.
+
+    Schemas become grammars: Geng et al., 2023, arXiv:2305.13971; how many real ones engines follow:
+    "JSONSchemaBench", Geng et al., 2025, arXiv:2501.10868.
+
     Raises:
         OptionError: It is no schema, or in a call: it cannot be followed, or is too large.
 
@@ -61,6 +75,7 @@ class JsonSchema(Constraint):
     json_schema: Annotated[
         str | type[BaseModel] | None,
         BeforeValidator(_readable),
+        GRAMMAR_RULE,
         Field(description="Schema: dict, JSON text, Path or pydantic model; None is off."),
     ] = None
     json_max_whitespace: Annotated[
@@ -94,14 +109,19 @@ class JsonSchema(Constraint):
             given = given.read_text(encoding="utf-8")
         elif isinstance(given, Mapping | bool):
             given = json.dumps(given)
-        if isinstance(given, str) and len(given) > MOST_CHARACTERS:
-            raise ValueError(f"has a json_schema of more than {MOST_CHARACTERS} characters")
         return {**fields, "json_schema": given}
 
     @property
     @override
     def triggers(self) -> tuple[str, ...]:
         return self.grammar_triggers
+
+    @override
+    def recorded(self, option: str) -> object:
+        """Return a pydantic model as the JSON of its schema: what it does to a text."""
+        if option == "json_schema" and _is_model(self.json_schema):
+            return json.dumps(self.schema_given())
+        return super().recorded(option)
 
     def schema_given(self) -> object:
         """The schema as it was given."""

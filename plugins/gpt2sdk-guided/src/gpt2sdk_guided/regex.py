@@ -7,6 +7,7 @@ from llguidance import LLMatcher
 from pydantic import Field
 from typing_extensions import override
 
+from gpt2sdk import GRAMMAR_RULE
 from gpt2sdk_guided.constraint import MOST_CHARACTERS, Constraint, Trigger
 
 
@@ -17,6 +18,10 @@ class Regex(Constraint):
     beginning and `$` at its end are understood. Time is linear in the text, so an expression of a
     stranger takes none with it. vLLM's `regex`, sglang's `regex`. A row ends where nothing can
     follow, with `constraint_complete`; where something can, an end token may come, too.
+
+    Generation along an automaton: Willard and Louf, "Efficient guided generation for large
+    language models", 2023, arXiv:2307.09702. There it is an index of tokens for each state, made
+    ahead; here states come as they are reached.
 
     Raises:
         OptionError: In a call: it is no such expression, or too large.
@@ -32,6 +37,7 @@ class Regex(Constraint):
 
     regex: Annotated[
         str | None,
+        GRAMMAR_RULE,
         Field(max_length=MOST_CHARACTERS, description="The expression; None is off."),
     ] = None
     grammar_triggers: Trigger = ()

@@ -18,7 +18,7 @@ GreenlistRatio = Annotated[
 ]
 HashingKey = Annotated[
     int,
-    Field(ge=0, lt=1 << 64, description="The secret key, below 2 ** 64: choose one of your own."),
+    Field(ge=0, lt=1 << 64, description="The secret key, below 2 ** 64: records show it."),
 ]
 DEFAULT_KEY = 15485863
 """transformers' own, and so no secret."""
