@@ -10,14 +10,14 @@ from gpt2sdk.components.session import Session
 from gpt2sdk.errors import PluginContractError
 from gpt2sdk.session.branch import Branch
 from gpt2sdk.session.chain import Chain
-from gpt2sdk.session.checks import check_completions, layer_number, raising
+from gpt2sdk.session.checks import check_completions, raising
 from gpt2sdk.session.delivery import Delivery
 from gpt2sdk.session.drafting import Drafting
 from gpt2sdk.session.followers import Followers, Turn
 from gpt2sdk.session.forcing import forced, merged
 from gpt2sdk.session.logprobs import Logprobs
 from gpt2sdk.session.reader import Reader, Reading, by_model
-from gpt2sdk.session.request import Lead, Loss, Meter, Request, Requests
+from gpt2sdk.session.request import Lead, Loss, Meter, Request, Requests, wanted_layers
 from gpt2sdk.shapes import Logits
 from gpt2sdk.streaming import TextDecoder, Transcript
 
@@ -66,10 +66,7 @@ class Course:
         self.main.meter = self.meter
         self.store.show_states(self.main)
         self._drafting: Drafting | None = None
-        self._layers = {
-            layer_number(each, reader.model.layers, f"{lead.strategy.name}: hidden states")
-            for each in lead.strategy.wants(reader.model)
-        }
+        self._layers = wanted_layers(lead.strategy, reader.model)
         self._keep_hidden_states()
         # What keeps hidden states of prompts is opened before these are read.
         self.main.wanted = not self._layers
@@ -335,8 +332,7 @@ class Course:
 
     def _keep_hidden_states(self) -> None:
         """Keep the layers that the strategy, and the requests that are there, name."""
-        model = self.main.model
-        named = (request.wanted_layers(model) for request in self.requests)
+        named = (request.wanted_layers(self.main.model) for request in self.requests)
         self.main.keep_layers(sorted(self._layers.union(*named)))
 
     def meter(self, prompt: Prompt) -> Meter:

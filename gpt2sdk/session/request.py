@@ -162,16 +162,8 @@ class Request:
         self.over = True
 
     def wanted_layers(self, model: CausalLM) -> set[int]:
-        """The layers whose hidden states its chain reads.
-
-        Raises:
-            OptionError: The model has no such layer.
-        """
-        return {
-            layer_number(layer, model.layers, f"{each.component.name}: hidden states")
-            for each in self.processors
-            for layer in each.component.wants(model)
-        }
+        """The layers whose hidden states its chain reads; as `wanted_layers` of a component."""
+        return set().union(*(wanted_layers(each.component, model) for each in self.processors))
 
     @property
     def submitted(self) -> int:
@@ -290,3 +282,13 @@ def _lanes(request: Request) -> int:
     """How many rows of a request wait in the beginning: all its lanes, or the first."""
     lead = request.lead
     return lead.num_return_sequences if lead.strategy.rows_independent else 1
+
+
+def wanted_layers(component: Strategy | LogitsProcessor, model: CausalLM) -> set[int]:
+    """The layers whose hidden states a component reads, counted from the first.
+
+    Raises:
+        OptionError: The model has no such layer.
+    """
+    owner = f"{component.name}: hidden states"
+    return {layer_number(each, model.layers, owner) for each in component.wants(model)}
