@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 
 from gpt2sdk import Generator, LogitsProcessor, Quantizer
-from gpt2sdk.benchmark.case import Case
+from gpt2sdk.benchmark.case import TimedCase
 from gpt2sdk.benchmark.work import work_of
 from gpt2sdk.components.rows import Rows
 from gpt2sdk.plugins.registry import default_registry
@@ -55,7 +55,7 @@ class Engine:
     def run(self, job: dict) -> dict[str, object]:
         """Generate; and where it is asked for, run the model alone, too."""
         if job["do"] == "passes":
-            case = Case(len(job["prompts"]), len(job["prompts"][0]), job["new"][0])
+            case = TimedCase(len(job["prompts"]), len(job["prompts"][0]), job["new"][0])
             first, later = case.passes(self.generator)
             return {"seconds": first, "later_pass": later}
         how = {"greedy": {"strategy": "greedy"}, "sample": job["options"]}

@@ -13,7 +13,7 @@ GREEDY: Mapping[str, object] = {"strategy": "greedy"}
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class TimedCase:
     """Rows with prompts of one length, all of which write the same number of tokens.
 
     Attributes:
@@ -43,7 +43,7 @@ class Case:
     def prompts(self, vocabulary: int) -> list[list[int]]:
         """Return random tokens, the same for the same case and vocabulary.
 
-        >>> [len(prompt) for prompt in Case(rows=2, prompt=3, new=1).prompts(10)]
+        >>> [len(prompt) for prompt in TimedCase(rows=2, prompt=3, new=1).prompts(10)]
         [3, 3]
         """
         generator = torch.Generator().manual_seed(self.rows)
@@ -79,4 +79,6 @@ class Case:
         """
         prompts = self.prompts(generator.model.vocab_size)
         settings = {"max_new_tokens": self.new, "eos_token_id": None, "seed": 0, **options}
-        return timed(lambda: generator.generate(prompts, **settings))
+        return timed(
+            lambda: generator.generate(prompts, cancel=None, engine=None, config=None, **settings)
+        )

@@ -48,8 +48,8 @@ def bench(  # noqa: PLR0913 - each is a flag
     quantization. All combinations take turns, and are compared with the first. With -o it also says
     what a step with these options takes beyond a greedy one.
     """
-    from gpt2sdk.benchmark.case import Case
-    from gpt2sdk.benchmark.measurement import compare
+    from gpt2sdk.benchmark.case import TimedCase
+    from gpt2sdk.benchmark.timing import compare
     from gpt2sdk.cli.bench_engines import engine_names, load_engines, read_counts
     from gpt2sdk.cli.bench_report import as_record, show_bench
     from gpt2sdk.cli.given_options import read_options
@@ -78,11 +78,11 @@ def bench(  # noqa: PLR0913 - each is a flag
     for name, generator in engines.items():
         for note in generator.notes:
             remark(f"note: {name}: {note}")
-    cases = [Case(count, prompt, new) for count in counts]
+    cases = [TimedCase(count, prompt, new) for count in counts]
     window = min(each.model.context_length for each in engines.values())
     awaited = min(512, window - 1) if long is None else long
     if awaited:
-        cases.append(Case(rows=1, prompt=awaited, new=1))
+        cases.append(TimedCase(rows=1, prompt=awaited, new=1))
     found = compare(engines, cases, options=options or None, rounds=rounds, seconds=seconds)
     if as_json:
         show_json(as_record(model, found, option or ()))

@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from gpt2sdk.benchmark.machine import describe_machine
-from gpt2sdk.benchmark.measurement import Measurement
+from gpt2sdk.benchmark.timing import Timing
 from gpt2sdk.benchmark.turns import Spread
 from gpt2sdk.cli.tables import heading, show, table
 
@@ -15,9 +15,7 @@ _FIRST = ("engine", "prompt", "first token, ms", "prompt tokens/s", "of products
 _PARTS = ("read", "pass", "loop", "options")
 
 
-def as_record(
-    model: str, found: Sequence[Measurement], options: Sequence[str]
-) -> dict[str, object]:
+def as_record(model: str, found: Sequence[Timing], options: Sequence[str]) -> dict[str, object]:
     """Return everything as JSON has it.
 
     Args:
@@ -33,7 +31,7 @@ def as_record(
     }
 
 
-def show_bench(model: str, found: Sequence[Measurement]) -> None:
+def show_bench(model: str, found: Sequence[Timing]) -> None:
     """Print tables: decoding, a step's parts, and the first token."""
     machine = describe_machine()
     sets = ", ".join(str(each) for each in _listed(machine["instruction_sets"]))
@@ -53,7 +51,7 @@ def show_bench(model: str, found: Sequence[Measurement]) -> None:
         show("", table([_first(each) for each in begun], _FIRST))
 
 
-def _decoding(each: Measurement) -> list[str]:
+def _decoding(each: Timing) -> list[str]:
     share = each.share_of_read
     return [
         each.engine,
@@ -65,7 +63,7 @@ def _decoding(each: Measurement) -> list[str]:
     ]
 
 
-def _first(each: Measurement) -> list[str]:
+def _first(each: Timing) -> list[str]:
     return [
         each.engine,
         str(each.case.prompt),
@@ -76,7 +74,7 @@ def _first(each: Measurement) -> list[str]:
     ]
 
 
-def _budgets(steps: Sequence[Measurement]) -> RenderableType:
+def _budgets(steps: Sequence[Timing]) -> RenderableType:
     parts = [part for part in _PARTS if part in steps[0].budget()]
     lines = [
         [each.engine, str(each.case.rows), *(f"{1e3 * each.budget()[p]:.2f}" for p in parts)]

@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 
-from gpt2sdk.benchmark.case import GREEDY, Case
+from gpt2sdk.benchmark.case import GREEDY, TimedCase
 from gpt2sdk.benchmark.limits import memory_of, product_rate, read_seconds
 from gpt2sdk.benchmark.turns import Spread, take_turns
 from gpt2sdk.benchmark.work import work_of
@@ -15,7 +15,7 @@ from gpt2sdk.generator.generator import Generator
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class TimedTurn:
     """What one turn of one engine at one case took, in seconds.
 
     Attributes:
@@ -39,7 +39,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Measurement:
+class Timing:
     """One engine at one case, over all rounds.
 
     Attributes:
@@ -50,9 +50,9 @@ class Measurement:
     """
 
     engine: str
-    case: Case
-    turns: Sequence[Turn]
-    reference: Sequence[Turn]
+    case: TimedCase
+    turns: Sequence[TimedTurn]
+    reference: Sequence[TimedTurn]
 
     @property
     def tokens_per_second(self) -> Spread:
@@ -133,12 +133,12 @@ class Measurement:
 
 def compare(
     engines: Mapping[str, Generator],
-    cases: Sequence[Case],
+    cases: Sequence[TimedCase],
     *,
     options: Mapping[str, object] | None = None,
     rounds: int,
     seconds: float,
-) -> list[Measurement]:
+) -> list[Timing]:
     """Let generators take turns at cases; each is warmed up before at each.
 
     Args:
@@ -164,9 +164,7 @@ def compare(
     until = time.monotonic() + seconds
     found = take_turns(contestants, rounds, enough=lambda: time.monotonic() > until)
     first = next(iter(engines))
-    return [
-        Measurement(name, case, turns, found[first, case]) for (name, case), turns in found.items()
-    ]
+    return [Timing(name, case, turns, found[first, case]) for (name, case), turns in found.items()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,7 +184,7 @@ class _Limits:
     dtype: torch.dtype
 
 
-def _limits(generator: Generator, case: Case) -> _Limits:
+def _limits(generator: Generator, case: TimedCase) -> _Limits:
     work, tokens = work_of(generator), case.rows * case.prompt
     memory = memory_of(work.read(case.rows, case.prompt + case.new // 2))
     dtype = generator.dtype or torch.float32
@@ -194,13 +192,13 @@ def _limits(generator: Generator, case: Case) -> _Limits:
 
 
 def _turn(
-    generator: Generator, case: Case, options: Mapping[str, object] | None, limits: _Limits
-) -> Turn:
+    generator: Generator, case: TimedCase, options: Mapping[str, object] | None, limits: _Limits
+) -> TimedTurn:
     """Run one turn: the limits right beside what they bound."""
     read = read_seconds(limits.memory)
     product = limits.products / product_rate(limits.tokens, limits.dtype)
     first, later = case.passes(generator)
-    return Turn(
+    return TimedTurn(
         read=read,
         read_rate=limits.memory.nbytes / read,
         product=product,

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from gpt2sdk import Generator, OptionError
-from gpt2sdk.benchmark.case import Case
+from gpt2sdk.benchmark.case import TimedCase
 from gpt2sdk.benchmark.limits import memory_of, read_seconds
 from gpt2sdk.benchmark.machine import describe_machine
-from gpt2sdk.benchmark.measurement import Measurement, Turn, compare
+from gpt2sdk.benchmark.timing import TimedTurn, Timing, compare
 from gpt2sdk.benchmark.turns import Spread
 from gpt2sdk.benchmark.work import work_of
 from gpt2sdk.testing import Letters, TableModel, save_tiny_model
@@ -27,19 +27,19 @@ def generator(folder):
 
 def turn(**seconds):
     parts = {"read": 1.0, "read_rate": 1.0, "product": 1.0, "first_pass": 2.0, "later_pass": 2.0}
-    return Turn(**{**parts, "greedy": 12.0, "options": None, **seconds})
+    return TimedTurn(**{**parts, "greedy": 12.0, "options": None, **seconds})
 
 
 def test_a_steps_parts_add_up_to_a_calls_step():
     # Five tokens: 2 s for the first, four steps of 2.5 s, one more each with the options.
-    measured = Measurement("mine", Case(1, 3, 5), [turn(options=16.0)], [turn()])
+    measured = Timing("mine", TimedCase(1, 3, 5), [turn(options=16.0)], [turn()])
 
     assert {"read": 1.0, "pass": 1.0, "loop": 0.5, "options": 1.0} == measured.budget()
 
 
 def test_shares_and_times_are_of_pairs():
     mine = [turn(read=1.0, later_pass=2.0, greedy=4.0), turn(read=9.0, later_pass=18.0)]
-    measured = Measurement("mine", Case(2, 3, 6), mine, [turn(greedy=8.0), turn(greedy=24.0)])
+    measured = Timing("mine", TimedCase(2, 3, 6), mine, [turn(greedy=8.0), turn(greedy=24.0)])
 
     assert Spread(0.5, 0.5, 0.5) == measured.share_of_read
     assert Spread(2.0, 2.0, 2.0) == measured.times
@@ -47,7 +47,7 @@ def test_shares_and_times_are_of_pairs():
 
 
 def test_a_case_of_one_token_has_no_steps():
-    measured = Measurement("mine", Case(1, 3, 1), [turn(first_pass=1.5, product=0.75)], [turn()])
+    measured = Timing("mine", TimedCase(1, 3, 1), [turn(first_pass=1.5, product=0.75)], [turn()])
 
     assert {} == measured.budget()
     assert (None, 0.5, 2.0) == (
@@ -87,7 +87,7 @@ def test_a_model_that_nobody_loaded_is_refused():
 
 
 def test_engines_are_compared_at_every_case(generator):
-    cases = [Case(1, 3, 4), Case(2, 3, 4), Case(1, 8, 1)]
+    cases = [TimedCase(1, 3, 4), TimedCase(2, 3, 4), TimedCase(1, 8, 1)]
     engines = {"one": generator, "other": generator}
 
     found = compare(engines, cases, options={"top_k": 3}, rounds=2, seconds=60.0)
@@ -102,20 +102,20 @@ def test_engines_are_compared_at_every_case(generator):
 
 
 def test_one_round_is_run_however_little_time_there_is(generator):
-    (measured,) = compare({"one": generator}, [Case(1, 2, 2)], rounds=5, seconds=0.0)
+    (measured,) = compare({"one": generator}, [TimedCase(1, 2, 2)], rounds=5, seconds=0.0)
 
     assert 1 == len(measured.turns)
 
 
 def test_what_does_not_fit_the_window_is_said_before_anything_runs(generator):
-    too_long = Case(1, generator.context_length, 1)
+    too_long = TimedCase(1, generator.context_length, 1)
 
     with pytest.raises(OptionError, match="do not fit the context"):
         compare({"one": generator}, [too_long], rounds=1, seconds=0.0)
 
 
 def test_prompts_are_the_same_in_every_run():
-    case = Case(2, 5, 1)
+    case = TimedCase(2, 5, 1)
 
     assert case.prompts(100) == case.prompts(100)
     assert {5} == {len(prompt) for prompt in case.prompts(100)}
