@@ -86,6 +86,8 @@ def told(gen, prompts, **options):
             one.tokens,
             one.finish_reason,
             one.logprobs,
+            one.processed_logprobs,
+            one.top_logprobs,
             one.score,
         )
         for one in result.completions

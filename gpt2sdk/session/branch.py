@@ -179,6 +179,8 @@ class Branch(Follows):
             self.slots.share(row.slot)
             if parent in heirs:
                 copy.earned, copy.credit = 0, 0.0
+                if copy.ahead and self.meter is not None:
+                    self.meter(row.prompt).drafted += len(copy.ahead)
             heirs.add(parent)
             self.rows.append(copy)
         for row in former:
@@ -282,11 +284,10 @@ class Branch(Follows):
             row, record = self.rows[seat], self._store.rows[seat]
             drafted = proposals[at] if proposals else ()
             grown = len(record.tokens) - len(row.prompt.tokens)
-            if not (row.valid or grown):
-                leader = leaders.setdefault(row.prompt, seat)
-                if leader != seat:
-                    self._along.append((seat, leader))
-                    continue
+            fresh = not (row.valid or grown)
+            if fresh and (leader := leaders.setdefault(row.prompt, seat)) != seat:
+                self._along.append((seat, leader))
+                continue
             if row.known is not None and not drafted:
                 continue
             length = len(row.prefix) + grown - row.base

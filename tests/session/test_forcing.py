@@ -261,6 +261,25 @@ def test_copies_of_a_row_are_forced_each_by_itself(open_session, table_model):
     ]
 
 
+def test_each_copy_counts_what_was_scored_ahead_for_it(open_session, table_model):
+    session = open_session(
+        ["a"],
+        by_hand,
+        chain=[Chorus(chorus=SONG)],
+        model=table_model(),
+        num_return_sequences=3,
+        max_new_tokens=30,
+    )
+    session.next_logits()
+    session.fork([0, 0, 0])
+    for token in SONG:
+        session.next_logits()
+        session.append([token] * 3)
+    usage = next(iter(session.course.requests)).meter.usage()
+
+    assert (12, 12) == (usage.drafted, usage.accepted)
+
+
 CALLS = {
     "beam": {"strategy": "beam", "num_beams": 3, "num_return_sequences": 2},
     "diverse beam": {"strategy": "diverse_beam", "num_beams": 4, "num_beam_groups": 2},
