@@ -19,13 +19,14 @@ GLIBC = "2.17"
 _FLAGS = ("-std=c11", "-fPIC", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra")
 _AVX512 = ("f", "bw", "vl", "dq", "vnni")
 _SCALAR = {"scalar": ("-O2",)}
+_DOT, _ZIGS_DOT = "-march=armv8.2-a+dotprod", "-mcpu=generic+dotprod"
 _KERNELS = {
     "x86_64": {
         "avx2": ("-O3", "-DISA_avx2", "-mavx2", "-mfma"),
         "avx512": ("-O3", "-DISA_avx512", "-mfma", *(f"-mavx512{part}" for part in _AVX512)),
         **_SCALAR,
     },
-    "aarch64": {"neon": ("-O3", "-DISA_neon", "-march=armv8.2-a+dotprod"), **_SCALAR},
+    "aarch64": {"neon": ("-O3", "-DISA_neon", _DOT), **_SCALAR},
 }
 
 
@@ -116,7 +117,10 @@ def link(
         objects = [str(Path(scratch, f"{place}.o")) for place in range(len(units))]
         for (source, own), target in zip(units, objects, strict=True):
             each = [flag for flag in flags if flag not in {"-shared", "-static"}]
-            problem = _run([*command, *_FLAGS, *own, *each, "-c", str(source), "-o", target])
+            # Zig has no -march: it names processors, with what they have besides.
+            for_zig = "ziglang" in command
+            each += [_ZIGS_DOT if flag == _DOT and for_zig else flag for flag in own]
+            problem = _run([*command, *_FLAGS, *each, "-c", str(source), "-o", target])
             if problem:
                 return problem
         return _run([*command, *flags, *objects, "-o", str(made), "-lm", "-pthread"])
