@@ -196,7 +196,7 @@ def test_whitespace_is_bounded(generator):
         ({"json_schema": int}, "expected a dict, JSON text, a pathlib.Path or a pydantic model"),
         ({"json_schema": [1]}, "expected a dict, JSON text, a pathlib.Path or a pydantic model"),
         ({"json_schema": {"$ref": "#/nowhere"}}, "leads nowhere"),
-        ({"json_schema": {"not": {}}}, "Unimplemented keys"),
+        ({"json_schema": {"not": {}}}, "has 'not' at #, which cannot be followed"),
         (
             {"json_schema": '"' + "a" * 300_000 + '"'},
             "has 300002 characters, expected 200000 at most",

@@ -13,6 +13,7 @@ from gpt2sdk import GRAMMAR_RULE, Completion, OptionError
 from gpt2sdk_guided.bounds import Bounds
 from gpt2sdk_guided.choice import behind
 from gpt2sdk_guided.constraint import MOST_CHARACTERS, Constraint, Trigger
+from gpt2sdk_guided.references import References
 
 
 def _readable(schema: object) -> object:
@@ -136,13 +137,12 @@ class JsonSchema(Constraint):
             OptionError: A reference leads nowhere, it gets too large, or nothing fits it.
         """
         schema = self.schema_given()
-        bounds = Bounds(
-            self.json_max_length, self.json_max_items, self.json_digits, self.json_max_depth, schema
-        )
+        depth = self.json_max_depth
+        bounds = Bounds(self.json_max_length, self.json_max_items, self.json_digits, depth)
         try:
-            made = bounds.put(schema)
+            made = bounds.put(References(schema, depth).replaced())
             wrong = "leaves nothing to write" if made is False else ""
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             wrong = str(error)
         except RecursionError:
             wrong = "is nested too deeply"
