@@ -1,7 +1,7 @@
 """What `--config` names: options in a JSON file, or what a call with `--json` printed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,14 +38,19 @@ class ConfigFile:
         ]
 
 
-def read_config(path: Path | None) -> ConfigFile:
-    """Read a file.
+def read_config(paths: Sequence[Path] | None) -> ConfigFile:
+    """Read the file that was named, if one was.
 
     Raises:
-        OptionError: It is no JSON, or nothing that a preset may have; the message names the file.
+        OptionError: There are several; or it is no JSON, or nothing that a preset may have: the
+            message names the file.
     """
-    if path is None:
+    if not paths:
         return ConfigFile()
+    path = paths[0]
+    if len(paths) > 1:
+        message = f"--config is given {len(paths)} times: expected one file with all options"
+        raise OptionError(message, name="config", value=[str(each) for each in paths])
     try:
         found = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -56,7 +61,13 @@ def read_config(path: Path | None) -> ConfigFile:
     except OptionError as error:
         message = f"--config {path}: {error}"
         raise OptionError(message, name=error.name, value=error.value) from None
-    prompts = found.get("prompts") if isinstance(found.get("record"), Mapping) else None
+    if not isinstance(found.get("record"), Mapping):
+        return ConfigFile(preset)
+    prompts, special = found.get("prompts", []), found.get("allow_special", False)
     if not (isinstance(prompts, list) and all(isinstance(each, str) for each in prompts)):
-        prompts = []
-    return ConfigFile(preset, tuple(prompts), found.get("allow_special") is True)
+        message = f"--config {path}: prompts is {prompts!r:.60}, expected a list of texts"
+        raise OptionError(message, name="config", value=prompts)
+    if not isinstance(special, bool):
+        message = f"--config {path}: allow_special is {special!r:.60}, expected true or false"
+        raise OptionError(message, name="config", value=special)
+    return ConfigFile(preset, tuple(prompts), special)

@@ -27,7 +27,7 @@ PluginFiles = Annotated[
     typer.Option("--plugin", metavar="FILE", help="A plugin in one Python file; again for more."),
 ]
 Config = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option(
         "--config",
         metavar="FILE",

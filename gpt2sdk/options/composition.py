@@ -18,7 +18,7 @@ from gpt2sdk.options.in_force import in_force, leading
 from gpt2sdk.options.named import named_drafter, named_sampler, named_strategy
 from gpt2sdk.options.order import LISTS, Entry, check_draws, check_no_twins, listed, ordered
 from gpt2sdk.options.owners import Assignment, assign
-from gpt2sdk.options.preset import Preset, kept
+from gpt2sdk.options.preset import Preset, check_prompts, kept
 from gpt2sdk.options.settings import Settings
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.rng import derive, fresh_seed
@@ -143,7 +143,10 @@ def compose(
             a rule.
         PluginConflictError: A name means components of several plugins.
     """
-    given = read(options, kept(config, options, registry) if config else None)
+    preset = kept(config, options, registry) if config else {}
+    if config:
+        check_prompts(config, preset, prompts)
+    given = read(options, preset)
     names = frozenset(given)
     own = {
         name: understood(given.pop(name), setting)

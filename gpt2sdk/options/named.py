@@ -81,7 +81,7 @@ def named_sampler(value: object, registry: Registry, drawn_by: type[Strategy]) -
     """
     if value is None:
         return Named("sampler", Multinomial if drawn_by.draws else Greedy)
-    if not (drawn_by.draws and drawn_by.chooses):
+    if not takes_sampler(drawn_by):
         why = "draws in a way of its own" if drawn_by.draws else "does not draw"
         raise OptionError(
             f"sampler has no effect with the strategy {drawn_by.name}, which {why}: leave it out",
@@ -89,6 +89,11 @@ def named_sampler(value: object, registry: Registry, drawn_by: type[Strategy]) -
             value=value,
         )
     return _named("sampler", Sampler, value, registry)
+
+
+def takes_sampler(strategy: type[Strategy]) -> bool:
+    """Whether a strategy has a sampler pick its tokens."""
+    return strategy.draws and strategy.chooses
 
 
 def named_drafter(value: object, registry: Registry) -> Named[Drafter] | None:

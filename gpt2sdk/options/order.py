@@ -1,5 +1,6 @@
 """The processors and criteria of a call, and the order they run in."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
@@ -99,6 +100,10 @@ def _component(option: str, number: int, given: Given, registry: Registry) -> Co
         return _built(f"{option}[{number}]", given, roles, registry)
     if isinstance(item, roles):
         return item
+    if isinstance(item, str):
+        expected = f'{{"name": {json.dumps(item)}}} with its options'
+        message = f"{option}[{number}] is the text {item!r:.60}, expected a component, a callable"
+        raise OptionError(f"{message} or {expected}", name=option, value=item, expected=expected)
     if not isinstance(item, Component):
         return wrap(item, option)
     kind = role_name(roles_of(type(item))[0])

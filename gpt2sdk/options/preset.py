@@ -6,15 +6,20 @@ registry and fields are checked by their types, so nothing in it is imported, op
 
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
+from os import PathLike
 
 from gpt2sdk.components.call_record import CallRecord
 from gpt2sdk.components.component import Component, freeze, neutral
 from gpt2sdk.components.drafter import Drafter
 from gpt2sdk.components.preset_rules import PRESET_LIMITS, PresetRule
+from gpt2sdk.components.records import Result
 from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.strategy import Strategy
 from gpt2sdk.errors import OptionError
+from gpt2sdk.options.field import understood
 from gpt2sdk.options.given import Each, Given, spelled
+from gpt2sdk.options.named import named_strategy, takes_sampler
+from gpt2sdk.options.settings import Settings
 from gpt2sdk.plugins.registry import Registry
 
 _ROLES: Mapping[str, type[Component]] = {
@@ -56,17 +61,26 @@ def read_preset(config: object) -> Preset:
     if isinstance(config, CallRecord):
         config = config.as_dict()
     if not isinstance(config, Mapping):
-        message = (
-            f"config is {config!r:.60}, expected options as a dictionary, or the record of a result"
-        )
-        raise OptionError(message, name="config", value=config)
+        message = f"config is {config!r:.60}, expected options as a dictionary, or the record of a"
+        raise OptionError(f"{message} result{_way(config)}", name="config", value=config)
     inner = config.get("record")
     data: Mapping[str, object] = inner if isinstance(inner, Mapping) else config
     _Census().count(data, "config")
-    if isinstance(data.get("options"), Mapping):
+    if "row_seeds" in data or isinstance(data.get("options"), Mapping):
         record = CallRecord.from_dict(data)
         return Preset(_without_versions(record.options), record)
     return Preset(_without_versions(data))
+
+
+def _way(config: object) -> str:
+    """Say how what was given for a config is made one; empty where nobody knows."""
+    if isinstance(config, Result):
+        return ": give result.record"
+    if isinstance(config, str) and config.lstrip().startswith("{"):
+        return ": give json.loads(text), or CallRecord.from_json(text) for a record"
+    if isinstance(config, str | PathLike):
+        return ": no file is opened, give what json.load returns"
+    return ""
 
 
 def _without_versions(options: Mapping[str, object]) -> dict[str, object]:
@@ -137,7 +151,8 @@ def kept(preset: Preset, options: Mapping[str, object], registry: Registry) -> d
     """Return the options of a preset that count beside what the call gives.
 
     What the call gives goes before, and where it names another strategy, sampler or drafter, the
-    options of the one in the preset are left out.
+    options of the one in the preset are left out; so is its sampler where the other strategy takes
+    none.
 
     Args:
         preset: The preset.
@@ -146,7 +161,7 @@ def kept(preset: Preset, options: Mapping[str, object], registry: Registry) -> d
 
     Raises:
         OptionError: The record has functions, classes, files or models, which it cannot set, and
-            the call does not give them.
+            the call does not give them; or it has a component that is not installed.
     """
     given = {spelled(name): value for name, value in options.items()}
     found = {name: value for name, value in preset.options.items() if spelled(name) not in given}
@@ -154,6 +169,11 @@ def kept(preset: Preset, options: Mapping[str, object], registry: Registry) -> d
     for setting, role in _ROLES.items():
         if setting in given and given[setting] != preset.options.get(setting):
             found = _without(found, _replaced(preset, setting, role, registry))
+            if setting == "strategy" and "sampler" in found and not _samples(given, registry):
+                found = _without(found, _replaced(preset, "sampler", Sampler, registry))
+                del found["sampler"]
+    if preset.record and not preset.record.unrepeatable:
+        _check_installed(preset.record, registry)
     missing = []
     for name, why in (preset.record.unrepeatable if preset.record else {}).items():
         found.pop(name, None)
@@ -168,6 +188,53 @@ def kept(preset: Preset, options: Mapping[str, object], registry: Registry) -> d
             expected=names,
         )
     return found
+
+
+def _check_installed(record: CallRecord, registry: Registry) -> None:
+    """Make sure that there is every component of a record.
+
+    Raises:
+        OptionError: One is not installed.
+    """
+    for each in record.components:
+        if not registry.named(each.name):
+            whose = f" of {each.distribution} {each.version}" if each.distribution else ""
+            message = f"the record has the {each.role} {each.name!r:.60}{whose}, which is not"
+            raise OptionError(
+                f"{message} installed: `gpt2sdk plugins` lists what is", name="config", value=each
+            )
+
+
+def check_prompts(preset: Preset, options: Mapping[str, object], prompts: int) -> None:
+    """Make sure that a record with values for each prompt meets as many prompts.
+
+    Args:
+        preset: The preset.
+        options: Those of its options that count.
+        prompts: How many prompts the call has.
+
+    Raises:
+        OptionError: There are more or fewer.
+    """
+    record = preset.record
+    columns = [name for name in record.columns if name in options] if record else []
+    if record and columns and len(record.row_seeds) != prompts:
+        several = f"{prompts} prompt{'s' * (prompts != 1)}"
+        raise OptionError(
+            f"the record is of a call of {len(record.row_seeds)} prompts, with a value of "
+            f"{columns[0]} for each, and this one has {several}: give as many, or for one of "
+            "them record.for_prompt(index)",
+            name=columns[0],
+            value=options[columns[0]],
+            expected=f"{len(record.row_seeds)} prompts",
+        )
+
+
+def _samples(given: Mapping[str, object], registry: Registry) -> bool:
+    """Whether the strategy that a call names takes a sampler."""
+    named = Given("strategy", given["strategy"])
+    strategy = understood(named, Settings.model_fields["strategy"]).value
+    return takes_sampler(named_strategy(strategy, registry).component)
 
 
 def _is_gone(name: str, preset: Preset, given: Mapping[str, object]) -> bool:

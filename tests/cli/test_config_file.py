@@ -75,7 +75,15 @@ def test_versions_that_changed_are_told(invoke, model, write):
         ({"strategy": "os.system"}, "there is no strategy 'os.system'"),
         ({"drafter": "corpus", "corpus": "a.txt"}, "corpus names files, models or code"),
         ({"stop_regex": "a" * 1001}, "stop_regex has a regular expression of 1001 characters"),
-        ({"record": {"options": {}, "model": {"fingerprint": "0"}}}, "of another model"),
+        (
+            {"record": {"options": {}, "row_seeds": [1], "model": {"fingerprint": "0"}}},
+            "of another model",
+        ),
+        ({"record": {"options": {}, "row_seeds": [1]}, "prompts": 5}, "prompts is 5, expected a"),
+        (
+            {"record": {"options": {}, "row_seeds": [1]}, "prompts": [], "allow_special": 1},
+            "allow_special is 1, expected true or false",
+        ),
     ],
     ids=lambda value: str(value)[:20],
 )
@@ -85,6 +93,27 @@ def test_mistakes_are_one_line(invoke, model, write, value, message):
     assert (2, "") == (ran.exit_code, ran.stdout)
     assert message in ran.stderr
     assert 1 == ran.stderr.strip().count("\n") + 1
+
+
+def test_a_second_file_is_refused(invoke, model, write):
+    config = write({"top_k": 3})
+    for command in (["generate", model, "Once"], ["explain"]):
+        ran = invoke(*command, "--config", config, "--config", config)
+
+        assert 2 == ran.exit_code
+        assert "--config is given 2 times: expected one file with all options" in ran.stderr
+
+
+def test_another_strategy_goes_before_the_one_in_a_result(invoke, model, write):
+    first = printed(invoke("generate", model, "Once", "--json", "--max-new-tokens", "3"))
+    beams = invoke(
+        "generate", model, "--config", write(first), "--strategy", "beam", "--json", "-o", "seed=1"
+    )
+    alone = invoke(
+        "generate", model, "Once", "--strategy", "beam", "--max-new-tokens", "3", "--json"
+    )
+
+    assert printed(alone)["completions"] == printed(beams)["completions"]
 
 
 def test_explain_takes_a_preset(invoke, write):

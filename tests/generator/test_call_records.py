@@ -94,10 +94,20 @@ def test_what_the_call_gives_goes_before_its_config(gen):
 def test_a_record_of_several_prompts_needs_as_many(gen):
     record = gen.generate(["ab", "c"], temperature=[0.5, 1.0], max_new_tokens=3).record
 
-    with pytest.raises(OptionError, match="temperature has 2 values for 1 prompt"):
+    with pytest.raises(OptionError, match=r"for one of them record\.for_prompt"):
         gen.generate("ab", config=record)
     with pytest.raises(OptionError, match="there is no prompt 2: the call had 2"):
         record.for_prompt(2)
+    with pytest.raises(OptionError, match="index is True, expected a prompt's number, from 0"):
+        record.for_prompt(True)
+
+
+def test_a_record_is_continued_with_a_strategy_that_takes_no_sampler(gen):
+    record = gen.generate("ab", max_new_tokens=3, top_p=1.0).record
+    beams = gen.generate("ab", config=record, strategy="beam")
+
+    assert told(gen.generate("ab", strategy="beam", max_new_tokens=3)) == told(beams)
+    assert told(gen.generate("ab", config=beams.record)) == told(beams)
 
 
 def test_a_prompt_without_a_component_is_repeated_without_it(gen):
@@ -183,3 +193,10 @@ def test_a_record_from_json_is_checked():
     for text in ("[", "[]", '{"options": 3}'):
         with pytest.raises(OptionError, match="a record is"):
             CallRecord.from_json(text)
+
+
+def test_a_record_is_found_in_what_the_command_line_prints(gen):
+    record = gen.generate("ab", max_new_tokens=2).record
+    printed = json.dumps({"model": "m", "prompts": ["ab"], "record": record.as_dict()})
+
+    assert record == CallRecord.from_json(printed)

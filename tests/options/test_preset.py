@@ -15,6 +15,7 @@ from gpt2sdk.components.preset_rules import (
     PRESET_LIMITS,
 )
 from gpt2sdk.components.processor import LogitsProcessor
+from gpt2sdk.components.records import Result, Usage
 from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.stopping import StoppingCriterion
 from gpt2sdk.components.strategy import strategy
@@ -59,7 +60,21 @@ def wide(session, *, width: int = 4):
     yield from ()
 
 
-COMPONENTS = (Heat, Words, Helper, Form, Tuned, wide)
+@strategy(draws=False)
+def still(session):
+    """Draw nothing."""
+    yield from ()
+
+
+WIDE = {"role": "strategy", "name": "wide", "options": {}}
+
+
+def recorded(options=None, **fields):
+    """Return a record as JSON has it."""
+    return {"options": options or {}, "row_seeds": [1], **fields}
+
+
+COMPONENTS = (Heat, Words, Helper, Form, Tuned, wide, still)
 
 
 @pytest.fixture
@@ -137,7 +152,8 @@ def test_naming_another_component_leaves_its_predecessors_options_out(preset):
         ({"sampler": "__class__"}, "there is no sampler '__class__'"),
         ({"heat.__class__": 1}, "heat.__class__ is not an option"),
         ({"__class__": 1}, "there is no option __class__"),
-        ({"processors": ["heat"]}, "processors takes components and callables"),
+        ({"processors": ["heat"]}, 'processors[0] is the text \'heat\', expected a component, a'),
+        ({"stopping": ["heat"]}, 'a callable or {"name": "heat"} with its options'),
         ({"processors": [{"name": "builtins.eval"}]}, "no logits processor 'builtins.eval'"),
         ({"helper": "secrets.txt"}, "helper names files, models or code, which a preset cannot"),
         ({"helper.helper": "a"}, "helper.helper names files, models or code"),
@@ -148,10 +164,43 @@ def test_naming_another_component_leaves_its_predecessors_options_out(preset):
         ({"sampler": {"name": "tuned"}}, "sampler expects a name or a Sampler"),
         ({5: 1}, "config has the key 5, expected a text"),
         ([], "config is [], expected options as a dictionary"),
-        ("preset.json", "config is 'preset.json', expected options as a dictionary"),
+        ("preset.json", "a result: no file is opened, give what json.load returns"),
+        (Path("preset.json"), "a result: no file is opened, give what json.load returns"),
+        ('{"heat": 0.5}', "a result: give json.loads(text), or CallRecord.from_json(text)"),
+        (Result((), Usage(), {}), "the record of a result: give result.record"),
         ({"options": {}, "modle": {}}, "a record has no modle: did you mean model?"),
-        ({"options": {}, "components": [3]}, "a record's components have role, name"),
-        ({"options": {}, "model": []}, "a record's model is [], which it cannot be"),
+        ({"options": {}}, "a record has no row_seeds: expected a list of whole numbers"),
+        (recorded(row_seeds=[]), "a record has no row_seeds: expected one for each prompt"),
+        (recorded(row_seeds=["x"]), "has ['x'] as its row_seeds, expected a list of whole numbers"),
+        (recorded(row_seeds=[True]), "as its row_seeds, expected a list of whole numbers"),
+        ({**recorded(), "options": 3}, "a record is an object with options"),
+        (recorded(components=[3]), "components[0] of a record is 3, expected an object with role"),
+        (recorded(components={}), "a record has {} as its components, expected a list"),
+        (recorded(components=[{}]), "components[0] of a record has no role: expected a text"),
+        (recorded(components=[{**WIDE, "nam": 1}]), "has no nam: did you mean name?"),
+        (recorded(components=[{**WIDE, "options": 3}]), "has 3 as its options, expected an object"),
+        (recorded(components=[{**WIDE, "name": 3}]), "has 3 as its name, expected a text"),
+        (recorded(components=[{**WIDE, "columns": [3]}]), "as its columns, expected a list of tex"),
+        (
+            recorded({"strategy": "sample"}, components=[WIDE]),
+            "a record's strategy is 'wide' in its components and 'sample' in its options",
+        ),
+        (
+            recorded(components=[{**WIDE, "role": "logits processor", "name": "foo"}]),
+            "the record has the logits processor 'foo', which is not installed",
+        ),
+        (recorded(model=[]), "a record has [] as its model, expected an object"),
+        (recorded(versions={"torch": 2}), "as its versions, expected an object of texts"),
+        (recorded(unrepeatable={"x": 1}), "as its unrepeatable, expected an object of texts"),
+        (recorded(columns=["heat"]), "has None as its heat, expected 1 values, one for each of"),
+        (
+            recorded({"heat": [0.5, 0.7]}, columns=["heat"]),
+            "has [0.5, 0.7] as its heat, expected 1 values, one for each of its row_seeds",
+        ),
+        (
+            recorded(components=[{**WIDE, "options": {"width": 2}, "columns": ["width"]}]),
+            "a record's component wide has 2 as its width, expected 1 values",
+        ),
     ],
     ids=str,
 )
@@ -163,6 +212,31 @@ def test_the_caller_may_set_what_a_preset_cannot(preset):
     assert "a" * 20_001 == preset({"heat": 0.5}, form="a" * 20_001).in_force["form"]
     assert "a.txt" == preset({"heat": 0.5}, helper="a.txt").in_force["helper"]
     assert None is preset({"heat": 0.5, "helper": None}).in_force.get("helper")
+
+
+def test_a_record_of_several_prompts_says_how_one_is_repeated(preset, refused):
+    record = recorded({"heat": [0.5, 0.7]}, row_seeds=[1, 2], columns=["heat"])
+
+    assert (
+        "the record is of a call of 2 prompts, with a value of heat for each, and this one has "
+        "1 prompt: give as many, or for one of them record.for_prompt(index)"
+    ) == refused(record)
+    assert [0.5, 0.7] == preset(record, prompts=2).in_force["heat"]
+    assert 0.6 == preset(record, heat=0.6).in_force["heat"]
+
+
+def test_a_strategy_that_takes_no_sampler_leaves_the_presets_out(preset, refused):
+    config = {"sampler": "tuned", "tau": 3.0, "seed": 1}
+
+    assert 3.0 == preset(config, strategy="wide").in_force["tau"]
+    assert not {"sampler", "tau"} & preset(config, strategy="greedy").in_force.keys()
+    assert not {"sampler", "tau"} & preset(config, strategy=still).in_force.keys()
+    assert "sampler has no effect with the strategy greedy" in refused(
+        config, strategy="greedy", sampler="tuned"
+    )
+    assert "sampler has no effect with the strategy greedy" in refused(
+        {**config, "strategy": "greedy"}
+    )
 
 
 def nested(depth):
