@@ -19,6 +19,8 @@ _CHANGEABLE = (list, set, frozenset, Mapping)
 _SUBJECT = re.compile(r"^(Input|String|Tuple|Value error,) ?")
 """What stands before the verb in what pydantic says."""
 
+_MOST_SHOWN = 200
+
 
 class Component(BaseModel):
     """Base of every role. Fields are given by name and are the options users set.
@@ -209,9 +211,9 @@ def option_error(error: ValidationError, owner: str, known: list[str]) -> Option
     where = f"{name}[{place}]" if place else name
     value = nearest[0]["input"]
     expected = _expected(nearest)
-    return OptionError(
-        f"{where} {expected}, got {value!r}", name=name, value=value, expected=expected
-    )
+    got = repr(value)
+    got = got if len(got) <= _MOST_SHOWN else f"{got[:_MOST_SHOWN]}…"
+    return OptionError(f"{where} {expected}, got {got}", name=name, value=value, expected=expected)
 
 
 def _nearest(found: list[ErrorDetails]) -> list[ErrorDetails]:

@@ -145,11 +145,19 @@ BIAS_WORDS: Final = (
         "green lists are of a hash of their own, so marks of transformers are not found by ours",
     ),
     row(
-        "grammar_string/W guided_decoding/R guided_json guided_regex guided_choice "
-        "guided_grammar structured_outputs/V response_format ebnf/S",
+        "guided_decoding/R structured_outputs/V response_format",
         "json_schema regex grammar choice",
         "json_schema, regex, grammar (Lark or GBNF) or choice says what form a text has",
     ),
+    row("guided_json/V json_schema/LS", "json_schema", "json_schema takes a schema"),
+    row("guided_regex/V regex/S", "regex", "regex is what the whole text matches"),
+    row(
+        "grammar/L grammar_string/W guided_grammar/V ebnf/S",
+        "grammar",
+        "grammar is in Lark's syntax or GBNF",
+        "SGLang's is in EBNF as xgrammar has it, which is close to GBNF",
+    ),
+    row("guided_choice/V", "choice", "choice takes the texts"),
     row(
         "grammar_triggers/L",
         "grammar_triggers",

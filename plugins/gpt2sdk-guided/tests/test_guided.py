@@ -1,12 +1,17 @@
 """Constraints at work in calls: alone, in batches, under beams, with drafters and triggers."""
 
+import gc
 import json
 import re
+from pathlib import Path
+from weakref import ref
 
 import pytest
 from pydantic import BaseModel, Field, field_validator
 
 from gpt2sdk import CallRecord, Generator, OptionError, each
+from gpt2sdk.testing import tiny_tokenizer
+from gpt2sdk_guided.vocabularies import words_of
 
 PERSON = {
     "type": "object",
@@ -131,6 +136,7 @@ def test_a_row_that_goes_back_is_still_constrained(generator):
     result = guided(generator, regex="[a-z ]{30}", strategy="backtrack", banned_phrases=["a", "th"])
 
     assert re.fullmatch("[b-z ]{30}", result.text)
+    assert "th" not in result.text
 
 
 @pytest.mark.parametrize("ends", [(0,), (0, 5, 91), ()])
@@ -139,7 +145,8 @@ def test_several_end_tokens_end_a_text_that_may_end(generator, ends):
 
     reason = result.completions[0].finish_reason
     assert re.fullmatch("[a-z]{4,}", result.text)
-    assert ("end_token" if 5 in ends else "length") == reason or 5 not in ends
+    assert not ends or reason in ("end_token", "length")
+    assert (reason == "end_token") == (5 in ends)
 
 
 def test_an_end_token_waits_until_the_text_may_end(generator):
@@ -202,15 +209,37 @@ def test_whitespace_is_bounded(generator):
             "has 300002 characters, expected 200000 at most",
         ),
         ({"regex": "a" * 300_000}, "200000"),
-        ({"choice": ["a"] * 10_001}, "10000"),
+        ({"choice": ["a"] * 100_001}, "has 100001 texts, expected 1 to 10000"),
+        ({"choice": []}, "has 0 texts"),
+        ({"regex": ""}, "regex should have at least 1 character"),
+        ({"json_schema": Path("nope.json")}, "cannot be read.*nope.json"),
+        ({"regex": "a("}, "followed: unclosed group$"),
         ({"choice": ["a" * 150_000] * 7}, "1050000 characters in all, expected 1000000 at most"),
         ({"regex": "a", "choice": ["b"]}, "cannot act on one prompt"),
         ({"regex": "a", "token_healing": True}, "token_healing"),
     ],
 )
 def test_what_cannot_be_followed_is_refused(generator, options, said):
-    with pytest.raises(OptionError, match=said):
+    with pytest.raises(OptionError, match=said) as caught:
         guided(generator, "the ti", **options)
+
+    assert len(str(caught.value)) < 1_000
+
+
+@pytest.mark.parametrize("text", ["\x7f", 'a/\\"\n', "é\u2028", "a b", "\x00"])
+def test_a_choice_may_have_any_characters(generator, text):
+    assert text == guided(generator, choice=[text]).text
+
+
+def test_words_go_with_their_vocabulary():
+    tokenizer = tiny_tokenizer()
+    words = ref(words_of(tokenizer, tokenizer.vocab_size))
+    assert words() is not None
+
+    del tokenizer
+    gc.collect()
+
+    assert words() is None
 
 
 @pytest.mark.parametrize(

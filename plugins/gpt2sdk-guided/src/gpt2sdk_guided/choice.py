@@ -1,6 +1,6 @@
 """Choices: the text is one of a list."""
 
-import json
+import re
 from typing import Annotated
 
 from llguidance import LLMatcher
@@ -11,9 +11,14 @@ from gpt2sdk import GRAMMAR_RULE, Completion
 from gpt2sdk_guided.constraint import MOST_CHARACTERS, Constraint, Trigger
 
 _MOST_IN_ALL = 1_000_000
+_MOST_TEXTS = 10_000
 
 
-def _check_size(texts: tuple[str, ...]) -> tuple[str, ...]:
+def _check_size(texts: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if texts is None:
+        return None
+    if not 0 < len(texts) <= _MOST_TEXTS:
+        raise ValueError(f"has {len(texts)} texts, expected 1 to {_MOST_TEXTS}; None is off")
     if (size := sum(map(len, texts))) > _MOST_IN_ALL:
         raise ValueError(f"has {size} characters in all, expected {_MOST_IN_ALL} at most")
     return texts
@@ -35,11 +40,11 @@ class Choice(Constraint):
     """
 
     choice: Annotated[
-        tuple[Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS)], ...],
+        tuple[Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS)], ...] | None,
         AfterValidator(_check_size),
         GRAMMAR_RULE,
-        Field(max_length=10_000, description="The texts; () is off."),
-    ] = ()
+        Field(description="The texts, 1 to 10,000 of them; None is off."),
+    ] = None
     grammar_triggers: Trigger = ()
 
     @property
@@ -49,14 +54,19 @@ class Choice(Constraint):
 
     @override
     def source(self) -> str:
-        texts = " | ".join(json.dumps(each, ensure_ascii=False) for each in self.choice)
+        texts = " | ".join(f"/{_literal(each)}/" for each in self.choice or ())
         # One terminal: an automaton, where rules would be an item of the parser for each text.
         return LLMatcher.grammar_from_lark(f"start: TEXT\nTEXT: {texts}")
 
     @override
     def parse(self, completion: Completion) -> object:
         text = behind(completion.text, self.triggers)
-        return text if text in self.choice else None
+        return text if text in (self.choice or ()) else None
+
+
+def _literal(text: str) -> str:
+    """A text as an expression: what is no letter or digit of ASCII by its number."""
+    return re.sub(r"[^A-Za-z0-9]", lambda found: rf"\x{{{ord(found[0]):x}}}", text)
 
 
 def behind(text: str, triggers: tuple[str, ...]) -> str | None:

@@ -249,8 +249,9 @@ def _may_be(value: object, flat: Mapping[str, object]) -> bool:
     if kind in ("integer", "number"):
         return bool(
             flat.get("minimum", -math.inf) <= value <= flat.get("maximum", math.inf)  # type: ignore[operator]
-            and flat.get("exclusiveMinimum", -math.inf) < value  # type: ignore[operator]
-            and value < flat.get("exclusiveMaximum", math.inf)  # type: ignore[operator]
+            and flat.get("exclusiveMinimum", -math.inf)
+            < value
+            < flat.get("exclusiveMaximum", math.inf)  # type: ignore[operator]
         )
     if kind in _SIZES:
         least, most = _SIZES[kind]

@@ -107,7 +107,7 @@ class Constraint(LogitsProcessor, StoppingCriterion):
         source = self.source()
         matcher = LLMatcher(words.library, source, log_level=0, limits=LIMITS)
         if matcher.is_error():
-            said = matcher.get_error().strip()
+            said = _plain(matcher.get_error())
             switch = self.switch() or self.name
             raise OptionError(
                 f"{switch} is none that can be followed: {said:.500}",
@@ -115,6 +115,17 @@ class Constraint(LogitsProcessor, StoppingCriterion):
                 value=getattr(self, switch),
             )
         return matcher
+
+
+def _plain(error: str) -> str:
+    """What llguidance says is wrong, without the source that it was given.
+
+    >>> _plain('at 1(8): invalid regex "(?:a()" (in regex): regex parse error:\\nerror: unclosed')
+    'unclosed'
+    """
+    lines = error.replace("<non-verbose/>", "").strip().splitlines()
+    own = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return own[0] if own else lines[0] if lines else "it is too complex"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +148,7 @@ class GuidedPlace:
 def _placed(matcher: LLMatcher) -> GuidedPlace:
     """The place of a matcher that has read all that is there."""
     if matcher.is_error():
-        raise RuntimeError(f"the constraint got too complex: {matcher.get_error():.300}")
+        raise RuntimeError(f"the constraint got too complex: {_plain(matcher.get_error()):.300}")
     if matcher.is_stopped():
         return GuidedPlace("complete", matcher=matcher)
     forced = tuple(matcher.compute_ff_tokens())
@@ -249,7 +260,7 @@ def _fill(bits: "np.ndarray[tuple[int], np.dtype[np.int32]]", matcher: LLMatcher
     """Write which tokens may follow as a bit of each."""
     matcher.unsafe_compute_mask_ptr(bits.ctypes.data, bits.nbytes)
     if matcher.is_error():
-        raise RuntimeError(f"the constraint got too complex: {matcher.get_error():.300}")
+        raise RuntimeError(f"the constraint got too complex: {_plain(matcher.get_error()):.300}")
 
 
 def _narrowed(

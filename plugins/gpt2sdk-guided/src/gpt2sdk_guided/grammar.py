@@ -35,7 +35,11 @@ class Grammar(Constraint):
     grammar: Annotated[
         str | None,
         GRAMMAR_RULE,
-        Field(max_length=MOST_CHARACTERS, description="The grammar, Lark or GBNF; None is off."),
+        Field(
+            min_length=1,
+            max_length=MOST_CHARACTERS,
+            description="The grammar, Lark or GBNF; None is off.",
+        ),
     ] = None
     grammar_triggers: Trigger = ()
 

@@ -26,7 +26,8 @@ def _readable(schema: object) -> object:
         except RecursionError:
             raise ValueError("is nested too deeply") from None
         except ValueError as error:
-            hint = "of a file, give a pathlib.Path, or what stands in it"
+            hint = "of a file, give a pathlib.Path, or what stands in it: on the command line "
+            hint += 'json_schema="$(cat FILE)"'
             raise ValueError(f"is no JSON: {error}; {hint}") from None
         if not isinstance(loaded, dict | bool):
             raise ValueError("is no schema: expected a JSON object")  # noqa: TRY004 - pydantic wants it
@@ -50,10 +51,13 @@ class JsonSchema(Constraint):
     What a schema leaves open, a weak model may never end. So by default no whitespace is written,
     and strings, arrays, numbers, free objects and recursion are bounded; each bound narrows the
     schema, so that a text still fits it as it was. `None` lifts a bound, where the schema has one
-    of its own that one counts. An object that names properties gets no others, unless
-    `additionalProperties` says so.
+    of its own that one counts, and where a bound would leave nothing it gives way. An object that
+    names properties gets no others, unless it says `additionalProperties`: then up to
+    `json_max_items` others come behind all that are named. Parts of an `allOf` hold together, and
+    what stands beside a `$ref` does.
 
-    `not`, `if`, `uniqueItems`, look-around in patterns and unknown formats are refused.
+    `not`, `if`, `uniqueItems`, look-around in patterns and unknown formats are refused, and a
+    `oneOf` of which several parts may fit.
     llama.cpp's and sglang's `json_schema`, vLLM's `json`: there whitespace and strings have no
     bound by default.
 
@@ -107,7 +111,14 @@ class JsonSchema(Constraint):
             return fields
         given = fields["json_schema"]
         if isinstance(given, Path):
-            given = given.read_text(encoding="utf-8")
+            try:
+                given = given.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise OptionError(
+                    f"json_schema is a file that cannot be read: {error}",
+                    name="json_schema",
+                    value=given,
+                ) from None
         elif isinstance(given, Mapping | bool):
             given = json.dumps(given)
         return {**fields, "json_schema": given}

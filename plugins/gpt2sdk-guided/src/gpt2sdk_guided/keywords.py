@@ -78,10 +78,26 @@ _REFUSED: Final[Mapping[str, tuple[object, ...]]] = {
 }
 """What cannot be followed, with the values of it that say nothing."""
 
-_NOTES: Final = (
-    "$schema $id $anchor $comment $vocabulary title description default examples deprecated "
-    "readOnly writeOnly contentEncoding contentMediaType contentSchema if minContains maxContains"
-).split()
+_NOTES: Final = [
+    "$schema",
+    "$id",
+    "$anchor",
+    "$comment",
+    "$vocabulary",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "contentEncoding",
+    "contentMediaType",
+    "contentSchema",
+    "if",
+    "minContains",
+    "maxContains",
+]
 
 
 def check_keywords(schema: Mapping[str, object], place: str) -> None:

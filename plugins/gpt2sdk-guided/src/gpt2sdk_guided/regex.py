@@ -38,7 +38,7 @@ class Regex(Constraint):
     regex: Annotated[
         str | None,
         GRAMMAR_RULE,
-        Field(max_length=MOST_CHARACTERS, description="The expression; None is off."),
+        Field(min_length=1, max_length=MOST_CHARACTERS, description="The expression; None is off."),
     ] = None
     grammar_triggers: Trigger = ()
 

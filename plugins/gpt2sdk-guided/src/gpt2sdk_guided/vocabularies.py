@@ -1,7 +1,8 @@
 """What llguidance knows of a vocabulary: the bytes of every token, and how text is cut."""
 
 from collections.abc import Sequence
-from weakref import WeakKeyDictionary
+from copy import copy
+from weakref import WeakKeyDictionary, ref
 
 from llguidance import LLTokenizer, TokenizerWrapper
 
@@ -37,17 +38,20 @@ class SpelledWords:
         self.tokens = [*_spelled(vocabulary, size), b"<end>"]
         self.eos_token_id, self.bos_token_id = size, None
         self.special_token_ids = [*special, size]
-        self._vocabulary = vocabulary
+        # It is kept by its vocabulary, which would never go if this held it.
+        self._vocabulary = ref(vocabulary)
         plain = set(range(size)) - set(special)
         self._ids = {self.tokens[token]: token for token in sorted(plain, reverse=True)}
         self._longest = max(map(len, self._ids), default=0)
-        self.library = LLTokenizer(TokenizerWrapper(self), n_vocab=size + 1, eos_token=size)
+        # A copy: through llguidance's own memory, Python finds no circle to let go.
+        self.library = LLTokenizer(TokenizerWrapper(copy(self)), n_vocab=size + 1, eos_token=size)
 
     def __call__(self, text: str | bytes) -> list[int]:
         """Cut a text as the vocabulary does; greedily where that would change its bytes."""
         whole = text.encode() if isinstance(text, str) else text
         try:
-            ids = self._vocabulary.encode(whole.decode())
+            vocabulary = self._vocabulary()
+            ids = [] if vocabulary is None else vocabulary.encode(whole.decode())
         except (TokenizerError, UnicodeDecodeError):
             ids = []
         known = all(token < self.size for token in ids)
