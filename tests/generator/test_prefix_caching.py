@@ -56,7 +56,7 @@ class Plugin:
         return (Fuse,)
 
 
-@strategy(wants={"hidden_history"})
+@strategy(wants=[1])
 def listening(session):
     """Write the likeliest tokens, having looked at the hidden states of all that was read."""
     history = session.hidden_history(1)

@@ -64,9 +64,9 @@ def test_the_first_that_can_is_chosen_and_named(load):
     assert "not the runner absent: there is no compiler" in generator.notes
 
 
-@pytest.mark.parametrize("runner", ["torch", TorchRunner()])
-def test_a_runner_can_be_chosen(load, runner):
-    assert isinstance(load(runner=runner).model.runner, TorchRunner)
+@pytest.mark.parametrize("asked", ["torch", TorchRunner()], ids=["by name", "itself"])
+def test_a_runner_can_be_chosen(load, asked):
+    assert isinstance(load(runner=asked).model.runner, TorchRunner)
 
 
 def test_one_that_cannot_run_is_an_error_with_its_reason(load):

@@ -7,11 +7,18 @@ from collections import Counter
 import pytest
 from transformers import GenerationConfig, GenerationMixin
 
+from gpt2sdk import Generator
 from gpt2sdk.options.call_words import CALL_WORDS, CALLS_ELSEWHERE
 from gpt2sdk.options.settings import Settings
 from gpt2sdk.plugins.registry import default_registry
 
 COMPONENTS = ()
+METHODS = {
+    word
+    for name in ("from_pretrained", "engine")
+    for word in (name, *inspect.signature(getattr(Generator, name)).parameters)
+}
+"""Of a generator's, which hints may send to, and what they take."""
 
 # vLLM 0.12 `SamplingParams`; llama.cpp's server, `/completion`; text-generation-webui's sliders;
 # OpenAI's legacy completions and chat completions; text-generation-inference's parameters.
@@ -85,7 +92,7 @@ def test_hints_name_options_that_exist_and_no_others(options, components):
         mentioned = set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b|\b\w+(?==)", row.hint))
         assert set(row.here) <= options
         assert set() == {option for option in row.here if not re.search(rf"\b{option}\b", row.hint)}
-        assert set() == mentioned - set(row.here) - components
+        assert set() == mentioned - set(row.here) - components - METHODS
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_transformers_lists_are_unfolded(composed, chain):
     ("options", "message"),
     [
         ({"processors": [Heat]}, "processors has the class Heat: give an instance of it"),
-        ({"processors": ["heat"]}, "processors takes components and callables"),
+        ({"processors": ["heat"]}, "processors[0] is the text"),
         ({"processors": [lambda x: x]}, "a processor takes (logits, rows), or parameters named"),
         ({"processors": [Words(words=1)]}, "does not take words, which is a stopping criterion"),
         ({"processors": [Greedy()]}, "processors does not take greedy, which is a sampler"),
@@ -172,7 +172,7 @@ def test_transformers_lists_are_unfolded(composed, chain):
             {"stopping": [Heat(heat=2.0)]},
             "stopping does not take heat, which is a logits processor",
         ),
-        ({"stopping": ["."]}, "stopping takes components and callables"),
+        ({"stopping": ["."]}, "stopping[0] is the text"),
         ({"stopping": [lambda a, b: a]}, "a stopping criterion takes (rows)"),
         ({"stopping": torch.ones(2)}, "stopping takes a list of components and callables"),
     ],
