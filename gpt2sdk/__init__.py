@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     )
     from gpt2sdk.components.preset_rules import (
         CALLER_ONLY_RULE,
+        COUNT_RULE,
         GRAMMAR_RULE,
+        MATCH_RULE,
         PATTERN_RULE,
         PRESET_LIMITS,
         PresetRule,
@@ -110,7 +112,9 @@ _HOMES = {
     "gpt2sdk.components.call_record": ("CallRecord", "ComponentRecord"),
     "gpt2sdk.components.preset_rules": (
         "CALLER_ONLY_RULE",
+        "COUNT_RULE",
         "GRAMMAR_RULE",
+        "MATCH_RULE",
         "PATTERN_RULE",
         "PRESET_LIMITS",
         "PresetRule",
@@ -207,7 +211,9 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "CALLER_ONLY_RULE",
+    "COUNT_RULE",
     "GRAMMAR_RULE",
+    "MATCH_RULE",
     "PATTERN_RULE",
     "PRESET_LIMITS",
     "SEPARATOR",

@@ -182,7 +182,9 @@ def _checked(found: object, what: str, expected: Mapping[str, str]) -> dict[str,
         OptionError: It is no object, or a field is unknown, missing or of another kind.
     """
     if not isinstance(found, Mapping):
-        raise _wrong(f"{what} is {found!r:.60}, expected an object with {listing(list(expected))}", found)
+        raise _wrong(
+            f"{what} is {found!r:.60}, expected an object with {listing(list(expected))}", found
+        )
     for key in found:
         if key not in expected:
             near = likely(str(key), expected, 1)
@@ -227,9 +229,7 @@ def _values(column: object) -> Sequence[object] | None:
     return values if isinstance(values, list | tuple) else None
 
 
-def _chosen(
-    options: Mapping[str, object], columns: Iterable[str], index: int
-) -> dict[str, object]:
+def _chosen(options: Mapping[str, object], columns: Iterable[str], index: int) -> dict[str, object]:
     """Return the options of one prompt."""
     chosen = dict(options)
     for name in columns:

@@ -23,6 +23,9 @@ class PresetLimits:
         pattern_loops: Repeats in one that have no bound, or one far from their least.
         pattern_choices: In how many ways the rest of one may match: 2 for `a?`, 4 for `a?b?`, as
             many as there are for alternatives.
+        match_characters: Of the longest match that is looked for.
+        count: Rows of a prompt, of whatever kind, and how often something is done again.
+        new_tokens: By which a row may grow.
         grammar_characters: Of what says the form of a text: a grammar, a schema, choices.
     """
 
@@ -35,6 +38,9 @@ class PresetLimits:
     pattern_characters: int = 1_000
     pattern_loops: int = 2
     pattern_choices: int = 100
+    match_characters: int = 256
+    count: int = 256
+    new_tokens: int = 16_384
     grammar_characters: int = 20_000
 
 
@@ -104,6 +110,28 @@ PATTERN_RULE: Final = PresetRule(check_patterns)
 """For options that are regular expressions of Python's `re`."""
 
 
+def _at_most(limit: str) -> Callable[[object], None]:
+    """Return what refuses numbers above a limit; what is no number its option refuses."""
+    most = getattr(PRESET_LIMITS, limit)
+
+    def check(value: object) -> None:
+        if isinstance(value, int | float) and value > most:
+            message = f"is {value}, a preset may have {most} at most: give more with the call"
+            raise ValueError(message)
+
+    return check
+
+
+COUNT_RULE: Final = PresetRule(_at_most("count"))
+"""For options that say how many rows a prompt has, as beams, or how often something is done."""
+
+NEW_TOKENS_RULE: Final = PresetRule(_at_most("new_tokens"))
+"""For how many tokens a row may grow by."""
+
+MATCH_RULE: Final = PresetRule(_at_most("match_characters"))
+"""For how many characters a match of a regular expression may have."""
+
+
 def check_grammars(value: object) -> None:
     """Refuse what says the form of a text at such length that to compile it takes seconds.
 
@@ -145,6 +173,12 @@ def _check_pattern(pattern: str) -> None:
         loops, choices = _ways(tree.data)
     except ValueError as error:
         raise ValueError(f"{error}, in {pattern!r:.60}") from None
+    longest = tree.getwidth()[1]
+    if PRESET_LIMITS.match_characters < longest < parser.MAXREPEAT:
+        raise ValueError(
+            f"matches {longest} characters, a preset may have {PRESET_LIMITS.match_characters}, "
+            f"in {pattern!r:.60}"
+        )
     for name, found, most in (
         ("loops", loops, PRESET_LIMITS.pattern_loops),
         ("choices", choices, PRESET_LIMITS.pattern_choices),

@@ -118,6 +118,10 @@ def _option_lists(options: object, count: int) -> list[Sequence[object]]:
         and not isinstance(each[0], int)
         for each in value
     )
+    empty = [place for place, each in enumerate(value) if not _is_text(each) and not len(each)]
+    if empty and any(not _is_text(each) and len(each) and _is_text(each[0]) for each in value):
+        message = f"prompt {empty[0]} has no options: expected a list of texts or token ids"
+        raise OptionError(message, name="options", value=options)
     if not several:
         return [value] * count
     if len(value) != count:
@@ -128,6 +132,10 @@ def _option_lists(options: object, count: int) -> list[Sequence[object]]:
             value=options,
         )
     return list(value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) or not isinstance(value, Sequence)
 
 
 def _pose(

@@ -22,6 +22,9 @@ _SAMPLES = 16
 class Identity:
     """What tells a generator's model from others; its fingerprint is made anew when it changes.
 
+    A change is noticed by torch's version counters, which what is written behind torch's back, as
+    by `parameter.data.add_()`, does not move: the fingerprint is then that from before.
+
     Packed matrices are those they were before they were packed: a generator that loads a model
     has the fingerprint from then, and whoever hands in a packed one waits for them once.
 

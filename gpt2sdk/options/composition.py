@@ -18,7 +18,7 @@ from gpt2sdk.options.in_force import in_force, leading
 from gpt2sdk.options.named import named_drafter, named_sampler, named_strategy
 from gpt2sdk.options.order import LISTS, Entry, check_draws, check_no_twins, listed, ordered
 from gpt2sdk.options.owners import Assignment, assign
-from gpt2sdk.options.preset import Preset, check_prompts, kept
+from gpt2sdk.options.preset import Preset, check_prompts, check_rules, kept
 from gpt2sdk.options.settings import Settings
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.rng import derive, fresh_seed
@@ -153,6 +153,8 @@ def compose(
         for name, setting in Settings.model_fields.items()
         if name in given
     }
+    for name, one in own.items():
+        check_rules(Settings, name, one)
     lists = {name: listed(own.pop(name), name, registry) for name in LISTS if name in own}
     limits = spread(Settings, "max_new_tokens", own.pop("max_new_tokens", None), prompts)
     seeds = spread(Settings, "seed", own.pop("seed", None), prompts)

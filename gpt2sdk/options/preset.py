@@ -16,7 +16,7 @@ from gpt2sdk.components.records import Result
 from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.strategy import Strategy
 from gpt2sdk.errors import OptionError
-from gpt2sdk.options.field import understood
+from gpt2sdk.options.field import is_plain_number, understood
 from gpt2sdk.options.given import Each, Given, spelled
 from gpt2sdk.options.named import named_strategy, takes_sampler
 from gpt2sdk.options.settings import Settings
@@ -282,7 +282,10 @@ def check_rules(component: type[Component], option: str, given: Given) -> None:
     rules = [each for each in field.metadata if isinstance(each, PresetRule)]
     if not (given.preset and rules):
         return
-    values = given.value.values if isinstance(given.value, Each) else (given.value,)
+    several = given.value
+    if isinstance(several, list | tuple) and is_plain_number(field.annotation):
+        several = Each(tuple(several))
+    values = several.values if isinstance(several, Each) else (several,)
     default = None if field.is_required() else neutral(field)
     for value in values:
         if value is None or freeze(value) == freeze(default):

@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator, Field
 
 from gpt2sdk.components.component import Component
+from gpt2sdk.components.preset_rules import COUNT_RULE, NEW_TOKENS_RULE
 
 TokenId = Annotated[int, Field(ge=0)]
 
@@ -32,15 +33,19 @@ class Settings(Component):
     ] = "sample"
     max_new_tokens: Annotated[
         int | None,
+        NEW_TOKENS_RULE,
         Field(ge=1, description="Most tokens a row grows by; None for 128 or what fits."),
     ] = None
     seed: Annotated[
         int | None,
         Field(description="Where random numbers start; prompt 0 has the seed itself, None draws."),
     ] = None
-    num_return_sequences: Annotated[int, Field(ge=1, description="Completions of each prompt.")] = 1
+    num_return_sequences: Annotated[
+        int, COUNT_RULE, Field(ge=1, description="Completions of each prompt.")
+    ] = 1
     batch_size: Annotated[
         int,
+        COUNT_RULE,
         Field(ge=1, description="Rows at a time; prompts, where a strategy compares rows."),
     ] = 32
     eos_token_id: Annotated[

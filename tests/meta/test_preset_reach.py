@@ -26,6 +26,7 @@ from gpt2sdk import (
 )
 from gpt2sdk.components.preset_rules import PresetRule
 from gpt2sdk.options import CHAIN_ROLES, NAMED_ROLES, compose, named_detector, read_preset
+from gpt2sdk.options.field import alternatives
 from gpt2sdk.plugins.registry import Registry, default_registry
 
 REACHED = (*CHAIN_ROLES, *NAMED_ROLES, Detector)
@@ -147,6 +148,35 @@ def test_every_role_that_a_request_reaches_is_asked(installed):
         if any(isinstance(each, PresetRule) and each.caller_only for each in field.metadata)
     }
     assert {"corpus", "assistant_model", "amateur_model", "ensemble"} == marked
+
+
+def test_counts_have_limits_in_requests(installed):
+    """A strategy's whole numbers are counts, but for these, which the window or the words bound."""
+    bounded = {
+        "block_size",
+        "confidence_tokens",
+        "group_size",
+        "max_accepts",
+        "max_rejects",
+        "rollout_tokens",
+        "top_k",
+        "unit",
+    }
+    counts = {
+        (offer.name, option)
+        for offer in installed.offers(Strategy)
+        for option, field in offer.component.model_fields.items()
+        if int in alternatives(field.annotation) and option not in bounded
+    }
+
+    assert ("beam", "num_beams") in counts
+    for strategy, option in counts:
+        config = {"strategy": strategy, option: 257}
+        with pytest.raises(OptionError, match=f"^{option} is 257, a preset may have 256 at most"):
+            compose({}, registry=installed, config=read_preset(config))
+    config = {"stop_regex": "a", "stop_regex_max_length": 257}
+    with pytest.raises(OptionError, match=r"^stop_regex_max_length is 257, a preset may have 256"):
+        compose({}, registry=installed, config=read_preset(config))
 
 
 def test_forms_and_expressions_have_limits_in_requests(installed):

@@ -5,14 +5,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gpt2sdk import Session, Step, strategy
+from gpt2sdk import COUNT_RULE, Session, Step, strategy
 from gpt2sdk_steering.chains import Chains
 from gpt2sdk_steering.conversion import PotentialOption
 from gpt2sdk_steering.potential import PotentialRun
 from gpt2sdk_steering.smc import Limit
 
 NumMoves = Annotated[
-    int, Field(ge=0, description="How often each text is cut, regrown, and accepted or refused.")
+    int,
+    COUNT_RULE,
+    Field(ge=0, description="How often each text is cut, regrown, and accepted or refused."),
 ]
 
 

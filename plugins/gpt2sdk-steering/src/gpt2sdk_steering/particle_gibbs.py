@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk import Logits, Prompt, Rows, Session, Step, strategy
+from gpt2sdk import COUNT_RULE, Logits, Prompt, Rows, Session, Step, strategy
 from gpt2sdk_steering.conversion import PotentialOption
 from gpt2sdk_steering.outcome import check_enough, gone, release
 from gpt2sdk_steering.particles import Particle, Particles, Regime, randoms
@@ -21,7 +21,11 @@ from gpt2sdk_steering.splice import splice
 from gpt2sdk_steering.steps import AtLimit
 from gpt2sdk_steering.units import UnitOption, boundary
 
-NumIterations = Annotated[int, Field(ge=1, description="How often the particles are grown.")]
+NumIterations = Annotated[
+    int,
+    COUNT_RULE,
+    Field(ge=1, description="How often the particles are grown."),
+]
 AncestorSampling = Annotated[
     bool,
     Field(

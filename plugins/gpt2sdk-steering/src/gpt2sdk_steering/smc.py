@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gpt2sdk import Logits, OptionError, Session, Step, strategy
+from gpt2sdk import COUNT_RULE, Logits, OptionError, Session, Step, strategy
 from gpt2sdk_steering.continuation import Continuation
 from gpt2sdk_steering.conversion import PotentialOption
 from gpt2sdk_steering.outcome import check_enough, release
@@ -15,7 +15,7 @@ from gpt2sdk_steering.resampling import Scheme
 from gpt2sdk_steering.steps import DEAD, AtLimit, targets
 from gpt2sdk_steering.units import UnitOption, boundary
 
-NumParticles = Annotated[int, Field(ge=1, description="Weighted rows of each prompt.")]
+NumParticles = Annotated[int, COUNT_RULE, Field(ge=1, description="Weighted rows of each prompt.")]
 Resampling = Annotated[
     Scheme,
     Field(
@@ -33,7 +33,9 @@ EssThreshold = Annotated[
     ),
 ]
 BeamFactor = Annotated[
-    int, Field(ge=1, description="Copies of each particle that grow before some are chosen.")
+    int,
+    COUNT_RULE,
+    Field(ge=1, description="Copies of each particle that grow before some are chosen."),
 ]
 Limit = Annotated[
     AtLimit,

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from typing_extensions import override
 
 from gpt2sdk import (
+    MATCH_RULE,
     PATTERN_RULE,
     OneOrMore,
     OptionError,
@@ -72,6 +73,7 @@ class StopRegex(TextCriterion):
     ] = False
     stop_regex_max_length: Annotated[
         int,
+        MATCH_RULE,
         Field(ge=1, description="Most characters of a match that its expression does not bound."),
     ] = 256
 

@@ -6,12 +6,16 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from gpt2sdk import Session, Step, strategy
+from gpt2sdk import COUNT_RULE, Session, Step, strategy
 from gpt2sdk_strategies.judgement import number
 from gpt2sdk_strategies.siblings import complete, leave, sound, spread, taken
 from gpt2sdk_strategies.wanted import check_wanted
 
-BestOf = Annotated[int, Field(ge=1, description="Completions drawn for each prompt.")]
+BestOf = Annotated[
+    int,
+    COUNT_RULE,
+    Field(ge=1, description="Completions drawn for each prompt."),
+]
 Scorer = Annotated[
     Callable[[str], float] | None,
     Field(

@@ -9,13 +9,15 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from gpt2sdk import Logits, Session, Step, strategy
+from gpt2sdk import COUNT_RULE, Logits, Session, Step, strategy
 from gpt2sdk_strategies.poll import Poll
 from gpt2sdk_strategies.siblings import complete, leave, sound
 from gpt2sdk_strategies.wanted import check_wanted
 
 NumBranches = Annotated[
-    int, Field(ge=1, description="Likeliest first tokens that are followed, each in a branch.")
+    int,
+    COUNT_RULE,
+    Field(ge=1, description="Likeliest first tokens that are followed, each in a branch."),
 ]
 Span = Annotated[
     Callable[[str], str | None] | None,

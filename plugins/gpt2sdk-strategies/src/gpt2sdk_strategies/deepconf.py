@@ -11,15 +11,21 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from gpt2sdk import Logits, Rows, Session, Step, strategy
+from gpt2sdk import COUNT_RULE, Logits, Rows, Session, Step, strategy
 from gpt2sdk_strategies.ballots import Ballot, ask, ended, hand_in, representatives
 from gpt2sdk_strategies.poll import Answer, Poll
 from gpt2sdk_strategies.siblings import begin_anew, sound, spread
 from gpt2sdk_strategies.wanted import check_wanted
 
-Budget = Annotated[int, Field(ge=1, description="Completions drawn for a prompt, at most.")]
+Budget = Annotated[
+    int,
+    COUNT_RULE,
+    Field(ge=1, description="Completions drawn for a prompt, at most."),
+]
 NumWarmup = Annotated[
-    int, Field(ge=1, description="Completions that are drawn first, and as many at a time later.")
+    int,
+    COUNT_RULE,
+    Field(ge=1, description="Completions that are drawn first, and as many at a time later."),
 ]
 Keep = Annotated[
     float,

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from gpt2sdk import Logits, OptionError, Session, Step, strategy
+from gpt2sdk import COUNT_RULE, Logits, OptionError, Session, Step, strategy
 from gpt2sdk_strategies.hypotheses import (
     EarlyStopping,
     LengthPenalty,
@@ -19,7 +19,9 @@ from gpt2sdk_strategies.hypotheses import (
 from gpt2sdk_strategies.wanted import check_wanted
 
 NumBeamGroups = Annotated[
-    int, Field(ge=1, description="Groups that the beams are divided into; num_beams is a multiple.")
+    int,
+    COUNT_RULE,
+    Field(ge=1, description="Groups that the beams are divided into; num_beams is a multiple."),
 ]
 DiversityPenalty = Annotated[
     float,

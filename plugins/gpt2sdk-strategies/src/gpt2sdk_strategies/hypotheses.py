@@ -8,10 +8,10 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from gpt2sdk import Logits, Session, Step
+from gpt2sdk import COUNT_RULE, Logits, Session, Step
 from gpt2sdk_strategies.wanted import check_wanted
 
-NumBeams = Annotated[int, Field(ge=1, description="Hypotheses followed at a time.")]
+NumBeams = Annotated[int, COUNT_RULE, Field(ge=1, description="Hypotheses followed at a time.")]
 LengthPenalty = Annotated[
     float,
     Field(description="Power of the length that scores are divided by; more favours longer ones."),

@@ -5,13 +5,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gpt2sdk import OptionError, Session, Step, strategy
+from gpt2sdk import COUNT_RULE, OptionError, Session, Step, strategy
 from gpt2sdk_strategies.ballots import Ballot, ask, ended, hand_in
 from gpt2sdk_strategies.poll import Answer, Poll, beta_confidence
 from gpt2sdk_strategies.siblings import begin_anew, complete, sound, spread
 from gpt2sdk_strategies.wanted import check_wanted
 
-Budget = Annotated[int, Field(ge=1, description="Completions drawn for a prompt, at most.")]
+Budget = Annotated[
+    int,
+    COUNT_RULE,
+    Field(ge=1, description="Completions drawn for a prompt, at most."),
+]
 StopRule = Annotated[
     Literal["all", "supermajority", "beta"],
     Field(

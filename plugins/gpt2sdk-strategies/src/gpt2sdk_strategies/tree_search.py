@@ -9,7 +9,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from gpt2sdk import Logits, OptionError, Session, Step, strategy
+from gpt2sdk import COUNT_RULE, Logits, OptionError, Session, Step, strategy
 from gpt2sdk_strategies.judgement import number
 from gpt2sdk_strategies.siblings import complete, leave, sound, spread
 from gpt2sdk_strategies.tree import Node, Tree
@@ -19,10 +19,14 @@ Value = Annotated[
     Field(description="Function of a text, finished or not, that says how good it is."),
 ]
 NumSimulations = Annotated[
-    int, Field(ge=1, description="Continuations that are tried out before each token.")
+    int,
+    COUNT_RULE,
+    Field(ge=1, description="Continuations that are tried out before each token."),
 ]
 NumChildren = Annotated[
-    int, Field(ge=1, description="Likeliest tokens that are considered after a text.")
+    int,
+    COUNT_RULE,
+    Field(ge=1, description="Likeliest tokens that are considered after a text."),
 ]
 CPuct = Annotated[
     float, Field(ge=0.0, description="Weight of what the model expects, and of what is untried.")
