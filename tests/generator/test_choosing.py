@@ -146,6 +146,7 @@ def test_a_prompt_has_to_fit_with_its_options():
         ("a", [], "options is [], expected a list of texts or token ids"),
         ("a", "b", "options is 'b', expected a list of texts"),
         ("a", ["b", ""], "option 1 of prompt 0 is empty"),
+        (["a", "b"], [["b"], []], "prompt 1 has no options: expected a list of texts"),
         ("a", ["b", "c", "b"], "prompt 0 has the option 'b' twice: give it once"),
         (["a", "b", "c"], [["b"], ["c"]], "there are 2 lists of options for 3 prompts"),
         ("a", [[5, 300]], "option 0 of prompt 0 has token id 300, expected 0 to 277"),
