@@ -99,7 +99,7 @@ def test_a_record_of_several_prompts_needs_as_many(gen):
     with pytest.raises(OptionError, match="there is no prompt 2: the call had 2"):
         record.for_prompt(2)
     with pytest.raises(OptionError, match="index is True, expected a prompt's number, from 0"):
-        record.for_prompt(True)
+        record.for_prompt(index=True)
 
 
 def test_a_record_is_continued_with_a_strategy_that_takes_no_sampler(gen):
