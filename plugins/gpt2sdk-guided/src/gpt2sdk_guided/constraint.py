@@ -118,9 +118,9 @@ class Constraint(LogitsProcessor, StoppingCriterion):
 
 
 def _plain(error: str) -> str:
-    """What llguidance says is wrong, without the source that it was given.
+    r"""What llguidance says is wrong, without the source that it was given.
 
-    >>> _plain('at 1(8): invalid regex "(?:a()" (in regex): regex parse error:\\nerror: unclosed')
+    >>> _plain('at 1(8): invalid regex "(?:a()" (in regex): regex parse error:\nerror: unclosed')
     'unclosed'
     """
     lines = error.replace("<non-verbose/>", "").strip().splitlines()
