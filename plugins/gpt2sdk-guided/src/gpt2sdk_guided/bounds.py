@@ -122,9 +122,9 @@ class Bounds:
             most = 10**digits - 1
             made = dict(own)
             if low is None:
-                made["minimum"] = min(-most, most if high is None else high - most)  # type: ignore[operator]
+                made["minimum"] = min(-most, most if high is None else high - most)
             if high is None:
-                made["maximum"] = max(most, -most if low is None else low + most)  # type: ignore[operator]
+                made["maximum"] = max(most, -most if low is None else low + most)
             if own["type"] == "integer" or "multipleOf" in own:
                 steps: list[Flat] = [made]
             else:
@@ -216,7 +216,8 @@ def _closed(
 
 
 def _count(own: Mapping[str, object], word: str) -> int:
-    return int(own.get(word, 0))  # type: ignore[call-overload]
+    value = own.get(word, 0)
+    return int(value) if isinstance(value, int | float) else 0
 
 
 def _kinds(flat: Mapping[str, object]) -> tuple[str, ...]:

@@ -109,7 +109,16 @@ def _crossed(first: Iterable[Flat], second: Sequence[Flat]) -> list[Flat]:
 
 def _flat(schema: Mapping[str, object]) -> Flat | None:
     """Return what a schema says beside its parts; `None` where nothing fits."""
-    kept = (*_LEAST, *_MOST, *_TEXTS, "multipleOf", "enum", "items", "prefixItems", "properties")
+    kept: tuple[str, ...] = (
+        *_LEAST,
+        *_MOST,
+        *_TEXTS,
+        "multipleOf",
+        "enum",
+        "items",
+        "prefixItems",
+        "properties",
+    )
     kept += ("required", "patternProperties", "additionalProperties")
     out = {word: schema[word] for word in schema if word in kept}
     if "const" in schema:
@@ -133,7 +142,7 @@ def _merged(a: Flat, b: Flat) -> Flat | None:
     for words, choose in ((_LEAST, max), (_MOST, min)):
         for word in words:
             if word in a and word in b:
-                out[word] = choose(a[word], b[word])  # type: ignore[type-var]
+                out[word] = choose(a[word], b[word])  # type: ignore[call-overload]
     if "multipleOf" in a and "multipleOf" in b:
         out["multipleOf"] = _common(a["multipleOf"], b["multipleOf"])
     _add_texts(out, a, b)

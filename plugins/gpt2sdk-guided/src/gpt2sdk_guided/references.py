@@ -61,10 +61,10 @@ class References:
         for word in out.keys() & set(_ONE):
             out[word] = self._put(out[word], f"{place}/{word}", above)
         for word in out.keys() & set(_LISTS):
-            each = enumerate(out[word])  # type: ignore[call-overload]
+            each = enumerate(out[word])
             out[word] = [self._put(part, f"{place}/{word}/{at}", above) for at, part in each]
         for word in out.keys() & set(_NAMED):
-            named = out[word].items()  # type: ignore[attr-defined]
+            named = out[word].items()
             out[word] = {
                 key: self._put(part, f"{place}/{word}/{key}", above) for key, part in named
             }
