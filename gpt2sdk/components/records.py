@@ -13,6 +13,9 @@ FinishReason = str
 constraint_incomplete, cancelled, error`, `custom` for a plain callable, `strategy` for a row its
 strategy left unfinished, or what a plugin's criterion declares."""
 
+LONGEST_CONTEXT = 64
+"""How many tokens before those that a row took back it remembers with them."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prompt:
@@ -262,6 +265,8 @@ class Row:
         failure: What was wrong where that is `"error"`.
         written: How many of its tokens stand in the store's buffer.
         reached: How many new tokens it had, at most, when some were taken back.
+        taken_back: What was, each time: these tokens, and the new ones before them as far as the
+            longest context of a sampler, which may ask what it drew there.
         handed: Whether its completion was sent.
     """
 
@@ -273,6 +278,7 @@ class Row:
     failure: Failure | None = None
     written: int = 0
     reached: int = 0
+    taken_back: tuple[tuple[int, ...], ...] = ()
     handed: bool = False
 
     def fail(self, failure: Failure) -> None:
@@ -283,6 +289,21 @@ class Row:
     def peak(self) -> int:
         """How many new tokens it has had at most."""
         return max(self.reached, self.grown)
+
+    def take_back(self, count: int) -> None:
+        """Remove the last tokens, and its end.
+
+        >>> row = Row(Prompt(0, (9,), 0), 0, tokens=[9, 1, 2, 3])
+        >>> row.take_back(1)
+        >>> row.tokens, row.taken_back, row.reached
+        ([9, 1, 2], ((1, 2, 3),), 3)
+        """
+        self.reached = self.peak
+        new = self.new_tokens
+        self.taken_back += (tuple(new[max(0, len(new) - count - LONGEST_CONTEXT) :]),)
+        del self.tokens[len(self.tokens) - count :]
+        self.written = min(self.written, len(self.tokens))
+        self.finish_reason = self.failure = None
 
     @property
     def new_tokens(self) -> list[int]:

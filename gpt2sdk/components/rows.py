@@ -101,10 +101,7 @@ class RowStore:
         """Take back each row's last tokens, and its end."""
         for row, count in zip(self.rows, counts, strict=True):
             if count:
-                row.reached = row.peak
-                del row.tokens[len(row.tokens) - count :]
-                row.written = min(row.written, len(row.tokens))
-                row.finish_reason = row.failure = None
+                row.take_back(count)
 
     def tokens(self) -> History:
         """Token ids of all rows, right-padded; what is past a row's length means nothing."""

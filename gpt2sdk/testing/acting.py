@@ -154,10 +154,11 @@ def go_back_and_forth(session: DecodingSession) -> None:
 def tell_draws(session: DecodingSession) -> None:
     """Make rows that were copied or cut back draw the numbers of rows that never were.
 
-    Copies have lanes and draws of their own, so that they differ; here they must not.
+    Copies have lanes and draws of their own, so that they differ, and what was cut back is drawn
+    in another way; here they must not.
     """
     for row in session.rows.records:
-        row.lane, row.draws = 0, row.grown
+        row.lane, row.draws, row.taken_back = 0, row.grown, ()
 
 
 def alike(one: Tensor, other: Tensor) -> bool:

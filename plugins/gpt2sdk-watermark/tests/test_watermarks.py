@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gpt2sdk import Generator, OptionError
+from gpt2sdk import Generator, OptionError, Strategy
 from gpt2sdk.testing import choose, make_rows, process
 from gpt2sdk_watermark.gumbel_watermark import GumbelWatermark
 from gpt2sdk_watermark.keyed_hash import extended, extended_by_all, keyed, signed
@@ -110,22 +110,46 @@ def test_samples_of_one_prompt_differ(storyteller):
     assert len(set(result.texts)) == 6
 
 
-def banned_again(row_draws):
-    """Rows that stand where they stood before, after so many draws."""
-    rows = make_rows([[0, 2]], seed=1)
-    rows.records[0].reached, rows.records[0].draws = 3, row_draws
-    return rows
+def standing_again(draws, taken_back):
+    """Rows that were here, after so many draws, and took this back."""
+    rows = make_rows([[0, 2, 8, 8]], seed=1)
+    rows.records[0].tokens[2:] = taken_back
+    rows.records[0].draws = draws
+    rows.records[0].take_back(len(taken_back))
+    return rows.bound("gumbel_watermark")
 
 
 def test_what_was_taken_back_is_drawn_ordinarily():
     mark, logits = GumbelWatermark(context_width=1, hashing_key=7), torch.zeros(1, 50)
-    picked = {
-        mark.choose(logits, banned_again(draws).bound("gumbel_watermark")).item()
-        for draws in range(2, 12)
-    }
+    picked = {mark.choose(logits, standing_again(draws, [9])).item() for draws in range(2, 12)}
 
     assert len(picked) > 3
     assert 1 == len({mark.choose(logits, make_rows([[0, 2]], seed=s)).item() for s in range(9)})
+
+
+def test_a_row_that_begins_anew_is_marked_where_it_does_not_repeat_itself():
+    """It once wrote 5 6 7 8 9, began anew, and wrote 6 or 9: only behind 6 it drew before."""
+    mark, logits = GumbelWatermark(context_width=1, hashing_key=7), torch.zeros(1, 50)
+
+    def anew(token, seed):
+        rows = make_rows([[0, 5, 6, 7, 8, 9]], seed=seed)
+        rows.records[0].take_back(5)
+        rows.records[0].tokens.append(token)
+        return rows.bound(mark.name)
+
+    assert len({mark.choose(logits, anew(6, seed)).item() for seed in range(9)}) > 3
+    marked = {mark.choose(logits, anew(9, seed)).item() for seed in range(9)}
+    assert {mark.choose(logits, make_rows([[0, 9]])).item()} == marked
+
+
+def test_forked_rows_remember_what_was_taken_back():
+    rows = make_rows([[0, 5, 6, 7]])
+    rows.records[0].take_back(2)
+    store = rows._store  # noqa: SLF001 - forks are the session's
+    store.fork([0, 0])
+    store.rewind([0, 1])
+
+    assert [row.taken_back for row in store.rows] == [((5, 6, 7),), ((5, 6, 7), (5,))]
 
 
 def test_a_context_that_returns_is_drawn_ordinarily():
@@ -152,6 +176,18 @@ def test_the_gate_leaves_sure_tokens_alone():
         drawn = {choose(gated, logits, each).item() for each in rows}
         ordinary = {each.bound(gated.name).race(logits).item() for each in rows}
         assert ordinary == drawn
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"hashing_key": 3, "second_key": 3}, "second_key is 3, as hashing_key is"),
+        ({"mixing_probability": 0.3}, "mixing_probability has no effect without second_key"),
+    ],
+)
+def test_keys_that_would_count_twice_or_not_at_all_are_refused(options, said):
+    with pytest.raises(OptionError, match=said):
+        GumbelWatermark(**options)
 
 
 def test_two_keys_take_turns():
@@ -258,3 +294,35 @@ def test_transformers_mark_is_found_by_its_detector(storyteller):
             greens += token in theirs._get_greenlist_ids(torch.tensor([before])).tolist()  # noqa: SLF001
 
     assert greens > 0.5 * 98
+
+
+ANEW = {
+    "backtrack": {"banned_phrases": ["the", "was"]},
+    "deepconf": {"budget": 8, "num_warmup": 4, "num_return_sequences": 4},
+    "self_consistency": {"stop_rule": "supermajority", "budget": 6, "num_return_sequences": 4},
+    "sample": {},
+    "best_of_n": {"best_of": 2},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["synthid_watermark", "gumbel_watermark"])
+@pytest.mark.parametrize("strategy", ANEW)
+def test_strategies_that_draw_with_a_sampler_mark_all_they_hand_out(storyteller, strategy, sampler):
+    options = {**LONG, **ANEW[strategy], "max_new_tokens": 60, "sampler": sampler, "hashing_key": 9}
+    result = storyteller.generate(PROMPTS[0], strategy=strategy, **options)
+    tokens = [each.tokens for each in result.completions]
+
+    assert max(each.p_value for each in storyteller.detect(tokens, sampler, hashing_key=9)) < 1e-3
+
+
+def test_all_other_strategies_refuse_marks_that_replace_the_draw(storyteller):
+    offers = storyteller.registry.offers(Strategy)
+    others = {each.name for each in offers if each.name not in ANEW}
+    assert others == {
+        each.name for each in offers if not (each.component.draws and each.component.chooses)
+    }
+
+    for name in others:
+        with pytest.raises(OptionError, match="sampler has no effect"):
+            storyteller.generate("Once", strategy=name, sampler="gumbel_watermark")

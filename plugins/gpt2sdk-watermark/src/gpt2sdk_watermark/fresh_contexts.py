@@ -28,34 +28,34 @@ def fresh_contexts(rows: Rows, width: int) -> list[tuple[int, ...] | None]:
     - the row has not written a whole context: rows of one prompt begin differently;
     - it has written this context before: the same numbers again would lead it in circles, and
       the detector counts a context once;
-    - it was here before, and a strategy took that back: the next try must be able to differ.
+    - it did so in what a strategy took back: the next try must be able to differ.
 
-    It is a function of the row alone, so it is right for forks, rewinds, drafts and rehearsals.
+    So a row that begins anew is marked like a new one, where it does not repeat what it tried. It
+    is a function of the row alone, so it is right for forks, rewinds, drafts and rehearsals.
     """
     found: list[tuple[int, ...] | None] = []
     for row in rows.records:
-        again = row.grown < row.reached and row.draws > row.grown
-        whole = row.grown >= width and not again
-        new = row.new_tokens if whole else []
-        context = tuple(new[len(new) - width :])
-        found.append(context if whole and not stood_before(new, width) else None)
+        new = row.new_tokens
+        context = tuple(new[len(new) - width :]) if len(new) >= width else None
+        used = context and any(stands_in(tokens, context) for tokens in (new, *row.taken_back))
+        found.append(None if used else context)
     return found
 
 
-def stood_before(tokens: Sequence[int], width: int) -> bool:
-    """Whether the last `width` tokens stand in front of another token as well.
+def stands_in(tokens: Sequence[int], context: Sequence[int]) -> bool:
+    """Whether a context stands in front of a token.
 
-    >>> stood_before([5, 6, 7, 5, 6], 2), stood_before([5, 5, 5], 2), stood_before([6, 7, 6], 2)
+    >>> stands_in([5, 6, 7], [5, 6]), stands_in([5, 5, 5], [5, 5]), stands_in([6, 7], [6, 7])
     (True, True, False)
     """
-    last, end = list(tokens[len(tokens) - width :]), len(tokens) - width
-    at = -1
+    last, width = tuple(context), len(context)
+    at, end = -1, len(tokens) - width
     while True:
         try:
             at = tokens.index(last[0], at + 1, end)
         except ValueError:
             return False
-        if list(tokens[at : at + width]) == last:
+        if tuple(tokens[at : at + width]) == last:
             return True
 
 

@@ -2,15 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Self
 
 import torch
 from jaxtyping import Float64, Int
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk import Detection, Detector, Logits, Rows, Sampler, Tokens
+from gpt2sdk import Detection, Detector, Logits, OptionError, Rows, Sampler, Tokens
 from gpt2sdk_watermark.fresh_contexts import (
     ContextWidth,
     MaxProbability,
@@ -23,6 +23,7 @@ from gpt2sdk_watermark.tails import gamma_tail
 
 _SALT = 4
 _BITS = 52
+_HALF = 0.5
 
 
 class GumbelWatermark(Sampler, Detector):
@@ -69,8 +70,26 @@ class GumbelWatermark(Sampler, Detector):
         Field(ge=0, lt=1 << 64, description="Another key, for variety; None for none."),
     ] = None
     mixing_probability: Annotated[
-        float, Field(ge=0.0, le=1.0, description="How often the second key is used.")
-    ] = 0.5
+        float | None,
+        Field(ge=0.0, le=1.0, description="How often the second key is used; half the time."),
+    ] = None
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        if self.second_key == self.hashing_key:
+            raise OptionError(
+                f"second_key is {self.second_key}, as hashing_key is, so that every number would "
+                "count twice: give another key, or none",
+                name="second_key",
+                value=self.second_key,
+            )
+        if self.second_key is None and self.mixing_probability is not None:
+            raise OptionError(
+                "mixing_probability has no effect without second_key: give one, or leave it out",
+                name="mixing_probability",
+                value=self.mixing_probability,
+            )
+        return self
 
     @override
     def choose(self, logits: Logits, rows: Rows) -> Tokens:
@@ -115,7 +134,8 @@ class GumbelWatermark(Sampler, Detector):
         first, second = first.to(rows.device), second.to(rows.device)
         if self.second_key is None:
             return first
-        coins = rows.uniform(f"{self.name}/key") < self.mixing_probability
+        share = _HALF if self.mixing_probability is None else self.mixing_probability
+        coins = rows.uniform(f"{self.name}/key") < share
         return second.where(coins[:, None], first)
 
 
