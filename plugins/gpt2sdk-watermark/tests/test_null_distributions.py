@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+import resource
 
 import pytest
 import torch
@@ -154,6 +155,31 @@ def test_tails_are_precise_far_out():
     assert coins_tail([1] * 30, 100, 3000) == pytest.approx(heads, rel=1e-6)
     assert binomial_tail(200, 200, 0.25) == pytest.approx(200 * math.log(0.25))
     assert gamma_tail(1, 900.0) == pytest.approx(-900.0)
+
+
+def test_a_tail_of_many_coins_is_that_of_the_whole_distribution():
+    """Of 300 tokens the window is less than the whole."""
+    weights, count = [10, 7, 4, 1], 300
+    masses = [1]
+    for weight in weights * count:
+        gap = [0] * weight
+        masses = [one + more for one, more in zip([*masses, *gap], [*gap, *masses], strict=True)]
+    most, squares = len(masses) - 1, sum(weight**2 for weight in weights)
+
+    for deviations in (-6.0, -1.0, 0.0, 2.3, 9.0, 25.0, 99.0):
+        total = min(most, round(most / 2 + deviations * math.sqrt(count * squares) / 2))
+        expected = math.log(sum(masses[total:])) - len(weights) * count * math.log(2.0)
+        assert coins_tail(weights, count, total) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_tails_of_long_texts_take_little():
+    weights = [10, 7, 4, 1] * 8
+    sums, squares = sum(weights), sum(weight**2 for weight in weights)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = coins_tail(weights, 60_000, round(30_000 * sums + 3.0 * math.sqrt(15_000 * squares)))
+
+    assert math.exp(found) == pytest.approx(math.erfc(3.0 / math.sqrt(2.0)) / 2, rel=0.02)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
 
 
 def test_the_default_key_is_transformers():
