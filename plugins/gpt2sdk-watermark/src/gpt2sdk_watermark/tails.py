@@ -99,7 +99,8 @@ def _residues(
     for weight, head in zip(weights, heads, strict=True):
         turned = torch.polar(torch.ones_like(angles), -angles * weight)
         spectrum *= (1.0 - head) + head * turned
-    return torch.fft.irfft(spectrum**count, n=length)
+    chances: Tensor = torch.fft.irfft(spectrum**count, n=length)
+    return chances
 
 
 def _tilt(weights: Sequence[int], count: int, total: int) -> float:
