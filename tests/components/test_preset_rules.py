@@ -17,7 +17,7 @@ from gpt2sdk.components.preset_rules import check_patterns
         r"(?<=a)b(?!c)",
         r"\d{1,4}-\d{1,2}",
         r"^#+ ",
-        "x" * 1000,
+        "x" * 256,
         "(?:abc){40}",
         "(",
         3,
