@@ -2,12 +2,14 @@
 
 A conversation whose prompt is all that was said so far; one long beginning with many questions
 behind it, asked one after another, at once, and of `choose`; prompts that have nothing in common,
-for what keeping them costs; and samples of one long prompt, whose shares of it are copied.
+for what keeping them costs; and samples of one long prompt, whose shares of it are copied. Seconds
+are those of the processor, on one thread: others may use the machine meanwhile.
 
     python benchmarks/bench_prefix.py [--model 124M] [--runner native] [--rounds 3]
 """
 
 import argparse
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 from random_model import SIZES, write_random_model
-from record import interleave, save
+from record import save
 
 from gpt2sdk import Generator
 from gpt2sdk.session.prefix_cache import PrefixCache
@@ -37,16 +39,20 @@ class Work:
         chance = torch.Generator().manual_seed(seed)
         return torch.randint(1, self.vocab_size - 1, [count], generator=chance).tolist()
 
-    def conversation(self, gen: Generator) -> int:
+    def conversation(self, gen: Generator, new: int = ANSWERED) -> int:
         """Answer turns of which each goes on from all before; returns the tokens that were fed."""
         said: list[int] = []
         fed = 0
         for turn in range(TURNS):
             said += self.tokens(turn, SAID)
-            result = gen.generate(said, max_new_tokens=ANSWERED, **FIXED)
+            result = gen.generate(said, max_new_tokens=new, **FIXED)
             said += result.completions[0].tokens
             fed += result.usage.tokens_fed
         return fed
+
+    def first_tokens(self, gen: Generator) -> int:
+        """Write no more than the first token of each answer."""
+        return self.conversation(gen, 1)
 
     def questions(self, first: int = 0) -> list[list[int]]:
         """Return prompts that begin with the same shots."""
@@ -86,7 +92,8 @@ def main() -> None:
     gen = loaded(given.model, given.runner)
     work = Work(gen.model.vocab_size)
     kinds = {
-        "conversation of 10 turns": work.conversation,
+        "conversation of 10 turns of 40 + 40 tokens": work.conversation,
+        "10 turns of 40 + 1 tokens": work.first_tokens,
         "24 questions behind 400 tokens, one by one": work.one_by_one,
         "24 questions behind 400 tokens, at once": work.at_once,
         "choose behind 400 tokens, 24 times": work.choosing,
@@ -119,12 +126,19 @@ def compared(
         gen._prefixes = None  # noqa: SLF001 - as above
         fed["without"] = kind(gen)
 
-    seconds = interleave({"with": with_cache, "without": without}, rounds)
+    seconds: dict[str, list[float]] = {"with": [], "without": []}
+    for turn in range(rounds + 1):
+        for run, place in [(with_cache, "with"), (without, "without")][:: 1 if turn % 2 else -1]:
+            began = time.process_time()
+            run()
+            # The first round is not counted.
+            seconds[place] += [time.process_time() - began] * bool(turn)
+    taken = {place: statistics.median(each) for place, each in seconds.items()}
     with_cache()
     return {
         "what": name,
-        "seconds": seconds["with"],
-        "times_without": seconds["without"] / seconds["with"],
+        "seconds": taken["with"],
+        "times_without": taken["without"] / taken["with"],
         "fed": fed["with"],
         "fed_without": fed["without"],
         "held_mb": gen.cache_info().nbytes / 1e6,
@@ -136,9 +150,9 @@ def samples(gen: Generator, work: Work) -> dict[str, object]:
     model, prompt = gen.model, work.tokens(3, 500)
     cache = model.make_cache(1)
     model.score(cache, [prompt], [1])
-    began = time.perf_counter()
+    began = time.process_time()
     cache.fork([0] * 8)
-    taken = time.perf_counter() - began
+    taken = time.process_time() - began
     gen._prefixes = None  # noqa: SLF001 - it has no part in this
     usage = gen.generate(prompt, num_return_sequences=8, max_new_tokens=8, eos_token_id=None).usage
     return {
@@ -152,4 +166,5 @@ def samples(gen: Generator, work: Work) -> dict[str, object]:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     main()
