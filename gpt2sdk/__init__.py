@@ -98,9 +98,11 @@ if TYPE_CHECKING:
     from gpt2sdk.generator.generator import Generator
     from gpt2sdk.hookspecs import hookimpl
     from gpt2sdk.mention import argument
+    from gpt2sdk.normalizer import log_normalizer
     from gpt2sdk.options.given import each
     from gpt2sdk.session.prefix_cache import CacheInfo
     from gpt2sdk.shapes import Counts, History, Logits, Mask, Tokens, Uniforms
+    from gpt2sdk.summation import row_sums
     from gpt2sdk.tokenizer.document_encoder import DocumentEncoder
     from gpt2sdk.tokenizer.documents import SEPARATOR, split_documents
     from gpt2sdk.tokenizer.end_tokens import EndTokens, find_end_tokens
@@ -195,6 +197,7 @@ _HOMES = {
         "PluginLoadError",
         "TokenizerError",
     ),
+    "gpt2sdk.normalizer": ("log_normalizer",),
     "gpt2sdk.options.given": ("each",),
     "gpt2sdk.files.tensors": ("open_tensors",),
     "gpt2sdk.generator.generator": ("Generator",),
@@ -202,6 +205,7 @@ _HOMES = {
     "gpt2sdk.mention": ("argument",),
     "gpt2sdk.session.prefix_cache": ("CacheInfo",),
     "gpt2sdk.shapes": ("Counts", "History", "Logits", "Mask", "Tokens", "Uniforms"),
+    "gpt2sdk.summation": ("row_sums",),
     "gpt2sdk.tokenizer.document_encoder": ("DocumentEncoder",),
     "gpt2sdk.tokenizer.documents": ("SEPARATOR", "split_documents"),
     "gpt2sdk.tokenizer.end_tokens": ("EndTokens", "find_end_tokens"),
@@ -327,7 +331,9 @@ __all__ = [
     "find_end_tokens",
     "greedy",
     "hookimpl",
+    "log_normalizer",
     "open_tensors",
+    "row_sums",
     "sample",
     "split_documents",
     "strategy",

@@ -134,7 +134,8 @@ def index(offers: Sequence[Offer], registry: Registry) -> str:
 def page(offer: Offer, registry: Registry) -> str:
     """Return the page of a component."""
     body, sections = docstring(offer.component)
-    about = [f"{role_name(offer.roles[0]).capitalize()} in `{offer.origin.distribution}`"]
+    roles = " and ".join(map(role_name, offer.roles)).capitalize()
+    about = [f"{roles} in `{offer.origin.distribution}`"]
     if issubclass(offer.component, LogitsProcessor):
         stage = offer.component.stage
         about.append(f"[stage](../../guides/compose-processors.md#by-option) `{stage.name}`")

@@ -1,15 +1,71 @@
 """Detections in named texts, as JSON and as people read them."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 
 from gpt2sdk.cli.score_report import label
 from gpt2sdk.cli.tables import show, table
-from gpt2sdk.components.detector import Detection
+from gpt2sdk.components.detector import Detection, Detector
+from gpt2sdk.errors import OptionError
+from gpt2sdk.plugins.registry import Registry
 
 _TITLES = ("", "tokens", "judged", "p-value", "z")
 
 Named = tuple[str, str, Detection]
 """Where a text is from, the text, and what was found in it."""
+
+
+def judged(texts: Sequence[tuple[str, str]], *, lines: bool) -> list[tuple[str, str]]:
+    r"""Return texts to judge: those of results one by one, and lines, each with where it is from.
+
+    Args:
+        texts: What was read, with where it is from.
+        lines: Whether each line that is not empty is a text.
+
+    Raises:
+        OptionError: Of a file with lines nothing is left.
+
+    >>> judged([("a.txt", "One.\n\nTwo.")], lines=True)
+    [('a.txt 1', 'One.'), ('a.txt 3', 'Two.')]
+    >>> judged([("r.json", '{"completions": [{"text": "One."}]}')], lines=False)
+    [('r.json 1', 'One.')]
+    """
+    found: list[tuple[str, str]] = []
+    for source, content in texts:
+        completions = _completions(content)
+        if completions is not None:
+            found += [(f"{source} {at}", each) for at, each in enumerate(completions, 1)]
+        elif lines:
+            parts = enumerate(content.split("\n"), 1)
+            found += [(f"{source} {at}", each.rstrip("\r")) for at, each in parts if each.strip()]
+        else:
+            found.append((source, content))
+    if not found:
+        raise OptionError("there is no text: all lines are empty", name="text")
+    return found
+
+
+def _completions(content: str) -> list[str] | None:
+    """The texts of what `generate --json` printed; `None` for anything else."""
+    if not content.lstrip().startswith("{"):
+        return None
+    try:
+        found = json.loads(content)
+        texts = [each["text"] for each in found["completions"]]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return texts if all(isinstance(each, str) for each in texts) else None
+
+
+def public_key(name: object, options: Mapping[str, object], registry: Registry) -> str | None:
+    """Say so where a detector has a key, and the default is used."""
+    if not isinstance(name, str):
+        return None
+    component = registry.find(Detector, name)
+    named = {each.replace("-", "_").rpartition(".")[2] for each in options}
+    if "hashing_key" not in component.model_fields or "hashing_key" in named:
+        return None
+    return "the hashing_key is the default, which everybody knows: give yours with -o hashing_key=…"
 
 
 def report(named: Sequence[Named]) -> list[dict[str, object]]:

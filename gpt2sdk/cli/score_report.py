@@ -27,7 +27,7 @@ Named = tuple[str, str, Score]
 
 
 def read_texts(
-    text: str | None, files: Sequence[Path], *, documents: bool
+    text: str | None, files: Sequence[Path], *, documents: bool, empty: bool = False
 ) -> list[tuple[str, str]]:
     """Return the texts to score, each with where it is from: a file, or `argument`.
 
@@ -35,6 +35,7 @@ def read_texts(
         text: The argument.
         files: The files.
         documents: Whether what `<|endoftext|>` separates are texts of their own.
+        empty: Whether a text may be empty.
 
     Raises:
         OptionError: There is none, there are texts and files, one is empty or not UTF-8.
@@ -55,7 +56,7 @@ def read_texts(
     if documents:
         texts = [part for source, content in texts for part in _apart(source, content)]
     for source, content in texts:
-        if not content:
+        if not (content or empty):
             named = "the text" if source == ARGUMENT else source
             raise OptionError(f"{named} is empty: expected text to score", name="text")
     return texts

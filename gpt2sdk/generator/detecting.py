@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from gpt2sdk.components.detector import Detection
 from gpt2sdk.components.language import Language
+from gpt2sdk.components.records import Result
 from gpt2sdk.errors import OptionError
 from gpt2sdk.generator.prompts import PromptInput
 from gpt2sdk.generator.token_input import as_lists
@@ -12,7 +13,7 @@ from gpt2sdk.plugins.registry import Registry
 
 
 def detect_all(
-    text: PromptInput,
+    text: PromptInput | Result,
     detector: object,
     options: Mapping[str, object],
     *,
@@ -24,7 +25,7 @@ def detect_all(
     """Do what `Generator.detect` says.
 
     Args:
-        text: One text, one list of token ids, or a list of such.
+        text: One text, one list of token ids, a list of such, or a result.
         detector: A detector or its name.
         options: The detector's, where it was named.
         prompt: What stood before: one for all texts, or one for each; `None` for what is unknown.
@@ -37,7 +38,11 @@ def detect_all(
         TokenizerError: A text cannot be encoded.
     """
     judge = named_detector(detector, options, registry)
-    texts, single = _listed(text, "text")
+    if isinstance(text, Result):
+        texts: Sequence[object] = [list(each.tokens) for each in text.completions]
+        single = False
+    else:
+        texts, single = _listed(text, "text")
     before = [] if prompt is None else _listed(prompt, "prompt")[0]
     if len(before) not in {0, 1, len(texts)}:
         raise OptionError(

@@ -18,6 +18,7 @@ from gpt2sdk.generator.scored_text import listed
 from gpt2sdk.options import Composition, compose, spelled
 from gpt2sdk.session.logprobs import likeliest, possible
 from gpt2sdk.shapes import Logits
+from gpt2sdk.summation import row_sums
 
 _REFUSED: Final = (
     "strategy",
@@ -97,7 +98,7 @@ def distributions(
     """
     values, ids = likeliest(logits, count)
     logprobs = logits.log_softmax(-1)
-    entropies = -(logprobs.exp() * logprobs).nan_to_num(0.0).sum(-1)
+    entropies = -row_sums((logprobs.exp() * logprobs).nan_to_num(0.0))[:, 0]
     supports = (logits > -torch.inf).sum(-1)
     columns = (ids.tolist(), values.tolist(), supports.tolist(), entropies.tolist())
     found = {}

@@ -78,3 +78,55 @@ def test_what_is_wrong_is_one_line(invoke, model, counting, flags, said):
     assert 2 == ran.exit_code
     assert said in ran.stderr
     assert 1 == len(ran.stderr.splitlines())
+
+
+def test_lines_and_completions_are_texts_of_their_own(invoke, model, counting, tmp_path):
+    lines, result = tmp_path / "lines.txt", tmp_path / "result.json"
+    lines.write_text("Once upon\n\na time\n", encoding="utf-8")
+    result.write_text(json.dumps({"completions": [{"text": "a cat"}, {"text": ""}]}), "utf-8")
+
+    ran = invoke(
+        "detect", model, "-f", str(lines), "-f", str(result), "--lines", *counting, "--json"
+    )
+
+    sources = [each["source"] for each in json.loads(ran.stdout)["detections"]]
+    assert [f"{lines} 1", f"{lines} 3", f"{result} 1", f"{result} 2"] == sources
+
+
+def test_settings_may_stand_in_a_file(invoke, model, generator, counting, tmp_path):
+    token, other = generator.tokenizer.encode(TEXT)[:2]
+    config = tmp_path / "config.json"
+    record = {
+        "options": {},
+        "components": [{"role": "x, detector", "name": "counter", "options": {"token": token}}],
+    }
+    config.write_text(json.dumps({"record": record, "completions": []}), encoding="utf-8")
+    told = [
+        json.loads(invoke("detect", model, TEXT, *flags, "--config", str(config), "--json").stdout)
+        for flags in (counting, counting[:2], [*counting, "-o", f"token={other}"])
+    ]
+
+    counts = [generator.tokenizer.encode(TEXT).count(each) for each in (token, token, other)]
+    assert counts == [each["detections"][0]["count"] for each in told]
+    assert ["counter"] * 3 == [each["detector"] for each in told]
+
+
+def test_an_empty_text_has_nothing_in_it(invoke, model, counting):
+    ran = invoke("detect", model, "", *counting, "--json")
+
+    assert 0 == json.loads(ran.stdout)["detections"][0]["tokens"]
+
+
+def test_a_key_that_everybody_knows_is_remarked_on(invoke, model):
+    known = invoke("detect", model, TEXT, "--detector", "kgw-watermark")
+    own = invoke("detect", model, TEXT, "--detector", "kgw-watermark", "-o", "hashing_key=7")
+
+    assert "hashing_key is the default" in known.stderr
+    assert "" == own.stderr
+
+
+def test_a_detector_is_asked_for(invoke, model):
+    ran = invoke("detect", model, TEXT)
+
+    assert 2 == ran.exit_code
+    assert "which detector?" in ran.stderr

@@ -3,7 +3,7 @@
 import pytest
 from typing_extensions import override
 
-from gpt2sdk import Detection, Detector, Generator, OptionError, hookimpl
+from gpt2sdk import Detection, Detector, Generator, LogitsProcessor, OptionError, hookimpl
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.testing import Letters, TableModel
 
@@ -72,3 +72,61 @@ def test_nothing_is_found_in_no_text(generator):
 def test_what_cannot_be_judged_is_refused(generator, text, detector, options, said):
     with pytest.raises(OptionError, match=said):
         generator.detect(text, detector, **options)
+
+
+class Marking(Marked, LogitsProcessor):
+    """Likes a token, and counts it."""
+
+    likes: float = 0.0
+    token: int = 0
+
+    @override
+    def process(self, logits, rows):
+        liked = logits.clone()
+        liked[:, self.token] += self.likes
+        return liked
+
+
+class MarkingPlugin:
+    """Offers it."""
+
+    @hookimpl
+    def gpt2sdk_components(self):
+        return (Marking,)
+
+
+@pytest.fixture
+def marking():
+    letters = Letters()
+    return Generator(TableModel(29), letters, decoder=letters, registry=Registry([MarkingPlugin()]))
+
+
+def test_a_result_and_its_record_say_what_is_to_be_looked_for(marking):
+    result = marking.generate(["a", "b"], likes=99.0, token=5, max_new_tokens=4, seed=1)
+    (first, second) = marking.detect(result, config=result.record)
+
+    assert (4.0, 4.0) == (first.statistic, second.statistic)
+    assert 4.0 == marking.detect(result.texts[0], config=result.record).statistic
+    assert 0.0 == marking.detect(result.texts[0], config=result.record, token=6).statistic
+    assert 4.0 == marking.detect(result.texts[0], "marking", config={"token": 5}).statistic
+    assert 4.0 == marking.detect(result, "marking", config=result.record.as_dict())[1].statistic
+
+
+def test_a_record_of_columns_is_read_prompt_by_prompt(marking):
+    result = marking.generate(["a", "b"], likes=99.0, token=[5, 6], max_new_tokens=4, seed=1)
+
+    with pytest.raises(OptionError, match=r"token differ from prompt to prompt.*for_prompt"):
+        marking.detect(result, config=result.record)
+    alone = result.record.for_prompt(1)
+    assert 4.0 == marking.detect(result.texts[1], config=alone).statistic
+
+
+def test_what_no_record_says_is_asked_for(marking):
+    plain = marking.generate("a", max_new_tokens=2, seed=1)
+
+    with pytest.raises(OptionError, match=r"which detector\? give its name, detector='marking'"):
+        marking.detect("a")
+    with pytest.raises(OptionError, match="the record has no mark: give the settings themselves"):
+        marking.detect(plain, config=plain.record)
+    with pytest.raises(OptionError, match="name the detector they are for"):
+        marking.detect("a", config={"token": 5})

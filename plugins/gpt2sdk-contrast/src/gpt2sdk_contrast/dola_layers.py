@@ -20,6 +20,7 @@ from gpt2sdk import (
     Rows,
     Session,
     Stage,
+    row_sums,
 )
 from gpt2sdk.gpt2 import GPT2, TiedHead
 from gpt2sdk_contrast.plausible import plausible
@@ -157,7 +158,7 @@ def divergences(
     """Return `(KL(m | p) + KL(m | q)) / 2` over the tokens that are not ruled out, in nats."""
     mean = (last.exp() + layers.exp()) / 2
     both = (mean.log() - (last + layers) / 2) * mean
-    return both.where(last.isfinite() & (mean > 0), 0.0).sum(-1)
+    return row_sums(both.where(last.isfinite() & (mean > 0), 0.0))[..., 0]
 
 
 def half(written: str, count: int, *, tied: bool) -> Sequence[int]:

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float32, Float64
 from torch import Tensor
 
-from gpt2sdk import Logits
+from gpt2sdk import Logits, row_sums
 from gpt2sdk_sampling.parts import parts
 
 # exp(-200) is zero in float32, and zero times this is no NaN.
@@ -31,7 +31,7 @@ def entropy(
     tensor([[0.6931]], dtype=torch.float64)
     """
     terms = logprobs.clamp(min=_NEVER).mul_(probs)
-    return -terms.sum(-1, keepdim=True, dtype=torch.float64)
+    return -row_sums(terms, torch.float64)
 
 
 def entropies(

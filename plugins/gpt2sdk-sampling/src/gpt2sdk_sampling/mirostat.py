@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk import Logits, PerRowTensor, Rows, Sampler, SamplerRun, Session, Tokens
+from gpt2sdk import Logits, PerRowTensor, Rows, Sampler, SamplerRun, Session, Tokens, row_sums
 
 
 class Mirostat(Sampler):
@@ -81,4 +81,4 @@ def _drawable(logits: Logits, limit: Float[Tensor, " rows"]) -> Float[Tensor, "r
     best = probs.amax(-1, keepdim=True)
     least = torch.minimum(torch.exp2(-limit)[:, None], best)
     kept = probs.where(probs >= least, 0.0)
-    return kept / kept.sum(-1, keepdim=True)
+    return kept / row_sums(kept)

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float32, Float64
 from torch import Tensor
 
+from gpt2sdk import row_sums
+
 # A non-negative float32 orders like its bits read as an integer. Its 31 bits in three digits:
 # few enough passes, and tables small enough for a core's cache.
 _DIGITS = (11, 10, 10)
@@ -55,7 +57,7 @@ def _reach(
 ) -> Float32[Tensor, "rows 1"]:
     bits = distance.view(torch.int32)
     inside = weights.to(torch.float64)
-    goal = inside.sum(-1, keepdim=True) * mass
+    goal = row_sums(inside) * mass
     nearer = torch.zeros_like(goal)
     found = torch.zeros_like(goal, dtype=torch.int32)
     shift = sum(_DIGITS)

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from typing_extensions import override
 
-from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk import Logits, LogitsProcessor, Rows, Stage, row_sums
 from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 
 
@@ -40,7 +40,7 @@ class PLess(LogitsProcessor):
         if not self.p_less:
             return logits
         probs = logits.softmax(-1)
-        least = probs.square().sum(-1, keepdim=True, dtype=torch.float64).to(probs.dtype)
+        least = row_sums(probs.square(), torch.float64).to(probs.dtype)
         # Of equal tokens the sum may be above each by rounding.
         spared = weakest(probs, self.min_tokens_to_keep)
         return logits.masked_fill(probs < torch.minimum(least, spared), -torch.inf)

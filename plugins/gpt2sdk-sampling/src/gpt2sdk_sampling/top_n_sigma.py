@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk import Logits, LogitsProcessor, Rows, Stage
+from gpt2sdk import Logits, LogitsProcessor, Rows, Stage, row_sums
 from gpt2sdk_sampling.cut import cut_below
 from gpt2sdk_sampling.min_tokens_to_keep import MinTokensToKeep, weakest
 from gpt2sdk_sampling.parts import parts
@@ -63,6 +63,6 @@ def _deviation(logits: Logits) -> Float64[Tensor, "rows 1"]:
     inside = logits.isfinite()
     count = inside.sum(-1, keepdim=True)
     shifted = (logits - logits.amax(-1, keepdim=True)).where(inside, 0.0)
-    mean = shifted.sum(-1, keepdim=True, dtype=torch.float64) / count
+    mean = row_sums(shifted, torch.float64) / count
     apart = shifted.sub_(mean.to(shifted.dtype)).square_()
-    return (apart.where(inside, 0.0).sum(-1, keepdim=True, dtype=torch.float64) / count).sqrt()
+    return (row_sums(apart.where(inside, 0.0), torch.float64) / count).sqrt()

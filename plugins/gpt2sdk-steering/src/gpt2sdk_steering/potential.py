@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema, core_schema
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk import Logits, Rows, Session
+from gpt2sdk import Logits, Rows, Session, log_normalizer
 from gpt2sdk_steering.continuation import Continuation, continuations
 
 Weights = Float[Tensor, " vocab"]
@@ -273,7 +273,7 @@ class Normalized(Potential):
 
 def _normalized(weights: Logits) -> Logits:
     """Log-softmax of each row; one that is ruled out altogether stays so."""
-    total = weights.logsumexp(-1, keepdim=True)
+    total = log_normalizer(weights)[:, None]
     return weights - total.masked_fill(total.isneginf(), 0.0)
 
 

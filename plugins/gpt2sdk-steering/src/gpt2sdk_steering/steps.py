@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from gpt2sdk import Logits, PluginContractError, Rows, Session
+from gpt2sdk import Logits, PluginContractError, Rows, Session, log_normalizer
 from gpt2sdk_steering.potential import PotentialRun
 
 AtLimit = Literal["end", "cut"]
@@ -74,7 +74,7 @@ def targets(
         joint[at] = joint[at].masked_fill(others, -torch.inf)
         if bool(logprobs[at, ends].isneginf().all()):
             session.finish([seat], RULED_OUT)
-    gains = dict(zip(weighed, joint.logsumexp(-1).tolist(), strict=True))
+    gains = dict(zip(weighed, log_normalizer(joint).tolist(), strict=True))
     return Targets(logits.index_copy(0, index, joint), [gains.get(seat, 0.0) for seat in growing])
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from gpt2sdk import Detection, Detector, Logits, Rows, Sampler, Tokens
+from gpt2sdk import Detection, Detector, Logits, Rows, Sampler, Tokens, row_sums
 from gpt2sdk_watermark.fresh_contexts import (
     ContextWidth,
     MaxProbability,
@@ -85,7 +85,8 @@ class SynthidWatermark(Sampler, Detector):
         uses = list(first_uses(tokens, start, self.context_width))
         words = [keyed(self.hashing_key, _SALT, [*context, token]) for context, token in uses]
         total = sum(
-            weight * (word >> layer & 1) for word in words for layer, weight in enumerate(weights)
+            weight * sum(word >> layer & 1 for word in words)
+            for layer, weight in enumerate(weights)
         )
         count = len(uses)
         return Detection(
@@ -120,6 +121,6 @@ def tournament(
     """
     for layer in range(layers):
         bits = ((words >> layer) & 1).to(probs.dtype)
-        share = (probs * bits).sum(-1, keepdim=True).clamp(max=1.0)
+        share = row_sums(probs * bits).clamp(max=1.0)
         probs = probs * bits.add_(1.0 - share)
     return probs
