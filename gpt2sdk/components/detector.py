@@ -53,8 +53,9 @@ class Detector(Component):
     def detect(self, tokens: Sequence[int], start: int = 0) -> Detection:
         """Say how surely tokens carry the mark.
 
-        The p-value is that of a text written without the key: at most a share `a` of such texts
-        has a p-value of `a` or less, whatever `a` is.
+        The p-value is over keys: at most a share `a` of keys that know nothing of a text gives it
+        a p-value of `a` or less, whatever `a` is. Of many texts under one key it may be more or
+        less, since they have hashes in common.
 
         Args:
             tokens: Of a text, or of a part of one.
