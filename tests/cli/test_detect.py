@@ -117,9 +117,12 @@ def test_an_empty_text_has_nothing_in_it(invoke, model, counting):
     assert 0 == json.loads(ran.stdout)["detections"][0]["tokens"]
 
 
-def test_a_key_that_everybody_knows_is_remarked_on(invoke, model):
-    known = invoke("detect", model, TEXT, "--detector", "kgw-watermark")
-    own = invoke("detect", model, TEXT, "--detector", "kgw-watermark", "-o", "hashing_key=7")
+def test_a_key_that_everybody_knows_is_remarked_on(invoke, model, tmp_path):
+    file = tmp_path / "keyed.py"
+    file.write_text(COUNTER.replace("token: int", "hashing_key: int = 5\n    token: int"), "utf-8")
+    flags = ["--plugin", str(file), "--detector", "counter"]
+    known = invoke("detect", model, TEXT, *flags)
+    own = invoke("detect", model, TEXT, *flags, "-o", "hashing_key=7")
 
     assert "hashing_key is the default" in known.stderr
     assert "" == own.stderr
