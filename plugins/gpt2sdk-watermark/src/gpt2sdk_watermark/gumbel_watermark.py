@@ -32,7 +32,7 @@ class GumbelWatermark(Sampler, Detector):
     The context is the last `context_width` tokens that the row has written. Over keys each token
     is picked with its probability, so one token says nothing of the mark to whoever has no key;
     but behind one context the same token is always picked. Tokens are drawn ordinarily where a
-    context is not whole, was there before in the row, or is tried again after a rewind, and where
+    context is not whole, or was there before in the row or in what it took back, and where
     the best token has more than `max_probability`. So rows of one prompt differ as far as their
     first `context_width` tokens do. A `second_key`, used with `mixing_probability` by a coin of the
     row's own, brings variety back.

@@ -34,8 +34,8 @@ class SynthidWatermark(Sampler, Detector):
     hash of the token and the last `context_width` tokens that the row has written. Over keys each
     token keeps its probability.
 
-    Tokens are drawn ordinarily where a context is not whole, was there before in the row, or is
-    tried again after a rewind, and where the best token has more than `max_probability`.
+    Tokens are drawn ordinarily where a context is not whole, or was there before in the row or in
+    what it took back, and where the best token has more than `max_probability`.
 
     To find the mark the bits of the tokens are added up, over each context's first use, the first
     layer's weighing ten times as much as the last one's, since it leaves the most. Without the key
