@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from gpt2sdk.homes import HOME_OF
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -107,111 +109,6 @@ if TYPE_CHECKING:
     from gpt2sdk.tokenizer.documents import SEPARATOR, split_documents
     from gpt2sdk.tokenizer.end_tokens import EndTokens, find_end_tokens
     from gpt2sdk.tokenizer.tokenizer import Tokenizer
-
-_HOMES = {
-    "gpt2sdk.components.answers": ("Decision", "NextToken"),
-    "gpt2sdk.components.architecture": ("Architecture",),
-    "gpt2sdk.components.call_record": ("CallRecord", "ComponentRecord"),
-    "gpt2sdk.components.preset_rules": (
-        "CALLER_ONLY_RULE",
-        "COUNT_RULE",
-        "GRAMMAR_RULE",
-        "MATCH_RULE",
-        "PATTERN_RULE",
-        "PRESET_LIMITS",
-        "PresetRule",
-    ),
-    "gpt2sdk.components.causal_lm": (
-        "CausalLM",
-        "KeyValueCache",
-        "LayeredLM",
-        "PortableCache",
-        "RecallableLM",
-        "Scores",
-    ),
-    "gpt2sdk.components.checkpoint": ("Checkpoint", "StoredParameter", "Layout"),
-    "gpt2sdk.components.component": ("Component",),
-    "gpt2sdk.components.detector": ("Detection", "Detector"),
-    "gpt2sdk.components.drafter": ("Drafter", "DrafterRun"),
-    "gpt2sdk.components.processor": ("LogitsProcessor", "ProcessorRun", "Stage"),
-    "gpt2sdk.components.records": ("Completion", "Delta", "Prompt", "Result", "Score", "Usage"),
-    "gpt2sdk.components.rows": ("Rows",),
-    "gpt2sdk.components.runner": ("PackedMatrix", "PackedTable", "Runner", "Running"),
-    "gpt2sdk.components.sampler": ("Sampler", "SamplerRun"),
-    "gpt2sdk.components.session": (
-        "HiddenHistory",
-        "Mirror",
-        "PerRow",
-        "PerRowTensor",
-        "Rehearsal",
-        "Session",
-        "Step",
-        "Vocabulary",
-    ),
-    "gpt2sdk.components.one_or_more": ("OneOrMore",),
-    "gpt2sdk.components.shared_option": ("Shared",),
-    "gpt2sdk.components.text_or_ids": ("TextOrIds", "TokenId", "check_ids", "tokens_of"),
-    "gpt2sdk.components.stopping": (
-        "CriterionRun",
-        "StoppingCriterion",
-        "TextCriterion",
-        "TextCriterionRun",
-        "TextEnd",
-        "Written",
-    ),
-    "gpt2sdk.components.stored_matrix": ("check_finite", "check_stored"),
-    "gpt2sdk.components.strategy": ("Strategy", "strategy"),
-    "gpt2sdk.components.language": ("Language",),
-    "gpt2sdk.components.placement": (
-        "Part",
-        "Place",
-        "PlacedModel",
-        "Placement",
-        "PlacementPlan",
-        "Residency",
-    ),
-    "gpt2sdk.components.quantized": ("Quantized", "QuantizedLinear", "QuantizedTable"),
-    "gpt2sdk.components.quantizer": ("Matrix", "QuantizedMatrix", "Quantizer", "Target"),
-    "gpt2sdk.components.tensor_source": ("TensorInfo", "TensorSource"),
-    "gpt2sdk.components.weights": (
-        "CheckpointFormat",
-        "FormatWords",
-        "ModelSource",
-        "OpenedFile",
-        "TranslatedFile",
-    ),
-    "gpt2sdk.config": ("GPT2Config",),
-    "gpt2sdk.config_files": ("ConfigFiles",),
-    "gpt2sdk.defaults": ("greedy", "sample"),
-    "gpt2sdk.errors": (
-        "CheckpointError",
-        "ContextOverflowError",
-        "GPT2SDKError",
-        "GenerationError",
-        "OptionError",
-        "PackedError",
-        "PlacementError",
-        "PluginConflictError",
-        "PluginContractError",
-        "PluginError",
-        "PluginLoadError",
-        "TokenizerError",
-    ),
-    "gpt2sdk.normalizer": ("log_normalizer",),
-    "gpt2sdk.options.given": ("each",),
-    "gpt2sdk.files.tensors": ("open_tensors",),
-    "gpt2sdk.generator.generator": ("Generator",),
-    "gpt2sdk.hookspecs": ("hookimpl",),
-    "gpt2sdk.mention": ("argument",),
-    "gpt2sdk.session.prefix_cache": ("CacheInfo",),
-    "gpt2sdk.shapes": ("Counts", "History", "Logits", "Mask", "Tokens", "Uniforms"),
-    "gpt2sdk.summation": ("row_sums",),
-    "gpt2sdk.tokenizer.document_encoder": ("DocumentEncoder",),
-    "gpt2sdk.tokenizer.documents": ("SEPARATOR", "split_documents"),
-    "gpt2sdk.tokenizer.end_tokens": ("EndTokens", "find_end_tokens"),
-    "gpt2sdk.tokenizer.tokenizer": ("Tokenizer",),
-}
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "CALLER_ONLY_RULE",
@@ -343,10 +240,10 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Import a public name on first use, so that `import gpt2sdk` stays light."""
-    if name not in _HOME_OF:
+    if name not in HOME_OF:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    value = getattr(import_module(_HOME_OF[name]), name)
+    value = getattr(import_module(HOME_OF[name]), name)
     globals()[name] = value
     return value
 

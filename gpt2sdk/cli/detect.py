@@ -46,7 +46,7 @@ def detect(  # noqa: PLR0913 - each is a flag
         bool, typer.Option("--lines", help="Each line that is not empty is a text.")
     ] = False,
     config: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "--config",
             metavar="FILE",

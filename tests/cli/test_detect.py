@@ -98,6 +98,7 @@ def test_settings_may_stand_in_a_file(invoke, model, generator, counting, tmp_pa
     config = tmp_path / "config.json"
     record = {
         "options": {},
+        "row_seeds": [1],
         "components": [{"role": "x, detector", "name": "counter", "options": {"token": token}}],
     }
     config.write_text(json.dumps({"record": record, "completions": []}), encoding="utf-8")
