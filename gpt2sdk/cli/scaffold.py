@@ -11,10 +11,18 @@ from pathlib import Path
 from string import Template
 
 from gpt2sdk import __version__
+from gpt2sdk.components.drafter import Drafter
+from gpt2sdk.components.processor import LogitsProcessor
+from gpt2sdk.components.sampler import Sampler
+from gpt2sdk.components.stopping import StoppingCriterion
+from gpt2sdk.components.strategy import Strategy
 from gpt2sdk.errors import OptionError, listing
+from gpt2sdk.plugins.contract import role_name
+from gpt2sdk.plugins.registry import default_registry
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _PREFIX = "gpt2sdk_"
+_BASES = (LogitsProcessor, Sampler, StoppingCriterion, Strategy, Drafter)
 _LONGEST = 24
 """Letters of a name: so many that no line of a template gets longer than 100."""
 
@@ -103,13 +111,20 @@ def plain_name(name: str) -> str:
         fault = "expected small letters, digits and hyphens, with a letter first, as in no-doubles"
     elif len(found) > _LONGEST:
         fault = f"expected at most {_LONGEST} letters"
-    elif keyword.iskeyword(found) or keyword.issoftkeyword(found):
+    elif any(map(_is_reserved, (found, found.capitalize()))):
         fault = f"{found} is a word of Python"
+    elif any(hasattr(role, found) for role in _BASES):
+        fault = f"components have a {found} of their own: name the method"
     elif found in ("gpt2sdk", "test", "tests"):
         fault = f"{found} is taken: name the method"
     if fault:
         raise OptionError(f"{name!r} cannot be a plugin's name: {fault}", name="name", value=name)
     return found
+
+
+def _is_reserved(word: str) -> bool:
+    """Whether Python, or every class written in it, uses a word itself."""
+    return keyword.iskeyword(word) or keyword.issoftkeyword(word) or word in ("self", "cls")
 
 
 def files_of(name: str, role: str) -> dict[str, str]:
@@ -123,8 +138,14 @@ def files_of(name: str, role: str) -> dict[str, str]:
         OptionError: There is no beginning for this role.
     """
     if role not in ROLES:
-        message = f"there is no beginning for {role!r}: expected {listing(tuple(ROLES))}"
+        there = {role_name(each) for offer in default_registry().offers() for each in offer.roles}
+        others = sorted(there - {each.title for each in ROLES.values()})
+        message = (
+            f"there is no beginning for {role!r}: expected {listing(tuple(ROLES))}. Write other "
+            f"roles ({listing(others)}) into the package of one of these"
+        )
         raise OptionError(message, name="role", value=role)
+    _refuse_imported(name, role)
     words = _words(name, ROLES[role])
     package = f"src/{words['package']}"
     filled = {path: Template(text).substitute(words) for path, text in _templates(role)}
@@ -136,6 +157,24 @@ def files_of(name: str, role: str) -> dict[str, str]:
         f"{package}/{name}.py": filled[f"{role}/component.py"],
         f"tests/test_{name}.py": filled[f"{role}/test.py"],
     }
+
+
+def _refuse_imported(name: str, role: str) -> None:
+    """Refuse a name whose class or function would hide something that the files import.
+
+    Raises:
+        OptionError: It would.
+    """
+    symbol = _words(name, ROLES[role])["symbol"]
+    imported = {
+        word
+        for _, text in _templates(role)
+        for line in re.findall(r"^ *(?:from [\w.$]+ )?import (.+)$", text, re.MULTILINE)
+        for word in line.split(", ")
+    }
+    if symbol in imported:
+        message = f"{name!r} cannot be a plugin's name: its files import another {symbol}"
+        raise OptionError(message, name="name", value=name)
 
 
 def write_folder(folder: Path, contents: Mapping[str, str]) -> None:

@@ -85,6 +85,17 @@ class Component(BaseModel):
         switch = cls.switch()
         return switch is not None and value == neutral(cls.model_fields[switch])
 
+    @classmethod
+    def example_options(cls) -> dict[str, object]:
+        """Options with which it does something in the conformance checks.
+
+        By default what the fields state, as in `Field(examples=[0.9])`. Overridden where a value
+        has to be made, such as a model. The checks' vocabulary are small letters, a blank, a full
+        stop and an end (`gpt2sdk.testing.Letters`); their model has two layers.
+        """
+        fields = cls.model_fields.items()
+        return {name: field.examples[0] for name, field in fields if field.examples}
+
     def is_on(self) -> bool:
         """Whether it does something: its switch is not neutral, or it has none.
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
 
+from pydantic.fields import FieldInfo
+
 
 @dataclass(frozen=True, slots=True)
 class PresetLimits:
@@ -77,6 +79,11 @@ def _refuse(_: object) -> None:
 
 CALLER_ONLY_RULE: Final = PresetRule(_refuse, caller_only=True)
 """For options that open files, load models or run code: only who makes the call may set them."""
+
+
+def is_caller_only(field: FieldInfo) -> bool:
+    """Whether an option names files, models or code."""
+    return any(isinstance(rule, PresetRule) and rule.caller_only for rule in field.metadata)
 
 
 def check_patterns(value: object) -> None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
+
+from typing_extensions import override
 
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.component import Component
@@ -10,6 +12,7 @@ from gpt2sdk.components.records import Completion, Prompt
 from gpt2sdk.components.rows import Rows
 from gpt2sdk.components.session import Session, Vocabulary
 from gpt2sdk.shapes import Logits
+from gpt2sdk.spelling import likely
 
 
 class Stage(IntEnum):
@@ -71,6 +74,18 @@ class LogitsProcessor(Component):
     rank: ClassVar[int] = 0
     forces: ClassVar[bool] = False
     alone: ClassVar[str] = ""
+
+    @classmethod
+    @override
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        stage: object = cls.stage
+        if not isinstance(stage, Stage):
+            near = likely(str(stage), Stage.__members__, 1) or [str(stage).upper()]
+            known = [f"Stage.{each}" for each in near if each in Stage.__members__]
+            expected = known or [f"Stage.{each}" for each in Stage.__members__]
+            message = f"{cls.__name__}: stage is {stage!r}, expected {' or '.join(expected)}"
+            raise TypeError(message)
 
     def wants(self, model: CausalLM) -> Iterable[int]:
         """Name the layers of which `rows.hidden_states(layer)` is read; none by default.

@@ -1,7 +1,8 @@
 """Strategies: how rows grow. A generator function over a session, or a class with `decode`."""
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, get_type_hints, overload
 
 from pydantic import create_model
@@ -12,6 +13,7 @@ from gpt2sdk.components.component import Component, unwanted
 from gpt2sdk.components.session import Session, Step
 
 P = ParamSpec("P")
+NO_EXAMPLES: Mapping[str, object] = MappingProxyType({})
 Hold = int | None
 Wants = Iterable[int] | Callable[..., Iterable[int]]
 Decoding = Callable[Concatenate[Session, P], Iterator[Step]]
@@ -99,6 +101,7 @@ def strategy(
     chooses: bool = True,
     rewinds: bool = True,
     wants: Wants = (),
+    examples: Mapping[str, object] = NO_EXAMPLES,
 ) -> Callable[[Decoding[P]], StrategyFunction[P]]: ...
 
 
@@ -112,6 +115,7 @@ def strategy(
     chooses: bool = True,
     rewinds: bool = True,
     wants: Wants = (),
+    examples: Mapping[str, object] = NO_EXAMPLES,
 ) -> StrategyFunction[P] | Callable[[Decoding[P]], StrategyFunction[P]]:
     """Make a generator function a strategy of the same name.
 
@@ -128,6 +132,8 @@ def strategy(
         rewinds: See `Strategy`.
         wants: The layers whose hidden states it reads, as `Strategy.wants` names them; or a
             function of those options, and of `model`, that are its parameters.
+        examples: Values of options to check it with, such as functions; see
+            `Component.example_options`.
     """
 
     def decorate(function: Decoding[P]) -> StrategyFunction[P]:
@@ -160,6 +166,9 @@ def strategy(
         component.draws = draws
         component.chooses = draws and chooses
         component.rewinds = rewinds
+        if examples:
+            stated = component.example_options()
+            component.example_options = lambda: {**stated, **examples}  # type: ignore[method-assign]
         component.decode = decode  # type: ignore[method-assign]
         component.hold = held  # type: ignore[method-assign]
         component.wants = wanted  # type: ignore[method-assign]

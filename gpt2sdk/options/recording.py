@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gpt2sdk.components.call_record import CallRecord, ComponentRecord
 from gpt2sdk.components.component import neutral
-from gpt2sdk.components.preset_rules import PresetRule
+from gpt2sdk.components.preset_rules import is_caller_only
 from gpt2sdk.options.composition import Composition
 from gpt2sdk.options.in_force import Acting, acting, column_of, json_ready
 from gpt2sdk.plugins.contract import role_name, roles_of
@@ -83,9 +83,7 @@ def _unrepeatable(actors: Sequence[Acting], registry: Registry) -> Iterator[tupl
                 if not _is_data(value):
                     yield key, f"{written} is {json_ready(value)}, an object of the caller's"
                     break
-                if any(
-                    isinstance(rule, PresetRule) and rule.caller_only for rule in field.metadata
-                ):
+                if is_caller_only(field):
                     yield key, f"{written} names files or models"
                     break
 

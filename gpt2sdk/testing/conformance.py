@@ -1,5 +1,6 @@
 """The conformance kit: the promises of each role, as checks to run on a component."""
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from textwrap import indent
@@ -22,6 +23,7 @@ from gpt2sdk.testing import (
     strategy_checks,
     text_checks,
 )
+from gpt2sdk.testing.remedies import REMEDIES
 
 if TYPE_CHECKING:
     import pytest
@@ -56,12 +58,11 @@ _CALLS: tuple[Check, ...] = (
     generation_checks.check_drafts_change_nothing,
 )
 
-_LATER = {*_MEMORY[1:], *_BEAMS, *_CALLS}
-
 # Of each role the first check is of what comes out at all; the others build on it.
 _CHECKS: dict[type[Component], tuple[Check, ...]] = {
     LogitsProcessor: (
         answer_checks.check_logits_come_out,
+        answer_checks.check_nothing_is_nan,
         answer_checks.check_tokens_ruled_out_stay_out,
         answer_checks.check_a_token_is_left,
         answer_checks.check_a_row_without_tokens_stays_so,
@@ -198,7 +199,7 @@ def findings(component: Component) -> Iterator[tuple[Check, str, Exception | Non
     """Run the checks of a component, and yield each with what it found and the error behind it.
 
     Where the first check of a role fails, what comes out is of the wrong kind, and the role's
-    others say nothing new. Once something is wrong with single steps, whole calls are left out.
+    others say nothing new; all else that is wrong is found at once.
     """
     first = {checks[0] for checks in _CHECKS.values()}
     skipped: set[Check] = set()
@@ -208,7 +209,7 @@ def findings(component: Component) -> Iterator[tuple[Check, str, Exception | Non
         try:
             check(component)
         except Exception as error:  # noqa: BLE001 - whatever a component raises
-            skipped |= _LATER | (set(_of_roles(component)) if check in first else set())
+            skipped |= set(_of_roles(component)) if check in first else set()
             yield check, _told(check, component, error), error
         else:
             yield check, "", None
@@ -227,10 +228,13 @@ def _run_all(component: Component) -> None:
 
 
 def _told(check: Check, component: Component, error: Exception) -> str:
-    """Say what a check found."""
-    if isinstance(error, AssertionError):
-        return str(error)
-    return f"{component!r} raises {type(error).__name__} in {check_title(check)}: {error}"
+    """Say what a check found, which promise that breaks, and what to do."""
+    raised = f"{component!r} raises {type(error).__name__} in {check_title(check)}: {error}"
+    found = str(error) if isinstance(error, AssertionError) else raised
+    words = " ".join(inspect.getdoc(check).partition("\n\n")[0].split())  # type: ignore[union-attr]
+    remedy = REMEDIES.get(check_title(check))
+    told = [found, f"promised: {words}"]
+    return "\n".join([*told, f"to do: {remedy}"] if remedy else told)
 
 
 def _summary(component: Component, found: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from typing import Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from gpt2sdk.components.component import Component, neutral
+from gpt2sdk.components.preset_rules import is_caller_only
 from gpt2sdk.components.processor import LogitsProcessor
 from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
 from gpt2sdk.errors import OptionError
@@ -24,9 +25,9 @@ _GUESSES: tuple[object, ...] = (
 def example_of(component: type[Component], values: Mapping[str, object]) -> Component:
     """Return a component that does something.
 
-    Its options are the values given; else what the field says, as in
-    `Field(examples=[0.9])`; else their defaults. Where a processor or criterion is off with that,
-    its switch is set to a value that its type takes.
+    Its options are the values given; else its own `example_options`; else their defaults. Where a
+    processor or criterion is off with that, its switch is set to a value that its type takes. No
+    file, model or code is guessed.
 
     Args:
         component: The class.
@@ -39,7 +40,7 @@ def example_of(component: type[Component], values: Mapping[str, object]) -> Comp
     >>> example_of(TopK, {}), example_of(TopK, {"top_k": 7})
     (TopK(top_k=2, min_tokens_to_keep=1), TopK(top_k=7, min_tokens_to_keep=1))
     """
-    options = {**_stated(component), **values}
+    options = {**component.example_options(), **values}
     wanting = [
         name
         for name, field in component.model_fields.items()
@@ -54,13 +55,6 @@ def example_of(component: type[Component], values: Mapping[str, object]) -> Comp
     return component(**{**options, switch: _guess(component, switch, options)})
 
 
-def _stated(component: type[Component]) -> dict[str, object]:
-    """Return the first example of each option that states one."""
-    return {
-        name: field.examples[0] for name, field in component.model_fields.items() if field.examples
-    }
-
-
 def _guess(component: type[Component], name: str, options: Mapping[str, object]) -> object:
     """Return a value of an option, not its default, that a component can be made with.
 
@@ -68,7 +62,8 @@ def _guess(component: type[Component], name: str, options: Mapping[str, object])
         OptionError: No guess fits.
     """
     field = component.model_fields[name]
-    for guess in _guesses(field):
+    guesses = () if is_caller_only(field) else _guesses(field)
+    for guess in guesses:
         try:
             made = component(**{**options, name: guess})
         except OptionError:
@@ -77,7 +72,8 @@ def _guess(component: type[Component], name: str, options: Mapping[str, object])
             return guess
     raise OptionError(
         f"{component.name}.{name}: no value is known to try it with; state one in the field, as in "
-        f"Field(examples=[…]), or give one: -o {component.name}.{name}=…",
+        f"Field(examples=[…]), make one in example_options, or give one: "
+        f"-o {component.name}.{name}=…",
         name=name,
     )
 

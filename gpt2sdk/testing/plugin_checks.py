@@ -8,10 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gpt2sdk.errors import OptionError, listing
+from gpt2sdk.options.owners import CHAIN_ROLES, is_shared
+from gpt2sdk.options.settings import Settings
 from gpt2sdk.plugins.contract import role_name
 from gpt2sdk.plugins.discovery import matches, normalized
 from gpt2sdk.plugins.origin import Origin, PluginRecord, Status
 from gpt2sdk.plugins.registry import Offer, Registry
+from gpt2sdk.spelling import likely
 from gpt2sdk.testing.conformance import check_title, findings
 from gpt2sdk.testing.examples import example_of
 
@@ -54,9 +57,23 @@ def find_plugin(registry: Registry, name: str) -> PluginRecord:
         origin = record.origin
         if matches(origin, wanted) or origin.plugin in (name, f"{name}.py"):
             return record
-    there = listing(sorted(record.origin.qualifier for record in records))
-    message = f"there is no plugin {name!r}: there are {there}"
-    raise OptionError(message, name="name", value=name)
+    raise OptionError(_no_plugin(name, registry), name="name", value=name)
+
+
+def _no_plugin(name: str, registry: Registry) -> str:
+    """Say what may have been meant by a name that no plugin has."""
+    message = f"there is no plugin {name!r}"
+    if name.endswith(".py") or "/" in name:
+        return f"{message}: check a file with --plugin {name}, and its name without a folder"
+    offers = registry.named(name)
+    if offers:
+        return f"{message}: it is {listing(list(map(str, offers)))}, whose plugin is checked"
+    records = registry.plugins()
+    names = {record.origin.plugin for record in records}
+    near = likely(name, names | {record.origin.distribution for record in records} - {""}, 1)
+    if near:
+        return f"{message}: did you mean {near[0]}?"
+    return f"{message}: there are {listing(sorted(record.origin.qualifier for record in records))}"
 
 
 def check_plugin(
@@ -106,6 +123,29 @@ def _of_plugin(
     ]
     fault = f"{listing(twins)} has the same name: users have to write both parts" if twins else ""
     yield outcome("its_names_are_its_own", fault)
+    yield outcome("its_options_are_its_own", "; ".join(_taken_options(offers, registry)))
+
+
+def _taken_options(offers: Sequence[Offer], registry: Registry) -> Iterator[str]:
+    """Yield what is wrong with options that make a name ambiguous which something else has.
+
+    Those of processors and criteria are given by their names alone, in every call.
+    """
+    chain = [offer for offer in offers if set(offer.roles) & set(CHAIN_ROLES)]
+    for offer, option in (
+        (each, option) for each in chain for option in each.component.option_names()
+    ):
+        if option in Settings.model_fields:
+            yield f"{offer.name}.{option} is an option of every call: call it otherwise"
+            continue
+        having = registry.having(option, *CHAIN_ROLES)
+        rivals = [str(each) for each in having if each.origin != offer.origin]
+        if rivals and not is_shared(option, having):
+            yield (
+                f"{offer.name}.{option} is an option of {listing(rivals)} too: with both installed "
+                f"{option}=… alone is ambiguous for everybody; call it otherwise, as in "
+                f"{offer.name}_{option}"
+            )
 
 
 def _weight(origin: Origin) -> str:

@@ -1,6 +1,7 @@
 """`gpt2sdk new-plugin`: what it writes passes at once, whole or not at all, under a free name."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +104,11 @@ def test_what_is_printed_is_what_to_do_next(invoke, tmp_path):
         ("gpt2sdk-", "expected small letters"),
         ("lambda", "a word of Python"),
         ("match", "a word of Python"),
+        ("none", "a word of Python"),
+        ("self", "a word of Python"),
+        ("name", "components have a name of their own"),
+        ("process", "components have a process of their own"),
+        ("rows", "its files import another Rows"),
         ("test", "is taken"),
         ("x" * 25, "at most 24 letters"),
         ("top-p", "the logits processor top_p of gpt2sdk-sampling"),
@@ -121,10 +127,11 @@ def test_a_name_that_cannot_be_is_refused(invoke, tmp_path, name, reason):
 
 
 def test_a_role_without_a_beginning_is_refused(invoke, tmp_path):
-    ran = invoke("new-plugin", "shy", "--role", "quantizer", "--into", str(tmp_path))
+    ran = invoke("new-plugin", "shy", "--role", "detector", "--into", str(tmp_path))
 
     assert 2 == ran.exit_code
     assert "expected processor, sampler, criterion, strategy" in ran.stderr
+    assert re.search(r"other roles \(.*detector.*quantizer.*\) into", " ".join(ran.stderr.split()))
     assert [] == listing(tmp_path)
 
 

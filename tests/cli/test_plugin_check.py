@@ -73,7 +73,7 @@ def test_a_good_plugin_passes(invoke, installed):
     ran = invoke("plugins", "check", "good-acme")
 
     assert (0, "") == (ran.exit_code, ran.stderr)
-    assert re.search(r"^  good_acme +plugin +3 +0 +passes$", ran.stdout, re.MULTILINE)
+    assert re.search(r"^  good_acme +plugin +4 +0 +passes$", ran.stdout, re.MULTILINE)
     assert re.search(r"^  cooler +logits processor +\d\d +0 +passes$", ran.stdout, re.MULTILINE)
 
 
@@ -86,9 +86,56 @@ def test_what_a_plugin_breaks_is_told_with_an_exit_code(invoke, installed):
     assert "bad_acme imports torch, pydantic: import components in" in ran.stdout
     assert "coupled  broken  a row alone is as in a batch" in ran.stdout
     assert 1 == ran.stdout.count("coupled  broken  a row alone")
-    assert "as among others" not in ran.stdout
+    assert "coupled  broken  nothing is nan" not in ran.stdout
+    assert "coupled  broken  a prompt alone is as among others" in ran.stdout
+    assert "promised: A row's answer does not depend on its neighbours." in ran.stdout
+    assert "to do: Take nothing over dimension 0" in ran.stdout
     assert "needy  not tried" in ran.stdout
     assert "-o needy.needy=" in ran.stdout
+
+
+RIVAL = '''
+"""A plugin with an option that another one has."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from gpt2sdk import LogitsProcessor, hookimpl
+
+
+class Rival(LogitsProcessor):
+    """Subtracts in place, over all rows."""
+
+    rival: Annotated[float, Field(description="How often; 0 is off.", examples=[2.0])] = 0.0
+    top_p: Annotated[float, Field(description="A name that is taken.")] = 1.0
+    seed: Annotated[int, Field(description="A name of every call.")] = 1
+
+    def process(self, logits, rows):
+        return logits.sub_(self.rival * logits.mean(0))
+
+
+@hookimpl
+def gpt2sdk_components():
+    """Return the components."""
+    return (Rival,)
+'''
+
+
+def test_options_that_others_have_and_all_that_is_broken_are_told(invoke, tmp_path):
+    (tmp_path / "rival.py").write_text(RIVAL)
+
+    ran = invoke("plugins", "check", "rival", "--plugin", str(tmp_path / "rival.py"), "--json")
+
+    found = {each["check"]: each for each in json.loads(ran.stdout)}
+    taken = found["its_options_are_its_own"]["message"]
+    assert "rival.top_p is an option of the logits processor top_p of gpt2sdk-sampling" in taken
+    assert "rival.seed is an option of every call" in taken
+    broken = {name for name, each in found.items() if each["passed"] is False}
+    assert broken >= {
+        *("nothing_is_nan", "logits_are_not_changed_in_place", "a_row_alone_is_as_in_a_batch"),
+        *("a_prompt_alone_is_as_among_others", "the_same_again"),
+    } - {"the_same_again"}
 
 
 def test_values_to_check_with_can_be_given(invoke, installed):
@@ -122,6 +169,9 @@ def test_a_plugin_that_cannot_be_loaded_fails(invoke, installed):
     ("arguments", "message"),
     [
         (["nothing"], "there is no plugin 'nothing': there are"),
+        (["stoping"], "there is no plugin 'stoping': did you mean stopping?"),
+        (["top_p"], "it is the logits processor top_p of gpt2sdk-sampling"),
+        (["mine.py"], "check a file with --plugin mine.py"),
         (["stopping", "-o", "top_p=0.9"], "expected component.option=value"),
         (["stopping", "-o", "stop.what=3"], "expected component.option=value"),
         (["stopping", "-o", "top_p.top_p=0.9"], "gpt2sdk-stopping 0.1.0 has no component top_p"),

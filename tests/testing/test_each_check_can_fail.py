@@ -21,6 +21,7 @@ from gpt2sdk import (
 )
 from gpt2sdk.testing import conformance
 from gpt2sdk.testing.conformance import check_title
+from gpt2sdk.testing.remedies import REMEDIES
 
 CALLS = []
 ODD = torch.arange(29) % 2
@@ -205,6 +206,7 @@ BROKEN = {
     "json": Forgetful(on=2.0),
     "wrong_values_are_refused": Lenient(on=1.0),
     "logits_come_out": processor(lambda logits, rows: logits[:, :-1]),
+    "nothing_is_nan": processor(lambda logits, rows: logits - logits),
     "tokens_ruled_out_stay_out": processor(lambda logits, rows: logits.clamp(min=-9.0)),
     "a_token_is_left": processor(lambda logits, rows: logits - torch.inf),
     "a_row_without_tokens_stays_so": processor(
@@ -292,6 +294,10 @@ CHECKS = {
 
 def test_every_check_is_among_them():
     assert CHECKS.keys() == BROKEN.keys()
+
+
+def test_every_check_says_what_to_do():
+    assert CHECKS.keys() == REMEDIES.keys()
 
 
 @pytest.mark.parametrize("title", BROKEN)

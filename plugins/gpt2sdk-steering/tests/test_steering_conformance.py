@@ -376,6 +376,4 @@ COMPONENTS = [
 
 @parametrize_with_checks(COMPONENTS)
 def test_conformance(component, check):
-    # A function is a value of an option, and no JSON.
-    if component.name != "awrs" or check.__name__ != "check_json":
-        check(component)
+    check(component)

@@ -55,7 +55,7 @@ class ContextAware(LogitsProcessor):
     ] = 0.0
     context_free_prompt: Annotated[
         TextOrIds | None,
-        Field(description="The prompt without its context, as text or token ids."),
+        Field(description="The prompt without its context, as text or token ids.", examples=["no"]),
     ] = None
 
     @override

@@ -18,7 +18,7 @@ from gpt2sdk import (
     Stage,
 )
 from gpt2sdk_contrast.plausible import plausible
-from gpt2sdk_contrast.second_model import SecondModel, second_model
+from gpt2sdk_contrast.second_model import SecondModel, example_model, second_model
 
 _BETA = 0.5
 
@@ -80,6 +80,11 @@ class ContrastiveDecoding(LogitsProcessor):
             description="Subtract the amateur at this temperature, and once, instead of beta.",
         ),
     ] = None
+
+    @classmethod
+    @override
+    def example_options(cls) -> dict[str, object]:
+        return {"amateur_model": example_model()}
 
     @model_validator(mode="after")
     def _check_form(self) -> "ContrastiveDecoding":

@@ -79,7 +79,10 @@ class DolaLayers(LogitsProcessor):
     dola_layers: Annotated[
         Literal["low", "high"] | int | tuple[int, ...] | None,
         BeforeValidator(_layers),
-        Field(description="Which earlier layers: low, high, or their numbers; 0 is the embedding."),
+        Field(
+            description="Which earlier layers: low, high, or their numbers; 0 is the embedding.",
+            examples=[1],
+        ),
     ] = None
     dola_relative_top: Annotated[
         float,

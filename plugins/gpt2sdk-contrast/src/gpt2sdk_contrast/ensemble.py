@@ -20,7 +20,7 @@ from gpt2sdk import (
     Session,
     Stage,
 )
-from gpt2sdk_contrast.second_model import SecondModel, second_model
+from gpt2sdk_contrast.second_model import SecondModel, example_model, second_model
 
 Operation = Literal["product", "mean"]
 
@@ -66,6 +66,11 @@ class Ensemble(LogitsProcessor):
         tuple[Annotated[float, Field(gt=0.0)], ...] | None,
         Field(description="Weights, the model's own first; None for equal ones."),
     ] = None
+
+    @classmethod
+    @override
+    def example_options(cls) -> dict[str, object]:
+        return {"ensemble": (example_model(),)}
 
     @override
     def start(self, session: Session) -> ProcessorRun:

@@ -26,6 +26,14 @@ SecondModel = Annotated[
 ]
 """A model on any device, a generator, or a name that `Generator.from_pretrained` knows."""
 
+
+def example_model() -> CausalLM:
+    """Return a model to try components with: without weights, with the tokens of the checks."""
+    from gpt2sdk.testing import TableModel  # noqa: PLC0415 - the checks' tools, not of every call
+
+    return TableModel(29, seed=5, context_length=4096)
+
+
 _LOADED: WeakKeyDictionary[CausalLM, dict[str, Generator]] = WeakKeyDictionary()
 _LOADING = Lock()
 

@@ -47,6 +47,11 @@ class Corpus(Drafter):
         Field(description="Path of a UTF-8 text file, or several."),
     ]
 
+    @classmethod
+    @override
+    def example_options(cls) -> dict[str, object]:
+        return {"corpus": str(Path(__file__).with_name("letters.txt"))}
+
     @field_validator("corpus")
     @classmethod
     def _check_paths(cls, paths: tuple[str, ...] | str) -> tuple[str, ...] | str:

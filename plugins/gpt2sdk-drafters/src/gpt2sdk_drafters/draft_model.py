@@ -76,6 +76,13 @@ class DraftModel(Drafter):
         ),
     ] = None
 
+    @classmethod
+    @override
+    def example_options(cls) -> dict[str, object]:
+        from gpt2sdk.testing import TableModel  # noqa: PLC0415 - the checks' tools
+
+        return {"assistant_model": TableModel(29, seed=3)}
+
     @field_validator("assistant_model")
     @classmethod
     def _check_model(cls, model: object) -> object:

@@ -46,7 +46,8 @@ class EarlyExit(Drafter):
     """
 
     assistant_early_exit: Annotated[
-        int, Field(ge=1, description="After how many blocks; fewer than the model has.")
+        int,
+        Field(ge=1, description="After how many blocks; fewer than the model has.", examples=[1]),
     ]
     assistant_confidence_threshold: Annotated[
         float,

@@ -39,6 +39,7 @@ class Grammar(Constraint):
             min_length=1,
             max_length=MOST_CHARACTERS,
             description="The grammar, Lark or GBNF; None is off.",
+            examples=['root ::= [a-z] root | "."'],
         ),
     ] = None
     grammar_triggers: Trigger = ()

@@ -54,7 +54,10 @@ class ExpiringBias(LogitsProcessor):
 
     expiring_bias: Annotated[
         tuple[tuple[Phrase, float, Annotated[int, Field(ge=1)]], ...],
-        Field(description="Texts, each with its bias in nats and for how many new tokens."),
+        Field(
+            description="Texts, each with its bias in nats and for how many new tokens.",
+            examples=[(("dog", 4.0, 5),)],
+        ),
     ] = ()
     expiring_bias_exit_words: Annotated[
         tuple[Phrase, ...],

@@ -36,7 +36,10 @@ class ExponentialDecayLengthPenalty(LogitsProcessor):
 
     exponential_decay_length_penalty: Annotated[
         tuple[Annotated[int, Field(ge=0)], Annotated[float, Field(gt=0.0)]] | None,
-        Field(description="After how many new tokens it starts, and its factor; None is off."),
+        Field(
+            description="After how many new tokens it starts, and its factor; None is off.",
+            examples=[(2, 1.3)],
+        ),
     ] = None
 
     @override

@@ -24,6 +24,11 @@ from gpt2sdk import (
 )
 
 
+def _from_the_last(_: int, tokens: Tensor) -> Iterable[int]:
+    """Allow a and the letters from the last one on: a function to try the component with."""
+    return [0, *range(int(tokens[-1]), 29)]
+
+
 class PrefixAllowedTokensFn(LogitsProcessor):
     """Rules out all tokens but those that a function allows after what a row has so far.
 
@@ -61,6 +66,11 @@ class PrefixAllowedTokensFn(LogitsProcessor):
             "tokens that may come next."
         ),
     ] = None
+
+    @classmethod
+    @override
+    def example_options(cls) -> dict[str, object]:
+        return {"prefix_allowed_tokens_fn": _from_the_last}
 
     @override
     def start(self, session: Session) -> ProcessorRun:

@@ -80,7 +80,10 @@ class ThinkingBudget(LogitsProcessor):
     thinking_budget_end: Annotated[
         tuple[TextOrIds, ...],
         BeforeValidator(_several),
-        Field(description="Texts or ids that end it; the first is said where it is over."),
+        Field(
+            description="Texts or ids that end it; the first is said where it is over.",
+            examples=[("n",)],
+        ),
     ] = ("</think>",)
 
     @override

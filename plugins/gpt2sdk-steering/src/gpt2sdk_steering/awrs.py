@@ -1,5 +1,6 @@
 """Adaptive weighted rejection sampling: expensive constraints, asked about few tokens."""
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -13,6 +14,12 @@ from gpt2sdk_steering.potential import Potential, PotentialRun
 from gpt2sdk_steering.rejection import Rejection
 from gpt2sdk_steering.smc import EssThreshold, Limit, NumParticles, TerminateWhen
 from gpt2sdk_steering.units import UnitOption, boundary
+
+
+def _without_q(text: str) -> float:
+    """Rule out texts with a q: a constraint to try the strategy with."""
+    return -math.inf if "q" in text else 0.0
+
 
 ConstraintOption = Annotated[
     Potential,
@@ -33,7 +40,7 @@ Resampling = Annotated[
 ]
 
 
-@strategy(hold=None, chooses=False)
+@strategy(hold=None, chooses=False, examples={"constraint": _without_q})
 def awrs(  # noqa: PLR0913 - each is an option
     session: Session,
     *,

@@ -45,7 +45,7 @@ VisitTemperature = Annotated[
 ]
 
 
-@strategy(hold=None, chooses=False)
+@strategy(hold=None, chooses=False, examples={"value": len})
 def tree_search(
     session: Session,
     *,
