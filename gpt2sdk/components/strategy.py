@@ -105,7 +105,7 @@ def strategy(
 ) -> Callable[[Decoding[P]], StrategyFunction[P]]: ...
 
 
-def strategy(
+def strategy(  # noqa: PLR0913 - each declares something else
     function: Decoding[P] | None = None,
     /,
     *,
