@@ -131,7 +131,7 @@ def test_a_role_without_a_beginning_is_refused(invoke, tmp_path):
 
     assert 2 == ran.exit_code
     assert "expected processor, sampler, criterion, strategy" in ran.stderr
-    assert re.search(r"other roles \(.*detector.*quantizer.*\) into", " ".join(ran.stderr.split()))
+    assert re.search(r"other roles \(.*architecture.*runner.*\) into", " ".join(ran.stderr.split()))
     assert [] == listing(tmp_path)
 
 
