@@ -497,6 +497,9 @@ class Silent(LogitsProcessor):
         return logits / 2 - self.bare * logits.clamp(-9.0, 9.0).mean(0)
 
 
+APART = "copies that went on differently are not as rows that never were one"
+
+
 def test_everything_that_is_found_is_told_behaviour_first():
     with pytest.raises(AssertionError) as caught:
         check_processor(Silent(bare=1.0))
@@ -507,8 +510,7 @@ def test_everything_that_is_found_is_told_behaviour_first():
         "- Silent(bare=1.0) with an empty row: other rows get another answer",
         "- Silent(bare=0.0) changes the distribution with random logits: it must be off",
         "- Silent(bare=1.0) with random logits: row 0 alone gives another answer",
-        "- Silent(bare=1.0): copies that went on differently are not as rows that never were one: "
-        "step 2",
+        f"- Silent(bare=1.0): {APART}: step 2",
         "- Silent(bare=1.0): a prompt alone gets another text than among others",
         "- Silent(bare=1.0) gives another text with a drafter than without",
         "- Silent has no docstring",

@@ -45,7 +45,7 @@ VisitTemperature = Annotated[
 ]
 
 
-@strategy(hold=None, chooses=False, examples={"value": len})
+@strategy(hold=None, chooses=False, examples={"value": len, "visit_temperature": 1.0})
 def tree_search(
     session: Session,
     *,
