@@ -1,7 +1,7 @@
 """The compiled library, as ctypes sees it; calls leave other Python threads free."""
 
 import os
-from ctypes import CDLL, POINTER, c_char_p, c_float, c_int, c_size_t, c_void_p
+from ctypes import CDLL, POINTER, Structure, byref, c_char_p, c_float, c_int, c_size_t, c_void_p, cast
 from functools import cache
 
 from gpt2sdk_native.build import LIBRARY, SOURCES, sources
@@ -36,6 +36,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
         [c_void_p, *[c_int] * 3, *[c_void_p] * 6, c_int, c_void_p, c_void_p, c_int],
     ),
     "final_norm": (c_int, [c_void_p, c_void_p, c_int, c_void_p]),
+    "use_openmp": (None, [c_void_p]),
     "product": (c_int, [*[c_void_p] * 3, c_int, c_void_p, c_int]),
 }
 
@@ -56,7 +57,24 @@ def library() -> CDLL:
         function.restype, function.argtypes = result, arguments
     if found.gpt2sdk_sources().decode() != sources():
         raise OSError(_STALE)
+    openmp = _OpenMP.of_torch()
+    found.gpt2sdk_use_openmp(None if openmp is None else byref(openmp))
     return found
+
+
+class _OpenMP(Structure):
+    """What the engine takes of the OpenMP library with whose threads torch computes."""
+
+    _fields_ = (("parallel", c_void_p), ("number", c_void_p), ("count", c_void_p))
+
+    @classmethod
+    def of_torch(cls) -> "_OpenMP | None":
+        """Find it among what torch has loaded for everybody; `None` if torch has no OpenMP."""
+        everybody = CDLL(None)
+        names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
+        if not all(hasattr(everybody, name) for name in names):
+            return None
+        return cls(*(cast(getattr(everybody, name), c_void_p) for name in names))
 
 
 def kernels(name: str | None = None) -> int:

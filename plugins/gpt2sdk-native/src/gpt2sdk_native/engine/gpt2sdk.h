@@ -22,6 +22,14 @@ const struct kernels *gpt2sdk_kernels(const char *name);
 const char *gpt2sdk_kernels_name(const struct kernels *);
 void gpt2sdk_activate(const struct kernels *, float *x, int count, int activation);
 
+/* Functions of an OpenMP library: GOMP_parallel, omp_get_thread_num, omp_get_num_threads. */
+struct openmp {
+    void (*parallel)(void (*work)(void *), void *argument, unsigned threads, unsigned flags);
+    int (*number)(void), (*count)(void);
+};
+/* Let its threads compute from now on; null for threads that are made here. */
+void gpt2sdk_use_openmp(const struct openmp *);
+
 /* A matrix [out, in] of a kind: 0 float32, 1 bfloat16, 2 int8 with activations of so many digits,
  * 3 int4 in groups of a multiple of 8. */
 struct matrix *gpt2sdk_matrix_new(int kind, int out, int in, int group, int digits);

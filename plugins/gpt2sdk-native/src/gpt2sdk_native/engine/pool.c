@@ -1,7 +1,12 @@
-/* Threads that work on one job together, spin for a moment after it, and then sleep.
+/* Threads that work on one job together.
+ *
+ * They are torch's own, of its OpenMP, where the caller names them: those wait for torch's next
+ * operation with all their processor's time, for milliseconds, and threads beside them would share
+ * it. Else threads are made here, which spin for a moment after a job, and then sleep; so do those
+ * of a child after fork(), in which OpenMP has none and makes none.
  *
  * Bits never depend on who computes what. One call at a time has the threads; another one that
- * comes meanwhile works alone, as does a child after fork() until it has made threads anew.
+ * comes meanwhile works alone.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -23,8 +28,7 @@
 enum { MOST = 128, SPINS = 1 << 12, AWAKE_NS = 100000 };
 
 struct team {
-    int members;
-    atomic_int arrived, round;
+    atomic_int members, arrived, round;
 };
 
 static struct {
@@ -36,6 +40,7 @@ static struct {
     job work;
     void *argument;
     struct team team;
+    struct openmp openmp;
 } pool = {.owner = PTHREAD_MUTEX_INITIALIZER,
           .bed = PTHREAD_MUTEX_INITIALIZER,
           .alarm = PTHREAD_COND_INITIALIZER};
@@ -45,6 +50,7 @@ static void in_child(void) {
     pthread_mutex_init(&pool.bed, NULL);
     pthread_cond_init(&pool.alarm, NULL);
     pool.made = 0;
+    pool.openmp.parallel = NULL;
     atomic_store(&pool.call, 0);
     atomic_store(&pool.asleep, 0);
 }
@@ -56,10 +62,15 @@ static void wait_a_bit(int *spins) {
     else sched_yield();
 }
 
+int members(const struct team *team) {
+    return atomic_load_explicit(&team->members, memory_order_relaxed);
+}
+
 void meet(struct team *team) {
-    if (team->members == 1) return;
+    const int all = members(team);
+    if (all == 1) return;
     const int round = atomic_load_explicit(&team->round, memory_order_acquire);
-    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) + 1 == team->members) {
+    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) + 1 == all) {
         atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
         atomic_store_explicit(&team->round, round + 1, memory_order_release);
         return;
@@ -67,8 +78,6 @@ void meet(struct team *team) {
     for (int spins = 0; atomic_load_explicit(&team->round, memory_order_acquire) == round;)
         wait_a_bit(&spins);
 }
-
-int members(const struct team *team) { return team->members; }
 
 /* Numbers are computed as IEEE says, whatever the caller has set for its own thread. */
 static void work_as(job work, void *argument, struct team *team, int member) {
@@ -136,18 +145,17 @@ static int have(int threads) {
     return pool.made + 1 < threads ? pool.made + 1 : threads;
 }
 
-void run_together(int threads, job work, void *argument) {
-    if (threads > MOST) threads = MOST;
-    if (threads <= 1 || pthread_mutex_trylock(&pool.owner)) {
-        struct team alone = {.members = 1};
-        work_as(work, argument, &alone, 0);
-        return;
-    }
+static void of_openmp(void *nothing) {
+    (void)nothing;
+    const int member = pool.openmp.number(), count = pool.openmp.count();
+    /* There may be fewer than were asked for; all write the same before any of them meet. */
+    atomic_store_explicit(&pool.team.members, count, memory_order_relaxed);
+    work_as(pool.work, pool.argument, &pool.team, member);
+}
+
+static void of_our_own(int threads) {
     threads = have(threads);
-    pool.work = work;
-    pool.argument = argument;
-    pool.team.members = threads;
-    atomic_store(&pool.team.arrived, 0);
+    atomic_store(&pool.team.members, threads);
     atomic_store(&pool.done, 0);
     const unsigned long number = atomic_load(&pool.call) / 256 + 1;
     atomic_store(&pool.call, number * 256 + (unsigned long)threads);
@@ -156,8 +164,28 @@ void run_together(int threads, job work, void *argument) {
         pthread_cond_broadcast(&pool.alarm);
         pthread_mutex_unlock(&pool.bed);
     }
-    work_as(work, argument, &pool.team, 0);
+    work_as(pool.work, pool.argument, &pool.team, 0);
     for (int spins = 0; atomic_load_explicit(&pool.done, memory_order_acquire) != threads - 1;)
         wait_a_bit(&spins);
+}
+
+void run_together(int threads, job work, void *argument) {
+    if (threads > MOST) threads = MOST;
+    if (threads <= 1 || pthread_mutex_trylock(&pool.owner)) {
+        struct team alone = {.members = 1};
+        work_as(work, argument, &alone, 0);
+        return;
+    }
+    pool.work = work;
+    pool.argument = argument;
+    atomic_store(&pool.team.arrived, 0);
+    if (pool.openmp.parallel) pool.openmp.parallel(of_openmp, NULL, (unsigned)threads, 0);
+    else of_our_own(threads);
+    pthread_mutex_unlock(&pool.owner);
+}
+
+void gpt2sdk_use_openmp(const struct openmp *openmp) {
+    pthread_mutex_lock(&pool.owner);
+    pool.openmp = openmp ? *openmp : (struct openmp){NULL, NULL, NULL};
     pthread_mutex_unlock(&pool.owner);
 }
