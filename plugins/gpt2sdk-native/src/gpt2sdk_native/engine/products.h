@@ -86,7 +86,7 @@ TILE void float32_tile(const int R, const int N, const struct matrix *m,
         v16 weights[4];
         BLOCKS(j) {
             weights[j] = v_load(w + j * step + k * LANES);
-            if (R <= 2) PREFETCH(w + j * step + k * LANES + 512);
+            PREFETCH(w + j * step + k * LANES + 512);
         }
         ROWS(r) {
             const v16 one = v_set(v[r * stride + k]);
@@ -107,7 +107,7 @@ TILE void bfloat16_tile(const int R, const int N, const struct matrix *m,
         v16 even[4], odd[4];
         BLOCKS(j) {
             v_bf16_pairs(w + j * step + k * LANES, &even[j], &odd[j]);
-            if (R <= 2) PREFETCH(w + j * step + k * LANES + 1024);
+            PREFETCH(w + j * step + k * LANES + 1024);
         }
         ROWS(r) {
             const v16 one = v_set(v[r * stride + k]), two = v_set(v[r * stride + k + 1]);
@@ -131,7 +131,7 @@ TILE void int8_tile(const int R, const int N, const int D, const struct matrix *
         b64 weights[4];
         BLOCKS(j) {
             weights[j] = b_load(w + j * step + k * LANES);
-            if (R <= 2) PREFETCH(w + j * step + k * LANES + 2048);
+            PREFETCH(w + j * step + k * LANES + 2048);
         }
         ROWS(r) BLOCKS(j) {
             acc[j][r] = b_dot(acc[j][r], weights[j], low + r * stride + k);
@@ -164,7 +164,7 @@ TILE void int4_tile(const int R, const int N, const struct matrix *m, const stru
             b64 low[4], high[4];
             BLOCKS(j) {
                 b_nibbles(w + j * step + k / 2 * LANES, &low[j], &high[j]);
-                if (R <= 2) PREFETCH(w + j * step + k / 2 * LANES + 2048);
+                PREFETCH(w + j * step + k / 2 * LANES + 2048);
             }
             ROWS(r) BLOCKS(j) {
                 acc[j][r] = b_dot_small(acc[j][r], low[j], v + r * x->digit_stride + k);
