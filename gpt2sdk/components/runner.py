@@ -100,11 +100,9 @@ class Runner(Component):
     Attributes:
         order: Its place among those that `runner="auto"` tries: the smallest comes first. The
             torch functions, which run everything, have 100 and are always there.
-        automatic: Whether `runner="auto"` tries it; else it is asked for by name.
     """
 
     order: ClassVar[int] = 50
-    automatic: ClassVar[bool] = True
 
     @abstractmethod
     def probe(self, model: nn.Module | None, device: torch.device) -> str | None:

@@ -74,7 +74,7 @@ def find_runners(asked: str | Runner, registry: Registry) -> tuple[Runner, ...]:
         return (asked,)
     if asked == "auto":
         made = (offer.component() for offer in registry.offers(Runner))
-        found = [each for each in made if isinstance(each, Runner) and each.automatic]
+        found = [each for each in made if isinstance(each, Runner)]
         return tuple(sorted(found, key=lambda each: (each.order, each.name)))
     if not isinstance(asked, str):
         raise _unfit("runner", asked, "a runner or the name of one")

@@ -3,6 +3,8 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from ctypes import byref
 from random import Random
 
 import hypothesis.strategies as st
@@ -14,7 +16,7 @@ from gpt2sdk import GPT2Config
 from gpt2sdk.gpt2 import GPT2
 from gpt2sdk.gpt2.activations import ACTIVATIONS as TORCH_ACTIVATIONS
 from gpt2sdk_native.engine import ACTIVATIONS, Layer, NativeEngine
-from gpt2sdk_native.library import kernels, library
+from gpt2sdk_native.library import kernels, library, torch_threads
 from gpt2sdk_native.matrix import NativeMatrix
 
 KINDS = ["float32", "bfloat16", "int8", "int8 a8", "int4"]
@@ -232,6 +234,29 @@ def test_a_forked_child_computes_the_same():
     os.waitpid(child, 0)
 
     assert b"same" == os.read(reading, 4)
+
+
+def test_threads_of_its_own_compute_as_those_of_torch():
+    engine = engine_of(model_of(**SIZES[0]), "int8")
+    with computing_in(torch_threads()):
+        expected, _ = engine.score(engine.make_cache(1), [ROWS[0]], [1], threads=2)
+    with computing_in(None):
+        found, _ = engine.score(engine.make_cache(1), [ROWS[0]], [1], threads=2)
+
+    assert torch.equal(expected, found)
+
+
+def test_torch_has_threads_to_compute_in():
+    assert torch_threads() is not None
+
+
+@contextmanager
+def computing_in(threads):
+    library().gpt2sdk_use_openmp(None if threads is None else byref(threads))
+    try:
+        yield
+    finally:
+        library().gpt2sdk_use_openmp(byref(torch_threads()))
 
 
 def test_deep_models_take_long_prompts_in_pieces():

@@ -1,4 +1,4 @@
-"""The engine as a runner: chosen by name, and in the place of the modules."""
+"""The engine as a runner: chosen by itself, and in the place of the modules."""
 
 import copy
 
@@ -149,9 +149,11 @@ def test_each_matrix_is_held_once(folder):
     assert 4 * gen.model.layers + 1 == len(matrices)
 
 
-def test_it_is_asked_for_by_name(folder):
-    assert "torch" == Generator.from_pretrained(folder).model.runner.name
+def test_it_is_taken_where_it_can_run_the_model(folder):
+    assert "native" == Generator.from_pretrained(folder).model.runner.name
     assert "native" == Generator.from_pretrained(folder, runner="native").model.runner.name
+    assert "torch" == Generator.from_pretrained(folder, runner="torch").model.runner.name
+    assert "torch" == Generator.from_pretrained(folder, dtype="float16").model.runner.name
 
 
 @pytest.mark.parametrize(
@@ -190,6 +192,14 @@ def test_other_devices_are_refused(folder):
     assert "on CPUs, not on cuda" in NativeRunner().probe(None, torch.device("cuda"))
 
 
+@pytest.fixture
+def untried():
+    native.broken.cache_clear()
+    yield
+    native.broken.cache_clear()
+
+
+@pytest.mark.usefixtures("untried")
 def test_a_library_that_computes_otherwise_is_not_used(folder, monkeypatch):
     score = native.NativeRunning.score
 
@@ -199,23 +209,30 @@ def test_a_library_that_computes_otherwise_is_not_used(folder, monkeypatch):
         return found
 
     monkeypatch.setattr(native.NativeRunning, "score", wrong)
-    native.broken.cache_clear()
-    try:
-        with pytest.raises(OptionError, match="are not those of torch"):
-            Generator.from_pretrained(folder, runner="native")
-    finally:
-        native.broken.cache_clear()
+    with pytest.raises(OptionError, match="are not those of torch"):
+        Generator.from_pretrained(folder, runner="native")
+
+    gen = Generator.from_pretrained(folder)
+    assert "torch" == gen.model.runner.name
+    assert any("not the runner native: its results" in note for note in gen.notes)
 
 
+@pytest.mark.usefixtures("untried")
 def test_a_missing_library_is_said(monkeypatch):
     def missing():
         raise OSError("no such file")
 
-    monkeypatch.setattr(native, "library", missing)
+    monkeypatch.setattr(native, "isa", missing)
+
+    assert "was not built" in NativeRunner().probe(None, torch.device("cpu"))
+
+
+@pytest.mark.usefixtures("untried")
+def test_plain_c_is_not_taken_unless_it_is_named(monkeypatch):
+    monkeypatch.delenv("GPT2SDK_NATIVE_ISA", raising=False)
+    monkeypatch.setattr(native, "isa", lambda: "scalar")
+    assert "no instructions that it is fast with" in NativeRunner().probe(None, torch.device("cpu"))
+
     native.broken.cache_clear()
-    try:
-        assert "was not built" in NativeRunner().probe(
-            GPT2(tiny_gpt2().config), torch.device("cpu")
-        )
-    finally:
-        native.broken.cache_clear()
+    monkeypatch.setenv("GPT2SDK_NATIVE_ISA", "scalar")
+    assert NativeRunner().probe(None, torch.device("cpu")) is None

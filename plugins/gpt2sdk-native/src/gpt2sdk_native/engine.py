@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gpt2sdk.gpt2 import Cache
+from gpt2sdk_native.library import isa as chosen_isa
 from gpt2sdk_native.library import kernels, library
 from gpt2sdk_native.matrix import NativeMatrix
 
@@ -103,7 +104,7 @@ class NativeEngine:
         self.head = head
         self.vocab, self.embed = table.shape
         self.kernels = kernels(isa)
-        self.isa: str = self._calls.gpt2sdk_kernels_name(self.kernels).decode()
+        self.isa = chosen_isa(isa)
         ends = [_plain(each) for each in (places, *norm)]
         handle: int | None = self._calls.gpt2sdk_engine_new(
             self.kernels,

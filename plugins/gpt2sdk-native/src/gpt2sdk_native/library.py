@@ -1,7 +1,18 @@
 """The compiled library, as ctypes sees it; calls leave other Python threads free."""
 
 import os
-from ctypes import CDLL, POINTER, Structure, byref, c_char_p, c_float, c_int, c_size_t, c_void_p, cast
+from ctypes import (
+    CDLL,
+    POINTER,
+    Structure,
+    byref,
+    c_char_p,
+    c_float,
+    c_int,
+    c_size_t,
+    c_void_p,
+    cast,
+)
 from functools import cache
 
 from gpt2sdk_native.build import LIBRARY, SOURCES, sources
@@ -57,24 +68,24 @@ def library() -> CDLL:
         function.restype, function.argtypes = result, arguments
     if found.gpt2sdk_sources().decode() != sources():
         raise OSError(_STALE)
-    openmp = _OpenMP.of_torch()
+    openmp = torch_threads()
     found.gpt2sdk_use_openmp(None if openmp is None else byref(openmp))
     return found
 
 
-class _OpenMP(Structure):
-    """What the engine takes of the OpenMP library with whose threads torch computes."""
+class OpenMP(Structure):
+    """What the engine takes of an OpenMP library, to compute in its threads."""
 
     _fields_ = (("parallel", c_void_p), ("number", c_void_p), ("count", c_void_p))
 
-    @classmethod
-    def of_torch(cls) -> "_OpenMP | None":
-        """Find it among what torch has loaded for everybody; `None` if torch has no OpenMP."""
-        everybody = CDLL(None)
-        names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
-        if not all(hasattr(everybody, name) for name in names):
-            return None
-        return cls(*(cast(getattr(everybody, name), c_void_p) for name in names))
+
+def torch_threads() -> OpenMP | None:
+    """Return the functions of the OpenMP library that torch has loaded; `None` if it has none."""
+    everybody = CDLL(None)
+    names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
+    if not all(hasattr(everybody, name) for name in names):
+        return None
+    return OpenMP(*(cast(getattr(everybody, name), c_void_p) for name in names))
 
 
 def kernels(name: str | None = None) -> int:
@@ -94,3 +105,13 @@ def kernels(name: str | None = None) -> int:
             f"{wanted!r}: expected avx512, avx2, neon or scalar, and a processor that has it"
         )
     return found
+
+
+def isa(name: str | None = None) -> str:
+    """Return the name of the instruction set that `kernels` chooses.
+
+    Raises:
+        OSError: As `kernels` does.
+    """
+    chosen: str = library().gpt2sdk_kernels_name(kernels(name)).decode()
+    return chosen

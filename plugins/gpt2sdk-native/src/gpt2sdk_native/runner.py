@@ -1,5 +1,6 @@
 """The runner that hands a GPT-2 model to the engine."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import ClassVar, cast, final
@@ -13,7 +14,7 @@ from gpt2sdk import GPT2Config, KeyValueCache, Quantized, Runner, Running, Score
 from gpt2sdk.gpt2 import GPT2, Activation, Block, Cache, Packable, TiedHead, TorchRunner
 from gpt2sdk_native.engine import ACTIVATIONS, Layer, NativeEngine
 from gpt2sdk_native.forms import described, lent, packed_form, refused
-from gpt2sdk_native.library import library
+from gpt2sdk_native.library import ISA_VARIABLE, isa
 from gpt2sdk_native.matrix import NativeMatrix
 from gpt2sdk_native.packed import NativeProduct, NativeTable
 
@@ -27,11 +28,10 @@ class NativeRunner(Runner):
 
     A row has the same bits alone, in any batch, fed in any pieces, with any number of threads and
     under AVX2, AVX-512 and NEON. Weights in float32, bfloat16, `int8` and `int4`; activations are
-    float32 where they are not whole numbers. It is asked for by name: `runner="native"`.
+    float32 where they are not whole numbers.
     """
 
     name: ClassVar[str] = "native"
-    automatic: ClassVar[bool] = False
 
     @override
     def probe(self, model: nn.Module | None, device: torch.device) -> str | None:
@@ -194,9 +194,11 @@ def _state(tensor: Tensor) -> tuple[int, int]:
 def broken() -> str | None:
     """Say why the engine does not compute on this machine: it is missing, or wrong."""
     try:
-        library()
+        slow = not os.environ.get(ISA_VARIABLE) and isa() == "scalar"
     except OSError as error:
         return f"the engine was not built, or not for this machine: {error}"
+    if slow:
+        return f"this processor has no instructions that it is fast with ({ISA_VARIABLE}=scalar)"
     model = GPT2(
         GPT2Config(vocab_size=37, n_positions=24, n_embd=48, n_layer=2, n_head=3), seed=1
     ).eval()
