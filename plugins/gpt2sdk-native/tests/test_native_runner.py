@@ -7,7 +7,6 @@ import torch
 
 import gpt2sdk_native.runner as native
 from gpt2sdk import Generator, OptionError
-from gpt2sdk.gpt2 import GPT2
 from gpt2sdk.testing import save_tiny_model, tiny_gpt2
 from gpt2sdk_native.runner import NativeRunner
 

@@ -48,18 +48,26 @@ struct matrix *gpt2sdk_matrix_new(int kind, int out, int in, int group, int digi
     return m;
 }
 
-/* Where input i of a row is in its block: in numbers, or in halves of bytes. */
-static size_t place(const struct matrix *m, int lane, int i) {
-    switch (m->kind) {
-    case FLOAT32: return (size_t)i * LANES + (size_t)lane;
-    case BFLOAT16: return (size_t)(i & ~1) * LANES + 2 * (size_t)lane + (size_t)(i & 1);
-    default: return (size_t)(i & ~3) * LANES + 4 * (size_t)lane + (size_t)(i & 3);
-    }
-}
-
 static uint8_t *nibble(uint8_t *block, int lane, int i, int *shift) {
     *shift = (i & 4) ? 4 : 0;
     return block + (size_t)(i / 8) * 64 + 4 * (size_t)lane + (size_t)(i & 3);
+}
+
+/* Move a row of whole bytes, whose input i lies at number `place` of its block. */
+#define MOVE(type, place)                                                                          \
+    do {                                                                                           \
+        type *packed = (type *)block, *plain = (type *)rows + (size_t)n * (size_t)m->in;           \
+        if (out) for (int i = 0; i < m->in; i++) plain[i] = packed[place];                         \
+        else for (int i = 0; i < m->in; i++) packed[place] = plain[i];                             \
+    } while (0)
+
+static void move_nibbles(const struct matrix *m, uint8_t *block, int lane, uint8_t *plain, int out) {
+    for (int i = 0; i < m->inputs; i++) {
+        int to, from = (i & 1) * 4;
+        uint8_t *packed = nibble(block, lane, i, &to), *pair = plain + i / 2;
+        if (out) *pair = (uint8_t)((*pair & ~(15 << from)) | ((*packed >> to & 15) << from));
+        else *packed = (uint8_t)((*packed & ~(15 << to)) | ((*pair >> from & 15) << to));
+    }
 }
 
 /* Copy `count` plain rows from `start` on into the matrix, or with `out` from it to `rows`.
@@ -68,24 +76,17 @@ static void move(const struct matrix *m, int start, int count, void *rows, int o
     for (int n = 0; n < count; n++) {
         const int row = start + n, lane = row % LANES;
         uint8_t *block = m->weights + (size_t)(row / LANES) * m->block_bytes;
-        int32_t sum = 0;
-        for (int i = 0; i < (m->kind == INT4 ? m->inputs : m->in); i++) {
-            if (m->kind == INT4) {
-                int to, from = (i & 1) * 4;
-                uint8_t *packed = nibble(block, lane, i, &to);
-                uint8_t *plain = (uint8_t *)rows + (size_t)n * (size_t)(m->inputs / 2) + i / 2;
-                if (out) *plain = (uint8_t)((*plain & ~(15 << from)) | ((*packed >> to & 15) << from));
-                else *packed = (uint8_t)((*packed & ~(15 << to)) | ((*plain >> from & 15) << to));
-                continue;
-            }
-            const size_t width = m->kind == FLOAT32 ? 4 : m->kind == BFLOAT16 ? 2 : 1;
-            uint8_t *packed = block + place(m, lane, i) * width;
-            uint8_t *plain = (uint8_t *)rows + ((size_t)n * (size_t)m->in + (size_t)i) * width;
-            if (out) memcpy(plain, packed, width);
-            else memcpy(packed, plain, width);
-            if (m->kind == INT8) sum += *(int8_t *)packed;
+        switch (m->kind) {
+        case FLOAT32: MOVE(uint32_t, i * LANES + lane); break;
+        case BFLOAT16: MOVE(uint16_t, (i & ~1) * LANES + 2 * lane + (i & 1)); break;
+        case INT8: MOVE(int8_t, (i & ~3) * LANES + 4 * lane + (i & 3)); break;
+        default:
+            move_nibbles(m, block, lane, (uint8_t *)rows + (size_t)n * (size_t)(m->inputs / 2), out);
         }
-        if (m->kind == INT8 && !out) m->sums[row] = -128 * sum;
+        if (m->kind != INT8 || out) continue;
+        int32_t sum = 0;
+        for (int i = 0; i < m->in; i++) sum += ((int8_t *)rows)[(size_t)n * (size_t)m->in + (size_t)i];
+        m->sums[row] = -128 * sum;
     }
 }
 
