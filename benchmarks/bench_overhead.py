@@ -1,8 +1,8 @@
 """What the loop costs beyond the model, beside transformers in the same run.
 
-A 1-layer model (width 16, 256 tokens) is so small that the loop shows: microseconds per token of a
-whole call, less those of a bare loop over the same library's forward pass with its own cache, one
-thread.
+A 1-layer model (width 16) is so small that the loop shows: microseconds per token of a whole call,
+less those of a bare loop over the same library's forward pass with its own cache, one thread. With
+256 tokens it is the loop alone, with 50,257 what the chain does to a vocabulary, too.
 
     python benchmarks/bench_overhead.py [--rounds 7]
 """
@@ -19,7 +19,8 @@ from gpt2sdk.gpt2 import GPT2
 from gpt2sdk.testing import Letters
 
 NEW = 400
-SIZES = {"vocab_size": 256, "n_positions": 512, "n_embd": 16, "n_layer": 1, "n_head": 2}
+VOCABULARIES = (256, 50257)
+SIZES = {"n_positions": 512, "n_embd": 16, "n_layer": 1, "n_head": 2}
 CHAIN = {"temperature": 0.8, "top_k": 50, "top_p": 0.95, "repetition_penalty": 1.2}
 
 
@@ -29,8 +30,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
-    theirs = GPT2LMHeadModel(PeerConfig(**SIZES)).eval()
-    ours, letters = GPT2(GPT2Config(**SIZES), seed=0), Letters()
+    save("overhead", [row for size in VOCABULARIES for row in measured(size, rounds)])
+
+
+def measured(vocabulary: int, rounds: int) -> list[dict[str, object]]:
+    """Time both libraries with models of so many tokens."""
+    theirs = GPT2LMHeadModel(PeerConfig(vocab_size=vocabulary, **SIZES)).eval()
+    ours, letters = GPT2(GPT2Config(vocab_size=vocabulary, **SIZES), seed=0), Letters()
     ours.prepare()
     gen = Generator(ours, letters, decoder=letters, eos_token_ids=[])
     prompt = torch.arange(8)[None]
@@ -71,7 +77,7 @@ def main() -> None:
         },
         rounds,
     )
-    rows = []
+    rows: list[dict[str, object]] = []
     for kind in ("greedy", "sampled"):
         beyond = {}
         for library in ("transformers", "gpt2sdk"):
@@ -79,6 +85,7 @@ def main() -> None:
             beyond[library] = (medians[f"{library} {kind}"] - forward) / NEW * 1e6
         rows += [
             {
+                "vocabulary": vocabulary,
                 "engine": f"{library} {kind}",
                 "forward_us_per_token": medians[f"{library} forward"] / NEW * 1e6,
                 "beyond_us_per_token": microseconds,
@@ -86,7 +93,7 @@ def main() -> None:
             }
             for library, microseconds in beyond.items()
         ]
-    save("overhead", rows)
+    return rows
 
 
 if __name__ == "__main__":

@@ -65,12 +65,15 @@ class NativeRunning(Running):
             raise
         norm, places = model.ln_f, model.wpe.weight
         self._engine = NativeEngine(layers, table, head, places, (norm.weight, norm.bias), norm.eps)
-        self._copied = [(each, _state(each)) for each in _copied(model)]
+        copied = _copied(model)
+        self._places = [each.data_ptr for each in copied]
+        self._written = [each for each in copied if not each.is_inference()]
+        self._state = self._state_now()
 
     @property
     @override
     def current(self) -> bool:
-        return all(_state(tensor) == state for tensor, state in self._copied)
+        return self._state == self._state_now()
 
     @property
     @override
@@ -101,6 +104,10 @@ class NativeRunning(Running):
     def release(self) -> None:
         while self._given_back:
             self._given_back.pop()()
+
+    def _state_now(self) -> tuple[list[int], list[int]]:
+        """Return what changes when what was copied is written to, or given other memory."""
+        return [place() for place in self._places], [each._version for each in self._written]  # noqa: SLF001
 
     def _layer(self, name: str, block: Block) -> Layer:
         matrices = [self._matrix(f"{name}.{each}", block.get_submodule(each)) for each in _MATRICES]
@@ -183,11 +190,6 @@ def _copied(model: GPT2) -> list[Tensor]:
 
 def _blocks(model: GPT2) -> list[Block]:
     return cast("list[Block]", list(model.h))
-
-
-def _state(tensor: Tensor) -> tuple[int, int]:
-    """Return what changes when a tensor is written to, or given other memory."""
-    return tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version  # noqa: SLF001
 
 
 @cache
