@@ -74,6 +74,7 @@ def made() -> dict[tuple[str, str], str]:
         return found
     decoded = Decoded(written)
     found[LOADER, "cost"] = cost(decoded, rows_of("quantized_quality"))
+    found["README.md", "cost"] = f"{found[LOADER, 'cost']}\n\n{machine(decoded)}"
     found["README.md", "decoding"] = "\n\n".join(
         [decoding(decoded), f"![{ALT}]({PICTURE})", machine(decoded)]
     )
