@@ -109,7 +109,7 @@ native-wheels: $(READY)
 native-sanitize: $(READY)
 	$(BIN)/python -m gpt2sdk_native.build -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
-	    ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest -q plugins/gpt2sdk-native/tests; \
+	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 $(BIN)/pytest -q plugins/gpt2sdk-native/tests; \
 	    found=$$?; $(BIN)/python -m gpt2sdk_native.build; exit $$found
 
 format: $(READY)
