@@ -7,7 +7,7 @@ as data; the `recording` makes one of a call. The `explanation` tells a composit
 the `catalogue` does all there is. The command line and the generator import from here alone.
 """
 
-from gpt2sdk.options.call_words import CALLS_ELSEWHERE
+from gpt2sdk.options.call_words import CALLS_ELSEWHERE, OF_LOADING, of_loading
 from gpt2sdk.options.catalogue import OptionRecord, json_schema, option_records
 from gpt2sdk.options.composition import Composition, compose
 from gpt2sdk.options.explanation import ExplainedComponent, Explanation, explain
@@ -30,6 +30,7 @@ __all__ = [
     "CALLS_ELSEWHERE",
     "CHAIN_ROLES",
     "NAMED_ROLES",
+    "OF_LOADING",
     "Composition",
     "ExplainedComponent",
     "Explanation",
@@ -46,6 +47,7 @@ __all__ = [
     "json_ready",
     "json_schema",
     "named_detector",
+    "of_loading",
     "option_records",
     "parse",
     "read_preset",

@@ -62,7 +62,8 @@ def test_nothing_is_found_in_no_text(generator):
     [
         ("a", "nobody", {}, "there is no detector 'nobody'"),
         ("a", "greedy", {}, "there is no detector 'greedy'"),
-        ("a", "marked", {"tokens": 1}, "tokens is not an option of the detector marked: expected"),
+        ("a", "marked", {"tokens": 1}, "of the detector marked: did you mean token"),
+        ("a", "marked", {"wood": 1}, "of the detector marked: expected token"),
         ("a", "marked", {"token": "x"}, "token should be a valid integer"),
         ("a", Marked(), {"token": 1}, "handed in ready-made"),
         ([99], "marked", {}, "token id 99, expected 0 to 28"),
