@@ -22,7 +22,7 @@ from gpt2sdk.options.owners import (
     check_names,
     is_option,
 )
-from gpt2sdk.options.preset import Preset, read_preset
+from gpt2sdk.options.preset import Preset, is_schema, read_preset
 from gpt2sdk.options.recording import record
 from gpt2sdk.options.settings import Settings
 
@@ -44,6 +44,7 @@ __all__ = [
     "each",
     "explain",
     "is_option",
+    "is_schema",
     "json_ready",
     "json_schema",
     "named_detector",
