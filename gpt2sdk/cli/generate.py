@@ -118,4 +118,7 @@ def generate(  # noqa: PLR0913 - each is a flag
     job = Job(generator, prompts, composition, found.preset, allow_special=allow_special)
     samples = [composition.lead_of(index).num_return_sequences for index in range(len(prompts))]
     outcome = print_json(job, model) if as_json else print_text(job, samples=samples, quiet=quiet)
+    if not quiet:
+        for note in outcome.result.notes:
+            remark(f"note: {note}")
     outcome.close()

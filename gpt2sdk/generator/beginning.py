@@ -11,6 +11,7 @@ from gpt2sdk.components.language import Language
 from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.errors import OptionError
 from gpt2sdk.generator.call import Call
+from gpt2sdk.generator.marking import public_key
 from gpt2sdk.generator.prompts import Encoded, check_processors, cut_back, plan_prompts
 from gpt2sdk.mention import argument
 from gpt2sdk.options import Composition, Preset, json_ready, record, spelled
@@ -87,8 +88,16 @@ def begin(
         in_force,
         recorded,
         partial(runtime.registry.host.notify, "gpt2sdk_generation_finished"),
+        notes=_notes(composition),
         owns_engine=own,
     )
+
+
+def _notes(composition: Composition) -> tuple[str, ...]:
+    """Say what whoever called should know of the parts of a call, each thing once."""
+    found: list[object] = [lead.sampler for lead in composition.leads]
+    found += [component for entry in composition.entries for component in entry.components]
+    return tuple(dict.fromkeys(note for each in found for note in public_key(each)))
 
 
 def check_model(runtime: Runtime, preset: Preset) -> None:
