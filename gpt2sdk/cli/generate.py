@@ -115,6 +115,8 @@ def generate(  # noqa: PLR0913 - each is a flag
         versions = {**runtime_versions(), **composition.versions}
         for note in (*generator.notes, *found.changes(versions)):
             remark(f"note: {note}")
+        if composition.logprobs is not None and not as_json:
+            remark("note: log-probabilities are recorded, and --json prints them")
     job = Job(generator, prompts, composition, found.preset, allow_special=allow_special)
     samples = [composition.lead_of(index).num_return_sequences for index in range(len(prompts))]
     outcome = print_json(job, model) if as_json else print_text(job, samples=samples, quiet=quiet)

@@ -24,6 +24,7 @@ from gpt2sdk.options.owners import (
 )
 from gpt2sdk.options.preset import Preset, is_schema, read_preset
 from gpt2sdk.options.recording import record
+from gpt2sdk.options.roles import role_asked_for
 from gpt2sdk.options.settings import Settings
 
 __all__ = [
@@ -53,5 +54,6 @@ __all__ = [
     "parse",
     "read_preset",
     "record",
+    "role_asked_for",
     "spelled",
 ]
