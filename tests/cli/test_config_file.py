@@ -69,12 +69,14 @@ def test_versions_that_changed_are_told(invoke, model, write):
     assert "the record was made with gpt2sdk 0.0.9, this is " in ran.stderr
 
 
-def test_so_is_another_torch(invoke, model, write):
-    first = printed(invoke("generate", model, "Once", "--json", "--max-new-tokens", "2"))
-    first["record"]["versions"]["torch"] = "1.0"
+def test_so_are_those_of_torch_and_of_plugins(invoke, model, write):
+    call = ("generate", model, "Once", "--json", "--max-new-tokens", "2", "-o", "top_k=3")
+    first = printed(invoke(*call))
+    first["record"]["versions"] |= {"torch": "1.0", "gpt2sdk-sampling": "0.0.9"}
     ran = invoke("generate", model, "--config", write(first))
 
-    assert f"the record was made with torch 1.0, this is {torch.__version__}" in ran.stderr
+    assert f"the record was made with torch 1.0, this is {torch.__version__}\n" in ran.stderr
+    assert "the record was made with gpt2sdk-sampling 0.0.9, this is " in ran.stderr
 
 
 @pytest.mark.parametrize(
