@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from gpt2sdk.elsewhere import Elsewhere
 from gpt2sdk.errors import OptionError, listing
@@ -15,11 +15,16 @@ from gpt2sdk.spelling import likely
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Answer = Callable[[Callable[P, R]], Callable[P, R]]
-"""What `answering` makes: it leaves a function's signature as it is."""
+
+@runtime_checkable
+class Answering(Protocol):
+    """What `answering` makes."""
+
+    def __call__(self, function: Callable[P, R], /) -> Callable[P, R]:
+        """Return a function of the same signature."""
 
 
-def answering(words: Mapping[str, Elsewhere]) -> Answer[P, R]:
+def answering(words: Mapping[str, Elsewhere]) -> Answering:
     """Let a function answer an argument that it does not have, and the lack of one that it needs.
 
     Its signature stays what it is, so that type checkers and documentation tell what there is.
