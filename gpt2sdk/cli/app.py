@@ -111,12 +111,13 @@ app.command(
     epilog=_examples(
         'score gpt2 "Once upon a time" --tokens',
         "score gpt2 --file one.txt --file other.txt --stride 256",
+        'score gpt2 " Paris." --context "The capital of France is"',
     )
 )(score)
 app.command(
     epilog=_examples(
         "choose gpt2 'The weather is' ' good' ' bad'",
-        "choose gpt2 - ' yes' ' no' --lines --json < questions.txt",
+        "choose gpt2 --file questions.txt --lines ' yes' ' no' --json",
     )
 )(choose)
 app.command(

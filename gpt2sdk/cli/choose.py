@@ -1,5 +1,6 @@
 """`gpt2sdk choose`: which of several options follows a prompt."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,13 +14,20 @@ def choose(  # noqa: PLR0913 - each is a flag
     model: Model,
     prompt: Annotated[
         str,
-        typer.Argument(metavar="PROMPT", help="What the options follow; - for standard input."),
+        typer.Argument(
+            metavar="PROMPT",
+            help="What the options follow; - for standard input, nothing with --file.",
+        ),
     ],
     options: Annotated[
         list[str],
         typer.Argument(metavar="OPTION...", help="Two texts or more, each with its first blank."),
     ],
     *,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", "-f", metavar="FILE", help="Read the prompt from a file."),
+    ] = None,
     lines: Annotated[
         bool, typer.Option("--lines", help="Each line of the input is a prompt.")
     ] = False,
@@ -46,7 +54,11 @@ def choose(  # noqa: PLR0913 - each is a flag
     from gpt2sdk.generator.choosing import normalization_of
 
     by = normalization_of(normalization)
-    prompts = read_prompts(prompt, None, lines=lines)
+    if file is None:
+        prompts = read_prompts(prompt, None, lines=lines)
+    else:
+        # The parser cannot know that the prompt is elsewhere, and took the first option for it.
+        prompts, options = read_prompts(None, file, lines=lines), [prompt, *options]
     plugins = read_plugins(flags.plugin)
     how = read_load_options(flags, option, registry_with(plugins))
     generator = load_generator(model, flags, how.settings, plugins)

@@ -1,12 +1,13 @@
 """What `--config` names: options in a JSON file, or what a call with `--json` printed."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpt2sdk.errors import OptionError
-from gpt2sdk.options import Preset, read_preset
+from gpt2sdk.options import Preset, is_schema, read_preset
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +24,17 @@ class ConfigFile:
     prompts: tuple[str, ...] = ()
     allow_special: bool = False
 
-    def changes(self, versions: object) -> list[str]:
+    def changes(self, versions: Mapping[str, str]) -> list[str]:
         """Say what has another version now than when the call was made.
 
         Args:
             versions: Those of what is in use.
         """
         recorded = self.preset.record.versions if self.preset.record else {}
-        own = versions if isinstance(versions, Mapping) else {}
         return [
-            f"the record was made with {name} {version}, this is {own[name]}"
+            f"the record was made with {name} {version}, this is {versions[name]}"
             for name, version in recorded.items()
-            if own.get(name, version) != version
+            if versions.get(name, version) != version
         ]
 
 
@@ -56,6 +56,10 @@ def read_config(paths: Sequence[Path] | None) -> ConfigFile:
     except (ValueError, RecursionError) as error:
         message = f"--config {path}: expected JSON: {error}"
         raise OptionError(message, name="config", value=str(path)) from None
+    if is_schema(found):
+        message = f"--config {path}: a JSON schema is no preset: give it as"
+        way = f'-o json_schema="$(cat {shlex.quote(str(path))})"'
+        raise OptionError(f"{message} {way}", name="config", value=str(path))
     try:
         preset = read_preset(found)
     except OptionError as error:

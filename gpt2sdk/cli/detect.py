@@ -69,7 +69,7 @@ def detect(  # noqa: PLR0913 - each is a flag
     Of the model only the tokenizer is read. A setting must be what it was when the text was made.
     """
     from gpt2sdk.cli.config_file import read_config
-    from gpt2sdk.cli.detection_report import judged, public_key, report, show_report
+    from gpt2sdk.cli.detection_report import judged, report, show_report
     from gpt2sdk.cli.given_options import read_options
     from gpt2sdk.cli.plugin_files import read_plugins, registry_with
     from gpt2sdk.cli.score_report import read_texts
@@ -86,8 +86,6 @@ def detect(  # noqa: PLR0913 - each is a flag
     preset = read_config(config).preset
     settings = (preset.record or preset.options) if config else None
     name, options = as_marked(settings, detector, read_options(option, {}), registry)
-    if note := public_key(name, options, registry):
-        remark(note)
     found = detect_all(
         [content for _, content in texts],
         name,
@@ -98,6 +96,8 @@ def detect(  # noqa: PLR0913 - each is a flag
         registry=registry,
     )
     detections = found if isinstance(found, list) else [found]
+    for note in dict.fromkeys(note for each in detections for note in each.notes):
+        remark(f"note: {note}")
     named = [(*each, detection) for each, detection in zip(texts, detections, strict=True)]
     if as_json:
         show_json({"model": model, "detector": name, "detections": report(named)})

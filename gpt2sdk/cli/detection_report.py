@@ -1,13 +1,12 @@
 """Detections in named texts, as JSON and as people read them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from gpt2sdk.cli.score_report import label
 from gpt2sdk.cli.tables import show, table
-from gpt2sdk.components.detector import Detection, Detector
+from gpt2sdk.components.detector import Detection
 from gpt2sdk.errors import OptionError
-from gpt2sdk.plugins.registry import Registry
 
 _TITLES = ("", "tokens", "judged", "p-value", "z")
 
@@ -55,17 +54,6 @@ def _completions(content: str) -> list[str] | None:
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return texts if all(isinstance(each, str) for each in texts) else None
-
-
-def public_key(name: object, options: Mapping[str, object], registry: Registry) -> str | None:
-    """Say so where a detector has a key, and the default is used."""
-    if not isinstance(name, str):
-        return None
-    component = registry.find(Detector, name)
-    named = {each.replace("-", "_").rpartition(".")[2] for each in options}
-    if "hashing_key" not in component.model_fields or "hashing_key" in named:
-        return None
-    return "the hashing_key is the default, which everybody knows: give yours with -o hashing_key=…"
 
 
 def report(named: Sequence[Named]) -> list[dict[str, object]]:

@@ -7,6 +7,7 @@ from typing import Final
 
 _FLAGS: Final[Mapping[str, str]] = {
     "adapter": "--adapter",
+    "config": "--config",
     "device": "--device",
     "dtype": "--dtype",
     "local_files_only": "--offline",
@@ -18,14 +19,18 @@ _FLAGS: Final[Mapping[str, str]] = {
     "plugins": "--plugin",
     "quantization": "--quantization",
     "revision": "--revision",
+    "runner": "--runner",
     "seed": "--seed",
     "strategy": "--strategy",
     "temperature": "--temperature",
     "top_k": "--top-k",
     "top_p": "--top-p",
 }
-# What is not written into commands, where others could read it.
-_ELSEWHERE: Final[Mapping[str, str]] = {"token": "HF_TOKEN= (or log in: hf auth login)"}
+# What has no flag: tokens, which others could read there, and what the hub's own variables say.
+_ELSEWHERE: Final[Mapping[str, str]] = {
+    "cache_dir": "HF_HUB_CACHE=",
+    "token": "HF_TOKEN= (or log in: hf auth login)",
+}
 _SWITCHES: Final = frozenset({"local_files_only"})
 
 

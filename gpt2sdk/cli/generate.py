@@ -86,6 +86,7 @@ def generate(  # noqa: PLR0913 - each is a flag
     from gpt2sdk.cli.prompt_files import read_prompts
     from gpt2sdk.cli.running import Job, print_json, print_text
     from gpt2sdk.cli.terminal import remark
+    from gpt2sdk.generator.beginning import runtime_versions
     from gpt2sdk.options import compose
 
     plugins = read_plugins(flags.plugin)
@@ -111,9 +112,15 @@ def generate(  # noqa: PLR0913 - each is a flag
     composition = compose(options, registry=registry, prompts=len(prompts), config=found.preset)
     generator = load_generator(model, flags, how.settings, plugins, prefix_cache)
     if not quiet:
-        for note in (*generator.notes, *found.changes(composition.in_force["versions"])):
+        versions = {**runtime_versions(), **composition.versions}
+        for note in (*generator.notes, *found.changes(versions)):
             remark(f"note: {note}")
+        if composition.logprobs is not None and not as_json:
+            remark("note: log-probabilities are recorded, and --json prints them")
     job = Job(generator, prompts, composition, found.preset, allow_special=allow_special)
     samples = [composition.lead_of(index).num_return_sequences for index in range(len(prompts))]
     outcome = print_json(job, model) if as_json else print_text(job, samples=samples, quiet=quiet)
+    if not quiet:
+        for note in outcome.result.notes:
+            remark(f"note: {note}")
     outcome.close()

@@ -1,5 +1,6 @@
 """`gpt2sdk next-token`: which tokens may follow a prompt, and how likely they are."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,13 +10,17 @@ from gpt2sdk.cli.parameters import AsJson, Model, Options
 
 
 @with_load_flags
-def next_token(
+def next_token(  # noqa: PLR0913 - each is a flag
     model: Model,
     prompt: Annotated[
-        str,
+        str | None,
         typer.Argument(metavar="PROMPT", help="What the token follows; - for standard input."),
-    ],
+    ] = None,
     *,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", "-f", metavar="FILE", help="Read the prompt from a file."),
+    ] = None,
     top: Annotated[
         int,
         typer.Option("--top", metavar="N", min=1, help="How many of the likeliest tokens to name."),
@@ -45,7 +50,7 @@ def next_token(
     registry = registry_with(plugins)
     how = read_load_options(flags, option, registry, of_calls=True)
     options = read_options(how.rest, {})
-    prompts = read_prompts(prompt, None, lines=lines)
+    prompts = read_prompts(prompt, file, lines=lines)
     # What is wrong with the options is said before a model is loaded.
     check_options(options, top)
     check_chain(compose(options, registry=registry, prompts=len(prompts)))

@@ -17,6 +17,15 @@ from gpt2sdk.options import OptionRecord, spelled
 from gpt2sdk.plugins.contract import role_name
 from gpt2sdk.plugins.registry import Offer, Registry
 
+_CHOSEN = {
+    "detector": "named by `gpt2sdk detect --detector`, and by detector= of Generator.detect",
+    "drafter": "named by -o drafter=",
+    "placement": "named by --placement, where a model is loaded",
+    "quantizer": "named by --quantization, where a model is loaded",
+    "runner": "named by --runner, where a model is loaded",
+    "sampler": "named by -o sampler=",
+    "strategy": "named by --strategy",
+}
 _NAMED: dict[str, type[Component]] = {"strategy": Strategy, "sampler": Sampler, "drafter": Drafter}
 
 
@@ -32,6 +41,30 @@ def show_options(records: Sequence[OptionRecord], registry: Registry) -> None:
         else:
             parts += [part for record in own for part in _lines(record)]
     show(*parts[1:])
+
+
+def show_role(role: str, records: Sequence[OptionRecord], registry: Registry) -> None:
+    """Print what has a role, what each of them does, and their options."""
+    offers = [each for each in registry.offers() if role in map(role_name, each.roles)]
+    where = _CHOSEN.get(role, "")
+    if not offers:
+        show(heading(role, "none is installed"))
+        return
+    about = [(offer.name, _summary(offer.component), str(offer.origin)) for offer in offers]
+    parts: list[RenderableType] = [heading(role, where), table(about)]
+    if records:
+        parts += ["", heading("options")]
+        parts += (
+            [table(map(_row, records))]
+            if has_room()
+            else [part for record in records for part in _lines(record)]
+        )
+    show(*parts)
+
+
+def _summary(component: type[Component]) -> str:
+    """Return the first line of what a component does."""
+    return inspect.cleandoc(component.__doc__ or "").partition("\n")[0]
 
 
 def show_details(name: str, records: Sequence[OptionRecord], registry: Registry) -> None:
@@ -89,7 +122,8 @@ def _details(
         if not record.component:
             yield ""
             yield heading(record.name, "every call")
-            yield from _option(record)
+            role = _NAMED.get(record.name)
+            yield from _option(record, _names(role, registry) if role else "")
     for offer in _owners(name, records, registry):
         yield ""
         yield heading(offer.name, f"{', '.join(map(role_name, offer.roles))}, {offer.origin}")
@@ -117,8 +151,10 @@ def _docstring(component: type[Component]) -> Iterator[RenderableType]:
         yield Text(inspect.cleandoc(component.__doc__))
 
 
-def _option(record: OptionRecord) -> list[RenderableType]:
+def _option(record: OptionRecord, names: str = "") -> list[RenderableType]:
     about = [["values", values_of(record)], ["default", _default(record)]]
+    if names:
+        about.append(["names", names])
     if record.switch:
         about.append(["", "any other value turns the component on"])
     if record.per_prompt:

@@ -9,7 +9,8 @@ from gpt2sdk.cli.parameters import AsJson, PluginFiles
 
 def options(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="An option or a component, in detail.")
+        str | None,
+        typer.Argument(metavar="NAME", help="An option, a component or a role, in detail."),
     ] = None,
     *,
     plugin: PluginFiles = None,
@@ -24,10 +25,10 @@ def options(
     """
     from dataclasses import asdict
 
-    from gpt2sdk.cli.option_tables import show_details, show_options
+    from gpt2sdk.cli.option_tables import show_details, show_options, show_role
     from gpt2sdk.cli.plugin_files import read_plugins, registry_with
     from gpt2sdk.cli.terminal import show_json
-    from gpt2sdk.options import json_schema, option_records
+    from gpt2sdk.options import json_schema, option_records, role_asked_for
 
     registry = registry_with(read_plugins(plugin))
     if schema:
@@ -38,5 +39,7 @@ def options(
         show_json([asdict(record) for record in records])
     elif name is None:
         show_options(records, registry)
+    elif (role := role_asked_for(name)) and not any(each.name == name for each in records):
+        show_role(role, records, registry)
     else:
         show_details(name, records, registry)

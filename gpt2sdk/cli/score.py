@@ -36,6 +36,12 @@ def score(  # noqa: PLR0913 - each is a flag
     bos: Annotated[
         bool, typer.Option("--bos/--no-bos", help="Put the bos token before each text.")
     ] = True,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            "--context", metavar="TEXT", help="What stands before each text, and is not scored."
+        ),
+    ] = None,
     tokens: Annotated[
         bool, typer.Option("--tokens", help="Show each token with its log-probability.")
     ] = False,
@@ -62,10 +68,11 @@ def score(  # noqa: PLR0913 - each is a flag
         window=window,
         stride=stride,
         bos=bos,
+        context=context,
     )
     for note in generator.notes:
         remark(f"note: {note}")
-    if bos and generator.tokenizer.bos_token_id is None:
+    if bos and not context and generator.tokenizer.bos_token_id is None:
         remark("note: there is no bos token, so the first token of each text is not scored")
     named = [(*text, each) for text, each in zip(texts, scores, strict=True)]
     if as_json:

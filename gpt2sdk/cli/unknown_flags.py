@@ -19,6 +19,8 @@ from gpt2sdk.options import (
 from gpt2sdk.plugins.registry import Registry
 
 _OF_CALLS = frozenset({"generate", "explain"})
+# Where options of calls stand behind `-o`, and no preset is read.
+_DRAWN_FROM = frozenset({"bench", "next-token"})
 # What holds components, which nobody types.
 _LISTS = frozenset({"processors", "stopping"})
 
@@ -39,6 +41,9 @@ def advice(written: str, command: str, flags: Collection[str], args: Sequence[st
     if "-o" not in flags or not (of_calls or loads):
         return ""
     name, registry = written.lstrip("-").replace("-", "_"), _registry(flags, args)
+    if name == "config":
+        instead = "; give options with -o" if command in _DRAWN_FROM else ""
+        return f"{command} has no --config: presets are for generate, explain and detect{instead}"
     found = LOADS_ELSEWHERE.get(name) if loads else None
     hint = found.hint if found else ""
     if not found and _is_known(name, registry, of_calls=of_calls, loads=loads):

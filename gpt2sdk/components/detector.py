@@ -18,6 +18,7 @@ class Detection:
         deviation: Its standard deviation there.
         count: How many of the text's tokens were judged: repetitions tell nothing new.
         token_count: How many tokens the text has.
+        notes: What whoever asked should know, one line each.
 
     Example:
         >>> found = Detection(math.log(0.01), 14.0, 5.0, 2.0, 20, 25)
@@ -31,6 +32,7 @@ class Detection:
     deviation: float
     count: int
     token_count: int
+    notes: tuple[str, ...] = ()
 
     @property
     def p_value(self) -> float:

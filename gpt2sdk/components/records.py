@@ -152,41 +152,56 @@ class Result:
         usage: What the call cost.
         options: What was in force, defaults and seeds included; as JSON-ready values.
         record: The same with the model, each component and its version: what repeats the call.
+        notes: What whoever called should know, one line each.
     """
 
     completions: tuple[Completion, ...]
     usage: Usage = field(default_factory=Usage)
     options: Mapping[str, object] = field(default_factory=dict)
     record: CallRecord | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
         """The text of the only completion.
 
         Raises:
-            OptionError: There is not exactly one completion; see `texts`.
+            OptionError: There is not exactly one completion; see `texts`. A stream has none before
+                a row was read to its end.
         """
-        if len(self.completions) != 1:
-            message = f"there are {len(self.completions)} completions, not one: read .texts"
-            raise OptionError(message, name="text")
-        return self.completions[0].text
+        return self._only("text", ".texts").text
 
     @property
     def parsed(self) -> object:
         """What the text of the only completion says; see `Completion.parsed`.
 
         Raises:
-            OptionError: There is not exactly one completion: read `completions`.
+            OptionError: There is not exactly one completion: read `completions`. A stream has none
+                before a row was read to its end.
         """
-        if len(self.completions) != 1:
-            message = f"there are {len(self.completions)} completions, not one: read .completions"
-            raise OptionError(message, name="parsed")
-        return self.completions[0].parsed
+        return self._only("parsed", ".completions").parsed
 
     @property
     def texts(self) -> list[str]:
         """The texts of all completions, ordered by prompt, then by sample."""
         return [completion.text for completion in self.completions]
+
+    def _only(self, name: str, several: str) -> Completion:
+        """The only completion.
+
+        Args:
+            name: What of it is asked for.
+            several: Where that is found of several.
+        """
+        if len(self.completions) == 1:
+            return self.completions[0]
+        message = (
+            f"there are {len(self.completions)} completions, not one: read {several}"
+            if self.completions
+            else "no completion is there yet: read the stream to its end first, as in "
+            "`for delta in stream: …`, or end it where it is with stream.close()"
+        )
+        raise OptionError(message, name=name)
 
 
 @dataclass(frozen=True, slots=True)

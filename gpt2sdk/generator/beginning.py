@@ -8,10 +8,13 @@ import torch
 
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.language import Language
+from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.errors import OptionError
 from gpt2sdk.generator.call import Call
+from gpt2sdk.generator.marking import public_key
 from gpt2sdk.generator.prompts import Encoded, check_processors, cut_back, plan_prompts
-from gpt2sdk.options import Composition, Preset, record, spelled
+from gpt2sdk.mention import argument
+from gpt2sdk.options import Composition, Preset, json_ready, record, spelled
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.session.engine import Engine
 from gpt2sdk.session.prefix_cache import PrefixCache
@@ -73,7 +76,7 @@ def begin(
         in_force,
         runtime.registry,
         model=runtime.model_identity,
-        versions={"torch": str(torch.__version__)},
+        versions=runtime_versions(),
         row_seeds=[prompt.seed for prompt in prompts],
     )
     if own := engine is None:
@@ -85,8 +88,16 @@ def begin(
         in_force,
         recorded,
         partial(runtime.registry.host.notify, "gpt2sdk_generation_finished"),
+        notes=_notes(composition),
         owns_engine=own,
     )
+
+
+def _notes(composition: Composition) -> tuple[str, ...]:
+    """Say what whoever called should know of the parts of a call, each thing once."""
+    found: list[object] = [lead.sampler for lead in composition.leads]
+    found += [component for entry in composition.entries for component in entry.components]
+    return tuple(dict.fromkeys(note for each in found for note in public_key(each)))
 
 
 def check_model(runtime: Runtime, preset: Preset) -> None:
@@ -104,11 +115,43 @@ def check_model(runtime: Runtime, preset: Preset) -> None:
     ]
     if others:
         named = f" {recorded['name']!r}" if recorded.get("name") else ""
+        ways = [f"for its options alone, give {argument('config')} what it has as options"]
+        if loaded := _as_loaded(recorded, own, runtime.registry):
+            ways.insert(0, f"load the model as it was, {loaded}")
         message = (
-            f"the record is of a call of another model{named}: {', '.join(others)}; give "
-            "config=record.options for its options alone"
+            f"the record is of a call of another model{named}: {', '.join(others)}; "
+            f"{'; or '.join(ways)}"
         )
         raise OptionError(message, name="config", value=dict(recorded))
+
+
+def _as_loaded(
+    recorded: Mapping[str, object], own: Mapping[str, object], registry: Registry
+) -> str:
+    """Say how the model of a record was loaded, where it was otherwise; else nothing."""
+    quantization, dtype = recorded.get("quantization"), recorded.get("dtype")
+    if quantization != own.get("quantization") and "quantization" in recorded:
+        if not isinstance(quantization, Mapping):
+            return f"without {argument('quantization')}"
+        name = str(quantization.get("name"))
+        offers = registry.named(name, Quantizer)
+        usual = offers[0].component.model_fields if offers else {}
+        settings = [
+            argument(option, value)
+            for option, value in quantization.items()
+            if option != "name"
+            and (option not in usual or json_ready(usual[option].default) != value)
+        ]
+        beside = f" and {' '.join(settings)}" if settings else ""
+        return f"with {argument('quantization', name)}{beside}"
+    if isinstance(dtype, str) and dtype != own.get("dtype"):
+        return f"with {argument('dtype', dtype)}"
+    return ""
+
+
+def runtime_versions() -> dict[str, str]:
+    """Return the versions of what a result depends on besides the parts of its call."""
+    return {"torch": str(torch.__version__)}
 
 
 def check_engine(engine: object, model: CausalLM, options: Mapping[str, object]) -> None:

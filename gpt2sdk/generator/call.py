@@ -35,6 +35,7 @@ class Call:
         finished: Observer,
         *,
         owns_engine: bool,
+        notes: tuple[str, ...] = (),
     ) -> None:
         """Submit the requests; nothing has run yet.
 
@@ -45,6 +46,7 @@ class Call:
             record: The same, with all else that repeats the call.
             finished: Told of the result, partial ones of failed and cancelled calls included.
             owns_engine: Whether the engine has no other calls, and is closed at the end.
+            notes: What whoever called should know, for the result.
 
         Raises:
             OptionError: A component refuses its options.
@@ -56,6 +58,7 @@ class Call:
         self._record = record
         self._finished = finished
         self._owns_engine = owns_engine
+        self._notes = notes
         self._outbox, self._meter = requests[0].outbox, requests[0].meter
         self._completions: list[Completion] = []
         self._first = 0  # the first request that is not over
@@ -115,7 +118,7 @@ class Call:
             unread = [each.completion for each in self._outbox if each.completion is not None]
             made = [*self._completions, *unread]
         ordered = sorted(made, key=lambda each: (each.prompt_index, each.sample_index))
-        return Result(tuple(ordered), self._meter.usage(), self._options, self._record)
+        return Result(tuple(ordered), self._meter.usage(), self._options, self._record, self._notes)
 
     def _take(self) -> Delta:
         delta = self._outbox.popleft()

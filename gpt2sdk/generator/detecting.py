@@ -1,11 +1,13 @@
 """Marks in texts: what a caller gives, turned into what a detector judges."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from gpt2sdk.components.detector import Detection
 from gpt2sdk.components.language import Language
 from gpt2sdk.components.records import Result
 from gpt2sdk.errors import OptionError
+from gpt2sdk.generator.marking import public_key
 from gpt2sdk.generator.prompts import PromptInput
 from gpt2sdk.generator.token_input import as_lists
 from gpt2sdk.options import named_detector
@@ -56,6 +58,8 @@ def detect_all(
         judge.detect(context + _encode(each, "text", language, vocab_size), len(context))
         for each, context in zip(texts, contexts, strict=True)
     ]
+    if notes := public_key(judge):
+        found = [replace(each, notes=(*each.notes, *notes)) for each in found]
     return found[0] if single else found
 
 

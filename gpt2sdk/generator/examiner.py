@@ -6,6 +6,8 @@ from typing import overload
 from gpt2sdk.components.call_record import CallRecord
 from gpt2sdk.components.detector import Detection, Detector
 from gpt2sdk.components.records import Result
+from gpt2sdk.generator.answering import answering
+from gpt2sdk.generator.asking_words import DETECT_WORDS
 from gpt2sdk.generator.detecting import detect_all
 from gpt2sdk.generator.holder import ModelHolder
 from gpt2sdk.generator.marking import as_marked
@@ -37,6 +39,7 @@ class Examiner(ModelHolder):
         **options: object,
     ) -> Detection | list[Detection]: ...
 
+    @answering(DETECT_WORDS)
     def detect(
         self,
         text: PromptInput | Result,

@@ -18,12 +18,13 @@ from gpt2sdk.components.quantizer import Quantizer
 from gpt2sdk.components.records import Result
 from gpt2sdk.components.runner import Runner
 from gpt2sdk.generator.adapter import put_in
+from gpt2sdk.generator.answering import answering
 from gpt2sdk.generator.beginning import begin, check_engine, check_model
 from gpt2sdk.generator.call import Call
 from gpt2sdk.generator.decoder import decoder_of
 from gpt2sdk.generator.examiner import Examiner
 from gpt2sdk.generator.identity import Identity
-from gpt2sdk.generator.load_words import answering
+from gpt2sdk.generator.load_words import LOADS_ELSEWHERE
 from gpt2sdk.generator.peeking import peek
 from gpt2sdk.generator.prefix_holder import limit_of
 from gpt2sdk.generator.prompt_words import asking_for_a_prompt
@@ -119,7 +120,7 @@ class Generator(Scorer, Examiner):
         self._decoder = decoder or decoder_of(tokenizer)
 
     @classmethod
-    @answering
+    @answering(LOADS_ELSEWHERE)
     def from_pretrained(  # noqa: PLR0913 - half of them are the hub's, under its own names
         cls,
         name: str | Path,

@@ -4,19 +4,9 @@ Of transformers' `from_pretrained` and `pipeline`, bitsandbytes' config, vLLM's 
 llama-cpp-python's `Llama`, and text-generation-webui.
 """
 
-import inspect
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Final, ParamSpec, TypeVar
+from typing import Final
 
 from gpt2sdk.elsewhere import by_name, missing, row
-from gpt2sdk.errors import OptionError, listing
-from gpt2sdk.options import CALLS_ELSEWHERE, Settings
-from gpt2sdk.plugins.registry import default_registry
-from gpt2sdk.spelling import likely
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 LOAD_WORDS: Final = (
     # What holds the weights.
@@ -192,47 +182,3 @@ LOAD_WORDS: Final = (
 
 LOADS_ELSEWHERE: Final = by_name(LOAD_WORDS)
 """Each of them by name."""
-
-
-def answering(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a function answer an argument that it does not have in words of this library.
-
-    Its signature stays what it is, so that type checkers and documentation tell what there is.
-
-    Raises:
-        OptionError: There is no such argument; nothing has run then.
-    """
-    known = [name for name in inspect.signature(function).parameters if name != "cls"]
-
-    @wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        for name, value in kwargs.items():
-            if name not in known:
-                raise _unknown(function.__name__, name, value, known)
-        return function(*args, **kwargs)
-
-    return call
-
-
-def _unknown(function: str, name: str, value: object, known: Sequence[str]) -> OptionError:
-    """The error for an argument that there is not, with what may have been meant."""
-    elsewhere = LOADS_ELSEWHERE.get(name)
-    if elsewhere is not None:
-        hint = elsewhere.hint
-    elif near := likely(name, known):
-        hint = f"did you mean {' or '.join(near)}?"
-    elif _is_of_calls(name):
-        hint = "the options of a call are given to generate and stream"
-    elif near := likely(name, LOADS_ELSEWHERE, 1):
-        hint = LOADS_ELSEWHERE[near[0]].hint
-    else:
-        hint = f"it has {listing(known)}"
-    return OptionError(
-        f"{function} has no argument {name}: {hint}", name=name, value=value, expected=hint
-    )
-
-
-def _is_of_calls(name: str) -> bool:
-    """Whether a name is an option of calls, here or elsewhere."""
-    own = name in Settings.model_fields or default_registry().having(name)
-    return bool(own) or name in CALLS_ELSEWHERE

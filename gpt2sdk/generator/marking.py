@@ -5,8 +5,20 @@ from collections.abc import Mapping
 from gpt2sdk.components.call_record import ComponentRecord
 from gpt2sdk.components.detector import Detector
 from gpt2sdk.errors import OptionError, listing
+from gpt2sdk.mention import argument
 from gpt2sdk.options import read_preset
 from gpt2sdk.plugins.registry import Registry
+
+_KEY = "hashing_key"
+
+
+def public_key(component: object) -> tuple[str, ...]:
+    """Say so where a mark has the key that everybody knows: its default."""
+    fields = type(component).model_fields if isinstance(component, Detector) else {}
+    if _KEY not in fields or getattr(component, _KEY) != fields[_KEY].default:
+        return ()
+    own = argument(_KEY)
+    return (f"the {_KEY} is the default, which everybody knows: give your own with {own}",)
 
 
 def as_marked(

@@ -12,6 +12,7 @@ from gpt2sdk.components.processor import LogitsProcessor
 from gpt2sdk.components.session import Session, Step
 from gpt2sdk.components.strategy import Strategy
 from gpt2sdk.errors import OptionError
+from gpt2sdk.generator.asking_words import PEEK_WORDS
 from gpt2sdk.generator.beginning import Runtime, begin
 from gpt2sdk.generator.prompts import PromptInput, encode_prompts
 from gpt2sdk.generator.scored_text import listed
@@ -26,13 +27,15 @@ _REFUSED: Final = (
     "drafter",
     "max_new_tokens",
     "num_return_sequences",
-    "logprobs",
     "stopping",
 )
 
 
 class Peek(Strategy):
-    """Shows each prompt's processed logits to a function, and writes the likeliest token.
+    """Shows each prompt's processed logits to a function; the likeliest token ends the row.
+
+    The rows have the room that they have in any call, since there are processors that ask how long
+    a text may get.
 
     Attributes:
         show: Told the index of each prompt, and their logits.
@@ -53,7 +56,9 @@ class Peek(Strategy):
             if seats:
                 prompts = [session.rows.records[seat].prompt.index for seat in seats]
                 self.show(prompts, logits[torch.tensor(seats, device=logits.device)])
-            yield session.append(logits.argmax(-1))
+            step = session.append(logits.argmax(-1))
+            session.finish(seats)
+            yield step
 
 
 def peek(
@@ -69,7 +74,7 @@ def peek(
         )
     )
     encoded = encode_prompts(prompt, runtime.tokenizer, runtime.model.vocab_size)
-    asked = {**options, "strategy": shown, "max_new_tokens": 1}
+    asked = {**options, "strategy": shown}
     composition = compose(asked, registry=runtime.registry, prompts=len(encoded))
     check_chain(composition)
     call = begin(
@@ -122,8 +127,10 @@ def check_options(options: Mapping[str, object], count: object) -> None:
         message = f"n is {count!r:.60}, expected how many tokens to name: 1 or more"
         raise OptionError(message, name="n", value=count)
     for name in options:
-        if spelled(name) in _REFUSED:
-            message = f"{name} is no option of next_token: it takes what acts on logits"
+        known = PEEK_WORDS.get(spelled(name))
+        if known is not None or spelled(name) in _REFUSED:
+            hint = known.hint if known else "it takes what acts on logits"
+            message = f"{name} is no option of next_token: {hint}"
             raise OptionError(message, name=name, value=options[name])
 
 

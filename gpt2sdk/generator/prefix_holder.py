@@ -3,6 +3,7 @@
 from functools import partial
 
 from gpt2sdk.errors import OptionError
+from gpt2sdk.generator.answering import answering
 from gpt2sdk.generator.holder import ModelHolder
 from gpt2sdk.loading import parse_size
 from gpt2sdk.mention import argument
@@ -21,6 +22,7 @@ class PrefixHolder(ModelHolder):
     _prefixes: PrefixCache | None = None
     _keeps_always: bool = False
 
+    @answering({})
     def engine(self, *, batch_size: int = 32, prefix_cache: bool = True) -> Engine:
         """Return an engine for many calls: rows of all of them share passes of the model.
 

@@ -5,6 +5,8 @@ from typing import overload
 
 from gpt2sdk.components.answers import Decision, Normalization
 from gpt2sdk.components.records import Score
+from gpt2sdk.generator.answering import answering
+from gpt2sdk.generator.asking_words import CHOOSE_WORDS, SCORE_WORDS
 from gpt2sdk.generator.choosing import Options, choose_all
 from gpt2sdk.generator.prefix_holder import PrefixHolder
 from gpt2sdk.generator.prompts import PromptInput
@@ -48,6 +50,7 @@ class Scorer(PrefixHolder):
         context: PromptInput | None = None,
     ) -> Score | list[Score]: ...
 
+    @answering(SCORE_WORDS)
     def score(
         self,
         text: PromptInput,
@@ -122,6 +125,7 @@ class Scorer(PrefixHolder):
         self, prompt: TokenInput, options: Options, *, normalization: Normalization = "sum"
     ) -> Decision | list[Decision]: ...
 
+    @answering(CHOOSE_WORDS)
     def choose(
         self, prompt: PromptInput, options: Options, *, normalization: Normalization = "sum"
     ) -> Decision | list[Decision]:

@@ -7,7 +7,7 @@ as data; the `recording` makes one of a call. The `explanation` tells a composit
 the `catalogue` does all there is. The command line and the generator import from here alone.
 """
 
-from gpt2sdk.options.call_words import CALLS_ELSEWHERE
+from gpt2sdk.options.call_words import CALLS_ELSEWHERE, OF_LOADING, of_loading
 from gpt2sdk.options.catalogue import OptionRecord, json_schema, option_records
 from gpt2sdk.options.composition import Composition, compose
 from gpt2sdk.options.explanation import ExplainedComponent, Explanation, explain
@@ -22,14 +22,16 @@ from gpt2sdk.options.owners import (
     check_names,
     is_option,
 )
-from gpt2sdk.options.preset import Preset, read_preset
+from gpt2sdk.options.preset import Preset, is_schema, read_preset
 from gpt2sdk.options.recording import record
+from gpt2sdk.options.roles import role_asked_for
 from gpt2sdk.options.settings import Settings
 
 __all__ = [
     "CALLS_ELSEWHERE",
     "CHAIN_ROLES",
     "NAMED_ROLES",
+    "OF_LOADING",
     "Composition",
     "ExplainedComponent",
     "Explanation",
@@ -43,12 +45,15 @@ __all__ = [
     "each",
     "explain",
     "is_option",
+    "is_schema",
     "json_ready",
     "json_schema",
     "named_detector",
+    "of_loading",
     "option_records",
     "parse",
     "read_preset",
     "record",
+    "role_asked_for",
     "spelled",
 ]

@@ -3,7 +3,26 @@
 from typing import Final
 
 from gpt2sdk.elsewhere import by_name, missing, row
+from gpt2sdk.mention import argument
 from gpt2sdk.options.decoding_words import DECODING_WORDS
+
+OF_LOADING: Final = (
+    "dtype",
+    "device",
+    "quantization",
+    "placement",
+    "max_memory",
+    "runner",
+    "adapter",
+    "revision",
+    "token",
+    "cache_dir",
+    "local_files_only",
+    "plugins",
+)
+"""Our own arguments of loading; `prefix_cache` has an answer of its own."""
+
+_AT_LOADING: Final = "it is chosen where the model is loaded"
 
 CALL_WORDS: Final = (
     *(each for rows in DECODING_WORDS.values() for each in rows),
@@ -134,13 +153,22 @@ CALL_WORDS: Final = (
         "it is for servers, and means nothing here",
     ),
     row(
-        "model device dtype torch_dtype quantization placement max_memory "
-        "load_in_8bit load_in_4bit n_ctx num_ctx max_model_len n_gpu_layers lora adapter",
+        "model torch_dtype load_in_8bit load_in_4bit n_ctx num_ctx max_model_len n_gpu_layers "
+        f"lora {' '.join(OF_LOADING)}",
         "",
-        "it is chosen where the model is loaded",
+        _AT_LOADING,
     ),
 )
 """All of them."""
 
 CALLS_ELSEWHERE: Final = by_name(CALL_WORDS)
 """Each of them by name."""
+
+
+def of_loading(name: str) -> str:
+    """Say where what loading takes is given; empty for everything else.
+
+    >>> of_loading("runner"), of_loading("top_p")
+    ('it is chosen where the model is loaded, with runner=', '')
+    """
+    return f"{_AT_LOADING}, with {argument(name)}" if name in OF_LOADING else ""

@@ -20,6 +20,7 @@ from gpt2sdk.options.given import Given, spelled
 from gpt2sdk.options.in_force import json_ready
 from gpt2sdk.options.order import LISTS
 from gpt2sdk.options.owners import CHAIN_ROLES, NAMED_ROLES, is_shared, unknown
+from gpt2sdk.options.roles import role_asked_for
 from gpt2sdk.options.settings import PER_PROMPT, Settings
 from gpt2sdk.plugins.contract import role_name
 from gpt2sdk.plugins.host import CORE
@@ -91,7 +92,7 @@ def option_records(registry: Registry, name: str | None = None) -> list[OptionRe
 
     Args:
         registry: All components.
-        name: Only the options of this name, or those of the component of this name.
+        name: Only the options of this name, or those of the component or of the role of this name.
 
     Raises:
         OptionError: There is no such name.
@@ -111,6 +112,8 @@ def option_records(registry: Registry, name: str | None = None) -> list[OptionRe
         for record in records
         if wanted in (record.name, record.component, f"{record.component}.{record.name}")
     ]
+    if not found and (role := role_asked_for(name)):
+        return [record for record in records if role in record.role.split(", ")]
     if not found and not registry.named(wanted):
         raise unknown(Given(name, None), registry)
     return found

@@ -84,6 +84,12 @@ class Composition:
         """Text criteria, likewise."""
         return self._of_role(TextCriterion)
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of gpt2sdk, and of the distributions that brought what is in force."""
+        found = self.in_force.get("versions")
+        return dict(found) if isinstance(found, Mapping) else {}
+
     def _of_role(self, role: type[C]) -> tuple[Entry[C], ...]:
         return tuple(
             cast("Entry[C]", entry) for entry in self.entries if isinstance(entry.component, role)

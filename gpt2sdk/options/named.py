@@ -14,6 +14,7 @@ from gpt2sdk.components.strategy import Strategy, StrategyFunction, strategy
 from gpt2sdk.defaults import Greedy, Multinomial
 from gpt2sdk.errors import OptionError
 from gpt2sdk.options.building import build_each
+from gpt2sdk.options.call_words import of_loading
 from gpt2sdk.options.field import understood
 from gpt2sdk.options.given import Given, read
 from gpt2sdk.plugins.registry import Registry
@@ -122,12 +123,14 @@ def named_detector(value: object, options: Mapping[str, object], registry: Regis
     for name, one in read(options).items():
         option = name.removeprefix(f"{named.component.name}.")
         if option not in known:
-            near = likely(option, known) or known
+            near = likely(option, known)
+            hint = f"did you mean {' or '.join(near)}?" if near else of_loading(option)
+            hint = hint or f"expected {' or '.join(known) or 'none'}"
             raise OptionError(
-                f"{one.written} is not an option of the detector {named.component.name}: "
-                f"expected {' or '.join(near) if near else 'none'}",
+                f"{one.written} is not an option of the detector {named.component.name}: {hint}",
                 name=one.written,
                 value=one.value,
+                expected=hint,
             )
         given[option] = understood(one, named.component.model_fields[option])
     (detector,) = named.build(given, prompts=1)

@@ -11,7 +11,7 @@ from gpt2sdk.components.shared_option import Shared
 from gpt2sdk.components.stopping import StoppingCriterion, TextCriterion
 from gpt2sdk.components.strategy import Strategy
 from gpt2sdk.errors import OptionError, listing
-from gpt2sdk.options.call_words import CALLS_ELSEWHERE
+from gpt2sdk.options.call_words import CALLS_ELSEWHERE, of_loading
 from gpt2sdk.options.field import understood
 from gpt2sdk.options.given import Given, spelled, twice
 from gpt2sdk.options.named import Named
@@ -249,6 +249,8 @@ def called_here(name: str, registry: Registry) -> str:
     known = CALLS_ELSEWHERE.get(name)
     if known is None:
         return ""
+    if at_loading := of_loading(name):
+        return at_loading
     remedies = dict.fromkeys(filter(None, map(registry.remedy, known.here)))
     return f"{known.hint} ({', '.join(remedies)})" if remedies else known.hint
 

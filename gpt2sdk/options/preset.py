@@ -16,6 +16,7 @@ from gpt2sdk.components.records import Result
 from gpt2sdk.components.sampler import Sampler
 from gpt2sdk.components.strategy import Strategy
 from gpt2sdk.errors import OptionError
+from gpt2sdk.mention import argument
 from gpt2sdk.options.field import is_plain_number, understood
 from gpt2sdk.options.given import Each, Given, spelled
 from gpt2sdk.options.named import named_strategy, takes_sampler
@@ -29,6 +30,10 @@ _ROLES: Mapping[str, type[Component]] = {
 }
 
 _LONGEST_KEY = 200
+
+# What only JSON schemas have at their top, and what a schema may be of.
+_OF_SCHEMAS = frozenset({"$schema", "$ref", "$defs", "$id", "properties"})
+_KINDS = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +70,26 @@ def read_preset(config: object) -> Preset:
         raise OptionError(f"{message} result{_way(config)}", name="config", value=config)
     inner = config.get("record")
     data: Mapping[str, object] = inner if isinstance(inner, Mapping) else config
+    if is_schema(data):
+        way = f"give it as {argument('json_schema')}"
+        raise OptionError(f"config is a JSON schema, which is no preset: {way}", name="config")
     _Census().count(data, "config")
     if "row_seeds" in data or isinstance(data.get("options"), Mapping):
         record = CallRecord.from_dict(data)
         return Preset(_without_versions(record.options), record)
     return Preset(_without_versions(data))
+
+
+def is_schema(config: object) -> bool:
+    """Whether what was given for options is the JSON schema of something else.
+
+    >>> is_schema({"type": "object"}), is_schema({"$ref": "#/$defs/a"}), is_schema({"top_p": 0.9})
+    (True, True, False)
+    """
+    if not isinstance(config, Mapping):
+        return False
+    kind = config.get("type")
+    return not _OF_SCHEMAS.isdisjoint(config) or (isinstance(kind, str) and kind in _KINDS)
 
 
 def _way(config: object) -> str:

@@ -20,6 +20,9 @@ from gpt2sdk.spelling import likely
 
 C = TypeVar("C", bound=Component)
 
+# More names than these are no question any more, but a list.
+_FEW = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -174,7 +177,7 @@ class Registry:
     def _unknown(self, role: type[Component], name: str) -> OptionError:
         names = sorted({offer.name for offer in self.offers(role)})
         spelled = name.rpartition(":")[2].replace("-", "_")
-        hint = self.remedy(spelled) or self.nearest(spelled, names)
+        hint = self.remedy(spelled) or self.nearest(spelled, names) or _in_part(spelled, names)
         if not hint:
             hint = f"there are {listing(names)}" if names else "none is installed"
         option = role_name(role)
@@ -218,6 +221,16 @@ class Registry:
 def _in(roles: Collection[type[Component]], offers: Sequence[Offer]) -> tuple[Offer, ...]:
     """Return those of the offers that have one of these roles; all where none is given."""
     return tuple(offer for offer in offers if not roles or set(roles) & set(offer.roles))
+
+
+def _in_part(name: str, names: Sequence[str]) -> str:
+    """Ask whether one of the few names was meant that have this one as some of their words.
+
+    >>> _in_part("kgw", ["gumbel_watermark", "kgw_watermark"]), _in_part("kg", ["kgw_watermark"])
+    ('did you mean kgw_watermark?', '')
+    """
+    near = [each for each in names if f"_{name}_" in f"_{each}_"]
+    return f"did you mean {' or '.join(near)}?" if 1 <= len(near) <= _FEW else ""
 
 
 def conflict(name: str, offers: Sequence[Offer], suffix: str = "") -> PluginConflictError:

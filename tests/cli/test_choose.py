@@ -40,3 +40,22 @@ def test_a_wrong_normalization_is_said_before_a_model_is_loaded(invoke):
 
     assert ran.exit_code == 2
     assert "expected one of sum, token, byte" in ran.stderr
+
+
+def test_prompts_may_come_from_a_file(invoke, model, tmp_path):
+    file = tmp_path / "prompts.txt"
+    file.write_text("Once\nthe cat\n", "utf-8")
+    options = (" a", " the time")
+    expected = invoke("choose", model, "-", *options, "--lines", stdin="Once\nthe cat\n")
+    one = invoke("choose", model, "Once\nthe cat", *options)
+
+    for flag in ("--file", "-f"):
+        ran = invoke("choose", model, flag, str(file), "--lines", *options)
+        assert (0, expected.stdout) == (ran.exit_code, ran.stdout)
+    assert one.stdout == invoke("choose", model, "--file", str(file), *options).stdout
+
+
+def test_a_file_that_is_not_there_is_named(invoke):
+    ran = invoke("choose", "nowhere", "--file", "none.txt", " a", " b")
+
+    assert (2, "error: none.txt: No such file or directory\n") == (ran.exit_code, ran.stderr)

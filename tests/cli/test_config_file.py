@@ -3,6 +3,10 @@
 import json
 
 import pytest
+import torch
+
+from gpt2sdk.plugins.host import default_host
+from gpt2sdk.plugins.registry import default_registry
 
 
 @pytest.fixture
@@ -63,6 +67,84 @@ def test_versions_that_changed_are_told(invoke, model, write):
     ran = invoke("generate", model, "--config", write(first))
 
     assert "the record was made with gpt2sdk 0.0.9, this is " in ran.stderr
+
+
+def test_so_are_those_of_torch_and_of_plugins(invoke, model, write):
+    call = ("generate", model, "Once", "--json", "--max-new-tokens", "2", "-o", "top_k=3")
+    first = printed(invoke(*call))
+    first["record"]["versions"] |= {"torch": "1.0", "gpt2sdk-sampling": "0.0.9"}
+    ran = invoke("generate", model, "--config", write(first))
+
+    assert f"the record was made with torch 1.0, this is {torch.__version__}\n" in ran.stderr
+    assert "the record was made with gpt2sdk-sampling 0.0.9, this is " in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "beside"),
+    [
+        (["score", "a b"], ""),
+        (["choose", "a", " b", " c"], ""),
+        (["next-token", "a"], "; give options with -o"),
+    ],
+)
+def test_commands_without_presets_say_which_have_them(invoke, model, write, command, beside):
+    name, *rest = command
+    ran = invoke(name, model, *rest, "--config", write({"top_k": 3}))
+
+    expected = f"error: {name} has no --config: presets are for generate, explain and detect"
+    assert 2 == ran.exit_code
+    assert ran.stderr.startswith(f"{expected}{beside} (")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"name": {"type": "string"}}},
+        {"$schema": "https://json-schema.org/draft/2020-12/schema"},
+        {"type": "integer"},
+    ],
+)
+def test_a_json_schema_is_told_from_a_preset(invoke, model, write, schema):
+    file = write(schema)
+    ran = invoke("generate", model, "Once", "--config", file)
+
+    assert 2 == ran.exit_code
+    assert f'a JSON schema is no preset: give it as -o json_schema="$(cat {file})"' in ran.stderr
+
+
+@pytest.fixture
+def quantizers(monkeypatch):
+    pytest.importorskip("gpt2sdk_quantization")
+    monkeypatch.setenv("GPT2SDK_PLUGINS", "quantization,sampling")
+    default_host.cache_clear()
+    default_registry.cache_clear()
+
+
+@pytest.mark.usefixtures("quantizers")
+@pytest.mark.parametrize(
+    ("first", "again", "way"),
+    [
+        (["--quantization", "int8"], [], "load the model as it was, with --quantization int8; or"),
+        (
+            ["--quantization", "int4", "-o", "group_size=32"],
+            [],
+            "with --quantization int4 and -o group_size=32;",
+        ),
+        ([], ["--quantization", "int8"], "load the model as it was, without --quantization;"),
+        (["--dtype", "bfloat16"], [], "load the model as it was, with --dtype bfloat16;"),
+    ],
+)
+def test_a_record_of_a_model_loaded_otherwise_says_how(invoke, model, write, first, again, way):
+    made = printed(invoke("generate", model, "a", "--json", "--max-new-tokens", "2", *first))
+    file = write(made)
+    ran = invoke("generate", model, "--config", file, *again)
+    alone = write(made["record"]["options"])
+
+    assert 2 == ran.exit_code
+    assert way in ran.stderr
+    assert "for its options alone, give --config what it has as options" in ran.stderr
+    assert "record.options" not in ran.stderr
+    assert 0 == invoke("generate", model, "a", "--config", alone, *again).exit_code
 
 
 @pytest.mark.parametrize(

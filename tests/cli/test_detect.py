@@ -68,7 +68,8 @@ def test_files_are_judged_one_by_one_behind_the_prompt(
     ("flags", "said"),
     [
         (["--detector", "nobody"], "there is no detector 'nobody'"),
-        (["-o", "tokens=7"], "expected token"),
+        (["-o", "tokens=7"], "did you mean token?"),
+        (["-o", "wood=7"], "expected token"),
         (["-o", "token=x"], "token should be a valid integer"),
     ],
 )
@@ -125,8 +126,30 @@ def test_a_key_that_everybody_knows_is_remarked_on(invoke, model, tmp_path):
     known = invoke("detect", model, TEXT, *flags)
     own = invoke("detect", model, TEXT, *flags, "-o", "hashing_key=7")
 
-    assert "hashing_key is the default" in known.stderr
+    expected = "note: the hashing_key is the default, which everybody knows: give your own with "
+    assert f"{expected}-o hashing_key=\n" == known.stderr
     assert "" == own.stderr
+
+
+def test_so_it_is_where_a_text_is_marked(invoke, model, tmp_path):
+    file = tmp_path / "keyed.py"
+    marking = COUNTER.replace(
+        "token: int", "bias: float = 0.0\n    hashing_key: int = 5\n    token: int"
+    )
+    marking = marking.replace("(Detector)", "(LogitsProcessor, Detector)")
+    marking = marking.replace(" Detector, hookimpl", " Detector, LogitsProcessor, hookimpl")
+    marking += "\n\nCounter.process = lambda self, logits, rows: logits\n"
+    file.write_text(marking, "utf-8")
+    flags = ["a", "--plugin", str(file), "-o", "bias=1.0", "--max-new-tokens", "2"]
+    known = invoke("generate", model, *flags)
+    as_json = invoke("generate", model, *flags, "--json")
+    own = invoke("generate", model, *flags, "-o", "hashing_key=7")
+    quiet = invoke("generate", model, *flags, "--quiet")
+
+    said = ["give your own with -o hashing_key=\n" in ran.stderr for ran in (known, as_json)]
+    assert [True, True] == said
+    assert "hashing_key" not in own.stderr
+    assert "" == quiet.stderr
 
 
 def test_a_detector_is_asked_for(invoke, model):

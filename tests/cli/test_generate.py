@@ -323,3 +323,14 @@ def test_interrupting_while_the_model_is_loaded_is_quiet(invoke, model, monkeypa
     ran = invoke("generate", model, "Once")
 
     assert (130, "", "cancelled\n") == (ran.exit_code, ran.stdout, ran.stderr)
+
+
+def test_log_probabilities_that_text_does_not_show_are_said_to_be_in_the_json(invoke, model):
+    call = ("generate", model, "Once", "--max-new-tokens", "2", "-o", "logprobs=2")
+    note = "note: log-probabilities are recorded, and --json prints them\n"
+
+    assert note in invoke(*call).stderr
+    assert "" == invoke(*call, "--quiet").stderr
+    as_json = invoke(*call, "--json")
+    assert "" == as_json.stderr
+    assert 2 == len(json.loads(as_json.stdout)["completions"][0]["top_logprobs"])

@@ -75,3 +75,14 @@ def test_what_is_wrong_is_one_line_before_a_model_is_loaded(invoke, flags, said)
     assert 2 == ran.exit_code
     assert said in ran.stderr
     assert 1 == len(ran.stderr.splitlines())
+
+
+def test_prompts_may_come_from_a_file_or_from_standard_input(invoke, model, tmp_path):
+    file = tmp_path / "prompts.txt"
+    file.write_text("Once\nthe cat\n", "utf-8")
+    expected = invoke("next-token", model, "-", "--lines", stdin="Once\nthe cat\n").stdout
+
+    assert expected == invoke("next-token", model, "--file", str(file), "--lines").stdout
+    assert expected == invoke("next-token", model, "--lines", stdin="Once\nthe cat\n").stdout
+    both = invoke("next-token", model, "a", "-f", str(file))
+    assert "a prompt was given as an argument and with --file: give one" in both.stderr

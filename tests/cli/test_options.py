@@ -5,7 +5,13 @@ import re
 
 import pytest
 
-from gpt2sdk.plugins.registry import default_registry
+from gpt2sdk.components.component import Component
+from gpt2sdk.components.runner import Runner
+from gpt2sdk.components.sampler import Sampler
+from gpt2sdk.options import role_asked_for
+from gpt2sdk.options.roles import ROLES
+from gpt2sdk.plugins.contract import role_name
+from gpt2sdk.plugins.registry import Registry, default_registry
 
 
 def test_every_option_is_listed_on_one_line(invoke):
@@ -55,6 +61,43 @@ def test_a_shared_option_is_shown_with_every_component_that_has_it(invoke):
 def test_a_setting_and_a_component_without_options_are_shown(invoke):
     assert "Completions of each prompt." in invoke("options", "num_return_sequences").stdout
     assert "Take the likeliest token" in invoke("options", "greedy").stdout
+
+
+@pytest.mark.parametrize("name", ["stopping_criterion", "stopping-criterion", "stopping criterion"])
+def test_what_has_a_role_is_listed_with_its_options(invoke, name):
+    lines = [line.split() for line in invoke("options", name).stdout.splitlines()]
+
+    assert ["stopping", "criterion"] == lines[0]
+    assert ["max_time", "repetition_detection", "stop_token_ids"] == [
+        line[0] for line in lines[1 : lines.index([])]
+    ]
+    options = lines[lines.index(["options"]) + 1 :]
+    assert ["max_time", "repetition_detection"] == [line[0] for line in options[:2]]
+
+
+def test_every_role_is_asked_for_by_its_name():
+    roles = {role for offer in Registry().offers() for role in offer.roles}
+
+    assert {Runner, Sampler} <= roles <= set(ROLES)
+    assert set(Component.__subclasses__()) >= set(ROLES)
+    for role in ROLES:
+        assert role_name(role) == role_asked_for(role_name(role).replace(" ", "-"))
+
+
+def test_roles_of_loading_say_where_they_are_named(invoke):
+    runners = invoke("options", "runner").stdout.splitlines()
+
+    assert "runner  named by --runner, where a model is loaded" == runners[0]
+    assert runners[1].split()[:2] == ["torch", "Computes"]
+    assert "detector  none is installed\n" == invoke("options", "detector").stdout
+    assert [] == json.loads(invoke("options", "runner", "--json").stdout)
+
+
+def test_a_setting_that_names_a_component_says_which_there_are(invoke):
+    printed = invoke("options", "drafter").stdout
+
+    names = "corpus, draft_model, early_exit, prompt_lookup, suffix"
+    assert f"  names    {names}\n" in printed
 
 
 def test_an_unknown_name_is_an_error(invoke):

@@ -166,3 +166,24 @@ def copied(model, folder, end):
         text = (folder / name).read_text(encoding="utf-8")
         (folder / name).write_text(text.replace("<|endoftext|>", end), encoding="utf-8")
     return str(folder)
+
+
+def test_a_context_stands_before_each_text_and_is_not_scored(invoke, model, generator, files):
+    scores = generator.score([TEXT, "the end"], context="the cat ")
+
+    printed = json.loads(
+        invoke(
+            "score", model, "-f", files[0], "-f", files[1], "--context", "the cat ", "--json"
+        ).stdout
+    )["scores"]
+
+    assert [each.bits for each in scores] == pytest.approx([each["bits"] for each in printed])
+    assert [list(each.context) for each in scores] == [each["context"] for each in printed]
+    assert scores[0].bits != generator.score(TEXT).bits
+
+
+def test_behind_a_context_the_first_token_is_scored_without_a_bos_token(invoke, model):
+    ran = invoke("score", model, "e", "--no-bos", "--context", "th", "--tokens")
+
+    assert (0, "") == (ran.exit_code, ran.stderr)
+    assert "'e'" in ran.stdout

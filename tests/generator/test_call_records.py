@@ -177,6 +177,24 @@ def test_a_record_is_of_one_model():
     assert other.generate("ab", config=record.options).record.options == record.options
 
 
+def test_a_record_of_a_model_loaded_otherwise_says_how_in_python(tmp_path):
+    pytest.importorskip("gpt2sdk_quantization")
+    from gpt2sdk.testing import save_tiny_model
+
+    save_tiny_model(tmp_path / "tiny")
+    plain = Generator.from_pretrained(tmp_path / "tiny")
+    packed = Generator.from_pretrained(tmp_path / "tiny", quantization="int8")
+    record = packed.generate("a", max_new_tokens=2).record
+
+    with pytest.raises(OptionError) as caught:
+        plain.generate("a", config=record)
+    assert "load the model as it was, with quantization='int8'; or for its" in str(caught.value)
+    assert str(caught.value).endswith("give config= what it has as options")
+    assert plain.generate("a", config=record.options).record.options == record.options
+    with pytest.raises(OptionError, match="load the model as it was, without quantization=;"):
+        packed.generate("a", config=plain.generate("a", max_new_tokens=2).record)
+
+
 def test_a_fingerprint_follows_the_weights():
     gen = gpt2()
     before = gen.model_identity["fingerprint"]

@@ -3,7 +3,7 @@
 import pytest
 from typing_extensions import override
 
-from gpt2sdk import Detection, Detector, Generator, LogitsProcessor, OptionError, hookimpl
+from gpt2sdk import Detection, Detector, Generator, LogitsProcessor, OptionError, Sampler, hookimpl
 from gpt2sdk.plugins.registry import Registry
 from gpt2sdk.testing import Letters, TableModel
 
@@ -19,12 +19,41 @@ class Marked(Detector):
         return Detection(0.0, float(count), 0.0, 1.0, count, len(tokens) - start)
 
 
+class Bias(LogitsProcessor, Detector):
+    """A mark of a key."""
+
+    bias: float = 0.0
+    hashing_key: int = 5
+
+    @override
+    def process(self, logits, rows):
+        return logits
+
+    @override
+    def detect(self, tokens, start=0):
+        return Detection(0.0, 0.0, 0.0, 1.0, 0, len(tokens) - start)
+
+
+class Draw(Sampler, Detector):
+    """Another one, which draws."""
+
+    hashing_key: int = 5
+
+    @override
+    def choose(self, logits, rows):
+        return logits.argmax(-1)
+
+    @override
+    def detect(self, tokens, start=0):
+        return Detection(0.0, 0.0, 0.0, 1.0, 0, len(tokens) - start)
+
+
 class Plugin:
-    """Offers it."""
+    """Offers them."""
 
     @hookimpl
     def gpt2sdk_components(self):
-        return (Marked,)
+        return (Marked, Bias, Draw)
 
 
 @pytest.fixture
@@ -62,7 +91,8 @@ def test_nothing_is_found_in_no_text(generator):
     [
         ("a", "nobody", {}, "there is no detector 'nobody'"),
         ("a", "greedy", {}, "there is no detector 'greedy'"),
-        ("a", "marked", {"tokens": 1}, "tokens is not an option of the detector marked: expected"),
+        ("a", "marked", {"tokens": 1}, "of the detector marked: did you mean token"),
+        ("a", "marked", {"wood": 1}, "of the detector marked: expected token"),
         ("a", "marked", {"token": "x"}, "token should be a valid integer"),
         ("a", Marked(), {"token": 1}, "handed in ready-made"),
         ([99], "marked", {}, "token id 99, expected 0 to 28"),
@@ -132,3 +162,42 @@ def test_what_no_record_says_is_asked_for(marking):
         marking.detect(plain, config=plain.record)
     with pytest.raises(OptionError, match="name the detector they are for"):
         marking.detect("a", config={"token": 5})
+
+
+PUBLIC = "the hashing_key is the default, which everybody knows: give your own with hashing_key="
+
+
+@pytest.mark.parametrize(
+    ("options", "notes"),
+    [
+        ({"bias": 1.0}, (PUBLIC,)),
+        ({"bias": 1.0, "bias.hashing_key": 6}, ()),
+        ({"bias": 1.0, "bias.hashing_key": 5}, (PUBLIC,)),
+        ({"bias": 1.0, "bias.hashing_key": [6, 5, 5]}, (PUBLIC,)),
+        ({"bias": [None, 0.0, 1.0]}, (PUBLIC,)),
+        ({"processors": [Bias(bias=1.0)]}, (PUBLIC,)),
+        ({"sampler": "draw"}, (PUBLIC,)),
+        ({"sampler": "draw", "bias": 1.0}, (PUBLIC,)),
+        ({"sampler": "draw", "draw.hashing_key": 6}, ()),
+        ({}, ()),
+    ],
+)
+def test_a_key_that_everybody_knows_is_noted_once_of_a_call(generator, options, notes):
+    result = generator.generate(["a", "b", "c"], max_new_tokens=2, **options)
+
+    assert notes == result.notes
+    stream = generator.stream(["a", "b", "c"], max_new_tokens=2, **options)
+    assert notes == stream.result.notes
+
+
+@pytest.mark.parametrize(
+    ("detector", "options", "notes"),
+    [
+        ("bias", {}, (PUBLIC,)),
+        ("bias", {"hashing_key": 6}, ()),
+        (Bias(), {}, (PUBLIC,)),
+        ("marked", {}, ()),
+    ],
+)
+def test_so_it_is_of_a_detection(generator, detector, options, notes):
+    assert notes == generator.detect("abc", detector, **options).notes

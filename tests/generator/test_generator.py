@@ -393,3 +393,31 @@ def test_two_calls_interleaved_do_not_touch_each_other(gen):
             texts[place] += delta.text if delta else ""
 
     assert texts == alone
+
+
+def test_a_stream_says_that_it_is_to_be_read_before_its_text_is_there(gen):
+    stream = gen.stream("once", max_new_tokens=4, seed=1)
+    for _ in range(2):
+        for what in ("text", "parsed"):
+            with pytest.raises(OptionError, match="read the stream to its end first"):
+                getattr(stream.result, what)
+        next(stream)
+
+    assert [] == stream.result.texts
+    list(stream)
+    assert gen.generate("once", max_new_tokens=4, seed=1).text == stream.result.text
+
+
+def test_a_closed_stream_has_the_text_that_was_made(gen):
+    stream = gen.stream("once", max_new_tokens=50, seed=1)
+    first = next(stream)
+    stream.close()
+
+    assert stream.result.text.startswith(first.text)
+
+
+def test_of_several_completions_none_is_the_only_one(gen):
+    result = gen.generate("once", num_return_sequences=2, max_new_tokens=2)
+
+    with pytest.raises(OptionError, match=r"there are 2 completions, not one: read \.texts"):
+        _ = result.text

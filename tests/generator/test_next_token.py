@@ -83,6 +83,31 @@ def test_a_guided_model_is_asked_with_its_mirror(gen):
     assert plain.logprobs != guided.logprobs
 
 
+def test_a_least_length_counts_as_in_a_call_that_goes_on():
+    language = Letters()
+    gen = Generator(
+        TableModel(bias={3: 90.0, 4: 50.0}), language, decoder=language, eos_token_ids=[3]
+    )
+
+    assert gen.next_token("a", n=1).tokens == (3,)
+    assert gen.next_token("a", n=1, min_new_tokens=5).tokens == (4,)
+    assert gen.next_token(["a", "b"], n=1, min_new_tokens=[5, 0])[1].tokens == (3,)
+    (drawn,) = gen.generate("a", min_new_tokens=5, strategy="greedy").completions
+    assert drawn.tokens[0] == 4
+
+
+def test_what_forces_the_last_token_does_not_act_on_the_first(gen):
+    end = min(gen.eos_token_ids)
+
+    assert gen.next_token("a", forced_eos_token_id=end) == gen.next_token("a")
+
+
+def test_a_prompt_may_fill_the_window(gen):
+    prompt = [5] * gen.context_length
+
+    assert gen.next_token(prompt, n=1, min_new_tokens=1).support == 277
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -168,6 +168,8 @@ def test_naming_another_component_leaves_its_predecessors_options_out(preset):
         (Path("preset.json"), "a result: no file is opened, give what json.load returns"),
         ('{"heat": 0.5}', "a result: give json.loads(text), or CallRecord.from_json(text)"),
         (Result((), Usage(), {}), "the record of a result: give result.record"),
+        ({"type": "object"}, "a JSON schema, which is no preset: give it as json_schema="),
+        ({"properties": {}}, "a JSON schema, which is no preset: give it as json_schema="),
         ({"options": {}, "modle": {}}, "a record has no modle: did you mean model?"),
         ({"options": {}}, "a record has no row_seeds: expected a list of whole numbers"),
         (recorded(row_seeds=[]), "a record has no row_seeds: expected one for each prompt"),

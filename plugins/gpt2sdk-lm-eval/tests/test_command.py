@@ -26,6 +26,36 @@ def test_a_run_has_our_model_unless_it_names_one(given, expected):
     assert expected == with_model(given)
 
 
+def without_harness(*arguments):
+    """Run the command in a process that has no harness, whether one is installed or not."""
+    code = "import sys; sys.modules['lm_eval'] = None; from gpt2sdk.cli.app import app; app()"
+    return subprocess.run(
+        [sys.executable, "-c", code, "lm-eval", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "GPT2SDK_PLUGINS": "lm_eval"},
+    )
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_needs_no_harness(flag):
+    ran = without_harness(flag)
+
+    assert (0, "") == (ran.returncode, ran.stderr)
+    assert "Run lm-evaluation-harness; `--model gpt2sdk` is the default." in ran.stdout
+    assert "is not installed: pip install 'gpt2sdk-lm-eval[harness]'" in ran.stdout
+
+
+def test_a_run_says_what_to_install():
+    ran = without_harness("--tasks", "tale")
+
+    assert (2, "") == (ran.returncode, ran.stdout)
+    assert ran.stderr.startswith("error: the harness is missing (")
+    assert ran.stderr.endswith("pip install 'gpt2sdk-lm-eval[harness]'\n")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [["-m", "gpt2sdk", "lm-eval"], ["-m", "gpt2sdk_lm_eval"]])
 def test_a_task_runs_from_the_command_line(command, folder, tmp_path):

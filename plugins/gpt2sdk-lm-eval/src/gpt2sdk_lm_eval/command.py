@@ -2,13 +2,18 @@
 
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Final
 
 import typer
 
+from gpt2sdk import OptionError
+
 SETTINGS: Final = {"ignore_unknown_options": True, "allow_extra_args": True}
 """What lets all arguments through."""
 
+_HELP = frozenset({"-h", "--help"})
+_REMEDY = "pip install 'gpt2sdk-lm-eval[harness]'"
 _MODEL = ("--model", "-M")
 
 
@@ -17,6 +22,10 @@ def lm_eval(context: typer.Context) -> None:
 
     All arguments are those of the command `lm_eval`, which says what there is with --help.
     """
+    if not _HELP.isdisjoint(context.args) and find_spec("lm_eval") is None:
+        typer.echo(context.get_help())
+        typer.echo(f"\nThe harness, whose arguments these are, is not installed: {_REMEDY}")
+        return
     run(context.args)
 
 
@@ -24,13 +33,13 @@ def run(arguments: Sequence[str]) -> None:
     """Run the harness's command with these arguments.
 
     Raises:
-        typer.BadParameter: The harness is not installed.
+        OptionError: The harness is not installed.
     """
     try:
         from lm_eval.__main__ import cli_evaluate  # noqa: PLC0415 - the command's help needs none
     except ImportError as error:
-        message = f"the harness is missing ({error}): pip install 'gpt2sdk-lm-eval[harness]'"
-        raise typer.BadParameter(message) from None
+        message = f"the harness is missing ({error}): {_REMEDY}"
+        raise OptionError(message, name="lm_eval") from None
     from gpt2sdk_lm_eval.registration import add_model  # noqa: PLC0415 - likewise
 
     add_model()
