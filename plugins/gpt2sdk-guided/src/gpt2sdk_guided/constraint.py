@@ -33,7 +33,7 @@ Trigger = Annotated[
     tuple[Annotated[str, Field(min_length=1)], ...],
     OneOrMore,
     Shared(),
-    Field(description="Texts behind which the constraint begins; () for the first token."),
+    Field(description="Texts behind which the constraint begins; none for the first token."),
 ]
 """What a constraint that waits is waiting for."""
 
