@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-pytest.importorskip("lm_eval", reason="needs lm_eval, with its datasets and scikit-learn")
+pytest.importorskip("lm_eval", reason="needs lm_eval: pip install -r requirements-dev.txt")
 
 from lm_eval.api.instance import Instance
 from lm_eval.evaluator import simple_evaluate
