@@ -5,11 +5,15 @@ found where its p-value is at most 0.01. `alone`: rows one at a time. `drafted`:
 with prompt lookup as drafter. `false`: the same detector on texts without a mark.
 
     python benchmarks/bench_watermark.py [--texts 100] [--plot docs/guides/watermarks.svg]
+    python benchmarks/bench_watermark.py --keys 40 --texts 300
+
+With `--keys` it is only said how many of the texts without a mark each key finds, at 100 tokens.
 """
 
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import mean, median
 
 from record import save
 
@@ -22,6 +26,7 @@ from gpt2sdk_watermark.unigram_watermark import UnigramWatermark
 KEY = 0x5EEDF00D
 LENGTHS = tuple(range(25, 201, 25))
 LEVEL = 0.01
+KEYED_LENGTH = 100
 MARKS: Mapping[str, Detector] = {
     "kgw lefthash": KgwWatermark(kgw_bias=2.0, hashing_key=KEY),
     "kgw selfhash": KgwWatermark(
@@ -85,6 +90,38 @@ def found(mark: Detector, texts: Sequence[tuple[int, ...]], length: int) -> floa
     return sum(mark.detect(text[:length]).p_value <= LEVEL for text in texts) / len(texts)
 
 
+def by_key(
+    generator: Generator, prompts: Sequence[str], texts: int, keys: int
+) -> list[dict[str, object]]:
+    """Return how many texts without a mark each scheme finds: over all keys, and by key."""
+    copies = -(-texts // len(prompts))
+    result = generator.generate(
+        list(prompts),
+        max_new_tokens=KEYED_LENGTH,
+        num_return_sequences=copies,
+        eos_token_id=None,
+        seed=7,
+    )
+    plain = [each.tokens for each in result.completions][:texts]
+    rows: list[dict[str, object]] = []
+    for name, mark in MARKS.items():
+        marks = [mark.model_copy(update={"hashing_key": KEY + key}) for key in range(keys)]
+        shares = sorted(found(each, plain, KEYED_LENGTH) for each in marks)
+        rows.append(
+            {
+                "scheme": name,
+                "texts": len(plain),
+                "keys": keys,
+                "mean": round(mean(shares), 5),
+                "median": median(shares),
+                "least": shares[0],
+                "most": shares[-1],
+            }
+        )
+        print(rows[-1], flush=True)
+    return rows
+
+
 def plot(rows: Sequence[Mapping[str, object]], path: Path) -> None:
     """Draw the rates as an SVG: solid for rows alone, dots for rows in batches with a drafter."""
     left, top, width, height = 60, 20, 420, 240
@@ -130,9 +167,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--texts", type=int, default=100)
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--keys", type=int, default=0)
     arguments = parser.parse_args()
     generator = Generator.from_pretrained("storyteller")
     prompts = [opening.format(hero) for hero in HEROES for opening in OPENINGS][: arguments.texts]
+    if arguments.keys:
+        save("watermark_keys", by_key(generator, prompts, arguments.texts, arguments.keys))
+        return
     plain = written(generator, prompts, None, drafted=True)
     rows: list[dict[str, object]] = []
     for name, mark in MARKS.items():

@@ -4,8 +4,8 @@
     python scripts/make_component_pages.py --check   # name those that are not up to date
 
 All of a page comes from the component: its docstring, its fields, its formula in
-`component_formulas.py`, what other programs call it, and, for processors and samplers, what it
-makes of one real distribution.
+`component_formulas.py`, the units of its options in `component_units.py`, what other programs call
+it, and, for processors and samplers, what it makes of one real distribution.
 """
 
 import inspect
@@ -13,10 +13,12 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 from pathlib import Path
 
 import component_examples
 from component_formulas import FORMULAS, WORDS
+from component_units import UNITS
 from distribution_picture import DRAWS, PROMPT, picture
 from latex2mathml.converter import convert
 
@@ -77,26 +79,8 @@ What `smc` and its kin steer by, in `gpt2sdk-steering`.
       filters: ["!^_", "!^(chains|outcome|particles|splice|steps|units)$", "!^(awrs|metropolis_hastings|particle_gibbs|power_sampling|smc)$", "!^gpt2sdk_components$", "!^(Direct|ConditionalParticles|Rejection|Search|SCHEMES|Selection|start)$", "!(Option|Limit|Resampling|Threshold|Factor|When|Accepts|Rejects|Moves|Iterations|Alpha|BlockSize|AncestorSampling|NumParticles)$"]
 """  # noqa: E501 - one value
 SECTION = re.compile(r"^(Example|Examples|Raises|Attributes|Note):\n", re.MULTILINE)
-UNITS = (
-    (r"\bPower of\b", "exponent"),
-    (r"(?i)multiplie|divided by|exponent", "factor"),
-    (r"\bper square nat\b", "1 / nat"),
-    (r"\bnats\b", "nats"),
-    (r"\bbits\b", "bits"),
-    (r"\bseconds\b", "seconds"),
-    (r"\b[Ss]hare of\b|\b[Pp]art of\b", "share"),
-    (r"(?i)probabilit|\bmass\b", "probability"),
-)
-"""What a number is, by its description; the first that fits."""
-
-COUNTED = (
-    (r"(?i)^ids?\b", "token id"),
-    (r"(?i)\bkey\b", "–"),
-    (r"(?i)\blayers\b", "layer"),
-    (r"(?i)\bcharacters\b", "characters"),
-    (r"(?i)\btokens\b", "tokens"),
-)
-"""The same of whole numbers."""
+NUMBER = re.compile(r"\bnumbers?\b|\b\d")
+"""What the type of an option that has a unit says."""
 
 
 def generated(registry: Registry | None = None) -> dict[Path, str]:
@@ -116,7 +100,7 @@ def page_of(offer: Offer, offers: Sequence[Offer]) -> Path:
 
 def index(offers: Sequence[Offer], registry: Registry) -> str:
     """Return the page that lists all components."""
-    parts = [INTRODUCTION, "## Every call\n", options_table(settings(registry), Component), ""]
+    parts = [INTRODUCTION, "## Every call\n", options_table(settings(registry)), ""]
     for role in ORDER:
         of_role = [each for each in offers if role_name(each.roles[0]) == role]
         if role == "logits processor":
@@ -152,7 +136,7 @@ def page(offer: Offer, registry: Registry) -> str:
     names = set(offer.component.option_names())
     records = [each for each in records if each.role == role_of(offer) and each.name in names]
     if records:
-        parts += ["## Options", options_table(records, offer.component)]
+        parts += ["## Options", options_table(records)]
     parts += list(_picture(offer))
     parts += list(_elsewhere(offer))
     for title, text in sections:
@@ -221,12 +205,16 @@ def summary(component: type[Component]) -> str:
 
 
 def mathml(formula: str) -> str:
-    """Return a formula as MathML, which browsers render without a script or a font of others."""
-    written = convert(formula, display="block")
+    """Return a formula as MathML, which browsers render without a script or a font of others.
+
+    Its `alttext` is the formula as it was written: for readers that do not know MathML.
+    """
+    said = escape(" ".join(formula.split()))
+    written = convert(formula, display="block").replace("<math ", f'<math alttext="{said}" ', 1)
     return re.sub(r"&#x(\w+);", lambda code: f"&#{int(code[1], 16)};", written)
 
 
-def options_table(records: Sequence[OptionRecord], component: type[Component]) -> str:
+def options_table(records: Sequence[OptionRecord]) -> str:
     """Return a table of options."""
     titles = ["option", "type", "default", "off value", "range", "unit", "per prompt", ""]
     rows = [
@@ -236,7 +224,7 @@ def options_table(records: Sequence[OptionRecord], component: type[Component]) -
             "needed" if each.required else f"`{_value(each.default)}`",
             f"`{_value(each.default)}`" if each.switch and not each.required else "–",
             _cell(each.range.replace(f"{2.0**64:g}", "2 ** 64")) or "–",
-            unit(each, component),
+            unit(each),
             "yes" if each.per_prompt else "no",
             _cell(each.description),
         ]
@@ -245,20 +233,18 @@ def options_table(records: Sequence[OptionRecord], component: type[Component]) -
     return "\n".join(map(_line, [titles, ["---"] * len(titles), *rows]))
 
 
-def unit(record: OptionRecord, component: type[Component]) -> str:
-    """Return the unit of an option: what its field says, or what its description has."""
-    field = component.model_fields.get(record.name)
-    extra = field.json_schema_extra if field is not None else None
-    if isinstance(extra, Mapping) and "unit" in extra:
-        return str(extra["unit"])
-    kinds = set(record.type.split(" or "))
-    if "number" not in kinds and "whole number" not in kinds:
-        return "nats" if re.search(r"\bnats\b", record.description) else "–"
-    if record.name.endswith("_probability"):
-        return "probability"
-    known = UNITS if "number" in kinds else COUNTED
-    found = next((name for words, name in known if re.search(words, record.description)), "")
-    return found or ("count" if "number" not in kinds else "–")
+def unit(record: OptionRecord) -> str:
+    """Return the unit of an option, as `component_units.py` states it; – for what is no number.
+
+    Raises:
+        KeyError: It has a number and no unit, or a unit and no number.
+    """
+    stated = UNITS.get(f"{record.component}.{record.name}", UNITS.get(record.name))
+    if (stated is None) == bool(NUMBER.search(record.type)):
+        what = "no unit" if stated is None else f"the unit {stated}"
+        message = f"{record.component}.{record.name} is {record.type}: {what} in component_units.py"
+        raise KeyError(message)
+    return stated or "–"
 
 
 def _picture(offer: Offer) -> Iterator[str]:

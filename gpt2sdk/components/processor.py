@@ -94,7 +94,7 @@ class LogitsProcessor(Component):
         """
         return ()
 
-    def check(self, prompt: Prompt) -> None:
+    def check_prompt(self, prompt: Prompt) -> None:
         """Refuse what makes no sense for one of a call's prompts; nothing by default.
 
         It is asked before any work, for each prompt that it would act on.

@@ -151,7 +151,7 @@ def check_processors(prompts: Sequence[Prompt], composition: Composition) -> Non
             link = entry.link(prompt.index)
             if link is None:
                 continue
-            link.component.check(prompt)
+            link.component.check_prompt(prompt)
             does, name = link.component.alone, link.component.name
             if does and does in alone:
                 message = (

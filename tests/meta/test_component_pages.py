@@ -4,6 +4,7 @@ import importlib
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -99,38 +100,83 @@ def test_a_strategy_is_called_a_function(pages):
 
 
 @pytest.mark.parametrize(
-    ("component", "option", "unit"),
+    ("page", "option", "unit"),
     [
         ("max_time", "max_time", "seconds"),
         ("mirostat", "mirostat_tau", "bits"),
         ("presence_penalty", "presence_penalty", "nats"),
+        ("sequence_bias", "sequence_bias", "nats"),
+        ("expiring_bias", "expiring_bias", "nats, tokens"),
         ("top_p", "top_p", "probability"),
-        ("min_p", "min_p", "share"),
-        ("tfs", "tfs", "share"),
-        ("xtc_probability", "xtc_probability", "probability"),
-        ("gumbel_watermark", "mixing_probability", "probability"),
+        ("top_h", "top_h", "share"),
         ("gumbel_watermark", "second_key", "–"),
         ("smoothing_factor", "smoothing_factor", "1 / nat"),
-        ("logit_bias", "logit_bias", "nats"),
         ("forced_eos_token_id", "forced_eos_token_id", "token id"),
         ("tree_search", "num_simulations", "count"),
-        ("json_schema", "json_max_length", "characters"),
-        ("top_p", "top_p_decay", "factor"),
-        ("top_k", "top_k", "tokens"),
-        ("beam", "num_beams", "count"),
+        ("json_schema", "json_digits", "digits"),
+        ("power_sampling", "block_size", "tokens"),
+        ("bnb_nf4", "block_size", "count"),
+        ("top_n_sigma", "top_n_sigma", "standard deviations"),
         ("stop", "stop", "–"),
     ],
 )
-def test_units_are_those_of_the_descriptions(script, component, option, unit):
-    registry = Registry()
-    (offer,) = registry.named(component)
-    (record,) = [
-        each
-        for each in script.option_records(registry)
-        if (each.component, each.name) == (component, option)
+def test_tables_have_the_stated_units(pages, page, option, unit):
+    row, *_ = re.findall(rf"^\| `{option}` \| .*$", pages[f"{page}.md"], re.MULTILINE)
+
+    assert unit == row.split(" | ")[5]
+
+
+def test_every_unit_is_that_of_an_option(script):
+    records = script.option_records(Registry())
+    known = {record.name for record in records}
+    known |= {f"{record.component}.{record.name}" for record in records}
+
+    assert set() == script.UNITS.keys() - known
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "speed"}, "min_p.speed is number: no unit"),
+        ({"type": "text"}, "min_p.min_p is text: the unit share"),
+    ],
+)
+def test_a_number_without_a_unit_is_found_and_a_unit_without_a_number(script, change, message):
+    (record, *_) = script.option_records(Registry(), "min_p")
+
+    assert "share" == script.unit(record)
+    with pytest.raises(KeyError, match=message):
+        script.unit(replace(record, **change))
+
+
+def test_no_unit_comes_from_a_description(script):
+    (record, *_) = script.option_records(Registry(), "min_p")
+
+    assert "share" == script.unit(replace(record, description="So many seconds, in nats."))
+
+
+def test_an_empty_list_is_written_one_way(root, pages):
+    readmes = {str(file): file.read_text() for file in root.glob("plugins/*/README.md")}
+    tables = [
+        (name, line)
+        for name, text in (pages | readmes).items()
+        for line in text.splitlines()
+        if line.startswith("|") and re.search(r"(?<![\w\]])\(\)", line)
     ]
 
-    assert unit == script.unit(record, offer.component)
+    assert [] == tables
+
+
+def test_a_formula_says_itself_to_readers_without_mathml(script, pages):
+    formulas = [
+        (name, found)
+        for name, text in pages.items()
+        for found in re.findall(r"<math ([^>]*)>", text)
+    ]
+
+    assert [] == [name for name, found in formulas if not re.search('alttext="[^"]{3,}"', found)]
+    assert len(formulas) > 50
+    assert 'alttext="a &lt; b &amp; &quot;c&quot;"' in script.mathml('a < b\n  & "c"')
 
 
 def test_doctests_become_blocks(script):

@@ -5,6 +5,7 @@ import inspect
 import re
 
 from gpt2sdk import errors
+from gpt2sdk.plugins.registry import Registry
 
 
 def hook_names(source):
@@ -31,6 +32,36 @@ def exceptions():
         for name, value in vars(errors).items()
         if inspect.isclass(value) and issubclass(value, Exception)
     }
+
+
+def unnamed(page):
+    """Return the components that a page does not name as code."""
+    said = {word for code in re.findall(r"`([^`\n]+)`", page) for word in re.findall(r"\w+", code)}
+    return [
+        offer.name
+        for offer in Registry().offers()
+        # What a processor is called is the option that turns it on.
+        if offer.origin.distribution
+        and not {offer.name, *offer.component.option_names()[:1]} & said
+    ]
+
+
+def test_the_readme_names_every_component(root):
+    assert [] == unnamed((root / "README.md").read_text())
+
+
+def test_a_component_that_a_readme_does_not_name_is_found(root):
+    page = (root / "README.md").read_text()
+
+    assert ["native"] == unnamed(re.sub(r"\bnative\b", "", page))
+
+
+def test_the_readme_and_the_first_page_name_what_is_asked_first(root):
+    for page in ("README.md", "docs/index.md"):
+        text = (root / page).read_text().lower()
+        asked = ["guided text", 'runner="native"', "detect", "gpt2sdk new-plugin"]
+        asked += ["gpt2sdk plugins check"]
+        assert [] == [each for each in asked if each not in text], page
 
 
 def test_every_hook_is_documented(root):

@@ -231,7 +231,7 @@ def test_a_drafter_that_changes_the_text_is_found():
 class SingleToken(Counter):
     """Refuses prompts of several tokens."""
 
-    def check(self, prompt):
+    def check_prompt(self, prompt):
         if len(prompt.tokens) > 1:
             raise OptionError("prompts of one token only", name="taken")
 

@@ -11,6 +11,9 @@ from pydantic import BaseModel, Field, field_validator
 
 from gpt2sdk import CallRecord, Generator, OptionError, each
 from gpt2sdk.testing import tiny_tokenizer
+from gpt2sdk_guided.choice import Choice
+from gpt2sdk_guided.json_schema import JsonSchema
+from gpt2sdk_guided.regex import Regex
 from gpt2sdk_guided.vocabularies import words_of
 
 PERSON = {
@@ -75,6 +78,35 @@ def test_a_path_is_read(generator, tmp_path):
     path.write_text('{"type": "null"}')
 
     assert "null" == guided(generator, json_schema=path).text
+
+
+def test_a_path_of_a_grammar_is_read_once_and_recorded_as_text(generator, tmp_path):
+    path = tmp_path / "beast.gbnf"
+    path.write_text('root ::= "é" | "wolf"', encoding="utf-8")
+
+    first = guided(generator, grammar=path)
+    path.unlink()
+    again = generator.generate("The king:", config=CallRecord.from_json(first.record.to_json()))
+
+    assert first.text in ("é", "wolf")
+    assert first.completions == again.completions
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        (Regex(regex="[a-z]{4}"), "[a-z]{4}"),
+        (Choice(choice=("yes", "no")), "yes|no"),
+        (JsonSchema(json_schema={"type": "boolean"}), "true|false"),
+    ],
+    ids=lambda form: getattr(form, "name", ""),
+)
+@pytest.mark.parametrize("strategy", ["smc", "metropolis_hastings", "particle_gibbs"])
+def test_a_form_as_a_potential_ends_where_nothing_can_follow(generator, form, expected, strategy):
+    result = guided(generator, potential=form, strategy=strategy, max_new_tokens=20)
+
+    assert re.fullmatch(expected, result.text)
+    assert "end_token" == result.completions[0].finish_reason
 
 
 @pytest.mark.parametrize("limit", range(1, 8))
@@ -196,6 +228,9 @@ def test_whitespace_is_bounded(generator):
         ({"regex": "a("}, "regex is none that can be followed"),
         ({"regex": "(?=a)b"}, "look-around"),
         ({"grammar": "root ::= ("}, "no GBNF"),
+        ({"grammar": Path("nope.gbnf")}, "grammar is a file that cannot be read.*nope.gbnf"),
+        ({"grammar": "beasts.gbnf"}, "of a file, give a pathlib.Path"),
+        ({"json_schema": {"enum": [object()]}}, "^json_schema has what JSON does not"),
         ({"grammar": "start: missing"}, "grammar is none that can be followed"),
         ({"json_schema": "{"}, "is no JSON"),
         ({"json_schema": "[1]"}, "is no schema"),

@@ -16,7 +16,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def theirs(folder):
     """Return the harness's own model."""
-    pytest.importorskip("lm_eval", reason="needs lm_eval, with its datasets and scikit-learn")
+    pytest.importorskip("lm_eval", reason="needs lm_eval: pip install -r requirements-dev.txt")
     from lm_eval.models.huggingface import HFLM
 
     return HFLM(pretrained=folder, device="cpu", batch_size=4)
@@ -25,7 +25,7 @@ def theirs(folder):
 @pytest.fixture(scope="session")
 def ours(folder):
     """Return a gpt2sdk model as the harness makes it."""
-    pytest.importorskip("lm_eval", reason="needs lm_eval, with its datasets and scikit-learn")
+    pytest.importorskip("lm_eval", reason="needs lm_eval: pip install -r requirements-dev.txt")
     from lm_eval.api.registry import get_model
 
     from gpt2sdk_lm_eval import register

@@ -59,7 +59,7 @@ def test_a_run_says_what_to_install():
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [["-m", "gpt2sdk", "lm-eval"], ["-m", "gpt2sdk_lm_eval"]])
 def test_a_task_runs_from_the_command_line(command, folder, tmp_path):
-    pytest.importorskip("lm_eval", reason="needs lm_eval, with its datasets and scikit-learn")
+    pytest.importorskip("lm_eval", reason="needs lm_eval: pip install -r requirements-dev.txt")
     (tmp_path / "tale.jsonl").write_text('{"text": "Once upon a time the cat sat on the mat."}\n')
     (tmp_path / "tale.yaml").write_text(
         "task: tale\noutput_type: loglikelihood_rolling\ndataset_path: json\n"

@@ -131,15 +131,15 @@ def test_end_tokens_are_ruled_out_until_the_least_length():
 
 def test_a_least_length_without_end_tokens_is_refused():
     with pytest.raises(OptionError, match="min_new_tokens holds end tokens back, and there are no"):
-        MinNewTokens(min_new_tokens=2).check(Prompt(0, (1,), max_new_tokens=9))
+        MinNewTokens(min_new_tokens=2).check_prompt(Prompt(0, (1,), max_new_tokens=9))
 
 
 def test_a_least_length_above_the_greatest_is_refused():
     prompt = Prompt(3, (1, 2), max_new_tokens=9, eos_token_ids=frozenset([0]))
-    MinNewTokens(min_new_tokens=9).check(prompt)
+    MinNewTokens(min_new_tokens=9).check_prompt(prompt)
 
     with pytest.raises(OptionError, match="at most max_new_tokens, which is 9 for prompt 3"):
-        MinNewTokens(min_new_tokens=10).check(prompt)
+        MinNewTokens(min_new_tokens=10).check_prompt(prompt)
 
 
 def test_an_end_token_that_the_model_does_not_have_is_no_matter():

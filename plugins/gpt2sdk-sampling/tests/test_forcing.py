@@ -1,6 +1,8 @@
 """Tokens that are forced, allowed and suppressed, on numbers to check by hand."""
 
+import numpy as np
 import pytest
+import torch
 
 from gpt2sdk import GenerationError, Generator, OptionError, Prompt
 from gpt2sdk.testing import Letters, TableModel, make_rows, process
@@ -107,7 +109,7 @@ def test_a_decay_has_a_start_and_a_factor(given):
 def test_a_decay_without_end_tokens_is_refused():
     penalty = ExponentialDecayLengthPenalty(exponential_decay_length_penalty=(3, 1.5))
     with pytest.raises(OptionError, match="raises end tokens, and there are none"):
-        penalty.check(Prompt(0, (1,)))
+        penalty.check_prompt(Prompt(0, (1,)))
 
 
 def test_a_forced_end_fills_the_last_place_of_each_row(generator):
@@ -123,10 +125,30 @@ def test_what_is_forced_and_ruled_out_leaves_nothing(generator):
         generator.generate("a", forced_eos_token_id=3, bad_words=[[3]], max_new_tokens=2)
 
 
-@pytest.mark.parametrize("answer", [[], None, ["a"], [-1]], ids=str)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *([], None, ["a"], [-1], [1.5], 5, "ab", [[1]], [True, False], torch.tensor([1.0])),
+        *(b"ab", b"\3" + bytes(7), bytearray(8), memoryview(bytes(8)), torch.tensor(5)),
+        *(torch.tensor([True] * 28), torch.tensor([[1, 2]]), np.array([True]), np.array([0.5])),
+    ],
+    ids=str,
+)
 def test_a_function_has_to_allow_tokens(generator, answer):
-    with pytest.raises(OptionError, match="prefix_allowed_tokens_fn returned"):
+    with pytest.raises(OptionError, match="expected ids of one token or more, as a list of whole"):
         generator.generate(["a", "b"], prefix_allowed_tokens_fn=lambda _, __: answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [[3], (3,), {3}, range(3, 4), {3: "c"}, torch.tensor([3]), np.array([3]), [np.int64(3)]],
+    ids=str,
+)
+def test_a_function_may_give_ids_in_any_list(generator, answer):
+    result = generator.generate(
+        "a", prefix_allowed_tokens_fn=lambda _, __: answer, max_new_tokens=1
+    )
+    assert (3,) == result.completions[0].tokens
 
 
 @pytest.mark.parametrize("strategy", [{}, {"strategy": "beam", "num_beams": 2}], ids=str)

@@ -170,6 +170,28 @@ class Raise(LogitsProcessor):
         return logits + torch.tensor([0.0, 1.0, 0.0, 0.0])
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Raise(b=True),
+        ProcessorPotential(Raise(b=True)),
+        ProcessorPotential(Raise(b=True)) * TextPotential(len),
+        ProcessorPotential(Raise(b=True)) ** 2.0,
+        ProcessorPotential(Raise(b=True)).normalize(),
+        MirrorPotential("a"),
+    ],
+    ids=lambda wrong: type(wrong).__name__,
+)
+def test_what_weighs_rows_only_is_no_constraint_that_texts_are_rejected_by(gen, wrong):
+    with pytest.raises(OptionError, match=r"constraint should judge texts.* give it as potential="):
+        gen.generate("a", strategy="awrs", constraint=wrong)
+
+
+def test_a_name_is_no_potential_and_says_how_the_component_is_set(gen):
+    with pytest.raises(OptionError, match="a component of this name is set by its own options"):
+        gen.generate("a", strategy="smc", potential="json_schema")
+
+
 @pytest.fixture(scope="module")
 def gen():
     model = TableModel(vocab_size=4, scale=1.0, bias={END: 0.5}, seed=9)

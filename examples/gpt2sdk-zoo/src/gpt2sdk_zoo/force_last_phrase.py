@@ -61,7 +61,7 @@ class ForceLastPhrase(LogitsProcessor):
     ] = None
 
     @override
-    def check(self, prompt: Prompt) -> None:
+    def check_prompt(self, prompt: Prompt) -> None:
         if not prompt.eos_token_ids:
             raise OptionError(
                 "force_last_phrase stands before end tokens, and there are none: expected "

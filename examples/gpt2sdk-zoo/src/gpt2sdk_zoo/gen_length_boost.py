@@ -68,7 +68,7 @@ class GenLengthBoost(LogitsProcessor):
     ] = None
 
     @override
-    def check(self, prompt: Prompt) -> None:
+    def check_prompt(self, prompt: Prompt) -> None:
         if self.gen_length_token is None and not prompt.eos_token_ids:
             raise OptionError(
                 "gen_length_boost raises end tokens, and there are none: expected eos_token_id, "

@@ -59,7 +59,7 @@ class ContextAware(LogitsProcessor):
     ] = None
 
     @override
-    def check(self, prompt: Prompt) -> None:
+    def check_prompt(self, prompt: Prompt) -> None:
         if self.context_free_prompt is None:
             raise OptionError(
                 "context_aware compares with the prompt without its context: give it as "

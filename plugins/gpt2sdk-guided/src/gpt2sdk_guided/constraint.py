@@ -33,7 +33,7 @@ Trigger = Annotated[
     tuple[Annotated[str, Field(min_length=1)], ...],
     OneOrMore,
     Shared(),
-    Field(description="Texts behind which the constraint begins; () for the first token."),
+    Field(description="Texts behind which the constraint begins; none for the first token."),
 ]
 """What a constraint that waits is waiting for."""
 
@@ -78,8 +78,8 @@ class Constraint(LogitsProcessor, StoppingCriterion):
         """Texts behind which it begins."""
 
     @override
-    def check(self, prompt: "Prompt | Rows") -> "None":  # type: ignore[override]
-        if isinstance(prompt, Prompt) and prompt.cut and self.is_on():
+    def check_prompt(self, prompt: Prompt) -> None:
+        if prompt.cut and self.is_on():
             raise OptionError(
                 f"{self.name} begins behind the prompt, whose end token_healing takes anew: give "
                 "one of them",
@@ -247,7 +247,9 @@ class ConstraintRun:
             elif alone[at] >= 0:
                 out[at] = 1
                 out[at, alone[at]] = 0
-            elif place.phase == "inside" and place.matcher is not None:
+            elif place.matcher is not None:
+                # A criterion ends what is complete; as a potential there is none that does.
+                out[at] |= place.phase == "complete"
                 ends = [token for token in row.prompt.eos_token_ids if token < size]
                 out[at, ends] = not place.matcher.is_accepting()
         return out

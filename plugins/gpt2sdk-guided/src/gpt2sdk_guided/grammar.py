@@ -5,19 +5,21 @@ from typing import Annotated
 
 from llguidance import LLMatcher
 from llguidance.gbnf_to_lark import gbnf_to_lark
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from typing_extensions import override
 
 from gpt2sdk import GRAMMAR_RULE, OptionError
 from gpt2sdk_guided.constraint import MOST_CHARACTERS, Constraint, Trigger
+from gpt2sdk_guided.files import text_of
 
 
 class Grammar(Constraint):
     r"""Lets a row write only a text of a grammar, in Lark's syntax or llama.cpp's GBNF.
 
-    A grammar with `::=` is GBNF, whose rule `root` is the text; in Lark it is `start`. llama.cpp's
-    `grammar`, vLLM's `grammar`. Rules may be recursive; what they leave open, a weak model may
-    never end, so write `[0-9]{1,6}` rather than `[0-9]+`.
+    A grammar is text, or a `pathlib.Path` of a file. One with `::=` is GBNF, whose rule `root` is
+    the text; in Lark it is `start`. llama.cpp's `grammar`, vLLM's `grammar`. Rules may be
+    recursive; what they leave open, a weak model may never end, so write `[0-9]{1,6}` rather than
+    `[0-9]+`.
 
     Grammar-constrained decoding: Geng et al., 2023, arXiv:2305.13971; fast masks: Dong et al.,
     "XGrammar", 2024, arXiv:2411.15100, with a pushdown automaton and masks made ahead, where
@@ -38,9 +40,10 @@ class Grammar(Constraint):
         Field(
             min_length=1,
             max_length=MOST_CHARACTERS,
-            description="The grammar, Lark or GBNF; None is off.",
+            description="The grammar, Lark or GBNF, or a Path of it; None is off.",
             examples=['root ::= [a-z] root | "."'],
         ),
+        BeforeValidator(text_of),
     ] = None
     grammar_triggers: Trigger = ()
 
@@ -52,6 +55,13 @@ class Grammar(Constraint):
     @override
     def source(self) -> str:
         text = self.grammar or ""
+        if ":" not in text:
+            raise OptionError(
+                f"grammar has no rule, got {text!r:.80}: expected `root ::= …` (GBNF) or "
+                "`start: …` (Lark); of a file, give a pathlib.Path, or what stands in it",
+                name="grammar",
+                value=self.grammar,
+            )
         if re.search(r"(?m)^\s*[\w-]+\s*::=", text) is None:
             return LLMatcher.grammar_from_lark(text)
         try:

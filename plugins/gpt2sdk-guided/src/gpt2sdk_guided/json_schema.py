@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 from llguidance import LLMatcher
@@ -13,6 +12,7 @@ from gpt2sdk import GRAMMAR_RULE, Completion, OptionError
 from gpt2sdk_guided.bounds import Bounds
 from gpt2sdk_guided.choice import behind
 from gpt2sdk_guided.constraint import MOST_CHARACTERS, Constraint, Trigger
+from gpt2sdk_guided.files import text_of
 from gpt2sdk_guided.references import References
 
 
@@ -80,6 +80,7 @@ class JsonSchema(Constraint):
     json_schema: Annotated[
         str | type[BaseModel] | None,
         BeforeValidator(_readable),
+        BeforeValidator(text_of),
         GRAMMAR_RULE,
         Field(description="Schema: dict, JSON text, Path or pydantic model; None is off."),
     ] = None
@@ -107,21 +108,15 @@ class JsonSchema(Constraint):
     @model_validator(mode="before")
     @classmethod
     def _write_schema(cls, fields: object) -> object:
-        if not isinstance(fields, Mapping) or "json_schema" not in fields:
+        """Write a schema that is data as text, before its lists become tuples."""
+        if not isinstance(fields, Mapping) or not isinstance(
+            given := fields.get("json_schema"), Mapping | bool
+        ):
             return fields
-        given = fields["json_schema"]
-        if isinstance(given, Path):
-            try:
-                given = given.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise OptionError(
-                    f"json_schema is a file that cannot be read: {error}",
-                    name="json_schema",
-                    value=given,
-                ) from None
-        elif isinstance(given, Mapping | bool):
-            given = json.dumps(given)
-        return {**fields, "json_schema": given}
+        try:
+            return {**fields, "json_schema": json.dumps(given)}
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"has what JSON does not: {error}") from None
 
     @property
     @override

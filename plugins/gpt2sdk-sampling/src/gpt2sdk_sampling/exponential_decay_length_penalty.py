@@ -43,7 +43,7 @@ class ExponentialDecayLengthPenalty(LogitsProcessor):
     ] = None
 
     @override
-    def check(self, prompt: Prompt) -> None:
+    def check_prompt(self, prompt: Prompt) -> None:
         if self.exponential_decay_length_penalty is not None and not prompt.eos_token_ids:
             raise OptionError(
                 "exponential_decay_length_penalty raises end tokens, and there are none: expected "

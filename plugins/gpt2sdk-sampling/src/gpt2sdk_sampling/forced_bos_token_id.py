@@ -48,7 +48,7 @@ class ForcedBosTokenId(LogitsProcessor):
     ] = None
 
     @override
-    def check(self, prompt: Prompt) -> None:
+    def check_prompt(self, prompt: Prompt) -> None:
         if self.forced_bos_token_id is not None and len(prompt.tokens) != 1:
             raise OptionError(
                 f"forced_bos_token_id follows a prompt of one token, and prompt {prompt.index} has "

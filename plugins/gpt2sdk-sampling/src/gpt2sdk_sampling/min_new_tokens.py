@@ -30,7 +30,7 @@ class MinNewTokens(LogitsProcessor):
     ] = 0
 
     @override
-    def check(self, prompt: Prompt) -> None:
+    def check_prompt(self, prompt: Prompt) -> None:
         if not prompt.eos_token_ids:
             raise OptionError(
                 "min_new_tokens holds end tokens back, and there are none: expected eos_token_id, "

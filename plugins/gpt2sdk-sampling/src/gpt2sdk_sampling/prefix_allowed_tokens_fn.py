@@ -99,19 +99,31 @@ class _Run:
 
     def _allowed(self, prompt: int, tokens: list[int]) -> Int64[Tensor, " tokens"]:
         answer = self.function(prompt, torch.tensor(tokens, dtype=torch.int64))
-        try:
-            # An array takes nothing but whole numbers, at several times the speed of a list.
-            listed = answer.tolist() if isinstance(answer, Tensor) else answer
-            allowed = np.frombuffer(array("q", listed), dtype=np.int64)
-        except (TypeError, OverflowError):
-            allowed = np.empty(0, dtype=np.int64)
+        allowed = _listed(answer)
         if not len(allowed) or allowed.min() < 0:
             raise OptionError(
                 f"prefix_allowed_tokens_fn returned {answer!r:.60} for prompt {prompt} after "
-                f"{len(tokens)} tokens: expected ids of one token or more",
+                f"{len(tokens)} tokens: expected ids of one token or more, as a list of whole "
+                "numbers",
                 name="prefix_allowed_tokens_fn",
                 value=answer,
                 expected="ids of one token or more",
             )
         check_ids((int(allowed.max()),), self.session, "prefix_allowed_tokens_fn")
         return torch.from_numpy(allowed)
+
+
+def _listed(answer: object) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """Return the numbers that were given; none where they are no whole numbers."""
+    none = np.empty(0, dtype=np.int64)
+    # Bytes would be read eight at a time, and a mask as tokens 0 and 1.
+    if isinstance(answer, bytes | bytearray | memoryview | str):
+        return none
+    try:
+        listed = answer.tolist() if isinstance(answer, Tensor | np.ndarray) else list(answer)  # type: ignore[call-overload]
+        if bool in set(map(type, listed)):
+            return none
+        # An array takes nothing but whole numbers, at several times the speed of a list.
+        return np.frombuffer(array("q", listed), dtype=np.int64)
+    except (TypeError, OverflowError):
+        return none

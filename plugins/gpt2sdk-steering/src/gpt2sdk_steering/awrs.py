@@ -21,9 +21,20 @@ def _without_q(text: str) -> float:
     return -math.inf if "q" in text else 0.0
 
 
+def _of_texts(thing: object) -> Potential:
+    """Refuse what weighs rows only: asked about a text, it would let everything pass."""
+    potential = converted(thing)
+    if not potential.knows_texts:
+        raise ValueError(
+            "should judge texts, and this weighs next tokens of rows, which needs no rejection: "
+            "give it as potential= instead, with another constraint or with strategy='smc'"
+        )
+    return potential
+
+
 ConstraintOption = Annotated[
     Potential,
-    BeforeValidator(converted),
+    BeforeValidator(_of_texts),
     Field(description="What rules texts out: a Potential, or a function of a text; 0 or -inf."),
 ]
 MaxAccepts = Annotated[

@@ -42,7 +42,7 @@ def check_potential(
         >>> from gpt2sdk_steering import TextPotential
         >>> check_potential(TextPotential(lambda text: -float(len(text))), ["king", "a queen"])
     """
-    if type(potential).start is not Potential.start and _is_silent(potential):
+    if not potential.knows_texts:
         message = f"{potential!r} weighs rows of a session, and says nothing of continuations"
         raise TypeError(message)
     words = vocabulary or Letters()
@@ -57,12 +57,6 @@ def check_potential(
     _check_what_is_ruled_out(potential, some)
     if potential.knows_next:
         _check_next(potential, some)
-
-
-def _is_silent(potential: Potential) -> bool:
-    """Whether neither `prefix` nor `complete` is overridden."""
-    kind = type(potential)
-    return (kind.prefix, kind.complete) == (Potential.prefix, Potential.complete)
 
 
 def _check_numbers(potential: Potential, some: Sequence[Continuation]) -> None:

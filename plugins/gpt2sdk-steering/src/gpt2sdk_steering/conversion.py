@@ -47,6 +47,8 @@ def converted(thing: object) -> Potential:
     if callable(thing) and not inspect.isclass(thing) and _takes_a_text(thing):
         return TextPotential(thing, thing)
     message = f"should be {_EXPECTED}"
+    if isinstance(thing, str):
+        message += "; a component of this name is set by its own options, besides"
     raise ValueError(message)
 
 

@@ -99,6 +99,15 @@ class Potential:
         kind = type(self)
         return (kind.next, kind.batch_next) != (Potential.next, Potential.batch_next)
 
+    @property
+    def knows_texts(self) -> bool:
+        """Whether it weighs continuations by themselves, and not only rows of a session."""
+        silent = all(
+            getattr(type(self), name) is getattr(Potential, name)
+            for name in ("prefix", "complete", "batch_prefix", "batch_complete")
+        )
+        return not silent or type(self).start is Potential.start
+
     def start(self, session: Session) -> PotentialRun:
         """Begin a session: return what weighs rows there.
 
@@ -163,6 +172,11 @@ class Product(Potential):
     def knows_next(self) -> bool:
         return all(each.knows_next for each in self.factors)
 
+    @property
+    @override
+    def knows_texts(self) -> bool:
+        return all(each.knows_texts for each in self.factors)
+
     @override
     def start(self, session: Session) -> PotentialRun:
         runs = [each.start(session) for each in self.factors]
@@ -218,6 +232,11 @@ class Power(Potential):
     def knows_next(self) -> bool:
         return self.base.knows_next
 
+    @property
+    @override
+    def knows_texts(self) -> bool:
+        return self.base.knows_texts
+
     @override
     def start(self, session: Session) -> PotentialRun:
         after, weigh = (run := self.base.start(session)).next, run.weigh
@@ -261,6 +280,11 @@ class Normalized(Potential):
     @override
     def next(self, continuation: Continuation) -> Weights:
         return _normalized(self.base.next(continuation)[None])[0]
+
+    @property
+    @override
+    def knows_texts(self) -> bool:
+        return self.base.knows_next
 
     @override
     def start(self, session: Session) -> PotentialRun:

@@ -31,7 +31,7 @@ class ProcessorPotential(Potential):
     @override
     def start(self, session: Session) -> PotentialRun:
         for prompt in {row.prompt: None for row in session.rows.records}:
-            self.processor.check(prompt)
+            self.processor.check_prompt(prompt)
         run, purpose = self.processor.start(session), f"{self.processor.name}/potential"
 
         def after(logits: Logits, rows: Rows) -> Logits:
