@@ -29,8 +29,8 @@ for name in activations:
     print(f"  {name:9} {text!r}")
 
 print("\nPushed towards what sets `she` apart from `he`:")
-she, he = gen.tokenizer.encode(" she")[0], gen.tokenizer.encode(" he")[0]
-towards = (gen.model.wte.weight[she] - gen.model.wte.weight[he]).detach()
+she, he = gen.model.wte(torch.tensor(gen.tokenizer.encode(" she he"))).detach()
+towards = she - he
 last = f"h.{gen.model.config.n_layer - 1}"
 for strength in (0.0, 4.0, 8.0):
     with gen.model.patch(last, partial(torch.add, strength * towards)):

@@ -194,7 +194,7 @@ class Generator(Scorer, Examiner):
             loaded.tokenizer,
             eos_token_ids=loaded.end_tokens.ids,
             registry=registry,
-            notes=(*loaded.notes, *loaded.end_tokens.notes, *running),
+            notes=(*running, *loaded.notes, *loaded.end_tokens.notes),
             quantizer=loaded.quantizer,
             architecture=loaded.architecture,
             identity=identity,
