@@ -100,6 +100,15 @@ class Packable(nn.Module):
                 self._parameters["weight"] = plain
                 self.packed = None
 
+    def dense(self) -> Tensor:
+        """Return the plain matrix: the parameter's numbers, or a copy of what is packed.
+
+        Raises:
+            PackedError: If it is packed and gradients are wanted.
+        """
+        packed, weight = self._held()
+        return weight if packed is None else packed.dense()
+
     def _held(self, *beside: Tensor | None) -> tuple[PackedMatrix | None, Tensor]:
         """Return the form that is there now, and the plain matrix.
 

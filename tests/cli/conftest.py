@@ -47,10 +47,10 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def generator(model):
-    """Return what the command line is to agree with."""
+    """Return what the command line is to agree with, which has the standard plugins alone."""
     from gpt2sdk import Generator
 
-    return Generator.from_pretrained(model)
+    return Generator.from_pretrained(model, runner="torch")
 
 
 @pytest.fixture(scope="session")

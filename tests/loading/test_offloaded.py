@@ -33,8 +33,9 @@ def folder(tmp_path_factory):
 
 
 def load(folder, quantization, placement=None):
+    """Load a model for torch's functions, which compute wherever its parts are."""
     return Generator.from_pretrained(
-        folder, quantization=quantization, placement=placement, device="cpu"
+        folder, quantization=quantization, placement=placement, device="cpu", runner="torch"
     )
 
 

@@ -127,7 +127,7 @@ class Mutable(Good):
 class Forgetful(Good):
     """Loses digits on the way to JSON."""
 
-    def model_dump_json(self):
+    def model_dump_json(self, **how):
         return '{"near": 1.0}'
 
 
@@ -497,20 +497,16 @@ class Silent(LogitsProcessor):
         return logits / 2 - self.bare * logits.clamp(-9.0, 9.0).mean(0)
 
 
-APART = "copies that went on differently are not as rows that never were one"
-
-
 def test_everything_that_is_found_is_told_behaviour_first():
     with pytest.raises(AssertionError) as caught:
         check_processor(Silent(bare=1.0))
 
     header, *points = (line for line in str(caught.value).splitlines() if not line.startswith("  "))
-    assert "Silent(bare=1.0) breaks 7 promises:" == header
+    assert "Silent(bare=1.0) breaks 6 promises:" == header
     assert [
         "- Silent(bare=1.0) with an empty row: other rows get another answer",
         "- Silent(bare=0.0) changes the distribution with random logits: it must be off",
         "- Silent(bare=1.0) with random logits: row 0 alone gives another answer",
-        f"- Silent(bare=1.0): {APART}: step 2",
         "- Silent(bare=1.0): a prompt alone gets another text than among others",
         "- Silent(bare=1.0) gives another text with a drafter than without",
         "- Silent has no docstring",

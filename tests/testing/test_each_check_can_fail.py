@@ -45,7 +45,7 @@ class Mutable(Switched):
 
 
 class Forgetful(Switched):
-    def model_dump_json(self):
+    def model_dump_json(self, **how):
         return '{"on": 1.0}'
 
 

@@ -99,7 +99,7 @@ def test_both_constructors_and_the_files_agree(tmp_path):
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"eos_token": "on"}))
     (folder / "generation_config.json").write_text('{"eos_token_id": [7]}')
-    loaded = Generator.from_pretrained(folder, device="cpu")
+    loaded = Generator.from_pretrained(folder, device="cpu", runner="torch")
     put_together = Generator(loaded.model, loaded.tokenizer)
     opened = open_model(folder, registry=default_registry())
     found = find_end_tokens(opened.checkpoint.architecture.config, opened.tokenizer())

@@ -105,7 +105,11 @@ def test_quantized_weights_on_disk_compute_what_those_in_memory_do(quantization,
     logits = []
     for placement in (None, "disk_offload"):
         model = Generator.from_pretrained(
-            "storyteller", device="cpu", quantization=quantization, placement=placement
+            "storyteller",
+            device="cpu",
+            quantization=quantization,
+            placement=placement,
+            runner="torch",
         ).model
         logits.append(model.score(model.make_cache(1), [tokens], [40]).logits)
     resident, offloaded = logits

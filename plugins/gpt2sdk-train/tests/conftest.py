@@ -53,4 +53,4 @@ def settings():
 @pytest.fixture
 def weights_of():
     """Return a function that copies a model's weights into one vector."""
-    return lambda model: torch.cat([p.detach().flatten() for p in model.parameters()])
+    return lambda model: torch.cat([each.flatten() for each in model.state_dict().values()])

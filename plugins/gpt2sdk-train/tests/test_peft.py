@@ -216,6 +216,7 @@ def test_gradients_are_those_of_peft(folder, tokens, case, tmp_path):
         if parameter.grad is not None
     }
     ours = Generator.from_pretrained(folder).model
+    ours.unpack()
     Adapters(ours).load(tmp_path / "tone", "tone", trainable=True)
     Objective(ours).eval()(tokens).backward()
     actual = [p.grad for p in ours.parameters() if p.grad is not None]

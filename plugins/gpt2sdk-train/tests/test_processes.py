@@ -94,7 +94,7 @@ def read_log(folder, kind):
 
 def weights(folder):
     model = Generator.from_pretrained(folder).model
-    return torch.cat([p.flatten() for p in model.parameters()])
+    return torch.cat([each.flatten() for each in model.state_dict().values()])
 
 
 def test_two_processes_make_the_steps_of_one(run, documents, tokenizer, still, settings, tmp_path):

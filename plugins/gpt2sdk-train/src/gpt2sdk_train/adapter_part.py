@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from gpt2sdk import Quantized, QuantizedLinear
+from gpt2sdk.gpt2 import Packable
 
 
 class AdapterPart(nn.Module, ABC):
@@ -100,7 +101,9 @@ class Several(AdapterPart):
 
 def matrix(base: nn.Module) -> Tensor:
     """Return a module's matrix or table, in float32 where it is quantized."""
-    return base.dequantize() if isinstance(base, Quantized) else base.get_parameter("weight")
+    if isinstance(base, Quantized):
+        return base.dequantize()
+    return base.dense() if isinstance(base, Packable) else base.get_parameter("weight")
 
 
 def bias(base: nn.Module) -> Tensor | None:
