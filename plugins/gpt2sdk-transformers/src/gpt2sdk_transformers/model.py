@@ -1,0 +1,228 @@
+"""A decoder-only network of transformers, fed by rows."""
+
+import copy
+import inspect
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gpt2sdk import Scores
+from gpt2sdk.gpt2 import Cache
+from gpt2sdk_transformers.conduit import Conduit
+from gpt2sdk_transformers.feed import UNDER_WAY, Feed, misfit
+from gpt2sdk_transformers.given import check_fed, check_layers
+
+if TYPE_CHECKING:
+    from gpt2sdk import KeyValueCache
+    from transformers import PreTrainedModel
+
+# What families call the norm behind the blocks, and what stands behind that.
+_NORMS = ("norm", "final_layernorm", "final_layer_norm", "final_norm", "ln_f", "norm_f")
+_BEHIND = ("project_out",)
+
+
+class TransformersLM(nn.Module):
+    """A network of transformers as a `CausalLM`: ragged rows in one packed sequence.
+
+    Attributes:
+        network: The network itself, in whose config stands how it attends.
+        vocab_size: How many logits a position has.
+        context_length: How many tokens a slot can be fed.
+        layers: How many blocks there are.
+    """
+
+    def __init__(self, network: "PreTrainedModel", *, context_length: int, vocab_size: int) -> None:
+        super().__init__()
+        self.network = network
+        config = network.config.get_text_config()
+        self.context_length = context_length
+        self.vocab_size = vocab_size
+        self.layers: int = config.num_hidden_layers
+        self.width: int = config.hidden_size
+        shared = getattr(config, "num_kv_shared_layers", 0) or 0
+        self._depth = self.layers - shared
+        words = inspect.signature(type(network).forward).parameters
+        self._cache_word = "cache" if "cache" in words else "past_key_values"
+        self._base = _base(network)
+        self._stack = _stack(network, self._base, self.layers)
+        network.get_submodule(self._base).register_forward_hook(_take)
+
+    @property
+    def device(self) -> torch.device:
+        """Where logits come out, and where token tensors are wanted."""
+        return next(self.network.parameters()).device
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The blocks, in their order."""
+        return list(self.network.get_submodule(self._stack[1]).children())
+
+    def make_cache(self, slots: int) -> Cache:
+        """Return an empty cache; it grows by itself as tokens are fed."""
+        return Cache(slots, layers=self.layers, depth=self._depth, limit=self.context_length)
+
+    def score(
+        self,
+        cache: "KeyValueCache",
+        tokens: Sequence[Sequence[int]],
+        keep: Sequence[int],
+        hidden_states: Sequence[int] = (),
+    ) -> Scores:
+        """Feed `tokens[i]` to slot `i`, after what it holds, and score its last positions.
+
+        The cache is changed only if all goes well.
+
+        Raises:
+            OptionError: If an argument does not fit the cache or the model.
+            ContextOverflowError: If a slot would hold more than the context window.
+        """
+        cache = check_fed(cache, tokens, keep, self)
+        check_layers(hidden_states, self.layers)
+        total = sum(keep)
+        if not any(map(len, tokens)):
+            return self._nothing(hidden_states)
+        # A head may not be able to multiply nothing: it gets one position more.
+        asked = keep if total else [len(row) and 1 for row in tokens]
+        feed = Feed(
+            cache, tokens, asked, hidden_states, width=self.width, device=self.device
+        )
+        logits = self._compute(feed)[:total]
+        feed.finish()
+        return Scores(logits, {layer: feed.hidden[layer][:total] for layer in hidden_states})
+
+    def final_norm(self, hidden: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places embed"]:
+        """Return hidden states as they are behind the last norm."""
+        stack = self.network.get_submodule(self._stack[0])
+        x = hidden.reshape(-1, hidden.shape[-1])
+        with torch.no_grad():
+            for name in (*_NORMS, *_BEHIND):
+                module = getattr(stack, name, None)
+                if isinstance(module, nn.Module):
+                    x = module(x.to(self._dtype))
+        return x.to(hidden.device).view(*hidden.shape[:-1], x.shape[-1])
+
+    def unembed(self, hidden: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places vocab"]:
+        """Return float32 logits: the head alone, with what the network does to its logits."""
+        x = hidden.reshape(1, -1, hidden.shape[-1]).to(self.device, self._dtype)
+        # The network's own code computes them, for the sake of its scalings and caps, from a base
+        # that answers at once.
+        beheaded = _exchanged(self.network, self._base.split("."), _Answer(x))
+        with torch.no_grad():
+            ids = torch.zeros(x.shape[:2], dtype=torch.int64, device=x.device)
+            logits: Tensor = beheaded(input_ids=ids, use_cache=False, return_dict=True).logits
+        return logits.float().to(hidden.device).view(*hidden.shape[:-1], -1)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return cast("torch.dtype", self.network.dtype)
+
+    def _compute(self, feed: Feed) -> Float[Tensor, "kept vocab"]:
+        token = UNDER_WAY.set(feed)
+        hooks = self._watch(feed)
+        try:
+            with torch.no_grad():
+                words: dict[str, Any] = {self._cache_word: Conduit(feed)}
+                logits: Tensor = self.network(
+                    input_ids=feed.ids,
+                    position_ids=feed.positions,
+                    use_cache=True,
+                    return_dict=True,
+                    **words,
+                ).logits
+        finally:
+            UNDER_WAY.reset(token)
+            for hook in hooks:
+                hook.remove()
+        if feed.written != self._depth:
+            raise misfit(f"{feed.written} of {self._depth} layers wrote keys and values")
+        return logits[0].float()
+
+    def _watch(self, feed: Feed) -> list["torch.utils.hooks.RemovableHandle"]:
+        """Keep what goes into the wanted blocks, and out of the last one."""
+        hooks = []
+        blocks = self.blocks if feed.wanted else []
+        for layer in feed.wanted:
+
+            def keep_input(
+                module: nn.Module,  # noqa: ARG001 - torch's
+                args: tuple[Tensor, ...],
+                kwargs: dict[str, Tensor],
+                layer: int = layer,
+            ) -> None:
+                if UNDER_WAY.get() is feed:
+                    feed.hidden[layer] = feed.take(args[0] if args else kwargs["hidden_states"])[0]
+
+            def keep_output(
+                module: nn.Module,  # noqa: ARG001 - torch's
+                args: object,  # noqa: ARG001 - torch's
+                out: Tensor | tuple[Tensor, ...],
+                layer: int = layer,
+            ) -> None:
+                if UNDER_WAY.get() is feed:
+                    feed.hidden[layer] = feed.take(out if isinstance(out, Tensor) else out[0])[0]
+
+            if layer < self.layers:
+                hooks.append(blocks[layer].register_forward_pre_hook(keep_input, with_kwargs=True))
+            else:
+                hooks.append(blocks[-1].register_forward_hook(keep_output))
+        return hooks
+
+    def _nothing(self, hidden_states: Sequence[int]) -> Scores:
+        nothing = torch.zeros(0, self.width, device=self.device)
+        logits = torch.zeros(0, self.vocab_size, device=self.device)
+        return Scores(logits, dict.fromkeys(hidden_states, nothing))
+
+
+class _Answer(nn.Module):
+    """A base that has computed already."""
+
+    def __init__(self, hidden: Tensor) -> None:
+        super().__init__()
+        self._hidden = hidden
+
+    def forward(self, *_args: object, **_kwargs: object) -> Any:  # noqa: ANN401 - transformers'
+        from transformers.modeling_outputs import MoeModelOutputWithPast
+
+        return MoeModelOutputWithPast(last_hidden_state=self._hidden)
+
+
+def _take(module: nn.Module, args: object, output: Any) -> Any:  # noqa: ANN401, ARG001 - a hook
+    """Leave of a base's output what is to be scored, so that the head computes nothing in vain."""
+    feed = UNDER_WAY.get()
+    if feed is not None:
+        output["last_hidden_state"] = feed.take(output.last_hidden_state)
+    return output
+
+
+def _exchanged(module: nn.Module, path: Sequence[str], other: nn.Module) -> nn.Module:
+    """Return a module as it would be with another one at a path; all else is shared."""
+    name, *rest = path
+    copied = copy.copy(module)
+    inner = _exchanged(module.get_submodule(name), rest, other) if rest else other
+    copied.__dict__["_modules"] = {**module._modules, name: inner}  # noqa: SLF001 - torch's
+    return copied
+
+
+def _base(network: "PreTrainedModel") -> str:
+    """Return the name of what computes hidden states for the head."""
+    base = network.get_decoder()
+    for path, module in network.named_modules():
+        if module is base and path:
+            return path
+    raise misfit("its head and what is before it are not apart")
+
+
+def _stack(network: "PreTrainedModel", base: str, layers: int) -> tuple[str, str]:
+    """Return what holds the list of blocks, and that list, by their names.
+
+    Raises:
+        OptionError: If there is no such list.
+    """
+    for path, module in network.get_submodule(base).named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) == layers:
+            inner = path.rpartition(".")[0]
+            return f"{base}.{inner}".removesuffix("."), f"{base}.{path}"
+    raise misfit(f"it has no list of {layers} blocks")
