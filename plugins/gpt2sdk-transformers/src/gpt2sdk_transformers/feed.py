@@ -140,6 +140,7 @@ class Feed:
         kept: Which of the fed tokens are scored; `None` for all.
         wanted: The layers whose input is kept.
         hidden: What was kept of them.
+        attended: How many layers attended to what they wrote.
     """
 
     def __init__(
@@ -178,7 +179,8 @@ class Feed:
         self.kept = _kept(counts, keep, device)
         self.wanted = frozenset(wanted)
         self.hidden: dict[int, Tensor] = {}
-        self._written: dict[int, tuple[Tensor, int]] = {}
+        self.attended = 0
+        self._written: dict[int, tuple[Tensor, Tensor, int]] = {}
 
     @property
     def written(self) -> int:
@@ -209,7 +211,7 @@ class Feed:
         else:
             self._cache.write(layer, new.transpose(0, 1), slots, places)
         # Held, so that no other tensor gets its id while this call is under way.
-        self._written[id(key)] = key, layer
+        self._written[id(key)] = key, value, layer
 
     def attend(
         self, query: Tensor, key: Tensor, value: Tensor, rule: Rule
@@ -222,9 +224,9 @@ class Feed:
             value: Likewise; its width counts.
             rule: How the layer attends.
         """
-        if id(key) not in self._written:
-            raise misfit("a layer attends to other keys than those that it gave to its cache")
-        _, layer = self._written[id(key)]
+        _, written, layer = self._written.get(id(key), (None, None, 0))
+        if written is not value:
+            raise misfit("a layer attends to other keys or values than it gave to its cache")
         heads = key.shape[1]
         mixed = []
         for part in self._groups:
@@ -236,7 +238,9 @@ class Feed:
             causal = part.fresh and mask is None and part.new > 1
             out = attend(asked.transpose(0, 1), keys, values, rule, mask, causal=causal)
             mixed.append(out.transpose(1, 2).flatten(0, 1))
-        return (mixed[0] if len(mixed) == 1 else torch.cat(mixed)).unsqueeze(0).to(query.dtype)
+        self.attended += 1
+        rows = mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+        return rows.unsqueeze(0).to(query.dtype).contiguous()
 
     def take(self, x: Float[Tensor, "1 fed embed"]) -> Float[Tensor, "1 kept embed"]:
         """Return what stands at the scored positions."""

@@ -2,17 +2,20 @@
 
 import copy
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from typing_extensions import override
 
-from gpt2sdk import Scores
+from gpt2sdk import Quantized, Scores
 from gpt2sdk.gpt2 import Cache
-from gpt2sdk_transformers.conduit import Conduit
+from gpt2sdk_transformers.conduit import RAGGED, Conduit
 from gpt2sdk_transformers.feed import UNDER_WAY, Feed, misfit
+from gpt2sdk_transformers.network import logits_width
 from gpt2sdk_transformers.given import check_fed, check_layers
 
 if TYPE_CHECKING:
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 # What families call the norm behind the blocks, and what stands behind that.
-_NORMS = ("norm", "final_layernorm", "final_layer_norm", "final_norm", "ln_f", "norm_f")
+_NORMS = ("norm", "final_layernorm", "final_layer_norm", "final_norm", "ln_f", "norm_f", "layer_norm")
 _BEHIND = ("project_out",)
 
 
@@ -32,18 +35,20 @@ class TransformersLM(nn.Module):
         vocab_size: How many logits a position has.
         context_length: How many tokens a slot can be fed.
         layers: How many blocks there are.
+        depth: How many of them have keys and values of their own, the first ones.
+        width: Width of the residual stream.
     """
 
-    def __init__(self, network: "PreTrainedModel", *, context_length: int, vocab_size: int) -> None:
+    def __init__(self, network: "PreTrainedModel", *, context_length: int) -> None:
         super().__init__()
         self.network = network
         config = network.config.get_text_config()
         self.context_length = context_length
-        self.vocab_size = vocab_size
+        self.vocab_size = logits_width(network)
         self.layers: int = config.num_hidden_layers
         self.width: int = config.hidden_size
         shared = getattr(config, "num_kv_shared_layers", 0) or 0
-        self._depth = self.layers - shared
+        self.depth = self.layers - shared
         words = inspect.signature(type(network).forward).parameters
         self._cache_word = "cache" if "cache" in words else "past_key_values"
         self._base = _base(network)
@@ -60,9 +65,15 @@ class TransformersLM(nn.Module):
         """The blocks, in their order."""
         return list(self.network.get_submodule(self._stack[1]).children())
 
+    def layer_of(self, part: str) -> int | None:
+        """Return which layer's keys and values a part makes; `None` for none."""
+        stack, _, number = part.removeprefix("network.").rpartition(".")
+        own = stack == self._stack[1] and number.isdigit() and int(number) < self.depth
+        return int(number) if own else None
+
     def make_cache(self, slots: int) -> Cache:
         """Return an empty cache; it grows by itself as tokens are fed."""
-        return Cache(slots, layers=self.layers, depth=self._depth, limit=self.context_length)
+        return Cache(slots, layers=self.layers, depth=self.depth, limit=self.context_length)
 
     def score(
         self,
@@ -115,6 +126,34 @@ class TransformersLM(nn.Module):
             logits: Tensor = beheaded(input_ids=ids, use_cache=False, return_dict=True).logits
         return logits.float().to(hidden.device).view(*hidden.shape[:-1], -1)
 
+    @contextmanager
+    def as_in_transformers(self) -> Iterator[None]:
+        """Let the network attend by itself meanwhile, for whole sequences; not while it scores."""
+        # A cap of scores and sinks are known to this one alone.
+        self.network.set_attn_implementation("eager")
+        try:
+            yield
+        finally:
+            self.network.set_attn_implementation(RAGGED)
+
+    @property
+    def quantized(self) -> bool:
+        """Whether it computes with fewer bits than its type has."""
+        return any(isinstance(each, Quantized) for each in self.modules())
+
+    def settle(self) -> None:
+        """Bring what is no weight to where the weights are, behind loading."""
+        for module in self.network.modules():
+            for name, buffer in module.named_buffers(recurse=False):
+                near = next(module.parameters(), None)
+                device = self.device if near is None else near.device
+                if buffer.device != device and device.type != "meta":
+                    module.register_buffer(
+                        name,
+                        buffer.to(device),
+                        persistent=name not in module._non_persistent_buffers_set,  # noqa: SLF001 - torch's
+                    )
+
     @property
     def _dtype(self) -> torch.dtype:
         return cast("torch.dtype", self.network.dtype)
@@ -136,8 +175,12 @@ class TransformersLM(nn.Module):
             UNDER_WAY.reset(token)
             for hook in hooks:
                 hook.remove()
-        if feed.written != self._depth:
-            raise misfit(f"{feed.written} of {self._depth} layers wrote keys and values")
+        if (feed.written, feed.attended) != (self.depth, self.layers):
+            raise misfit(
+                f"{feed.written} of {self.depth} layers wrote keys and values as transformers' "
+                f"own attention functions are told of, and {feed.attended} of {self.layers} "
+                "attended to them"
+            )
         return logits[0].float()
 
     def _watch(self, feed: Feed) -> list["torch.utils.hooks.RemovableHandle"]:
@@ -183,10 +226,22 @@ class _Answer(nn.Module):
         super().__init__()
         self._hidden = hidden
 
-    def forward(self, *_args: object, **_kwargs: object) -> Any:  # noqa: ANN401 - transformers'
-        from transformers.modeling_outputs import MoeModelOutputWithPast
+    @override
+    def forward(self, *_args: object, **_kwargs: object) -> "_Answered":
+        return _Answered(self._hidden)
 
-        return MoeModelOutputWithPast(last_hidden_state=self._hidden)
+
+class _Answered:
+    """What a base returns: hidden states, and nothing of all else that may be asked for."""
+
+    def __init__(self, hidden: Tensor) -> None:
+        self.last_hidden_state = hidden
+
+    def __getattr__(self, name: str) -> None:
+        return None
+
+    def __getitem__(self, place: object) -> Tensor | None:
+        return self.last_hidden_state if place in (0, "last_hidden_state") else None
 
 
 def _take(module: nn.Module, args: object, output: Any) -> Any:  # noqa: ANN401, ARG001 - a hook

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 
+# Where a config names no limit: no row gets there.
+_BOUNDLESS = 2**20
+
+
 def make_network(config: "PretrainedConfig", dtype: torch.dtype) -> "PreTrainedModel":
     """Make the network of a config without weights; called under the meta device.
 
@@ -36,6 +40,41 @@ def make_network(config: "PretrainedConfig", dtype: torch.dtype) -> "PreTrainedM
     _untie(network)
     compute_buffers(network)
     return cast("PreTrainedModel", network.eval())
+
+
+def context_length(config: "PretrainedConfig") -> int:
+    """Return how many tokens a row can have.
+
+    Two ways to stretch rotary positions change all frequencies once any row is long: then rows
+    would not be strangers any more. So such models are read as far as they were trained without.
+    """
+    text = config.get_text_config()
+    rope = getattr(text, "rope_parameters", None) or {}
+    limit = int(getattr(text, "max_position_embeddings", 0) or 0) or _BOUNDLESS
+    if rope.get("rope_type") in ("longrope", "dynamic"):
+        return int(rope.get("original_max_position_embeddings") or limit)
+    return limit
+
+
+def token_numbers(config: "PretrainedConfig") -> int:
+    """Return how many numbers a block keeps of a token: keys and values, of one width.
+
+    A window saves nothing here: a row that is taken back needs what it had slid past.
+    """
+    text = config.get_text_config()
+    heads = int(text.num_attention_heads)
+    if getattr(text, "kv_lora_rank", None):
+        wide = int(text.qk_nope_head_dim) + int(text.qk_rope_head_dim)
+        return 2 * heads * max(wide, int(text.v_head_dim))
+    size = getattr(text, "head_dim", None) or text.hidden_size // heads
+    return 2 * int(getattr(text, "num_key_value_heads", None) or heads) * int(size)
+
+
+def logits_width(network: "PreTrainedModel") -> int:
+    """Return how many logits a position has."""
+    head = network.get_output_embeddings()
+    weight = head.__dict__["table"].weight if isinstance(head, TiedHead) else head.weight
+    return int(weight.shape[0])
 
 
 def lasting_buffers(network: nn.Module) -> Iterator[tuple[str, Tensor]]:

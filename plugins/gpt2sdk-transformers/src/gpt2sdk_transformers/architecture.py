@@ -1,0 +1,176 @@
+"""Decoder-only models of transformers as an architecture of gpt2sdk."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self, cast
+
+import torch
+from pydantic import PrivateAttr
+from torch import nn
+from typing_extensions import override
+
+from gpt2sdk import Architecture, CausalLM, Checkpoint, CheckpointError, ConfigFiles, Runner
+from gpt2sdk_transformers.offered import is_theirs, why_not, why_not_network
+
+if TYPE_CHECKING:
+    from gpt2sdk import Language, TensorSource
+    from gpt2sdk_transformers.model import TransformersLM
+    from transformers import PretrainedConfig
+
+_NETWORK = "network."
+
+
+class TransformersArchitecture(Architecture):
+    """A model that transformers has the network of: Llama, Qwen, Gemma, Phi and so on.
+
+    The network is transformers' own, and computes as there. Rows lie behind one another in one
+    sequence without padding, each with its own positions, and attention reads their keys and values
+    from a ragged cache that forks and rewinds row by row. Nothing that comes with a checkpoint is
+    run.
+
+    Attributes:
+        config: Its `config.json`, as text.
+
+    Example:
+        >>> files = ConfigFiles({"model_type": "gpt2"}, Path("config.json"))
+        >>> TransformersArchitecture.claim(files) is None
+        True
+    """
+
+    name = "transformers"
+    model_types: ClassVar[tuple[str, ...]] = ()
+    config: str
+
+    _notes: tuple[str, ...] = PrivateAttr(default=())
+    _untied: bool = PrivateAttr(default=False)
+
+    @classmethod
+    @override
+    def claims(cls) -> str:
+        return "the decoder-only models of transformers by their model_type"
+
+    @classmethod
+    @override
+    def claim(cls, files: ConfigFiles) -> Self | None:
+        """Return the architecture of a config whose `model_type` transformers knows.
+
+        Raises:
+            CheckpointError: If such models are not offered; the message says why.
+        """
+        if not is_theirs(files):
+            return None
+        made = cls(config=json.dumps(dict(files.values), sort_keys=True))
+        reason = why_not(files.values) or why_not_network(made.configuration(), made._kind())
+        if reason:
+            raise CheckpointError(
+                f"{files.path}: model_type={files.values['model_type']!r} has {reason}: see "
+                "docs/guides/bring-your-own-model.md for what is offered",
+                path=files.path,
+            )
+        return made
+
+    def configuration(self) -> "PretrainedConfig":
+        """Return the config as transformers reads it.
+
+        Raises:
+            CheckpointError: If it cannot be read.
+        """
+        from transformers import AutoConfig
+
+        values = json.loads(self.config)
+        kind = values.pop("model_type")
+        try:
+            return AutoConfig.for_model(kind, **values)
+        except Exception as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise CheckpointError(f"config.json of a {kind}: {reason}") from error
+
+    @override
+    def make_model(self, dtype: torch.dtype) -> "TransformersLM":
+        from gpt2sdk_transformers.model import TransformersLM
+        from gpt2sdk_transformers.network import context_length, make_network
+
+        config = self.configuration()
+        return TransformersLM(make_network(config, dtype), context_length=context_length(config))
+
+    @override
+    def parameters(self) -> Mapping[str, tuple[int, ...]]:
+        """Every parameter, and the buffers that a checkpoint holds."""
+        from gpt2sdk_transformers.network import lasting_buffers
+
+        tensors = (*self._model.named_parameters(), *lasting_buffers(self._model))
+        return {name: tuple(each.shape) for name, each in tensors}
+
+    @override
+    def cache_nbytes(self, part: str, dtype: torch.dtype, device: torch.device) -> int:
+        from gpt2sdk_transformers.network import token_numbers
+
+        if cast("TransformersLM", self._model).layer_of(part) is None:
+            return 0
+        held = torch.promote_types(dtype, torch.float32) if device.type == "cpu" else dtype
+        return token_numbers(self.configuration()) * held.itemsize
+
+    @override
+    def weight_dtype(self) -> torch.dtype | None:
+        dtype = self.configuration().get_text_config().dtype
+        return dtype if isinstance(dtype, torch.dtype) else None
+
+    @override
+    def fit(
+        self,
+        source: "TensorSource",
+        quantized: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> Checkpoint[Self]:
+        """Find each parameter, as transformers converts checkpoints of its kind.
+
+        Raises:
+            CheckpointError: If the tensors don't fit.
+        """
+        from gpt2sdk_transformers.conversion import ConvertedSource
+        from gpt2sdk_transformers.fitting import without_repeated
+
+        network = cast("TransformersLM", self._model).network
+        converted, notes = without_repeated(ConvertedSource(source, network), network)
+        found = super().fit(converted, quantized)  # type: ignore[arg-type]
+        return Checkpoint(self, found.source, found.layout, (*self._notes, *notes))
+
+    @override
+    def file_key(self, name: str) -> str:
+        return name.removeprefix(_NETWORK)
+
+    @override
+    def config_files(
+        self, dtype: str, tokenizer: "Language | None"
+    ) -> Mapping[str, Mapping[str, object]]:
+        files = dict(super().config_files(dtype, tokenizer))
+        files["config.json"] = {**json.loads(self.config), "dtype": dtype}
+        return files
+
+    @override
+    def facts(self) -> Mapping[str, str]:
+        config = self.configuration().get_text_config()
+        heads, shared = config.num_attention_heads, getattr(config, "num_key_value_heads", None)
+        keys = f", {shared} of keys and values" if shared not in (None, heads) else ""
+        window = getattr(config, "sliding_window", None)
+        facts = {
+            "network": f"{self._kind().__name__} of transformers",
+            "layers": f"{config.num_hidden_layers}, each with {heads} heads{keys}",
+            "width": f"{config.hidden_size:,}",
+        }
+        return facts | ({"sliding window": f"{window:,} tokens"} if window else {})
+
+    @override
+    def prepare(self, model: CausalLM, runners: "list[Runner]") -> Runner | None:  # type: ignore[override]
+        from gpt2sdk_transformers.check import check_scores
+        from gpt2sdk_transformers.model import TransformersLM
+
+        if isinstance(model, TransformersLM):
+            model.settle()
+            check_scores(model)
+        return None
+
+    def _kind(self) -> type:
+        from transformers import AutoModelForCausalLM
+
+        return cast("type", AutoModelForCausalLM._model_mapping[type(self.configuration())])  # noqa: SLF001 - transformers tells no other way

@@ -1,0 +1,99 @@
+"""Tiny networks of many kinds with random weights, as folders that transformers wrote."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from gpt2sdk.testing import tiny_tokenizer
+
+TOKENS, END = 280, 277
+WINDOW = 5
+"""Of those that slide: shorter than the texts."""
+
+_SIZES = {
+    "vocab_size": TOKENS,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 128,
+    "pad_token_id": 0,
+    "bos_token_id": END,
+    "eos_token_id": END,
+}
+_EXPERTS = {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2}
+_SLIDING = {"sliding_window": WINDOW}
+_BOTH = {**_SLIDING, "layer_types": ["sliding_attention", "full_attention"]}
+_LATENT = {
+    "num_key_value_heads": 4,
+    "head_dim": 4,
+    "q_lora_rank": 8,
+    "kv_lora_rank": 8,
+    "qk_nope_head_dim": 8,
+    "qk_rope_head_dim": 4,
+    "v_head_dim": 6,
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 16,
+    "n_group": 1,
+    "topk_group": 1,
+    "first_k_dense_replace": 1,
+}
+
+KINDS: Mapping[str, Mapping[str, object]] = {
+    "llama": {},
+    "qwen2": {},
+    "qwen3": {},
+    "mistral": _SLIDING,
+    "gemma": {},
+    "gemma2": {**_BOTH, "query_pre_attn_scalar": 8},
+    "gemma3_text": {**_BOTH, "query_pre_attn_scalar": 8},
+    "phi": {},
+    "phi3": {},
+    "gpt_neox": {},
+    "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32},
+    "mixtral": _EXPERTS,
+    "qwen2_moe": {**_EXPERTS, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16},
+    "olmo2": {},
+    "stablelm": {},
+    "cohere": {},
+    "granite": {"logits_scaling": 3.0, "residual_multiplier": 0.7},
+    "starcoder2": {},
+    "gpt_oss": {**_BOTH, **_EXPERTS},
+    "deepseek_v3": _LATENT,
+    "smollm3": {},
+    "gptj": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128, "rotary_dim": 4},
+}
+
+
+def make_network(kind: str, seed: int = 0) -> PreTrainedModel:
+    """Return a network whose weights are large enough that logits differ by some nats."""
+    config = AutoConfig.for_model(kind, **{**_SIZES, **KINDS[kind]})
+    torch.manual_seed(seed)
+    network = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            parameter.data.normal_(0, 0.25)
+        else:
+            parameter.data += torch.randn_like(parameter) / 10
+    return network
+
+
+def save_network(network: PreTrainedModel, folder: Path) -> Path:
+    """Write a network with `tiny_tokenizer` beside it."""
+    network.generation_config.eos_token_id = END
+    network.save_pretrained(folder)
+    tiny_tokenizer().save(folder)
+    return folder
+
+
+def rewrite_config(folder: Path, **values: object) -> None:
+    """Change keys of a folder's config.json; `None` takes one out."""
+    path = folder / "config.json"
+    config = {**json.loads(path.read_text()), **values}
+    path.write_text(json.dumps({key: each for key, each in config.items() if each is not None}))
