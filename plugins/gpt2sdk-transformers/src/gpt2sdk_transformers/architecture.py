@@ -1,7 +1,7 @@
 """Decoder-only models of transformers as an architecture of gpt2sdk."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self, cast
 
@@ -161,7 +161,7 @@ class TransformersArchitecture(Architecture):
         return facts | ({"sliding window": f"{window:,} tokens"} if window else {})
 
     @override
-    def prepare(self, model: CausalLM, runners: "list[Runner]") -> Runner | None:  # type: ignore[override]
+    def prepare(self, model: CausalLM, runners: Sequence[Runner]) -> Runner | None:
         from gpt2sdk_transformers.check import check_scores
         from gpt2sdk_transformers.model import TransformersLM
 

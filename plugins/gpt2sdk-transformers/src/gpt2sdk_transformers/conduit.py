@@ -39,7 +39,7 @@ _SILENT = frozenset(
 
 
 class Conduit(TransformersCache):
-    """Looks like an empty cache, and writes what it is given into the slots of the call."""
+    """Looks like an empty cache: whoever updates it gets back what was given."""
 
     def __init__(self, feed: Feed) -> None:
         super().__init__(layers=[])
@@ -54,7 +54,7 @@ class Conduit(TransformersCache):
         *args: object,
         **kwargs: object,
     ) -> tuple[Tensor, Tensor]:
-        self._feed.write(layer_idx, key_states, value_states)
+        self._feed.announce(layer_idx)
         return key_states, value_states
 
     @override

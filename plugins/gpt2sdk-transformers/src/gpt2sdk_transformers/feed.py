@@ -2,8 +2,9 @@
 
 All tokens of all slots lie one behind the other as a batch of one sequence, each with its position
 in its own slot, so that nothing is padded. Only attention sees the slots. A model's attention gets
-here by what transformers lets it call: `Conduit.update` writes keys and values, and the attention
-function that is registered beside it asks the call that is under way.
+here by what transformers lets it call: a cache, which says whose turn it is, and an attention
+function, whose keys and values are those of the new tokens. They are written as they get there, so
+that networks that cache something smaller (latent attention) are fed like all others.
 """
 
 from collections.abc import Sequence
@@ -180,6 +181,7 @@ class Feed:
         self.wanted = frozenset(wanted)
         self.hidden: dict[int, Tensor] = {}
         self.attended = 0
+        self._next: int | None = None
         self._written: dict[int, tuple[Tensor, Tensor, int]] = {}
 
     @property
@@ -187,10 +189,55 @@ class Feed:
         """How many layers wrote keys and values."""
         return len(self._written)
 
-    def write(self, layer: int, key: Tensor, value: Tensor) -> None:
-        """Write a layer's new keys and values, `[1, heads, fed, size]`, behind each slot's."""
-        if not 0 <= layer < self._cache.depth:
-            raise misfit(f"layer {layer} writes keys and values, of {self._cache.depth} that do")
+    def announce(self, layer: int) -> None:
+        """Note which layer attends next.
+
+        Raises:
+            OptionError: If another one was to.
+        """
+        if not 0 <= layer < self._cache.depth or self._next is not None:
+            raise misfit(f"layer {layer} of {self._cache.depth} caches something out of turn")
+        self._next = layer
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, rule: Rule
+    ) -> Float[Tensor, "1 fed heads size"]:
+        """Write a layer's new keys and values, and let each token attend to its own slot.
+
+        Args:
+            query: `[1, heads, fed, size]`.
+            key: Of the new tokens; or the very tensor that an earlier layer wrote, to share it.
+            value: Likewise; its width may be another one.
+            rule: How the layer attends.
+
+        Raises:
+            OptionError: If no layer was announced.
+        """
+        _, written, layer = self._written.get(id(key), (None, None, 0))
+        if written is not value:
+            if self._next is None:
+                raise misfit("a layer attends to keys and values that its cache was not told of")
+            layer, self._next = self._next, None
+            self._write(layer, key, value)
+            # Held, so that no other tensor gets its id while this call is under way.
+            self._written[id(key)] = key, value, layer
+        heads = key.shape[1]
+        mixed = []
+        for part in self._groups:
+            low, mask = part.hidden(rule.window, self._dtype(layer, key), key.device)
+            held = self._cache.read(layer, part.first, part.span, part.total)
+            keys = held[:, :heads, low:, : key.shape[-1]]
+            values = held[:, heads:, low:, : value.shape[-1]]
+            asked = query[0, :, part.start : part.stop].unflatten(1, (part.span, part.new))
+            causal = part.fresh and mask is None and part.new > 1
+            out = attend(asked.transpose(0, 1), keys, values, rule, mask, causal=causal)
+            mixed.append(out.transpose(1, 2).flatten(0, 1))
+        self.attended += 1
+        rows = mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+        return rows.unsqueeze(0).to(query.dtype).contiguous()
+
+    def _write(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Write new keys and values, `[1, heads, fed, size]`, behind each slot's."""
         pairs = key, value
         if key.shape[-1] != value.shape[-1]:
             size = max(key.shape[-1], value.shape[-1])
@@ -210,37 +257,6 @@ class Feed:
             )
         else:
             self._cache.write(layer, new.transpose(0, 1), slots, places)
-        # Held, so that no other tensor gets its id while this call is under way.
-        self._written[id(key)] = key, value, layer
-
-    def attend(
-        self, query: Tensor, key: Tensor, value: Tensor, rule: Rule
-    ) -> Float[Tensor, "1 fed heads size"]:
-        """Let each token attend to its own slot.
-
-        Args:
-            query: `[1, heads, fed, size]`.
-            key: What the layer wrote, the very tensor.
-            value: Likewise; its width counts.
-            rule: How the layer attends.
-        """
-        _, written, layer = self._written.get(id(key), (None, None, 0))
-        if written is not value:
-            raise misfit("a layer attends to other keys or values than it gave to its cache")
-        heads = key.shape[1]
-        mixed = []
-        for part in self._groups:
-            low, mask = part.hidden(rule.window, self._dtype(layer, key), key.device)
-            held = self._cache.read(layer, part.first, part.span, part.total)
-            keys = held[:, :heads, low:, : key.shape[-1]]
-            values = held[:, heads:, low:, : value.shape[-1]]
-            asked = query[0, :, part.start : part.stop].unflatten(1, (part.span, part.new))
-            causal = part.fresh and mask is None and part.new > 1
-            out = attend(asked.transpose(0, 1), keys, values, rule, mask, causal=causal)
-            mixed.append(out.transpose(1, 2).flatten(0, 1))
-        self.attended += 1
-        rows = mixed[0] if len(mixed) == 1 else torch.cat(mixed)
-        return rows.unsqueeze(0).to(query.dtype).contiguous()
 
     def take(self, x: Float[Tensor, "1 fed embed"]) -> Float[Tensor, "1 kept embed"]:
         """Return what stands at the scored positions."""

@@ -2,13 +2,15 @@
 
 import copy
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from typing_extensions import override
 
 from gpt2sdk import Quantized, Scores
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 # What families call the norm behind the blocks, and what stands behind that.
-_NORMS = ("norm", "final_layernorm", "final_layer_norm", "final_norm", "ln_f", "norm_f", "layer_norm")
+_NORMS = ("norm", "final_layernorm", "final_layer_norm", "final_norm", "ln_f", "norm_f", "layer_norm", "layernorm")
 _BEHIND = ("project_out",)
 
 
@@ -183,34 +185,18 @@ class TransformersLM(nn.Module):
             )
         return logits[0].float()
 
-    def _watch(self, feed: Feed) -> list["torch.utils.hooks.RemovableHandle"]:
+    def _watch(self, feed: Feed) -> list[RemovableHandle]:
         """Keep what goes into the wanted blocks, and out of the last one."""
-        hooks = []
-        blocks = self.blocks if feed.wanted else []
-        for layer in feed.wanted:
-
-            def keep_input(
-                module: nn.Module,  # noqa: ARG001 - torch's
-                args: tuple[Tensor, ...],
-                kwargs: dict[str, Tensor],
-                layer: int = layer,
-            ) -> None:
-                if UNDER_WAY.get() is feed:
-                    feed.hidden[layer] = feed.take(args[0] if args else kwargs["hidden_states"])[0]
-
-            def keep_output(
-                module: nn.Module,  # noqa: ARG001 - torch's
-                args: object,  # noqa: ARG001 - torch's
-                out: Tensor | tuple[Tensor, ...],
-                layer: int = layer,
-            ) -> None:
-                if UNDER_WAY.get() is feed:
-                    feed.hidden[layer] = feed.take(out if isinstance(out, Tensor) else out[0])[0]
-
-            if layer < self.layers:
-                hooks.append(blocks[layer].register_forward_pre_hook(keep_input, with_kwargs=True))
-            else:
-                hooks.append(blocks[-1].register_forward_hook(keep_output))
+        if not feed.wanted:
+            return []
+        blocks = self.blocks
+        hooks = [
+            blocks[layer].register_forward_pre_hook(partial(_keep_input, layer), with_kwargs=True)
+            for layer in feed.wanted
+            if layer < self.layers
+        ]
+        if self.layers in feed.wanted:
+            hooks.append(blocks[-1].register_forward_hook(partial(_keep_output, self.layers)))
         return hooks
 
     def _nothing(self, hidden_states: Sequence[int]) -> Scores:
@@ -250,6 +236,23 @@ def _take(module: nn.Module, args: object, output: Any) -> Any:  # noqa: ANN401,
     if feed is not None:
         output["last_hidden_state"] = feed.take(output.last_hidden_state)
     return output
+
+
+def _keep_input(
+    layer: int, _module: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object]
+) -> None:
+    _keep(layer, args[0] if args else kwargs["hidden_states"])
+
+
+def _keep_output(layer: int, _module: nn.Module, _args: object, out: object) -> None:
+    _keep(layer, out[0] if isinstance(out, tuple) else out)
+
+
+def _keep(layer: int, hidden: object) -> None:
+    """Keep what a block is given or makes; the hook may be another thread's."""
+    feed = UNDER_WAY.get()
+    if feed is not None and layer in feed.wanted:
+        feed.hidden[layer] = feed.take(cast("Tensor", hidden))[0]
 
 
 def _exchanged(module: nn.Module, path: Sequence[str], other: nn.Module) -> nn.Module:

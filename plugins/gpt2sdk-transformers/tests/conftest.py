@@ -1,12 +1,16 @@
 """Tiny networks of many kinds with random weights, as folders that transformers wrote."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
+import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import logging
 
+from gpt2sdk import Generator
 from gpt2sdk.testing import tiny_tokenizer
 
 TOKENS, END = 280, 277
@@ -92,8 +96,26 @@ def save_network(network: PreTrainedModel, folder: Path) -> Path:
     return folder
 
 
-def rewrite_config(folder: Path, **values: object) -> None:
-    """Change keys of a folder's config.json; `None` takes one out."""
-    path = folder / "config.json"
-    config = {**json.loads(path.read_text()), **values}
-    path.write_text(json.dumps({key: each for key, each in config.items() if each is not None}))
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let a test that takes a `kind` run with each."""
+    marked = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "kind" in metafunc.fixturenames and "kind" not in marked:
+        metafunc.parametrize("kind", KINDS)
+
+
+Tiny = tuple[Generator, PreTrainedModel]
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Tiny]:
+    """Return what makes a generator of a kind of network, and the network as transformers has it."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+    @cache
+    def made(kind: str) -> Tiny:
+        network = make_network(kind)
+        folder: Path = save_network(network, tmp_path_factory.mktemp("networks") / kind)
+        return Generator.from_pretrained(folder), network
+
+    return made
