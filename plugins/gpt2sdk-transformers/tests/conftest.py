@@ -99,7 +99,7 @@ def save_network(network: PreTrainedModel, folder: Path) -> Path:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Let a test that takes a `kind` run with each."""
     marked = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
-    if "kind" in metafunc.fixturenames and "kind" not in marked:
+    if "kind" in metafunc.fixturenames and not any("kind" in names for names in marked):
         metafunc.parametrize("kind", KINDS)
 
 

@@ -11,12 +11,12 @@ from torch import nn
 from typing_extensions import override
 
 from gpt2sdk import Architecture, CausalLM, Checkpoint, CheckpointError, ConfigFiles, Runner
-from gpt2sdk_transformers.offered import is_theirs, why_not, why_not_network
+from gpt2sdk_transformers.offered import is_theirs, why_not
 
 if TYPE_CHECKING:
     from gpt2sdk import Language, TensorSource
     from gpt2sdk_transformers.model import TransformersLM
-    from transformers import PretrainedConfig
+    from transformers import PretrainedConfig, PreTrainedModel
 
 _NETWORK = "network."
 
@@ -43,7 +43,6 @@ class TransformersArchitecture(Architecture):
     config: str
 
     _notes: tuple[str, ...] = PrivateAttr(default=())
-    _untied: bool = PrivateAttr(default=False)
 
     @classmethod
     @override
@@ -61,12 +60,17 @@ class TransformersArchitecture(Architecture):
         if not is_theirs(files):
             return None
         made = cls(config=json.dumps(dict(files.values), sort_keys=True))
-        reason = why_not(files.values) or why_not_network(made.configuration(), made._kind())
+        reason = why_not(made.configuration(), made._kind())
         if reason:
             raise CheckpointError(
-                f"{files.path}: model_type={files.values['model_type']!r} has {reason}: see "
-                "docs/guides/bring-your-own-model.md for what is offered",
+                f"{files.path}: model_type={files.values['model_type']!r} has {reason}; the guide "
+                '"Bring your own model" lists what is offered',
                 path=files.path,
+            )
+        if files.values.get("auto_map"):
+            made._notes = (
+                "the config names code that comes with the checkpoint (auto_map): it is never run, "
+                "and transformers' own network is used",
             )
         return made
 
@@ -130,8 +134,7 @@ class TransformersArchitecture(Architecture):
         from gpt2sdk_transformers.conversion import ConvertedSource
         from gpt2sdk_transformers.fitting import without_repeated
 
-        network = cast("TransformersLM", self._model).network
-        converted, notes = without_repeated(ConvertedSource(source, network), network)
+        converted, notes = without_repeated(ConvertedSource(source, self._network), self._network)
         found = super().fit(converted, quantized)  # type: ignore[arg-type]
         return Checkpoint(self, found.source, found.layout, (*self._notes, *notes))
 
@@ -154,7 +157,7 @@ class TransformersArchitecture(Architecture):
         keys = f", {shared} of keys and values" if shared not in (None, heads) else ""
         window = getattr(config, "sliding_window", None)
         facts = {
-            "network": f"{self._kind().__name__} of transformers",
+            "network": f"{type(self._network).__name__} of transformers",
             "layers": f"{config.num_hidden_layers}, each with {heads} heads{keys}",
             "width": f"{config.hidden_size:,}",
         }
@@ -170,7 +173,13 @@ class TransformersArchitecture(Architecture):
             check_scores(model)
         return None
 
-    def _kind(self) -> type:
+    @property
+    def _network(self) -> "PreTrainedModel":
+        return cast("TransformersLM", self._model).network
+
+    def _kind(self) -> "type[PreTrainedModel] | None":
         from transformers import AutoModelForCausalLM
 
-        return cast("type", AutoModelForCausalLM._model_mapping[type(self.configuration())])  # noqa: SLF001 - transformers tells no other way
+        kinds = AutoModelForCausalLM._model_mapping  # noqa: SLF001 - transformers tells no other way
+        config = type(self.configuration())
+        return cast("type[PreTrainedModel]", kinds[config]) if config in kinds else None

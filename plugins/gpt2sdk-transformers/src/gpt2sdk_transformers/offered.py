@@ -1,6 +1,5 @@
 """Which models of transformers are offered, and why the others are not."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from gpt2sdk import ConfigFiles
@@ -8,33 +7,51 @@ from gpt2sdk import ConfigFiles
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
-OWN: Final = ("gpt2", "gpt-sw3", "gpt_sw3")
-"""What gpt2sdk has a network of its own for."""
+OFFERED: Final = frozenset(
+    """
+    afmoe apertus apertus1p5_text arcee aria_text axk1 beam biogpt bitnet codegen cohere
+    cohere2 cohere2_moe ctrl cwm deepseek_v2 deepseek_v3 dots1 ernie4_5 ernie4_5_moe exaone
+    exaone4 exaone_moe flex_olmo flint gemma gemma2 gemma3_text gemma4_text
+    gemma4_unified_text glm glm4 glm4_moe glm4_moe_lite gpt_bigcode gpt_neox gpt_oss gptj
+    granite granite_swa granitemoe granitemoe_swa granitemoeshared helium hunyuan_v1_dense
+    hunyuan_v1_moe hy_v3 hyperclovax internlm3 iquestcoder jais2 jetmoe kolibri1 laguna
+    llama mellum mimo_v2_flash minicpm3 minimax_m2 ministral ministral3 mistral mixtral
+    nanochat nemotron olmo olmo2 olmo3 olmoe opt persimmon phi phi3 qwen2 qwen2_moe qwen3
+    qwen3_moe sarvam_mla sarvam_moe seed_oss smollm3 solar_open stablelm starcoder2
+    vaultgemma youtu
+    """.split()
+)
+"""The values of `model_type` whose networks were compared with transformers, fed by rows."""
 
-_CODE = "auto_map"
-# Layers that read a state which each token changes: nothing brings an earlier one back.
+_OWN = ("gpt2", "gpt-sw3", "gpt_sw3")
+_ENCODERS = frozenset(
+    """
+    bert bert-generation big_bird camembert data2vec-text electra ernie megatron-bert rembert
+    roberta roberta-prelayernorm roc_bert roformer xlm-roberta xlm-roberta-xl xmod
+    """.split()
+)
+# What a layer may be whose past can be cut to any length; all tokens' keys and values are kept.
+_PLAIN_LAYERS = frozenset({"full_attention", "sliding_attention"})
+
+_BOTH = "an encoder besides its decoder: only decoder-only models are offered"
+_ENCODER = "the network of an encoder, whose tokens see those behind them"
+_SEVERAL = "inputs besides text: only models of text are offered"
 _RECURRENT = (
-    "layers with a recurrent state, which cannot be rewound token by token: recurrent and hybrid "
-    "models are not offered yet"
+    "layers with a state that each token changes, as recurrences and convolutions have: it cannot "
+    "be taken back token by token, so recurrent and hybrid models are not offered yet"
 )
-_OTHER = (
-    "attention of its own, which does not ask transformers' attention functions for keys and "
-    "values: rows of different lengths cannot be fed to it"
+_CHUNKED = "layers whose tokens see a part of the text that is no window: it is not offered"
+_UNTRIED = (
+    "attention or a memory that is not known to go through transformers' attention functions, "
+    "which is how rows of different lengths are fed"
 )
-_SEES_MORE = (
-    "attention that sees other places than those before a token, or a window of them"
-)
-_NO_DECODER = "both an encoder and a decoder: only decoder-only models are offered"
-_SEVERAL = "inputs besides text, or several streams of tokens: only models of text are offered"
-_ENCODER = "no decoder: its network is an encoder's, which sees what is behind a token"
-
-_REASONS: Final[Mapping[str, str]] = {}
+_NO_LM = "no causal language model in transformers"
 
 
 def is_theirs(files: ConfigFiles) -> bool:
-    """Whether a config is of a model type that transformers knows, and gpt2sdk does not."""
+    """Whether a config is of a `model_type` that transformers knows, and gpt2sdk does not."""
     kind = files.values.get("model_type")
-    if not isinstance(kind, str) or kind in OWN:
+    if not isinstance(kind, str) or kind in _OWN:
         return False
     try:
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
@@ -43,34 +60,24 @@ def is_theirs(files: ConfigFiles) -> bool:
     return kind in CONFIG_MAPPING_NAMES
 
 
-def why_not(values: Mapping[str, object]) -> str:
-    """Say why a model type that transformers knows is not offered; empty where it is.
+def why_not(config: "PretrainedConfig", kind: "type[PreTrainedModel] | None") -> str:
+    """Say why a model is not offered; empty where it is.
 
     Args:
-        values: The keys and values of its `config.json`.
+        config: Its config.
+        kind: The network that transformers would make of it; `None` if there is none.
     """
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-
-    kind = str(values["model_type"])
-    if values.get("is_encoder_decoder"):
-        return _NO_DECODER
-    if kind in _REASONS:
-        return _REASONS[kind]
-    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        return "no causal language model in transformers"
-    return ""
-
-
-def why_not_network(config: "PretrainedConfig", kind: "type[PreTrainedModel]") -> str:
-    """Say why a network is not offered, by its class; empty where it is."""
-    if config.is_encoder_decoder:
-        return _NO_DECODER
-    if getattr(kind, "_is_stateful", False):
-        return _RECURRENT
-    if "vision_config" in config or "audio_config" in config:
+    layers = set(getattr(config, "layer_types", None) or ())
+    if getattr(config, "is_encoder_decoder", False):
+        return _BOTH
+    if kind is None:
+        return _NO_LM
+    if config.model_type in _ENCODERS:
+        return _ENCODER
+    if any(getattr(config, f"{what}_config", None) for what in ("vision", "audio")):
         return _SEVERAL
-    if getattr(config, "attention_chunk_size", None):
-        return _SEES_MORE
-    if not kind._can_set_attn_implementation():  # noqa: SLF001 - transformers tells no other way
-        return _OTHER
-    return ""
+    if getattr(config, "attention_chunk_size", None) or "chunked_attention" in layers:
+        return _CHUNKED
+    if getattr(kind, "_is_stateful", False) or not layers <= _PLAIN_LAYERS:
+        return _RECURRENT
+    return "" if config.model_type in OFFERED else _UNTRIED
