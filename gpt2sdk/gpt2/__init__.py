@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gpt2sdk.gpt2.model import GPT2
     from gpt2sdk.gpt2.output import GPT2Output
     from gpt2sdk.gpt2.packable import Packable
+    from gpt2sdk.gpt2.packed import may_pack, pack
     from gpt2sdk.gpt2.shallow import ShallowModel
     from gpt2sdk.gpt2.torch_runner import TorchRunner
 
@@ -34,6 +35,7 @@ _HOMES = {
     "gpt2sdk.gpt2.model": ("GPT2",),
     "gpt2sdk.gpt2.output": ("GPT2Output",),
     "gpt2sdk.gpt2.packable": ("Packable",),
+    "gpt2sdk.gpt2.packed": ("may_pack", "pack"),
     "gpt2sdk.gpt2.shallow": ("ShallowModel",),
     "gpt2sdk.gpt2.torch_runner": ("TorchRunner",),
 }
@@ -58,7 +60,9 @@ __all__ = [
     "TiedHead",
     "TorchRunner",
     "load_model",
+    "may_pack",
     "open_checkpoint",
+    "pack",
     "save_pretrained",
 ]
 

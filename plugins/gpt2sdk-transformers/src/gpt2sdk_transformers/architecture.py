@@ -1,7 +1,7 @@
 """Decoder-only models of transformers as an architecture of gpt2sdk."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self, cast
 
@@ -10,7 +10,17 @@ from pydantic import PrivateAttr
 from torch import nn
 from typing_extensions import override
 
-from gpt2sdk import Architecture, CausalLM, Checkpoint, CheckpointError, ConfigFiles, Runner
+from gpt2sdk import (
+    Architecture,
+    CausalLM,
+    Checkpoint,
+    CheckpointError,
+    ConfigFiles,
+    Matrix,
+    PackedError,
+    Runner,
+)
+from gpt2sdk.gpt2 import Linear, may_pack
 from gpt2sdk_transformers.offered import is_theirs, why_not
 
 if TYPE_CHECKING:
@@ -107,6 +117,17 @@ class TransformersArchitecture(Architecture):
         return {name: tuple(each.shape) for name, each in tensors}
 
     @override
+    def matrices(self, dtype: torch.dtype) -> Iterator[Matrix]:
+        for name, module in self._model.named_modules():
+            if type(module) is Linear:
+                size = (module.out_features, module.in_features)
+                yield Matrix(f"{name}.weight", size, dtype, "linear")
+
+    @override
+    def packs(self, matrix: Matrix, dtype: torch.dtype, device: torch.device) -> bool:
+        return may_pack(matrix.shape[0] * matrix.shape[1], dtype, device)
+
+    @override
     def cache_nbytes(self, part: str, dtype: torch.dtype, device: torch.device) -> int:
         from gpt2sdk_transformers.network import token_numbers
 
@@ -170,7 +191,13 @@ class TransformersArchitecture(Architecture):
 
         if isinstance(model, TransformersLM):
             model.settle()
-            check_scores(model)
+            model.pack()
+            try:
+                check_scores(model)
+            except PackedError:
+                # Some part of it reads a matrix past its module.
+                model.unpack()
+                check_scores(model)
         return None
 
     @property

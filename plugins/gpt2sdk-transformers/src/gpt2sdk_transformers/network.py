@@ -15,6 +15,7 @@ from torch.nn import functional
 from typing_extensions import override
 
 from gpt2sdk import CheckpointError
+from gpt2sdk.gpt2 import Linear
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -38,6 +39,10 @@ def make_network(config: "PretrainedConfig", dtype: torch.dtype) -> "PreTrainedM
         config, dtype=dtype, attn_implementation=RAGGED, trust_remote_code=False
     )
     _untie(network)
+    for module in network.modules():
+        if type(module) is nn.Linear:
+            # The same, and its matrix may be held in the form that a CPU reads fastest.
+            module.__class__ = Linear
     compute_buffers(network)
     return cast("PreTrainedModel", network.eval())
 
