@@ -50,7 +50,9 @@ def main() -> None:
         rows = [
             compared("1 row of 90 tokens", gen, network, [prompts[3]], given.new, given.rounds),
             compared("8 ragged rows", gen, network, prompts, given.new, given.rounds),
-            compared("1 row, drafts", gen, network, echoes[1:2], given.new, given.rounds, draft=True),
+            compared(
+                "1 row, drafts", gen, network, echoes[1:2], given.new, given.rounds, draft=True
+            ),
         ]
     save("transformers", rows, weights=sum(each.numel() for each in network.parameters()))
 

@@ -1,6 +1,5 @@
 """Tiny networks of many kinds with random weights, as folders that transformers wrote."""
 
-import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils import logging
 
 from gpt2sdk import Generator
@@ -77,7 +77,10 @@ KINDS: Mapping[str, Mapping[str, object]] = {
 
 def make_network(kind: str, seed: int = 0) -> PreTrainedModel:
     """Return a network whose weights are large enough that logits differ by some nats."""
-    config = AutoConfig.for_model(kind, **{**_SIZES, **KINDS[kind]})
+    made = CONFIG_MAPPING[kind]
+    names = {*made.__dataclass_fields__, *made.attribute_map}
+    sizes = {name: size for name, size in _SIZES.items() if name in names}
+    config = AutoConfig.for_model(kind, **{**sizes, **KINDS[kind]})
     torch.manual_seed(seed)
     network = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
     for parameter in network.parameters():
@@ -108,7 +111,7 @@ Tiny = tuple[Generator, PreTrainedModel]
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Tiny]:
-    """Return what makes a generator of a kind of network, and the network as transformers has it."""
+    """Return what makes a generator of a kind of network, and transformers' network."""
     logging.set_verbosity_error()
     logging.disable_progress_bar()
 

@@ -119,9 +119,7 @@ def test_a_method_chooses_what_recomputing_chooses(tiny: Tiny, kind: str, method
 @BOTH
 @pytest.mark.parametrize("drafter", ["prompt_lookup", "suffix"])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_a_drafter_changes_nothing(
-    tiny: Tiny, kind: str, drafter: str, temperature: float
-) -> None:
+def test_a_drafter_changes_nothing(tiny: Tiny, kind: str, drafter: str, temperature: float) -> None:
     gen, _ = tiny(kind)
     options = {"max_new_tokens": 30, "seed": 2, "temperature": temperature or 1.0}
     if not temperature:

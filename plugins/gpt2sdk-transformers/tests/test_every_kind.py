@@ -75,7 +75,9 @@ def test_rows_have_the_logits_of_transformers(model_type: str) -> None:
         network = make_network(type(config).from_dict(config.to_dict()), torch.float32)
     with_weights_of(network, reference)
     model = TransformersLM(network, context_length=64).eval()
-    rows = [[(7 * place + 3 * row + 5) % 60 + 3 for place in range(n)] for row, n in enumerate((19, 6))]
+    rows = [
+        [(7 * place + 3 * row + 5) % 60 + 3 for place in range(n)] for row, n in enumerate((19, 6))
+    ]
     cache = model.make_cache(2)
     parts: list[list[torch.Tensor]] = [[], []]
     for start, stop in ((0, 4), (4, 9), (9, 10), (10, 99)):

@@ -74,9 +74,7 @@ def test_our_quantizers_hold_its_matrices(
     assert small.quantizer is not None
     assert small.quantizer.name == quantization
     assert "Int" in type(small.model.network.model.layers[0].mlp.up_proj).__name__  # type: ignore[attr-defined]
-    plain, rough = (
-        each.score("the king and the pond").perplexity for each in (gen, small)
-    )
+    plain, rough = (each.score("the king and the pond").perplexity for each in (gen, small))
     assert rough == pytest.approx(plain, rel=0.02 if quantization == "int8" else 0.5)
     small.save_pretrained(tmp_path / "small")
     assert tokens(Generator.from_pretrained(tmp_path / "small")) == tokens(small)
@@ -84,9 +82,7 @@ def test_our_quantizers_hold_its_matrices(
 
 @pytest.mark.parametrize("kind", ["llama", "gemma2"])
 @pytest.mark.parametrize("placement", ["cpu_offload", "disk_offload"])
-def test_parts_may_be_kept_elsewhere(
-    tiny: Tiny, kind: str, placement: str, tmp_path: Path
-) -> None:
+def test_parts_may_be_kept_elsewhere(tiny: Tiny, kind: str, placement: str, tmp_path: Path) -> None:
     gen, network = tiny(kind)
     save(network, tmp_path)
     assert tokens(Generator.from_pretrained(tmp_path, placement=placement)) == tokens(gen)
@@ -132,7 +128,9 @@ def test_missing_and_foreign_weights_are_named(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     weights["model.layers.0.extra"] = weights.pop("model.norm.weight")
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(CheckpointError, match=r"missing: .*model\.norm\.weight.*unexpected: .*extra"):
+    with pytest.raises(
+        CheckpointError, match=r"missing: .*model\.norm\.weight.*unexpected: .*extra"
+    ):
         Generator.from_pretrained(folder)
 
 

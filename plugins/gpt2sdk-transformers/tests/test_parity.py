@@ -43,7 +43,9 @@ def close(found: torch.Tensor, wanted: torch.Tensor) -> bool:
 def test_rows_fed_in_parts_have_the_logits_of_transformers(tiny: Tiny, kind: str) -> None:
     gen, network = tiny(kind)
     model = lm_of(gen)
-    rows = [[(7 * place + 3 * row) % 270 for place in range(n)] for row, n in enumerate((19, 6, 11))]
+    rows = [
+        [(7 * place + 3 * row) % 270 for place in range(n)] for row, n in enumerate((19, 6, 11))
+    ]
     cache = model.make_cache(3)
     found: list[list[torch.Tensor]] = [[], [], []]
     for start, stop in ((0, 4), (4, 9), (9, 10), (10, 99)):

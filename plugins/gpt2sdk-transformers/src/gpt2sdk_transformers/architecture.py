@@ -2,12 +2,10 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 import torch
 from pydantic import PrivateAttr
-from torch import nn
 from typing_extensions import override
 
 from gpt2sdk import (
@@ -24,9 +22,10 @@ from gpt2sdk.gpt2 import Linear, may_pack
 from gpt2sdk_transformers.offered import is_theirs, why_not
 
 if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
     from gpt2sdk import Language, TensorSource
     from gpt2sdk_transformers.model import TransformersLM
-    from transformers import PretrainedConfig, PreTrainedModel
 
 _NETWORK = "network."
 
@@ -79,8 +78,10 @@ class TransformersArchitecture(Architecture):
             )
         if files.values.get("auto_map"):
             made._notes = (
-                "the config names code that comes with the checkpoint (auto_map): it is never run, "
-                "and transformers' own network is used",
+                (
+                    "the config names code that comes with the checkpoint (auto_map): it is never "
+                    "run, and transformers' own network is used"
+                ),
             )
         return made
 

@@ -5,7 +5,6 @@ Both are only doors: what passes through them goes to the `Feed` that is under w
 
 from typing import Final
 
-import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.cache_utils import Cache as TransformersCache
@@ -62,7 +61,7 @@ class Conduit(TransformersCache):
         return 0
 
 
-def ragged_attention(
+def ragged_attention(  # noqa: PLR0913, PLR0917 - as transformers calls it
     module: nn.Module,
     query: Tensor,
     key: Tensor,
@@ -70,7 +69,7 @@ def ragged_attention(
     attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
-    is_causal: bool | None = None,
+    is_causal: bool | None = None,  # noqa: FBT001 - likewise
     sliding_window: int | None = None,
     softcap: float | None = None,
     s_aux: Tensor | None = None,

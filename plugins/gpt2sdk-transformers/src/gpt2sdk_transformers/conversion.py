@@ -69,7 +69,8 @@ class ConvertedSource(TensorSource):
                 tensors = self._converted(made, _hollow)
             except Exception as error:
                 raise CheckpointError(
-                    f"{source.path}: {first} cannot be made of {len(made.sources)} tensors: {error}",
+                    f"{source.path}: {first} cannot be made of {len(made.sources)} tensors: "
+                    f"{error}",
                     path=source.path,
                 ) from error
             for name, tensor in tensors.items():
@@ -110,7 +111,7 @@ class ConvertedSource(TensorSource):
         """Return the same without some tensors."""
         other = copy(self)
         kept = {name: info for name, info in self._infos.items() if name not in names}
-        other._infos = MappingProxyType(kept)
+        other._infos = MappingProxyType(kept)  # noqa: SLF001 - its own
         return other
 
     def _sorted(self, network: "PreTrainedModel") -> dict[str, _Made | None]:
@@ -127,9 +128,7 @@ class ConvertedSource(TensorSource):
         transforms = get_model_conversion_mapping(network)
         renamings = [each for each in transforms if isinstance(each, WeightRenaming)]
         converters = [each for each in transforms if isinstance(each, WeightConverter)]
-        by_pattern = {
-            pattern: each for each in converters for pattern in each.source_patterns
-        }
+        by_pattern = {pattern: each for each in converters for pattern in each.source_patterns}
         prefix = network.base_model_prefix
         found: dict[str, _Made | None] = {}
         for key in sorted(self._source.infos, key=dot_natural_key):
@@ -157,9 +156,7 @@ class ConvertedSource(TensorSource):
         for pattern, key in made.sources:
             transform.add_tensor(made.first, key, pattern, get(self._source, key))
         tensors = transform.convert(made.first, config=self._config)
-        return {
-            name: each[0] if isinstance(each, list) else each for name, each in tensors.items()
-        }
+        return {name: each[0] if isinstance(each, list) else each for name, each in tensors.items()}
 
 
 def _whole(source: TensorSource, key: str) -> Tensor:

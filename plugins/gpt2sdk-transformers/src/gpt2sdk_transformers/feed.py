@@ -16,6 +16,7 @@ from typing import final
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import pad
 
 from gpt2sdk import OptionError
 from gpt2sdk.gpt2 import Cache
@@ -228,9 +229,9 @@ class Feed:
             held = self._cache.read(layer, part.first, part.span, part.total)
             keys = held[:, :heads, low:, : key.shape[-1]]
             values = held[:, heads:, low:, : value.shape[-1]]
-            asked = query[0, :, part.start : part.stop].unflatten(1, (part.span, part.new))
+            asked = _apart(query[0, :, part.start : part.stop], part)
             causal = part.fresh and mask is None and part.new > 1
-            out = attend(asked.transpose(0, 1), keys, values, rule, mask, causal=causal)
+            out = attend(asked, keys, values, rule, mask, causal=causal)
             mixed.append(out.transpose(1, 2).flatten(0, 1))
         self.attended += 1
         rows = mixed[0] if len(mixed) == 1 else torch.cat(mixed)
@@ -238,20 +239,16 @@ class Feed:
 
     def _write(self, layer: int, key: Tensor, value: Tensor) -> None:
         """Write new keys and values, `[1, heads, fed, size]`, behind each slot's."""
-        pairs = key, value
-        if key.shape[-1] != value.shape[-1]:
-            size = max(key.shape[-1], value.shape[-1])
-            pairs = tuple(
-                torch.nn.functional.pad(each, (0, size - each.shape[-1])) for each in pairs
-            )
-        new = torch.cat(pairs, dim=1)[0]
+        size = max(key.shape[-1], value.shape[-1])
+        key, value = (pad(each, (0, size - each.shape[-1])) for each in (key, value))
+        new = torch.cat((key, value), dim=1)[0]
         places, slots = self.positions[0].to(key.device), self._slots.to(key.device)
         alone = self._groups[0]
         if len(self._groups) == 1 and alone.pasts.count(alone.pasts[0]) == alone.span:
             past = alone.pasts[0]
             self._cache.write(
                 layer,
-                new.unflatten(1, (alone.span, alone.new)).transpose(0, 1),
+                _apart(new, alone),
                 slice(alone.first, alone.first + alone.span),
                 slice(past, past + alone.new),
             )
@@ -277,6 +274,11 @@ UNDER_WAY: ContextVar[Feed | None] = ContextVar("gpt2sdk_transformers_feed", def
 def misfit(reason: str) -> OptionError:
     """Return the error of a network that does not attend as is expected here."""
     return OptionError(f"the network of transformers cannot be fed by rows: {reason}")
+
+
+def _apart(x: Float[Tensor, "heads fed size"], part: Group) -> Tensor:
+    """Return `[span, heads, new, size]`, slot by slot."""
+    return x.reshape(x.shape[0], part.span, part.new, x.shape[-1]).transpose(0, 1)
 
 
 def _kept(

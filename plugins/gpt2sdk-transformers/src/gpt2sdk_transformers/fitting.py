@@ -9,8 +9,9 @@ from gpt2sdk import CheckpointError, TensorSource
 from gpt2sdk_transformers.network import TiedHead
 
 if TYPE_CHECKING:
-    from gpt2sdk_transformers.conversion import ConvertedSource
     from transformers import PreTrainedModel
+
+    from gpt2sdk_transformers.conversion import ConvertedSource
 
 # Numbers that older versions stored and every version computes.
 _COMPUTED = re.compile(

@@ -17,15 +17,25 @@ from gpt2sdk import Quantized, Scores, residency_of
 from gpt2sdk.gpt2 import Cache, Linear, Packable, pack
 from gpt2sdk_transformers.conduit import RAGGED, Conduit
 from gpt2sdk_transformers.feed import UNDER_WAY, Feed, misfit
-from gpt2sdk_transformers.network import logits_width
 from gpt2sdk_transformers.given import check_fed, check_layers
+from gpt2sdk_transformers.network import logits_width
 
 if TYPE_CHECKING:
-    from gpt2sdk import KeyValueCache
     from transformers import PreTrainedModel
 
+    from gpt2sdk import KeyValueCache
+
 # What families call the norm behind the blocks, and what stands behind that.
-_NORMS = ("norm", "final_layernorm", "final_layer_norm", "final_norm", "ln_f", "norm_f", "layer_norm", "layernorm")
+_NORMS = (
+    "norm",
+    "final_layernorm",
+    "final_layer_norm",
+    "final_norm",
+    "ln_f",
+    "norm_f",
+    "layer_norm",
+    "layernorm",
+)
 _BEHIND = ("project_out",)
 
 
@@ -99,9 +109,7 @@ class TransformersLM(nn.Module):
             return self._nothing(hidden_states)
         # A head may not be able to multiply nothing: it gets one position more.
         asked = keep if total else [len(row) and 1 for row in tokens]
-        feed = Feed(
-            cache, tokens, asked, hidden_states, width=self.width, device=self.device
-        )
+        feed = Feed(cache, tokens, asked, hidden_states, width=self.width, device=self.device)
         logits = self._compute(feed)[:total]
         feed.finish()
         return Scores(logits, {layer: feed.hidden[layer][:total] for layer in hidden_states})
@@ -174,7 +182,7 @@ class TransformersLM(nn.Module):
 
     @property
     def _dtype(self) -> torch.dtype:
-        return cast("torch.dtype", self.network.dtype)
+        return self.network.dtype
 
     def _compute(self, feed: Feed) -> Float[Tensor, "kept vocab"]:
         token = UNDER_WAY.set(feed)
@@ -285,7 +293,7 @@ def _base(network: "PreTrainedModel") -> str:
     base = network.get_decoder()
     for path, module in network.named_modules():
         if module is base and path:
-            return path
+            return str(path)
     raise misfit("its head and what is before it are not apart")
 
 

@@ -7,29 +7,27 @@ from gpt2sdk import ConfigFiles
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
-OFFERED: Final = frozenset(
-    """
-    afmoe apertus apertus1p5_text arcee aria_text axk1 beam biogpt bitnet codegen cohere
-    cohere2 cohere2_moe ctrl cwm deepseek_v2 deepseek_v3 dots1 ernie4_5 ernie4_5_moe exaone
-    exaone4 exaone_moe flex_olmo flint gemma gemma2 gemma3_text gemma4_text
-    gemma4_unified_text glm glm4 glm4_moe glm4_moe_lite gpt_bigcode gpt_neox gpt_oss gptj
-    granite granite_swa granitemoe granitemoe_swa granitemoeshared helium hunyuan_v1_dense
-    hunyuan_v1_moe hy_v3 hyperclovax internlm3 iquestcoder jais2 jetmoe kolibri1 laguna
-    llama mellum mimo_v2_flash minicpm3 minimax_m2 ministral ministral3 mistral mixtral
-    nanochat nemotron olmo olmo2 olmo3 olmoe opt persimmon phi phi3 qwen2 qwen2_moe qwen3
-    qwen3_moe sarvam_mla sarvam_moe seed_oss smollm3 solar_open stablelm starcoder2
-    vaultgemma youtu
-    """.split()
-)
+_NAMES = """
+afmoe apertus apertus1p5_text arcee aria_text axk1 beam biogpt bitnet codegen cohere
+cohere2 cohere2_moe ctrl cwm deepseek_v2 deepseek_v3 dots1 ernie4_5 ernie4_5_moe exaone
+exaone4 exaone_moe flex_olmo flint gemma gemma2 gemma3_text gemma4_text
+gemma4_unified_text glm glm4 glm4_moe glm4_moe_lite gpt_bigcode gpt_neox gpt_oss gptj
+granite granite_swa granitemoe granitemoe_swa granitemoeshared helium hunyuan_v1_dense
+hunyuan_v1_moe hy_v3 hyperclovax internlm3 iquestcoder jais2 jetmoe kolibri1 laguna
+llama mellum mimo_v2_flash minicpm3 minimax_m2 ministral ministral3 mistral mixtral
+nanochat nemotron olmo olmo2 olmo3 olmoe opt persimmon phi phi3 qwen2 qwen2_moe qwen3
+qwen3_moe sarvam_mla sarvam_moe seed_oss smollm3 solar_open stablelm starcoder2
+vaultgemma youtu
+"""
+OFFERED: Final = frozenset(_NAMES.split())
 """The values of `model_type` whose networks were compared with transformers, fed by rows."""
 
 _OWN = ("gpt2", "gpt-sw3", "gpt_sw3")
-_ENCODERS = frozenset(
-    """
-    bert bert-generation big_bird camembert data2vec-text electra ernie megatron-bert rembert
-    roberta roberta-prelayernorm roc_bert roformer xlm-roberta xlm-roberta-xl xmod
-    """.split()
-)
+_ENCODER_NAMES = """
+bert bert-generation big_bird camembert data2vec-text electra ernie megatron-bert rembert roberta
+roberta-prelayernorm roc_bert roformer xlm-roberta xlm-roberta-xl xmod
+"""
+_ENCODERS = frozenset(_ENCODER_NAMES.split())
 # What a layer may be whose past can be cut to any length; all tokens' keys and values are kept.
 _PLAIN_LAYERS = frozenset({"full_attention", "sliding_attention"})
 
@@ -54,13 +52,15 @@ def is_theirs(files: ConfigFiles) -> bool:
     if not isinstance(kind, str) or kind in _OWN:
         return False
     try:
-        from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+        from transformers.models.auto.auto_mappings import CONFIG_MAPPING_NAMES
     except ImportError:
         return False
     return kind in CONFIG_MAPPING_NAMES
 
 
-def why_not(config: "PretrainedConfig", kind: "type[PreTrainedModel] | None") -> str:
+def why_not(  # noqa: PLR0911 - one for each reason
+    config: "PretrainedConfig", kind: "type[PreTrainedModel] | None"
+) -> str:
     """Say why a model is not offered; empty where it is.
 
     Args:
