@@ -34,7 +34,7 @@ class Recomputing(nn.Module):
         keep: Sequence[int],
         hidden_states: Sequence[int] = (),
     ) -> Scores:
-        """Feed whole texts to transformers, without a cache."""
+        """RaggedFeed whole texts to transformers, without a cache."""
         logits, states = [], []
         for slot, fed, kept in zip(cache.slots, tokens, keep, strict=True):  # type: ignore[attr-defined]
             slot.extend(fed)

@@ -1,6 +1,7 @@
 """What is offered of transformers, and what is refused before weights are read."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,14 @@ def test_offered_types_are_causal_models_of_transformers() -> None:
 @pytest.mark.parametrize("values", [{}, {"model_type": "gpt2"}, {"model_type": "bigram"}])
 def test_models_of_others_are_left_to_them(values: dict[str, object]) -> None:
     assert claim(values) is None
+
+
+def test_without_transformers_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(sys.modules):
+        if name == "transformers" or name.startswith("transformers."):
+            monkeypatch.setitem(sys.modules, name, None)
+    assert claim({"model_type": "llama"}) is None
+    assert "pip install transformers" in TransformersArchitecture.claims()
 
 
 def test_code_of_a_checkpoint_is_not_run_and_noted() -> None:

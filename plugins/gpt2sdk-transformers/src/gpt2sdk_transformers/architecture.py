@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 import torch
@@ -56,7 +57,9 @@ class TransformersArchitecture(Architecture):
     @classmethod
     @override
     def claims(cls) -> str:
-        return "the decoder-only models of transformers by their model_type"
+        here = find_spec("transformers") is not None
+        advice = "" if here else ", which is not installed: pip install transformers"
+        return f"the decoder-only models of transformers by their model_type{advice}"
 
     @classmethod
     @override

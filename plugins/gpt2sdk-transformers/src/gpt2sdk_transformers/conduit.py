@@ -1,6 +1,6 @@
 """What transformers' models are given for a cache and an attention function.
 
-Both are only doors: what passes through them goes to the `Feed` that is under way.
+Both are only doors: what passes through them goes to the `RaggedFeed` that is under way.
 """
 
 from typing import Final
@@ -11,7 +11,7 @@ from transformers.cache_utils import Cache as TransformersCache
 from typing_extensions import override
 
 from gpt2sdk_transformers.attention import Rule
-from gpt2sdk_transformers.feed import UNDER_WAY, Feed, misfit
+from gpt2sdk_transformers.feed import UNDER_WAY, RaggedFeed, misfit
 
 RAGGED: Final = "gpt2sdk_ragged"
 """The name of the attention function among those of transformers."""
@@ -40,7 +40,7 @@ _SILENT = frozenset(
 class Conduit(TransformersCache):
     """Looks like an empty cache: whoever updates it gets back what was given."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: RaggedFeed) -> None:
         super().__init__(layers=[])
         self._feed = feed
 

@@ -27,7 +27,7 @@ _CALL = 2**16
 
 
 @dataclass(slots=True)
-class Group:
+class RaggedGroup:
     """Neighbouring slots that are fed equally much and attend in one kernel call.
 
     Attributes:
@@ -106,7 +106,7 @@ class Group:
         return low, mask.masked_fill_(unseen, -torch.inf)
 
 
-def group(pasts: Sequence[int], counts: Sequence[int], width: int) -> list[Group]:
+def group(pasts: Sequence[int], counts: Sequence[int], width: int) -> list[RaggedGroup]:
     """Decide which slots attend together.
 
     Args:
@@ -119,7 +119,7 @@ def group(pasts: Sequence[int], counts: Sequence[int], width: int) -> list[Group
         >>> [(part.first, part.span, part.total) for part in together]
         [(0, 2, 10), (2, 1, 701), (3, 1, 10)]
     """
-    groups: list[Group] = []
+    groups: list[RaggedGroup] = []
     fed = 0
     for slot, (past, new) in enumerate(zip(pasts, counts, strict=True)):
         if not new:
@@ -127,13 +127,13 @@ def group(pasts: Sequence[int], counts: Sequence[int], width: int) -> list[Group
         if groups and groups[-1].takes(slot, past, new, _CALL // width):
             groups[-1].pasts.append(past)
         else:
-            groups.append(Group(slot, [past], new, fed))
+            groups.append(RaggedGroup(slot, [past], new, fed))
         fed += new
     return groups
 
 
 @final
-class Feed:
+class RaggedFeed:
     """What one call feeds to a cache.
 
     Attributes:
@@ -267,7 +267,7 @@ class Feed:
         return self._cache.buffer(layer, like).dtype
 
 
-UNDER_WAY: ContextVar[Feed | None] = ContextVar("gpt2sdk_transformers_feed", default=None)
+UNDER_WAY: ContextVar[RaggedFeed | None] = ContextVar("gpt2sdk_transformers_feed", default=None)
 """The call that this thread computes, for what transformers calls by name."""
 
 
@@ -276,7 +276,7 @@ def misfit(reason: str) -> OptionError:
     return OptionError(f"the network of transformers cannot be fed by rows: {reason}")
 
 
-def _apart(x: Float[Tensor, "heads fed size"], part: Group) -> Tensor:
+def _apart(x: Float[Tensor, "heads fed size"], part: RaggedGroup) -> Tensor:
     """Return `[span, heads, new, size]`, slot by slot."""
     return x.reshape(x.shape[0], part.span, part.new, x.shape[-1]).transpose(0, 1)
 

@@ -9,24 +9,33 @@ from gpt2sdk.gpt2 import Cache
 
 if TYPE_CHECKING:
     from gpt2sdk import KeyValueCache
-    from gpt2sdk_transformers.model import TransformersLM
 
 
 def check_fed(
     cache: "KeyValueCache",
     tokens: Sequence[Sequence[int]],
     keep: Sequence[int],
-    model: "TransformersLM",
+    *,
+    layers: int,
+    limit: int,
+    vocab_size: int,
 ) -> Cache:
     """Check what is to be fed, and return the cache.
+
+    Args:
+        cache: Of a model with these sizes.
+        tokens: Token ids for each slot.
+        keep: How many of each slot's last fed positions are scored.
+        layers: Blocks of the model.
+        limit: Its window.
+        vocab_size: Ids are below it.
 
     Raises:
         OptionError: If the cache is another model's, there isn't one entry per slot, a token id is
             out of range, or more positions are to be scored than are fed.
         ContextOverflowError: If a slot would hold more than the context window.
     """
-    mine = model.layers, model.context_length
-    if not isinstance(cache, Cache) or (cache.layers, cache.limit) != mine:
+    if not isinstance(cache, Cache) or (cache.layers, cache.limit) != (layers, limit):
         raise OptionError("cache: expected one that this model's make_cache returned")
     slots = len(cache.lengths)
     if not slots == len(tokens) == len(keep):
@@ -42,11 +51,11 @@ def check_fed(
                 expected=f"0 to {len(row)}",
             )
     for token in chain.from_iterable(tokens):
-        if not 0 <= token < model.vocab_size:
-            what = f"0 to {model.vocab_size - 1}"
+        if not 0 <= token < vocab_size:
+            what = f"0 to {vocab_size - 1}"
             raise OptionError(
                 f"token {token}: expected an id from {what}, the model's vocabulary has "
-                f"{model.vocab_size}",
+                f"{vocab_size}",
                 name="tokens",
                 value=token,
                 expected=what,

@@ -16,7 +16,7 @@ from typing_extensions import override
 from gpt2sdk import Quantized, Scores, residency_of
 from gpt2sdk.gpt2 import Cache, Linear, Packable, pack
 from gpt2sdk_transformers.conduit import RAGGED, Conduit
-from gpt2sdk_transformers.feed import UNDER_WAY, Feed, misfit
+from gpt2sdk_transformers.feed import UNDER_WAY, RaggedFeed, misfit
 from gpt2sdk_transformers.given import check_fed, check_layers
 from gpt2sdk_transformers.network import logits_width
 
@@ -94,7 +94,7 @@ class TransformersLM(nn.Module):
         keep: Sequence[int],
         hidden_states: Sequence[int] = (),
     ) -> Scores:
-        """Feed `tokens[i]` to slot `i`, after what it holds, and score its last positions.
+        """RaggedFeed `tokens[i]` to slot `i`, after what it holds, and score its last positions.
 
         The cache is changed only if all goes well.
 
@@ -102,14 +102,15 @@ class TransformersLM(nn.Module):
             OptionError: If an argument does not fit the cache or the model.
             ContextOverflowError: If a slot would hold more than the context window.
         """
-        cache = check_fed(cache, tokens, keep, self)
+        sizes = {"layers": self.layers, "limit": self.context_length}
+        cache = check_fed(cache, tokens, keep, vocab_size=self.vocab_size, **sizes)
         check_layers(hidden_states, self.layers)
         total = sum(keep)
         if not any(map(len, tokens)):
             return self._nothing(hidden_states)
         # A head may not be able to multiply nothing: it gets one position more.
         asked = keep if total else [len(row) and 1 for row in tokens]
-        feed = Feed(cache, tokens, asked, hidden_states, width=self.width, device=self.device)
+        feed = RaggedFeed(cache, tokens, asked, hidden_states, width=self.width, device=self.device)
         logits = self._compute(feed)[:total]
         feed.finish()
         return Scores(logits, {layer: feed.hidden[layer][:total] for layer in hidden_states})
@@ -184,7 +185,7 @@ class TransformersLM(nn.Module):
     def _dtype(self) -> torch.dtype:
         return self.network.dtype
 
-    def _compute(self, feed: Feed) -> Float[Tensor, "kept vocab"]:
+    def _compute(self, feed: RaggedFeed) -> Float[Tensor, "kept vocab"]:
         token = UNDER_WAY.set(feed)
         hooks = self._watch(feed)
         try:
@@ -209,7 +210,7 @@ class TransformersLM(nn.Module):
             )
         return logits[0].float()
 
-    def _watch(self, feed: Feed) -> list[RemovableHandle]:
+    def _watch(self, feed: RaggedFeed) -> list[RemovableHandle]:
         """Keep what goes into the wanted blocks, and out of the last one."""
         if not feed.wanted:
             return []

@@ -78,7 +78,7 @@ def token_numbers(config: "PretrainedConfig") -> int:
 def logits_width(network: "PreTrainedModel") -> int:
     """Return how many logits a position has."""
     head = network.get_output_embeddings()
-    weight = head.__dict__["table"].weight if isinstance(head, TiedHead) else head.weight
+    weight = head.__dict__["table"].weight if isinstance(head, SharedHead) else head.weight
     return int(weight.shape[0])
 
 
@@ -122,7 +122,7 @@ def compute_buffers(network: nn.Module) -> None:
         )
 
 
-class TiedHead(nn.Module):
+class SharedHead(nn.Module):
     """A head whose matrix is the table of tokens: it lets the table multiply."""
 
     def __init__(self, table: nn.Module, bias: nn.Parameter | None) -> None:
@@ -137,7 +137,7 @@ class TiedHead(nn.Module):
         return logits if self.bias is None else logits + self.bias
 
 
-class _Table:
+class _TokenTable:
     """What a table of tokens does besides: vectors come in, and go out as logits."""
 
     weight: Tensor
@@ -154,8 +154,10 @@ def _untie(network: "PreTrainedModel") -> None:
     if head is None or getattr(head, "weight", None) is not table.weight:
         return
     kind = type(table)
-    table.__class__ = type(f"Tied{kind.__name__}", (_Table, kind), {"__module__": kind.__module__})
-    network.set_output_embeddings(TiedHead(table, getattr(head, "bias", None)))
+    table.__class__ = type(
+        f"Tied{kind.__name__}", (_TokenTable, kind), {"__module__": kind.__module__}
+    )
+    network.set_output_embeddings(SharedHead(table, getattr(head, "bias", None)))
 
 
 def _unset(buffer: Tensor) -> Tensor:
