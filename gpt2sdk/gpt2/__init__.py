@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gpt2sdk.gpt2.packable import Packable
     from gpt2sdk.gpt2.packed import may_pack, pack
     from gpt2sdk.gpt2.shallow import ShallowModel
+    from gpt2sdk.gpt2.snapshot import Snapshot
     from gpt2sdk.gpt2.torch_runner import TorchRunner
 
 _HOMES = {
@@ -37,6 +38,7 @@ _HOMES = {
     "gpt2sdk.gpt2.packable": ("Packable",),
     "gpt2sdk.gpt2.packed": ("may_pack", "pack"),
     "gpt2sdk.gpt2.shallow": ("ShallowModel",),
+    "gpt2sdk.gpt2.snapshot": ("Snapshot",),
     "gpt2sdk.gpt2.torch_runner": ("TorchRunner",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -56,6 +58,7 @@ __all__ = [
     "Linear",
     "Packable",
     "ShallowModel",
+    "Snapshot",
     "Table",
     "TiedHead",
     "TorchRunner",

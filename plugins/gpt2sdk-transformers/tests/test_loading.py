@@ -166,3 +166,39 @@ def test_shapes_are_followed_without_numbers(tiny: Tiny) -> None:
     names = [row.name for row in gen.architecture.shapes()]
     assert any("lm_head" in name for name in names)
     assert gen.architecture.facts()["layers"] == "2, each with 4 heads, 2 of keys and values"
+
+
+def test_prompts_go_on_from_what_was_read_before(folder: Path) -> None:
+    gen = Generator.from_pretrained(folder, prefix_cache="16MB")
+    again = Generator.from_pretrained(folder)
+    said = [(5 * place) % 270 for place in range(60)]
+    gen.generate(said, **OPTIONS)
+    found, wanted = (each.generate([*said, 7, 8], **OPTIONS) for each in (gen, again))
+    assert found.completions[0].tokens == wanted.completions[0].tokens
+    assert found.usage.tokens_fed < 20 < wanted.usage.tokens_fed
+
+
+def test_weights_that_are_written_to_or_watched_are_another_origin(folder: Path) -> None:
+    model = Generator.from_pretrained(folder).model
+    assert isinstance(model, TransformersLM)
+    first = model.origin()
+    assert first is not None
+    assert model.origin() == first
+    with torch.no_grad():
+        model.network.model.norm.weight += 1
+    assert model.origin() not in {first, None}
+    hook = model.network.model.norm.register_forward_hook(lambda *_: None)
+    assert model.origin() is None
+    hook.remove()
+
+
+def test_a_model_in_training_has_its_matrices_and_gradients(folder: Path) -> None:
+    model = Generator.from_pretrained(folder).model
+    assert isinstance(model, TransformersLM)
+    before = model.score(model.make_cache(1), [PROMPT], [5]).logits
+    model.train().requires_grad_()
+    with model.as_in_transformers():
+        logits = model.network(torch.tensor([PROMPT])).logits[0]
+    assert torch.allclose(logits, before, atol=1e-4)
+    logits.sum().backward()
+    assert all(each.grad is not None for each in model.parameters())

@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from typing_extensions import override
 
 from gpt2sdk import Quantized, Scores, residency_of
-from gpt2sdk.gpt2 import Cache, Linear, Packable, pack
+from gpt2sdk.gpt2 import Cache, Linear, Packable, Snapshot, pack
 from gpt2sdk_transformers.conduit import RAGGED, Conduit
 from gpt2sdk_transformers.feed import UNDER_WAY, RaggedFeed, misfit
 from gpt2sdk_transformers.given import check_fed, check_layers
@@ -63,6 +63,7 @@ class TransformersLM(nn.Module):
         self.depth = self.layers - shared
         words = inspect.signature(type(network).forward).parameters
         self._cache_word = "cache" if "cache" in words else "past_key_values"
+        self._seen: Snapshot | None = None
         self._base = _base(network)
         self._stack = _stack(network, self._base, self.layers)
         network.get_submodule(self._base).register_forward_hook(_take)
@@ -151,6 +152,35 @@ class TransformersLM(nn.Module):
     def quantized(self) -> bool:
         """Whether it computes with fewer bits than its type has."""
         return any(isinstance(each, Quantized) for each in self.modules())
+
+    def origin(self) -> Hashable | None:
+        """Say what keys and values would come of now: see `RecallableLM`.
+
+        Weights that are written to or replaced are another origin. There is none while a module has
+        a hook, and none where parts are brought by a placement.
+        """
+        if residency_of(self) is not None or self._watched():
+            return None
+        if self._seen is None or not self._seen.unchanged:
+            self._seen = Snapshot(self)
+        return self._seen.mark, self._seen.written(at_rest=True)
+
+    def _watched(self) -> bool:
+        """Whether anyone has a hook in it, besides this class."""
+        own = self.network.get_submodule(self._base)
+        return any(
+            len(each._forward_hooks) > (each is own)  # noqa: SLF001 - torch tells no other way
+            or each._forward_pre_hooks  # noqa: SLF001 - likewise
+            or "forward" in vars(each)
+            for each in self.modules()
+        )
+
+    @override
+    def train(self, mode: bool = True) -> "TransformersLM":
+        """Set training or evaluation mode; training needs matrices as they were."""
+        if mode:
+            self.unpack()
+        return super().train(mode)
 
     def pack(self) -> None:
         """Hold matrices in the form that a CPU reads fastest, where parts stay where they are."""
