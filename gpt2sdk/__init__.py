@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Placement,
         PlacementPlan,
         Residency,
+        residency_of,
     )
     from gpt2sdk.components.preset_rules import (
         CALLER_ONLY_RULE,
@@ -230,6 +231,7 @@ __all__ = [
     "hookimpl",
     "log_normalizer",
     "open_tensors",
+    "residency_of",
     "row_sums",
     "sample",
     "split_documents",

@@ -61,6 +61,7 @@ _HOMES = {
         "Placement",
         "PlacementPlan",
         "Residency",
+        "residency_of",
     ),
     "gpt2sdk.components.quantized": ("Quantized", "QuantizedLinear", "QuantizedTable"),
     "gpt2sdk.components.quantizer": ("Matrix", "QuantizedMatrix", "Quantizer", "Target"),
