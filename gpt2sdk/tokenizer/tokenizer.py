@@ -9,13 +9,15 @@ from types import MappingProxyType
 from typing import Self
 
 from tokenizers import Tokenizer as Library
-from tokenizers.decoders import ByteLevel
-from tokenizers.models import BPE
+from tokenizers.models import BPE, Unigram
 from typing_extensions import override
 
 from gpt2sdk.errors import TokenizerError, listing
 from gpt2sdk.tokenizer.added_tokens import placeholder
 from gpt2sdk.tokenizer.bos import adds_bos
+from gpt2sdk.tokenizer.decoder_rule import read_rule
+from gpt2sdk.tokenizer.stand_ins import StandIns
+from gpt2sdk.tokenizer.token_spelling import TokenSpelling, read_spelling
 from gpt2sdk.tokenizer.tokenizer_files import (
     TOKENIZER_FILES,
     TokenizerFiles,
@@ -36,11 +38,15 @@ class Tokenizer:
 
     Args:
         files: What was read from a folder; `Tokenizer.from_folder` does both.
+
+    Raises:
+        TokenizerError: If its decoder is of a kind that does not spell tokens one by one.
     """
 
     def __init__(self, files: TokenizerFiles) -> None:
         self._files = files
         self._library = files.library
+        self._rule = read_rule(files.library)
         self._library.encode_special_tokens = True
         vocab = self._library.get_vocab(with_added_tokens=True)
         self._vocab_size = 1 + max(vocab.values())
@@ -88,8 +94,10 @@ class Tokenizer:
     @property
     def kind(self) -> str:
         """What it is, in a few words: `byte-level BPE`."""
-        byte_level = "byte-level " if isinstance(self._library.decoder, ByteLevel) else ""
-        return byte_level + type(self._library.model).__name__
+        model = type(self._library.model).__name__
+        if self._rule.byte_level:
+            return f"byte-level {model}"
+        return f"{model} with byte fallback" if self._rule.byte_fallback else model
 
     @property
     def special_tokens(self) -> Mapping[str, int]:
@@ -124,25 +132,21 @@ class Tokenizer:
         is_bpe = isinstance(self._library.model, BPE)
         return not is_bpe or [part.id for part in self._library.model.tokenize(text)] == [token]
 
-    @cached_property
-    def token_bytes(self) -> tuple[bytes, ...] | None:
-        """The bytes of every token, special ones included; `None` unless it is byte-level BPE.
+    @property
+    def token_bytes(self) -> tuple[bytes, ...]:
+        """The bytes of every token where it stands behind others, special ones included.
 
-        A token of the BPE stands for the bytes that its letters name, an added token for its
-        text: `é` is the byte 0xE9 as the one, and two bytes as the other. An id that no token has
-        stands for no bytes.
+        A token of a byte-level BPE stands for the bytes that its letters name, an added token for
+        its text: `é` is the byte 0xE9 as the one, and two bytes as the other. Where words have
+        their blank (`▁the`) or get one (WordPiece), it is among their bytes. An id that no token
+        has stands for no bytes.
         """
-        if not isinstance(self._library.decoder, ByteLevel):
-            return None
-        table = [b""] * self._vocab_size
-        for text, token in self._library.get_vocab(with_added_tokens=False).items():
-            table[token] = _spelled_bytes(text)
-        for token, added in self._library.get_added_tokens_decoder().items():
-            if not self._is_merged(token, added.content):
-                table[token] = added.content.encode()
-        for token in self._placeholders:
-            table[token] = b""
-        return tuple(table)
+        return self.spelling.within
+
+    @cached_property
+    def spelling(self) -> TokenSpelling:
+        """The same, with what is different at the beginning of a text."""
+        return read_spelling(self._library, self._rule, self._vocab_size, self._placeholders)
 
     def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
         """Cut a text into tokens; nothing is added before or after it.
@@ -164,8 +168,11 @@ class Tokenizer:
                 f"expected Unicode text, got the lone surrogate {text[error.start]!r} at character "
                 f"{error.start}: decode the input with errors='replace'"
             ) from None
-        library = self._special_library if allow_special else self._library
-        return library.encode(text, add_special_tokens=False).ids
+        if allow_special:
+            return self._special_library.encode(text, add_special_tokens=False).ids
+        if self._takes_specials_for_words:
+            return self.stand_ins.encode(text)
+        return self._library.encode(text, add_special_tokens=False).ids
 
     def decode(self, tokens: Iterable[int], *, skip_special_tokens: bool = False) -> str:
         """Join tokens into text; bytes that are no characters become U+FFFD.
@@ -180,21 +187,22 @@ class Tokenizer:
             TokenizerError: If something else than a token id is among them.
         """
         ids = [_checked_id(token) for token in tokens if token not in self._placeholders]
-        table = self.token_bytes
-        if table is None:
-            return self._library.decode(ids, skip_special_tokens=skip_special_tokens)
         silent = self._special_ids if skip_special_tokens else frozenset()
-        return b"".join(
-            table[token] for token in ids if token < len(table) and token not in silent
-        ).decode(errors="replace")
+        spelled = self.spelling.join(token for token in ids if token not in silent)
+        return spelled.decode(errors="replace")
 
     def token_text(self, token: int) -> str:
-        """Return the text of one token by itself.
+        """Return the text of one token as it stands behind others: ` the`.
+
+        Special and added tokens are as they are spelled.
 
         Raises:
             TokenizerError: If it is not a token id.
         """
-        return self.decode([token])
+        added = self._library.get_added_tokens_decoder().get(_checked_id(token))
+        if added is not None and token not in self._placeholders and not self._rule.byte_level:
+            return added.content
+        return self.spelling.inside(token).decode(errors="replace")
 
     def save(self, folder: str | Path) -> None:
         """Write `tokenizer.json` and `tokenizer_config.json`, as other programs read them."""
@@ -209,12 +217,23 @@ class Tokenizer:
     def _special_ids(self) -> frozenset[int]:
         return frozenset(self._special_tokens.values())
 
-    def _is_merged(self, token: int, text: str) -> bool:
-        """Whether the BPE makes an added token too: then a text may hold it as bytes."""
+    @cached_property
+    def stand_ins(self) -> StandIns:
+        """The tokenizer with secret names for its special tokens, for texts of mixed origin."""
+        return StandIns(self._library)
+
+    @cached_property
+    def _takes_specials_for_words(self) -> bool:
+        """Whether the model finds special tokens in a text by itself.
+
+        A BPE makes tokens by merges, and none of these; others look for their pieces as wholes.
+        """
         model = self._library.model
-        return model.token_to_id(text) == token and [token] == [
-            part.id for part in model.tokenize(text)
-        ]
+        if isinstance(model, BPE) and not model.ignore_merges:
+            return False
+        names = (*self._special_tokens, *map(placeholder, self._placeholders))
+        pieces = any(model.token_to_id(text) is not None for text in names)
+        return pieces or (isinstance(model, Unigram) and self._rule.byte_fallback)
 
     @cached_property
     def _special_library(self) -> Library:
@@ -236,27 +255,3 @@ def _checked_id(token: object) -> int:
     if not 0 <= number < _IDS:
         raise TokenizerError(f"expected token ids, whole numbers of 0 or more: got {token!r:.60}")
     return number
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """Invert the table that gives every byte a printable character (Radford et al. 2019).
-
-    >>> alphabet = _byte_alphabet()
-    >>> alphabet["A"], alphabet["Ġ"], len(alphabet)
-    (65, 32, 256)
-    """
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    shifted = {chr(256 + place): byte for place, byte in enumerate(others)}
-    return {chr(byte): byte for byte in printable} | shifted
-
-
-_ALPHABET = _byte_alphabet()
-
-
-def _spelled_bytes(text: str) -> bytes:
-    """Read a token in the byte alphabet; one with a foreign character stands for itself."""
-    try:
-        return bytes([_ALPHABET[character] for character in text])
-    except KeyError:
-        return text.encode()
