@@ -10,7 +10,7 @@ model itself has them as pieces, as Unigram has `</s>`.
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -41,15 +41,15 @@ class StandIns:
         model = written["model"]
         special = [each["content"] for each in written["added_tokens"] if each["special"]]
         words = frozenset(_words(model, special))
-        secret = secrets.token_hex(16)
+        self._secret = secrets.token_hex(16)
         self._names = {
-            text: f"{secret}{number:x}z"
+            text: f"{self._secret}{number:x}z"
             for number, text in enumerate(special)
             if text not in words and text
         }
         self._texts = {name: text for text, name in self._names.items()}
-        self._written = _any_of(self._names)
-        self._named = re.compile(f"{secret}[0-9a-f]+z")
+        self._named = re.compile(f"{self._secret}[0-9a-f]+z")
+        self._either = _any_of([self._named.pattern, *_longest_first(self._names)])
         self._library = Tokenizer.from_str(json.dumps(_renamed(written, self._names, words)))
         self._library.no_truncation()
         self._library.no_padding()
@@ -61,7 +61,7 @@ class StandIns:
 
     def put(self, text: str) -> str:
         """Write stand-ins where a text spells special tokens out."""
-        return self._written.sub(lambda found: self._names[found[0]], text)
+        return self._either.sub(lambda found: self._names.get(found[0], found[0]), text)
 
     def take(self, text: str) -> str:
         """Write special tokens out where a text has stand-ins."""
@@ -69,17 +69,26 @@ class StandIns:
 
     def spelled_out(self, text: str) -> list[str]:
         """Return the special tokens that a text spells out beside its stand-ins, in order."""
-        return self._written.findall(text)
+        return [each for each in self._either.findall(text) if each in self._names]
+
+    def is_broken(self, text: str) -> bool:
+        """Whether a text has parts of stand-ins, or some that were written in other letters."""
+        rest = self._named.sub("", text).lower()
+        half = len(self._secret) // 2
+        return self._secret[:half] in rest or self._secret[half:] in rest
 
     def encode(self, text: str) -> list[int]:
         """Cut a text into tokens: stand-ins are special tokens, everything else is text."""
         return self._library.encode(text, add_special_tokens=False).ids
 
 
-def _any_of(texts: Mapping[str, str]) -> re.Pattern[str]:
-    # The longest first, as the library finds them.
-    longest_first = sorted(texts, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+def _longest_first(texts: Iterable[str]) -> list[str]:
+    # So the library finds them, too.
+    return [re.escape(text) for text in sorted(texts, key=len, reverse=True)]
+
+
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(patterns))
 
 
 def _words(model: Mapping[str, Any], special: list[str]) -> Iterator[str]:

@@ -15,6 +15,8 @@ from typing_extensions import override
 from gpt2sdk.errors import TokenizerError, listing
 from gpt2sdk.tokenizer.added_tokens import placeholder
 from gpt2sdk.tokenizer.bos import adds_bos
+from gpt2sdk.tokenizer.chat_files import read_templates
+from gpt2sdk.tokenizer.chat_writer import ChatWriter
 from gpt2sdk.tokenizer.decoder_rule import read_rule
 from gpt2sdk.tokenizer.stand_ins import StandIns
 from gpt2sdk.tokenizer.token_spelling import TokenSpelling, read_spelling
@@ -24,6 +26,7 @@ from gpt2sdk.tokenizer.tokenizer_files import (
     read_tokenizer,
     write_tokenizer,
 )
+from gpt2sdk.tokenizer.unicode_text import check_unicode
 
 # The library counts tokens in 32 bits.
 _IDS = 2**32
@@ -159,15 +162,7 @@ class Tokenizer:
         Raises:
             TokenizerError: If it is no text, or holds a lone surrogate (half of a UTF-16 pair).
         """
-        if not isinstance(text, str):
-            raise TokenizerError(f"expected a text, got a {type(text).__name__}")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise TokenizerError(
-                f"expected Unicode text, got the lone surrogate {text[error.start]!r} at character "
-                f"{error.start}: decode the input with errors='replace'"
-            ) from None
+        check_unicode(text)
         if allow_special:
             return self._special_library.encode(text, add_special_tokens=False).ids
         if self._takes_specials_for_words:
@@ -216,6 +211,16 @@ class Tokenizer:
     @cached_property
     def _special_ids(self) -> frozenset[int]:
         return frozenset(self._special_tokens.values())
+
+    @property
+    def chat_templates(self) -> Mapping[str, str]:
+        """The chat templates, by name; that which is taken where none is named is `default`."""
+        return read_templates(self._files.settings, self._files.chat_templates)
+
+    @cached_property
+    def chats(self) -> ChatWriter:
+        """What makes prompts of messages, with these templates."""
+        return ChatWriter(self.stand_ins, self.chat_templates, self._files.special_names)
 
     @cached_property
     def stand_ins(self) -> StandIns:
