@@ -55,9 +55,22 @@ CALL_WORDS: Final = (
         'a prompt is never cut: overflow="slide" lets a text that fits grow out of the window',
     ),
     row(
-        "messages system tools tool_choice chat_template enable_thinking role",
+        "messages conversation tools documents chat_template chat_template_kwargs "
+        "add_generation_prompt apply_chat_template",
         "",
-        "there are no chats: the prompt is a text",
+        "gen.chat(messages) answers a chat, and gen.chat_prompt(messages) is its prompt",
+    ),
+    row(
+        "system role enable_thinking",
+        "",
+        'gen.chat takes it: a first message of the role "system", or '
+        'chat_template_kwargs={"enable_thinking": False} for what the template reads',
+    ),
+    missing(
+        "tool_choice continue_final_message",
+        "option of chats of this name",
+        "",
+        "put behind gen.chat_prompt(messages) what the answer is to begin with",
     ),
     missing("suffix", "filling in between", "", "prompts are continued at their end"),
     row(

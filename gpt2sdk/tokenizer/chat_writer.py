@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gpt2sdk.errors import OptionError, listing
+from gpt2sdk.mention import argument
 from gpt2sdk.tokenizer.chat_files import chosen_name
 from gpt2sdk.tokenizer.chat_template import ChatTemplate
 from gpt2sdk.tokenizer.stand_ins import StandIns
@@ -105,7 +106,7 @@ class ChatWriter:
         source = wanted if name is None else self._templates[name]
         if source is None:
             raise OptionError(
-                "the tokenizer has no chat template: give chat_template= with the text of one, "
+                f"the tokenizer has no chat template: give {argument('chat_template')} with one, "
                 "such as the model's instruct version has in its tokenizer_config.json or "
                 "chat_template.jinja, or write the prompt yourself and call generate",
                 name="chat_template",
@@ -151,7 +152,7 @@ class ChatWriter:
         return OptionError(
             f"the chat template puts the special token {found[0]!r} together from parts, and a "
             "message may have written one: leave special tokens out of the messages, or give "
-            "chat_template= one that writes them as a whole",
+            f"{argument('chat_template')} one that writes them as a whole",
             name="messages",
         )
 

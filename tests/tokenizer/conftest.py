@@ -1,9 +1,10 @@
-"""One small tokenizer of each kind, trained on the spot."""
+"""One small tokenizer of each kind, trained on the spot, and chat templates as models have them."""
 
 import json
 
 import pytest
 from tokenizers import (
+    AddedToken,
     decoders,
     models,
     normalizers,
@@ -55,7 +56,7 @@ def _with_bos(library, bos="<s>"):
     return library
 
 
-def llama(prepend=True):
+def llama(*, prepend=True):
     """Llama 2's and Mistral's kind: BPE with byte fallback, blanks by a normalizer."""
     library = Library(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))  # noqa: S106
     parts = [normalizers.Prepend(BLANK)] if prepend else []
@@ -159,6 +160,112 @@ def write_tongue(kind, folder, **settings):
     named = NAMES.get(kind, usual) | settings
     (folder / "tokenizer_config.json").write_text(json.dumps(named), encoding="utf-8")
     return folder
+
+
+# Chat templates in the shapes that models have, written anew and short.
+CHATML = """{%- for message in messages %}
+{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\\n' }}
+    {%- if enable_thinking is defined and enable_thinking is false %}
+        {{- '<think>\\n\\n</think>\\n\\n' }}
+    {%- endif %}
+{%- endif %}"""
+"""Qwen's; an answer's thoughts are cut off where there are any."""
+
+LLAMA_2 = """{% if messages[0]['role'] == 'system' %}
+{% set turns = messages[1:] %}{% set system = messages[0]['content'] %}
+{% else %}{% set turns = messages %}{% set system = false %}{% endif %}
+{% for message in turns %}
+{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}
+{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}
+{% endif %}
+{% if loop.index0 == 0 and system %}
+{% set content = '<<SYS>>\\n' + system + '\\n<</SYS>>\\n\\n' + message['content'] %}
+{% else %}{% set content = message['content'] %}{% endif %}
+{% if message['role'] == 'user' %}
+{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' -}}
+{% else %}
+{{ ' '  + content.strip() + ' ' + eos_token -}}
+{% endif %}
+{% endfor %}"""
+
+LLAMA_3 = """{{- bos_token }}
+{%- for message in messages %}
+{{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' }}
+{{- message['content'] | trim + '<|eot_id|>' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+{{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}
+{%- endif %}"""
+
+GEMMA = """{{ bos_token }}{% if messages[0]['role'] == 'system' %}
+{{ raise_exception('System role not supported') }}{% endif %}
+{% for message in messages %}
+{% set role = 'model' if message['role'] == 'assistant' else message['role'] %}
+{{ '<start_of_turn>' + role + '\\n' + message['content'] | trim + '<end_of_turn>\\n' }}
+{%- endfor %}
+{% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}"""
+
+MISTRAL = """{{- bos_token }}
+{%- for message in messages %}
+    {%- if message['role'] == 'user' %}
+        {%- if loop.last and tools %}{{- '[AVAILABLE_TOOLS] ' + tools | tojson }}
+        {{- '[/AVAILABLE_TOOLS]' }}{%- endif %}
+        {{- '[INST] ' + message['content'] + '[/INST]' }}
+    {%- elif message['role'] == 'assistant' %}
+        {{- ' ' + message['content'] | trim + eos_token }}
+    {%- endif %}
+{%- endfor %}"""
+
+PARTS = """{% for message in messages %}
+{{ '<|' + message['role'] + '|>\\n' + message['content'] + '<|end|>\\n' }}
+{%- endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"""
+"""Phi 3's first one: a special token is put together of a role."""
+
+SPECIAL_TOKENS = {
+    "chatml": ("<|im_start|>", "<|im_end|>"),
+    "llama-2": (),
+    "llama-3": ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
+    "gemma": ("<start_of_turn>", "<end_of_turn>"),
+    "mistral": ("[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]"),
+    "parts": ("<|user|>", "<|assistant|>", "<|system|>", "<|end|>"),
+}
+CHAT_TEMPLATES = {
+    "chatml": CHATML,
+    "llama-2": LLAMA_2,
+    "llama-3": LLAMA_3,
+    "gemma": GEMMA,
+    "mistral": MISTRAL,
+    "parts": PARTS,
+}
+SPEAKERS = {
+    "chatml": "byte-level",
+    "llama-2": "llama",
+    "llama-3": "byte-level",
+    "gemma": "gemma",
+    "mistral": "metaspace-llama",
+    "parts": "llama",
+}
+"""The kind of tokenizer that goes with each."""
+
+
+@pytest.fixture(scope="session")
+def speakers(tmp_path_factory):
+    """Folders of tokenizers, by the chat template that is in them."""
+    folders = {}
+    for name, template in CHAT_TEMPLATES.items():
+        folder = tmp_path_factory.mktemp(name)
+        settings = {"chat_template": template, "bos_token": "<s>", "eos_token": "</s>"}
+        settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+        write_tongue(SPEAKERS[name], folder, **settings)
+        library = Library.from_file(str(folder / "tokenizer.json"))
+        special = [*SPECIAL_TOKENS[name], "<s>", "</s>"]
+        library.add_special_tokens([AddedToken(text, normalized=False) for text in special])
+        library.save(str(folder / "tokenizer.json"))
+        folders[name] = folder
+    return folders
 
 
 @pytest.fixture(scope="session")
