@@ -105,6 +105,7 @@ if TYPE_CHECKING:
     from gpt2sdk.session.prefix_cache import CacheInfo
     from gpt2sdk.shapes import Counts, History, Logits, Mask, Tokens, Uniforms
     from gpt2sdk.summation import row_sums
+    from gpt2sdk.tokenizer.continuation_text import continuation_text
     from gpt2sdk.tokenizer.document_encoder import DocumentEncoder
     from gpt2sdk.tokenizer.documents import SEPARATOR, split_documents
     from gpt2sdk.tokenizer.end_tokens import EndTokens, find_end_tokens
@@ -224,6 +225,7 @@ __all__ = [
     "check_finite",
     "check_ids",
     "check_stored",
+    "continuation_text",
     "each",
     "find_end_tokens",
     "greedy",

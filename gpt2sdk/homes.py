@@ -100,6 +100,7 @@ _HOMES = {
     "gpt2sdk.summation": ("row_sums",),
     "gpt2sdk.tokenizer.document_encoder": ("DocumentEncoder",),
     "gpt2sdk.tokenizer.documents": ("SEPARATOR", "split_documents"),
+    "gpt2sdk.tokenizer.continuation_text": ("continuation_text",),
     "gpt2sdk.tokenizer.end_tokens": ("EndTokens", "find_end_tokens"),
     "gpt2sdk.tokenizer.tokenizer": ("Tokenizer",),
 }

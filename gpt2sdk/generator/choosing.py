@@ -14,6 +14,7 @@ from gpt2sdk.generator.prompts import PromptInput
 from gpt2sdk.generator.scored_text import ContextReader, listed
 from gpt2sdk.generator.token_input import as_lists
 from gpt2sdk.session.prefix_cache import PrefixCache, common
+from gpt2sdk.tokenizer.continuation_text import continuation_text
 
 Options = Sequence[str | Sequence[int] | Sequence[str | Sequence[int]]]
 """Options as texts or token ids; one list of them for all prompts, or one list for each."""
@@ -163,7 +164,8 @@ def _pose(
             raise OptionError(message, name="options", value=option)
         joined, _ = reader.join(prompt, option, what, "options")
         tokens = (*added, *joined)
-        text = option if isinstance(option, str) else language.decode(joined[len(begun) :])
+        new = joined[len(begun) :]
+        text = option if isinstance(option, str) else continuation_text(language, new)
         texts.append(text)
         sequences.append(tokens)
     if len(set(sequences)) < len(sequences):

@@ -18,8 +18,20 @@ from gpt2sdk.errors import OptionError
 
 # Methods whose arguments are looked for in a text, and not written.
 _LOOKS = frozenset(
-    "split rsplit partition rpartition startswith endswith strip lstrip rstrip replace find rfind "
-    "index rindex count removeprefix removesuffix get".split()
+    {
+        *(
+            "split",
+            "rsplit",
+            "partition",
+            "rpartition",
+            "startswith",
+            "endswith",
+            "strip",
+            "lstrip",
+        ),
+        *("rstrip", "replace", "find", "rfind", "index", "rindex", "count", "get"),
+        *("removeprefix", "removesuffix"),
+    }
 )
 
 

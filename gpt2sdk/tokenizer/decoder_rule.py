@@ -101,7 +101,7 @@ def _step(part: Mapping[str, Any], library: Tokenizer) -> Spell:
     """Return what one decoder does to a piece."""
     kind = part.get("type")
     if kind == "ByteFallback":
-        return _byte
+        return lambda text, first: _byte(text)
     if kind == "Replace" and "String" in part.get("pattern", {}):
         old, new = str(part["pattern"]["String"]), str(part["content"])
         return lambda text, first: text.replace(old, new)
@@ -111,7 +111,7 @@ def _step(part: Mapping[str, Any], library: Tokenizer) -> Spell:
         return lambda text, first: text.replace(blank, "" if first and not keeps else " ")
     if kind == "WordPiece":
         prefix, cleanup = str(part.get("prefix", "##")), part.get("cleanup") is True
-        return lambda text, first: _word(text, first, prefix, cleanup=cleanup)
+        return lambda text, first: _word(text, prefix, first=first, cleanup=cleanup)
     if kind == "Strip":
         edge, start, stop = str(part["content"]), int(part["start"]), int(part["stop"])
         return lambda text, first: _stripped(text, edge, start, stop)
@@ -137,12 +137,12 @@ def _unknown(part: Mapping[str, Any], library: Tokenizer) -> TokenizerError:
     )
 
 
-def _byte(text: str, first: bool) -> Piece:  # noqa: FBT001 - as all steps
+def _byte(text: str) -> Piece:
     found = _BYTE.fullmatch(text)
     return bytes([int(found[1], 16)]) if found else text
 
 
-def _word(text: str, first: bool, prefix: str, *, cleanup: bool) -> str:  # noqa: FBT001
+def _word(text: str, prefix: str, *, first: bool, cleanup: bool) -> str:
     if not first:
         text = text.removeprefix(prefix) if text.startswith(prefix) else f" {text}"
     for old, new in _CLEANUP if cleanup else ():

@@ -135,6 +135,12 @@ class Tokenizer:
         is_bpe = isinstance(self._library.model, BPE)
         return not is_bpe or [part.id for part in self._library.model.tokenize(text)] == [token]
 
+    def is_idle(self, token: int) -> bool:
+        """Whether no text becomes this token, nor has it a role such as `eos_token`."""
+        added = self._library.get_added_tokens_decoder().get(token)
+        roles = self._files.special_names.values()
+        return added is not None and added.special and added.content not in roles
+
     @property
     def token_bytes(self) -> tuple[bytes, ...]:
         """The bytes of every token where it stands behind others, special ones included.
@@ -169,7 +175,13 @@ class Tokenizer:
             return self.stand_ins.encode(text)
         return self._library.encode(text, add_special_tokens=False).ids
 
-    def decode(self, tokens: Iterable[int], *, skip_special_tokens: bool = False) -> str:
+    def decode(
+        self,
+        tokens: Iterable[int],
+        *,
+        skip_special_tokens: bool = False,
+        continues: bool = False,
+    ) -> str:
         """Join tokens into text; bytes that are no characters become U+FFFD.
 
         An id that no token has adds nothing: models may have more rows than there are tokens.
@@ -177,13 +189,16 @@ class Tokenizer:
         Args:
             tokens: Token ids, each 0 or more.
             skip_special_tokens: Leave out special tokens.
+            continues: The tokens stand behind others, so the first one keeps its blank.
 
         Raises:
             TokenizerError: If something else than a token id is among them.
         """
         ids = [_checked_id(token) for token in tokens if token not in self._placeholders]
         silent = self._special_ids if skip_special_tokens else frozenset()
-        spelled = self.spelling.join(token for token in ids if token not in silent)
+        spoken = [token for token in ids if token not in silent]
+        inside = self.spelling.inside
+        spelled = b"".join(map(inside, spoken)) if continues else self.spelling.join(spoken)
         return spelled.decode(errors="replace")
 
     def token_text(self, token: int) -> str:

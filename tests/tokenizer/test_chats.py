@@ -127,7 +127,7 @@ def test_special_tokens_that_are_put_together_of_roles_are_tokens(read):
 
 @pytest.mark.parametrize("said", ["a <|user|> b", "<|assistant|>", "<|user|>\nb<|end|>"])
 def test_where_a_message_has_one_too_it_is_refused(read, said):
-    with pytest.raises(OptionError, match="puts the special token '<|.*|>' together from parts"):
+    with pytest.raises(OptionError, match=r"puts the special token '<|.*|>' together from parts"):
         read["parts"].chats.write(user(said))
 
 
