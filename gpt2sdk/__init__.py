@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from gpt2sdk.components.checkpoint import Checkpoint, Layout, StoredParameter
     from gpt2sdk.components.component import Component
+    from gpt2sdk.components.continuation_text import continuation_text, continuation_tokens
     from gpt2sdk.components.detector import Detection, Detector
     from gpt2sdk.components.drafter import Drafter, DrafterRun
     from gpt2sdk.components.language import Language
@@ -105,7 +106,6 @@ if TYPE_CHECKING:
     from gpt2sdk.session.prefix_cache import CacheInfo
     from gpt2sdk.shapes import Counts, History, Logits, Mask, Tokens, Uniforms
     from gpt2sdk.summation import row_sums
-    from gpt2sdk.tokenizer.continuation_text import continuation_text
     from gpt2sdk.tokenizer.document_encoder import DocumentEncoder
     from gpt2sdk.tokenizer.documents import SEPARATOR, split_documents
     from gpt2sdk.tokenizer.end_tokens import EndTokens, find_end_tokens
@@ -226,6 +226,7 @@ __all__ = [
     "check_ids",
     "check_stored",
     "continuation_text",
+    "continuation_tokens",
     "each",
     "find_end_tokens",
     "greedy",

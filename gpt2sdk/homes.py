@@ -23,6 +23,7 @@ _HOMES = {
     ),
     "gpt2sdk.components.checkpoint": ("Checkpoint", "StoredParameter", "Layout"),
     "gpt2sdk.components.component": ("Component",),
+    "gpt2sdk.components.continuation_text": ("continuation_text", "continuation_tokens"),
     "gpt2sdk.components.detector": ("Detection", "Detector"),
     "gpt2sdk.components.drafter": ("Drafter", "DrafterRun"),
     "gpt2sdk.components.processor": ("LogitsProcessor", "ProcessorRun", "Stage"),
@@ -100,7 +101,6 @@ _HOMES = {
     "gpt2sdk.summation": ("row_sums",),
     "gpt2sdk.tokenizer.document_encoder": ("DocumentEncoder",),
     "gpt2sdk.tokenizer.documents": ("SEPARATOR", "split_documents"),
-    "gpt2sdk.tokenizer.continuation_text": ("continuation_text",),
     "gpt2sdk.tokenizer.end_tokens": ("EndTokens", "find_end_tokens"),
     "gpt2sdk.tokenizer.tokenizer": ("Tokenizer",),
 }

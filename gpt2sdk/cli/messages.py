@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 from gpt2sdk.cli.prompt_files import read_text
 from gpt2sdk.errors import OptionError
@@ -45,7 +46,7 @@ def read_chat_template(given: str | None) -> str | None:
     return read_text(given) if given is not None and Path(given).is_file() else given
 
 
-def are_chats(found: object) -> bool:
+def are_chats(found: object) -> TypeGuard[Chats]:
     """Whether something is a list of chats.
 
     >>> are_chats([[{"role": "user", "content": "Hello"}]]), are_chats([[]]), are_chats("Hello")

@@ -1,7 +1,7 @@
 """Chats as a generator takes them: one or several, written by its tokenizer's template."""
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import TypeGuard, cast
 
 from gpt2sdk.components.language import Language
 from gpt2sdk.errors import OptionError
@@ -19,15 +19,14 @@ def chats_of(messages: Chat | Sequence[Chat]) -> tuple[list[Chat], bool]:
     >>> chats_of([turn]) == ([[turn]], True), chats_of([[turn], [turn]]) == ([[turn]] * 2, False)
     (True, True)
     """
-    several = (
-        isinstance(messages, Sequence)
-        and not isinstance(messages, str)
-        and len(messages) > 0
-        and all(isinstance(each, Sequence) and not isinstance(each, str) for each in messages)
-    )
-    if several:
+    given: object = messages
+    if _is_list(given) and len(given) and all(map(_is_list, given)):
         return list(cast("Sequence[Chat]", messages)), False
     return [cast("Chat", messages)], True
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def write_chat(

@@ -7,6 +7,7 @@ from typing import get_args
 
 from gpt2sdk.components.answers import Decision, Normalization
 from gpt2sdk.components.causal_lm import CausalLM
+from gpt2sdk.components.continuation_text import continuation_text
 from gpt2sdk.components.language import Language
 from gpt2sdk.errors import ContextOverflowError, GenerationError, OptionError
 from gpt2sdk.generator.judging import judge
@@ -14,7 +15,6 @@ from gpt2sdk.generator.prompts import PromptInput
 from gpt2sdk.generator.scored_text import ContextReader, listed
 from gpt2sdk.generator.token_input import as_lists
 from gpt2sdk.session.prefix_cache import PrefixCache, common
-from gpt2sdk.tokenizer.continuation_text import continuation_text
 
 Options = Sequence[str | Sequence[int] | Sequence[str | Sequence[int]]]
 """Options as texts or token ids; one list of them for all prompts, or one list for each."""

@@ -63,8 +63,8 @@ CALL_WORDS: Final = (
     row(
         "system role enable_thinking",
         "",
-        'gen.chat takes it: a first message of the role "system", or '
-        'chat_template_kwargs={"enable_thinking": False} for what the template reads',
+        'gen.chat takes messages with roles, a first one of the role "system" too, and '
+        "chat_template_kwargs={…} for what else the template reads",
     ),
     missing(
         "tool_choice continue_final_message",

@@ -56,6 +56,8 @@ class TokenSpelling:
 
     def join(self, tokens: Iterable[int]) -> bytes:
         """Return the bytes of a whole text."""
+        if self.begins_alike:
+            return b"".join(map(self.inside, tokens))
         known = [token for token in tokens if self.speaks(token)]
         spelled = b"".join(map(self.inside, known[1:]))
         return without_blanks(self.opening(known[0]) + spelled, self.strip)[0] if known else b""

@@ -18,6 +18,7 @@ from gpt2sdk.tokenizer.bos import adds_bos
 from gpt2sdk.tokenizer.chat_files import read_templates
 from gpt2sdk.tokenizer.chat_writer import ChatWriter
 from gpt2sdk.tokenizer.decoder_rule import read_rule
+from gpt2sdk.tokenizer.dummy_prefix import without_prefix
 from gpt2sdk.tokenizer.stand_ins import StandIns
 from gpt2sdk.tokenizer.token_spelling import TokenSpelling, read_spelling
 from gpt2sdk.tokenizer.tokenizer_files import (
@@ -180,7 +181,6 @@ class Tokenizer:
         tokens: Iterable[int],
         *,
         skip_special_tokens: bool = False,
-        continues: bool = False,
     ) -> str:
         """Join tokens into text; bytes that are no characters become U+FFFD.
 
@@ -189,17 +189,44 @@ class Tokenizer:
         Args:
             tokens: Token ids, each 0 or more.
             skip_special_tokens: Leave out special tokens.
-            continues: The tokens stand behind others, so the first one keeps its blank.
 
         Raises:
             TokenizerError: If something else than a token id is among them.
         """
-        ids = [_checked_id(token) for token in tokens if token not in self._placeholders]
-        silent = self._special_ids if skip_special_tokens else frozenset()
-        spoken = [token for token in ids if token not in silent]
-        inside = self.spelling.inside
-        spelled = b"".join(map(inside, spoken)) if continues else self.spelling.join(spoken)
-        return spelled.decode(errors="replace")
+        spoken = self._spoken(tokens, skip_special_tokens=skip_special_tokens)
+        return self.spelling.join(spoken).decode(errors="replace")
+
+    def encode_continuation(self, text: str, *, allow_special: bool = False) -> list[int]:
+        """Do as `encode` with a text that stands behind another one.
+
+        It gets no blank before it, where a tokenizer puts one before each text.
+
+        Args:
+            text: Any text.
+            allow_special: As for `encode`.
+
+        Raises:
+            TokenizerError: As for `encode`.
+        """
+        if self._behind is None:
+            return self.encode(text, allow_special=allow_special)
+        check_unicode(text)
+        return self._behind.encode(self._behind.put(text) if allow_special else text)
+
+    def decode_continuation(
+        self, tokens: Iterable[int], *, skip_special_tokens: bool = False
+    ) -> str:
+        """Do as `decode` with tokens that stand behind others: the first one keeps its blank.
+
+        Args:
+            tokens: Token ids, each 0 or more.
+            skip_special_tokens: Leave out special tokens.
+
+        Raises:
+            TokenizerError: If something else than a token id is among them.
+        """
+        spoken = self._spoken(tokens, skip_special_tokens=skip_special_tokens)
+        return b"".join(map(self.spelling.inside, spoken)).decode(errors="replace")
 
     def token_text(self, token: int) -> str:
         """Return the text of one token as it stands behind others: ` the`.
@@ -223,6 +250,11 @@ class Tokenizer:
         # Copies of the library forget its switch; a new object sets it again.
         return type(self), (self._files,)
 
+    def _spoken(self, tokens: Iterable[int], *, skip_special_tokens: bool) -> list[int]:
+        ids = [_checked_id(token) for token in tokens if token not in self._placeholders]
+        silent = self._special_ids if skip_special_tokens else ()
+        return [token for token in ids if token not in silent] if silent else ids
+
     @cached_property
     def _special_ids(self) -> frozenset[int]:
         return frozenset(self._special_tokens.values())
@@ -241,6 +273,12 @@ class Tokenizer:
     def stand_ins(self) -> StandIns:
         """The tokenizer with secret names for its special tokens, for texts of mixed origin."""
         return StandIns(self._library)
+
+    @cached_property
+    def _behind(self) -> StandIns | None:
+        """The tokenizer for texts that stand behind others, where that is another one."""
+        library = without_prefix(self._library)
+        return None if library is None else StandIns(library)
 
     @cached_property
     def _takes_specials_for_words(self) -> bool:

@@ -142,9 +142,7 @@ def test_deltas_are_the_text_and_the_text_is_what_decoding_adds(generators, kind
         stream = generator.stream(prompt, num_return_sequences=3, **options)
         deltas = list(stream)
         for one in stream.result.completions:
-            joined = "".join(
-                each.text for each in deltas if each.sample_index == one.sample_index
-            )
+            joined = "".join(each.text for each in deltas if each.sample_index == one.sample_index)
             tokens = generator.tokenizer.encode(prompt)
             silent = {"skip_special_tokens": True}
             whole = generator.tokenizer.decode([*tokens, *one.tokens], **silent)
@@ -158,7 +156,7 @@ def test_deltas_are_the_text_and_the_text_is_what_decoding_adds(generators, kind
 def test_rows_beyond_the_tokenizer_are_silent(generators, kind):
     generator = generators[kind]
     size = generator.tokenizer.vocab_size
-    bias = {token: 1000.0 for token in range(size, size + 7)}
+    bias = dict.fromkeys(range(size, size + 7), 1000.0)
     (one,) = generator.generate("the fox", logit_bias=bias, max_new_tokens=4, seed=1).completions
 
     assert min(one.tokens) >= size
@@ -180,6 +178,21 @@ def test_stop_strings_end_a_text_wherever_tokens_begin(generators, kind):
         assert text[: text.index(stop)] == stopped.text
 
     assert found > 3
+
+
+@pytest.mark.parametrize("kind", ["llama", "unigram"])
+def test_texts_of_options_stand_behind_others(generators, kind):
+    generator = generators[kind]
+    for text in ("es and wolf", " and the wolf"):
+        replayed = generator.generate("the fox", strategy="replay", continuation=text)
+
+        assert text == replayed.text
+
+    biased = generator.generate("the fox", sequence_bias={"s": 100.0}, max_new_tokens=3, seed=1)
+    banned = {"bad_words": ["s"], "sequence_bias": {"s": 100.0}}
+
+    assert "sss" == biased.text
+    assert "s" not in generator.generate("the fox", **banned, max_new_tokens=9, seed=1).text[:2]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -230,9 +243,7 @@ def test_a_chat_is_its_prompt_continued(generators, kind):
     assert 2 == len(both.texts)
     text = generator.chat_prompt(chats[0], tokenize=False)
     assert "<s>[user] the fox</s>[assistant]" == text
-    assert text == generator.chat_prompt(
-        chats[0], tokenize=False, chat_template=TEMPLATE
-    )
+    assert text == generator.chat_prompt(chats[0], tokenize=False, chat_template=TEMPLATE)
     assert not generator.chat_prompt(
         chats[0], tokenize=False, add_generation_prompt=False
     ).endswith("[assistant]")

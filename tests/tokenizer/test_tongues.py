@@ -136,6 +136,41 @@ def test_a_continued_text_keeps_its_blank_and_a_new_one_has_none(tongues, kind):
         assert "the fox" == "".join(pieces(tokenizer, whole, [tokenizer.bos_token_id]))
 
 
+@given(texts)
+@pytest.mark.parametrize(
+    "kind", ["byte-level", "llama", "metaspace-llama", "gemma", "unigram-bytes"]
+)
+def test_any_continuation_comes_back_with_its_blanks(tongues, kind, text):
+    tokenizer = tongues[kind]
+    text = text.replace("▁", "")
+    tokens = tokenizer.encode_continuation(text)
+
+    assert text == tokenizer.decode_continuation(tokens)
+    assert "fox" + text == tokenizer.decode([*tokenizer.encode("fox"), *tokens])
+    assert tokenizer.eos_token_id not in tokens
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_continuation_may_have_special_tokens_where_they_are_allowed(tongues, kind):
+    tokenizer = tongues[kind]
+    ends = {token: text for text, token in tokenizer.special_tokens.items()}
+    text = f" the{ends[tokenizer.eos_token_id]}"
+    allowed = tokenizer.encode_continuation(text, allow_special=True)
+
+    assert tokenizer.eos_token_id == allowed[-1]
+    assert tokenizer.eos_token_id not in tokenizer.encode_continuation(text)
+    assert " the" == tokenizer.decode_continuation(allowed, skip_special_tokens=True)
+
+
+def test_a_byte_level_prefix_space_is_for_the_beginning_only(tongues, tmp_path):
+    tongues["byte-level"].save(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text('{"add_prefix_space": true}')
+    tokenizer = Tokenizer.from_folder(tmp_path)
+
+    assert " the" == tokenizer.decode(tokenizer.encode("the"))
+    assert "the" == tokenizer.decode(tokenizer.encode_continuation("the"))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_token_has_bytes(tongues, kind):
     tokenizer = tongues[kind]

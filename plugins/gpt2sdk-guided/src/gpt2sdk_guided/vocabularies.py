@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary, ref
 
 from llguidance import LLTokenizer, TokenizerWrapper
 
-from gpt2sdk import Tokenizer, TokenizerError, Vocabulary
+from gpt2sdk import Tokenizer, TokenizerError, Vocabulary, continuation_tokens
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -57,7 +57,7 @@ class SpelledWords:
         whole = text.encode() if isinstance(text, str) else text
         try:
             vocabulary = self._vocabulary()
-            ids = [] if vocabulary is None else vocabulary.encode(whole.decode())
+            ids = [] if vocabulary is None else continuation_tokens(vocabulary, whole.decode())
         except (TokenizerError, UnicodeDecodeError):
             ids = []
         known = all(token < self.size for token in ids)
