@@ -1,4 +1,4 @@
-"""Generating with tokenizers of every kind: one bos token, whole texts, stops, healing, grammars."""
+"""Generating with tokenizers of every kind: bos once, whole texts, stops, healing, grammars."""
 
 import json
 import re
