@@ -34,9 +34,7 @@ def answers(speaker):
     def answer(*turns, system=None):
         told = [] if system is None else [{"role": "system", "content": system}]
         roles = ("user", "assistant") * len(turns)
-        said = [
-            {"role": role, "content": turn} for role, turn in zip(roles, turns, strict=False)
-        ]
+        said = [{"role": role, "content": turn} for role, turn in zip(roles, turns, strict=False)]
         return generator.chat([*told, *said], **HOW).text
 
     return answer
@@ -81,7 +79,9 @@ def test_a_chat_may_have_another_template(invoke, speaker, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("-n", "2"), "No such option: -n"),
+        (("-n", "2"), "there is no -n: num_return_sequences is"),
+        (("--top-p", "0.9"), "--top-p is an option and no flag: write -o top_p=0.9"),
+        (("--messages", "a.json"), "there is no --messages"),
         (("-o", "num_return_sequences=2"), "expected 1: a chat goes on from one answer"),
         (("-o", "temprature=1"), "temprature"),
         (("--chat-template", "rag"), "chat_template is 'rag', expected a template's text or name"),

@@ -247,6 +247,17 @@ def test_a_decoder_that_does_not_spell_token_by_token_is_refused(tmp_path):
             Tokenizer.from_folder(tmp_path)
 
 
+def test_a_byte_level_decoder_may_be_one_of_several(tongues, tmp_path):
+    library = Library.from_str(tongues["byte-level"]._library.to_str())  # noqa: SLF001
+    library.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Fuse()])
+    library.save(str(tmp_path / "tokenizer.json"))
+    several = Tokenizer.from_folder(tmp_path)
+
+    assert "byte-level BPE" == several.kind
+    assert tongues["byte-level"].token_bytes == several.token_bytes
+    assert "né 😀" == several.decode(several.encode("né 😀"))
+
+
 def test_without_a_decoder_tokens_are_words(tmp_path):
     library = Library(models.WordLevel({"[UNK]": 0, "fox": 1, "owl": 2}, unk_token="[UNK]"))  # noqa: S106
     library.pre_tokenizer = pre_tokenizers.Whitespace()
