@@ -29,11 +29,12 @@ def _is_list(value: object) -> TypeGuard[Sequence[object]]:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def write_chat(
+def write_chat(  # noqa: PLR0913 - what templates read
     language: Language,
     messages: Chat,
     *,
     add_generation_prompt: bool = True,
+    continue_final_message: bool = False,
     chat_template: str | None = None,
     tools: Sequence[Mapping[str, object]] | None = None,
     documents: Sequence[Mapping[str, object]] | None = None,
@@ -52,6 +53,7 @@ def write_chat(
     return language.chats.write(
         messages,
         add_generation_prompt=add_generation_prompt,
+        continue_final_message=continue_final_message,
         chat_template=chat_template,
         tools=tools,
         documents=documents,

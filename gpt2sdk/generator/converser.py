@@ -34,6 +34,7 @@ class Converser(ModelHolder, ABC):
         messages: Chat,
         *,
         add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
         chat_template: str | None = None,
         tools: Sequence[Mapping[str, object]] | None = None,
         documents: Sequence[Mapping[str, object]] | None = None,
@@ -47,6 +48,7 @@ class Converser(ModelHolder, ABC):
         messages: Chat,
         *,
         add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
         chat_template: str | None = None,
         tools: Sequence[Mapping[str, object]] | None = None,
         documents: Sequence[Mapping[str, object]] | None = None,
@@ -54,11 +56,12 @@ class Converser(ModelHolder, ABC):
         tokenize: Literal[False],
     ) -> str: ...
 
-    def chat_prompt(
+    def chat_prompt(  # noqa: PLR0913 - what templates read
         self,
         messages: Chat,
         *,
         add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
         chat_template: str | None = None,
         tools: Sequence[Mapping[str, object]] | None = None,
         documents: Sequence[Mapping[str, object]] | None = None,
@@ -74,6 +77,8 @@ class Converser(ModelHolder, ABC):
         Args:
             messages: The turns so far: `{"role": "user", "content": "…"}` and so on.
             add_generation_prompt: Whether what begins an answer stands at the end.
+            continue_final_message: Whether the prompt ends within the last message instead, behind
+                its text: what is generated goes on with it.
             chat_template: A Jinja template, or the name of one of the tokenizer's; by default its
                 own: `chat_template` in `tokenizer_config.json`, or `chat_template.jinja`.
             tools: JSON schemas of functions, for templates that tell of them.
@@ -90,6 +95,7 @@ class Converser(ModelHolder, ABC):
             self.tokenizer,
             messages,
             add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
             chat_template=chat_template,
             tools=tools,
             documents=documents,
@@ -101,6 +107,7 @@ class Converser(ModelHolder, ABC):
         self,
         messages: Chat | Sequence[Chat],
         *,
+        continue_final_message: bool = False,
         chat_template: str | None = None,
         tools: Sequence[Mapping[str, object]] | None = None,
         documents: Sequence[Mapping[str, object]] | None = None,
@@ -117,6 +124,7 @@ class Converser(ModelHolder, ABC):
 
         Args:
             messages: The turns so far, or a list of chats.
+            continue_final_message: As for `chat_prompt`: the last message is how the answer begins.
             chat_template: As for `chat_prompt`.
             tools: As for `chat_prompt`.
             documents: As for `chat_prompt`.
@@ -135,6 +143,7 @@ class Converser(ModelHolder, ABC):
         prompts = [
             self.chat_prompt(
                 each,
+                continue_final_message=continue_final_message,
                 chat_template=chat_template,
                 tools=tools,
                 documents=documents,

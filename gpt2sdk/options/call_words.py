@@ -56,7 +56,7 @@ CALL_WORDS: Final = (
     ),
     row(
         "messages conversation tools documents chat_template chat_template_kwargs "
-        "add_generation_prompt apply_chat_template",
+        "add_generation_prompt continue_final_message apply_chat_template",
         "",
         "gen.chat(messages) answers a chat, and gen.chat_prompt(messages) is its prompt",
     ),
@@ -67,10 +67,10 @@ CALL_WORDS: Final = (
         "chat_template_kwargs={…} for what else the template reads",
     ),
     missing(
-        "tool_choice continue_final_message",
-        "option of chats of this name",
+        "tool_choice",
+        "choice of tools",
         "",
-        "put behind gen.chat_prompt(messages) what the answer is to begin with",
+        "gen.chat(messages, tools=[…]) lets the template tell of them",
     ),
     missing("suffix", "filling in between", "", "prompts are continued at their end"),
     row(

@@ -63,6 +63,7 @@ class ChatWriter:
         *,
         chat_template: str | None = None,
         add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
         tools: Sequence[object] | None = None,
         documents: Sequence[object] | None = None,
         variables: Mapping[str, object] | None = None,
@@ -73,13 +74,15 @@ class ChatWriter:
             messages: The turns so far.
             chat_template: A template's name or text; by default the tokenizer's own.
             add_generation_prompt: Whether what begins an answer stands at the end.
+            continue_final_message: Whether the prompt ends with the last message's text instead,
+                and nothing of the template behind it.
             tools: JSON schemas of functions, for templates that tell of them.
             documents: Texts to answer from, likewise.
             variables: What else the template reads, such as `enable_thinking`.
 
         Raises:
             OptionError: There is no template, it cannot be read, or it refuses the messages; or it
-                cannot be told which special tokens are its own.
+                cannot be told which special tokens are its own, or where the last message ends.
             TokenizerError: The messages hold what is no Unicode text.
         """
         template = self._template(chat_template, tools=bool(tools))
@@ -90,7 +93,7 @@ class ChatWriter:
         }
         others = {
             **self._special,
-            "add_generation_prompt": add_generation_prompt,
+            "add_generation_prompt": add_generation_prompt and not continue_final_message,
             **(variables or {}),
         }
         written = template.render({**others, **given})
@@ -99,6 +102,8 @@ class ChatWriter:
             message = "the chat template changes special tokens after it wrote them: give another"
             raise OptionError(message, name="chat_template")
         written = self._settled(written, template, given, others)
+        if continue_final_message:
+            written = _open_ended(written, messages[-1].get("content"))
         return ChatPrompt(self._stand_ins.take(written), tuple(self._stand_ins.encode(written)))
 
     def _template(self, wanted: str | None, *, tools: bool) -> ChatTemplate:
@@ -132,7 +137,7 @@ class ChatWriter:
         """Put stand-ins where a template put special tokens together from parts.
 
         Raises:
-            OptionError: Messages spell out some as well, so that nobody knows which is whose.
+            OptionError: Messages spell out the same, so that nobody knows which is whose.
         """
         found = self._stand_ins.spelled_out(written)
         if not found:
@@ -144,9 +149,11 @@ class ChatWriter:
         own = self._stand_ins.spelled_out(masked)
         if not own:
             return written
-        if own != found or any(text in said for said in _texts(given) for text in own):
+        # Others are what messages spell out, and stay text.
+        same = [text for text in found if text in own]
+        if own != same or any(text in said for said in _texts(given) for text in own):
             raise self._undecided(own)
-        return self._stand_ins.put(written)
+        return self._stand_ins.put(written, only=own)
 
     def _undecided(self, found: Sequence[str]) -> OptionError:
         return OptionError(
@@ -171,6 +178,26 @@ def _checked(messages: object) -> list[Message]:
             message = f"message {number} is {each!r:.60}, expected one such as {example}"
             raise OptionError(message, name="messages", value=each)
     return list(messages)
+
+
+def _open_ended(written: str, content: object) -> str:
+    """Cut a prompt behind the text of its last message, blanks included where they are there.
+
+    >>> _open_ended("user: Who?</s> assistant: The owl</s>", " The owl ")
+    'user: Who?</s> assistant: The owl'
+    >>> _open_ended("assistant: The owl </s>", "The owl ")
+    'assistant: The owl '
+    """
+    text = content.strip() if isinstance(content, str) else ""
+    at = written.rfind(text) if text else -1
+    if at < 0:
+        message = (
+            f"the last message is {content!r:.60}, expected a text that the chat template writes "
+            "as it is, to be continued"
+        )
+        raise OptionError(message, name="continue_final_message", value=content)
+    whole = str(content).lstrip()
+    return written[: at + len(whole if written.startswith(whole, at) else text)]
 
 
 def _masked(value: Mapping[str, object]) -> dict[str, object]:

@@ -10,7 +10,7 @@ model itself has them as pieces, as Unigram has `</s>`.
 import json
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -59,9 +59,11 @@ class StandIns:
         """The stand-in of each special token, by its text."""
         return self._names
 
-    def put(self, text: str) -> str:
-        """Write stand-ins where a text spells special tokens out."""
-        return self._either.sub(lambda found: self._names.get(found[0], found[0]), text)
+    def put(self, text: str, only: Container[str] | None = None) -> str:
+        """Write stand-ins where a text spells special tokens out: all of them, or only some."""
+        known = self._names
+        names = known if only is None else {text: known[text] for text in known if text in only}
+        return self._either.sub(lambda found: names.get(found[0], found[0]), text)
 
     def take(self, text: str) -> str:
         """Write special tokens out where a text has stand-ins."""

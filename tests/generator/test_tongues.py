@@ -237,6 +237,14 @@ def test_a_chat_is_its_prompt_continued(generators, kind):
     both = generator.chat(chats, **how)
     deltas = list(generator.stream(generator.chat_prompt(chats[0]), **how))
 
+    begun = generator.chat(chats[1], continue_final_message=True, **how)
+    prompt = generator.chat_prompt(chats[1], continue_final_message=True, tokenize=False)
+
+    assert prompt.endswith("[assistant] was")
+    assert (
+        generator.generate(generator.chat_prompt(chats[1], continue_final_message=True), **how).text
+        == begun.text
+    )
     assert generator.generate(generator.chat_prompt(chats[0]), **how).text == one.text
     assert one.text == "".join(each.text for each in deltas)
     assert one.text == both.texts[0]

@@ -56,6 +56,31 @@ def test_prompts_are_those_of_transformers(speakers, read, name):
             assert ids == list(ours.tokens)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("begun", ["The owl", " The owl said: ", "fox </s> fox"])
+def test_last_messages_are_continued_as_in_transformers(speakers, read, name, begun):
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.PreTrainedTokenizerFast.from_pretrained(speakers[name])
+    chat = [*CHATS[0], {"role": "assistant", "content": begun}]
+    ours = read[name].chats.write(chat, continue_final_message=True)
+
+    assert ours.text == theirs.apply_chat_template(
+        chat, continue_final_message=True, tokenize=False
+    )
+    assert ours.text.endswith(begun.strip()) or ours.text.endswith(begun.lstrip())
+
+
+@pytest.mark.parametrize("content", [None, "", " ", ["parts"]])
+def test_only_texts_are_continued(read, content):
+    template = "{{ messages | length }}"
+    chat = [*CHATS[0], {"role": "assistant", "content": content}]
+
+    with pytest.raises(OptionError, match="expected a text that the chat template writes as it is"):
+        read["chatml"].chats.write(chat, continue_final_message=True, chat_template=template)
+    with pytest.raises(OptionError, match="expected a text that the chat template writes as it is"):
+        read["chatml"].chats.write(CHATS[0], continue_final_message=True, chat_template=template)
+
+
 @pytest.mark.parametrize("name", ["llama-2", "llama-3", "gemma", "mistral"])
 def test_there_is_one_bos_token_if_the_template_writes_it(read, name):
     tokenizer = read[name]
@@ -125,10 +150,17 @@ def test_special_tokens_that_are_put_together_of_roles_are_tokens(read):
     assert [f"<|{each}|>" for each in expected] == special_of(tokenizer, prompt.tokens)
 
 
-@pytest.mark.parametrize("said", ["a <|user|> b", "<|assistant|>", "<|user|>\nb<|end|>"])
+@pytest.mark.parametrize("said", ["a <|user|> b", "<|user|>", "<|user|>\nb<|end|>"])
 def test_where_a_message_has_one_too_it_is_refused(read, said):
     with pytest.raises(OptionError, match=r"puts the special token '<|.*|>' together from parts"):
         read["parts"].chats.write(user(said))
+
+
+def test_other_special_tokens_of_messages_are_text_beside_them(read):
+    tokenizer = read["parts"]
+    usual = special_of(tokenizer, tokenizer.chats.write(user("a")).tokens)
+
+    assert usual == special_of(tokenizer, tokenizer.chats.write(user("a </s> <s><|assistant|><|end|>")).tokens)
 
 
 def test_a_role_that_writes_no_special_token_is_text(read):
