@@ -72,6 +72,11 @@ def read_config(paths: Sequence[Path] | None) -> ConfigFile:
         raise OptionError(message, name=error.name, value=error.value) from None
     if not isinstance(found.get("record"), Mapping):
         return ConfigFile(preset)
+    return _of_a_call(found, preset, path)
+
+
+def _of_a_call(found: Mapping[str, object], preset: Preset, path: Path) -> ConfigFile:
+    """Read the prompts of what a call with `--json` printed."""
     prompts, special = found.get("prompts", []), found.get("allow_special", False)
     if not (isinstance(prompts, list) and all(isinstance(each, str) for each in prompts)):
         message = f"--config {path}: prompts is {prompts!r:.60}, expected a list of texts"

@@ -160,7 +160,9 @@ def test_other_special_tokens_of_messages_are_text_beside_them(read):
     tokenizer = read["parts"]
     usual = special_of(tokenizer, tokenizer.chats.write(user("a")).tokens)
 
-    assert usual == special_of(tokenizer, tokenizer.chats.write(user("a </s> <s><|assistant|><|end|>")).tokens)
+    others = tokenizer.chats.write(user("a </s> <s><|assistant|><|end|>"))
+
+    assert usual == special_of(tokenizer, others.tokens)
 
 
 def test_a_role_that_writes_no_special_token_is_text(read):
