@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from gpt2sdk.components.checkpoint import Checkpoint, Layout, StoredParameter
     from gpt2sdk.components.component import Component
+    from gpt2sdk.components.continuation_text import continuation_text, continuation_tokens
     from gpt2sdk.components.detector import Detection, Detector
     from gpt2sdk.components.drafter import Drafter, DrafterRun
     from gpt2sdk.components.language import Language
@@ -225,6 +226,8 @@ __all__ = [
     "check_finite",
     "check_ids",
     "check_stored",
+    "continuation_text",
+    "continuation_tokens",
     "each",
     "find_end_tokens",
     "greedy",

@@ -23,6 +23,7 @@ _HOMES = {
     ),
     "gpt2sdk.components.checkpoint": ("Checkpoint", "StoredParameter", "Layout"),
     "gpt2sdk.components.component": ("Component",),
+    "gpt2sdk.components.continuation_text": ("continuation_text", "continuation_tokens"),
     "gpt2sdk.components.detector": ("Detection", "Detector"),
     "gpt2sdk.components.drafter": ("Drafter", "DrafterRun"),
     "gpt2sdk.components.processor": ("LogitsProcessor", "ProcessorRun", "Stage"),
