@@ -38,12 +38,15 @@ class DecoderRule:
         strip: How many blanks a whole text loses at its beginning.
         byte_level: Whether pieces are written in letters that stand for bytes.
         byte_fallback: Whether pieces such as `<0x0A>` are single bytes.
+        begins_alike: Whether the first piece of a text is spelled as any other, but for blanks
+            that are stripped.
     """
 
     steps: tuple[Spell, ...]
     strip: int = 0
     byte_level: bool = False
     byte_fallback: bool = False
+    begins_alike: bool = False
 
     def spell(self, text: str, *, first: bool) -> bytes:
         """Return the bytes of a piece.
@@ -76,7 +79,8 @@ def read_rule(library: Tokenizer) -> DecoderRule:
     byte_level = "ByteLevel" in kinds[: whole + 1]
     if byte_level:
         steps = (*steps, lambda text, first: spelled_bytes(text))
-    return DecoderRule(steps, sum(strips), byte_level, "ByteFallback" in kinds[:whole])
+    alike = not {"Metaspace", "WordPiece"} & set(kinds[:whole])
+    return DecoderRule(steps, sum(strips), byte_level, "ByteFallback" in kinds[:whole], alike)
 
 
 _JOINING = ("Fuse", "ByteLevel")

@@ -100,8 +100,7 @@ def read_spelling(
             within[token] = text.encode()
             continue
         within[token] = rule.spell(text, first=False)
-        opening = rule.spell(text, first=True)
-        if opening != within[token]:
+        if not rule.begins_alike and (opening := rule.spell(text, first=True)) != within[token]:
             first[token] = opening
     return TokenSpelling(tuple(within), first, rule.strip)
 
