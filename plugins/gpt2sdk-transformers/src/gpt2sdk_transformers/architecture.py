@@ -43,6 +43,7 @@ class TransformersArchitecture(Architecture):
         config: Its `config.json`, as text.
 
     Example:
+        >>> from pathlib import Path
         >>> files = ConfigFiles({"model_type": "gpt2"}, Path("config.json"))
         >>> TransformersArchitecture.claim(files) is None
         True
