@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from gpt2sdk.components.checkpoint import Checkpoint, Layout, StoredParameter
     from gpt2sdk.components.component import Component
+    from gpt2sdk.components.continuation_text import continuation_text, continuation_tokens
     from gpt2sdk.components.detector import Detection, Detector
     from gpt2sdk.components.drafter import Drafter, DrafterRun
     from gpt2sdk.components.language import Language
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         Placement,
         PlacementPlan,
         Residency,
+        residency_of,
     )
     from gpt2sdk.components.preset_rules import (
         CALLER_ONLY_RULE,
@@ -224,12 +226,15 @@ __all__ = [
     "check_finite",
     "check_ids",
     "check_stored",
+    "continuation_text",
+    "continuation_tokens",
     "each",
     "find_end_tokens",
     "greedy",
     "hookimpl",
     "log_normalizer",
     "open_tensors",
+    "residency_of",
     "row_sums",
     "sample",
     "split_documents",

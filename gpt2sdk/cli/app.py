@@ -6,6 +6,7 @@ import typer
 
 from gpt2sdk import __version__
 from gpt2sdk.cli.bench import bench
+from gpt2sdk.cli.chat import chat
 from gpt2sdk.cli.choose import choose
 from gpt2sdk.cli.commands import Commands
 from gpt2sdk.cli.detect import detect
@@ -77,6 +78,12 @@ app.command(
         "generate gpt2 --strategy beam -o num_beams=4 < prompt.txt",
     )
 )(generate)
+app.command(
+    epilog=_examples(
+        'chat Qwen/Qwen2.5-0.5B-Instruct --system "Answer in one sentence."',
+        "chat my-model --chat-template chatml.jinja -o temperature=0.7 -o top_p=0.9",
+    )
+)(chat)
 app.command(
     epilog=_examples(
         "explain -o temperature=0.7 -o top_p=0.9",

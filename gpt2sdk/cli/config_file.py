@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gpt2sdk.cli.messages import Chats, are_chats
 from gpt2sdk.errors import OptionError
 from gpt2sdk.options import Preset, is_schema, read_preset
 
@@ -18,11 +19,15 @@ class ConfigFile:
         preset: Its options.
         prompts: The prompts of the call, where it is the result of one.
         allow_special: Whether special tokens in them were tokens.
+        chats: The chats that the prompts were made of, if they were.
+        chat_template: The template that was named for them.
     """
 
     preset: Preset = field(default_factory=Preset)
     prompts: tuple[str, ...] = ()
     allow_special: bool = False
+    chats: Chats = ()
+    chat_template: str | None = None
 
     def changes(self, versions: Mapping[str, str]) -> list[str]:
         """Say what has another version now than when the call was made.
@@ -67,6 +72,11 @@ def read_config(paths: Sequence[Path] | None) -> ConfigFile:
         raise OptionError(message, name=error.name, value=error.value) from None
     if not isinstance(found.get("record"), Mapping):
         return ConfigFile(preset)
+    return _of_a_call(found, preset, path)
+
+
+def _of_a_call(found: Mapping[str, object], preset: Preset, path: Path) -> ConfigFile:
+    """Read the prompts of what a call with `--json` printed."""
     prompts, special = found.get("prompts", []), found.get("allow_special", False)
     if not (isinstance(prompts, list) and all(isinstance(each, str) for each in prompts)):
         message = f"--config {path}: prompts is {prompts!r:.60}, expected a list of texts"
@@ -74,4 +84,8 @@ def read_config(paths: Sequence[Path] | None) -> ConfigFile:
     if not isinstance(special, bool):
         message = f"--config {path}: allow_special is {special!r:.60}, expected true or false"
         raise OptionError(message, name="config", value=special)
-    return ConfigFile(preset, tuple(prompts), special)
+    chats, template = found.get("messages", []), found.get("chat_template")
+    if not (are_chats(chats) and (template is None or isinstance(template, str))):
+        message = f"--config {path}: messages is {chats!r:.60}, expected a list of chats"
+        raise OptionError(message, name="config", value=chats)
+    return ConfigFile(preset, tuple(prompts), special, tuple(chats), template)

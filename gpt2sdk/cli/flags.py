@@ -7,11 +7,13 @@ from typing import Final
 
 _FLAGS: Final[Mapping[str, str]] = {
     "adapter": "--adapter",
+    "chat_template": "--chat-template",
     "config": "--config",
     "device": "--device",
     "dtype": "--dtype",
     "local_files_only": "--offline",
     "max_memory": "--memory",
+    "messages": "--messages",
     "max_new_tokens": "--max-new-tokens",
     "num_return_sequences": "--num-return-sequences",
     "placement": "--placement",

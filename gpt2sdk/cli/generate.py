@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gpt2sdk.cli.load_flags import LoadFlags, with_load_flags
-from gpt2sdk.cli.parameters import AsJson, Config, Model, Options
+from gpt2sdk.cli.parameters import AsJson, ChatTemplateFile, Config, Model, Options
 
 
 @with_load_flags
@@ -30,6 +30,15 @@ def generate(  # noqa: PLR0913 - each is a flag
             "--allow-special", help="Special tokens in a prompt are tokens, not ordinary text."
         ),
     ] = False,
+    messages: Annotated[
+        str | None,
+        typer.Option(
+            "--messages",
+            metavar="FILE",
+            help="Answer the chat of a JSON file, or a list of them; - for standard input.",
+        ),
+    ] = None,
+    chat_template: ChatTemplateFile = None,
     max_new_tokens: Annotated[
         int | None,
         typer.Option("--max-new-tokens", metavar="N", help="Most tokens to add to a prompt."),
@@ -82,9 +91,10 @@ def generate(  # noqa: PLR0913 - each is a flag
     from gpt2sdk.cli.given_options import read_options
     from gpt2sdk.cli.load_options import read_load_options
     from gpt2sdk.cli.loaded_generator import load_generator
+    from gpt2sdk.cli.messages import read_chat_template
     from gpt2sdk.cli.plugin_files import read_plugins, registry_with
-    from gpt2sdk.cli.prompt_files import read_prompts
-    from gpt2sdk.cli.running import Job, print_json, print_text
+    from gpt2sdk.cli.prompt_source import Asked, read_source
+    from gpt2sdk.cli.running import print_json, print_text
     from gpt2sdk.cli.terminal import remark
     from gpt2sdk.generator.beginning import runtime_versions
     from gpt2sdk.options import compose
@@ -103,13 +113,10 @@ def generate(  # noqa: PLR0913 - each is a flag
     how = read_load_options(flags, option, registry, of_calls=True)
     options = read_options(how.rest, named)
     found = read_config(config)
-    prompts = list(found.prompts)
-    if not prompts or prompt is not None or file is not None:
-        prompts = read_prompts(prompt, file, lines=lines)
-    else:
-        allow_special = allow_special or found.allow_special
+    asked = Asked(prompt, file, messages, read_chat_template(chat_template), lines=lines)
+    source = read_source(asked, found, allow_special=allow_special)
     # What is wrong with the options is said before a model is loaded.
-    composition = compose(options, registry=registry, prompts=len(prompts), config=found.preset)
+    composition = compose(options, registry=registry, prompts=len(source), config=found.preset)
     generator = load_generator(model, flags, how.settings, plugins, prefix_cache)
     if not quiet:
         versions = {**runtime_versions(), **composition.versions}
@@ -117,8 +124,8 @@ def generate(  # noqa: PLR0913 - each is a flag
             remark(f"note: {note}")
         if composition.logprobs is not None and not as_json:
             remark("note: log-probabilities are recorded, and --json prints them")
-    job = Job(generator, prompts, composition, found.preset, allow_special=allow_special)
-    samples = [composition.lead_of(index).num_return_sequences for index in range(len(prompts))]
+    job = source.job(generator, composition, found.preset)
+    samples = [composition.lead_of(index).num_return_sequences for index in range(len(source))]
     outcome = print_json(job, model) if as_json else print_text(job, samples=samples, quiet=quiet)
     if not quiet:
         for note in outcome.result.notes:

@@ -34,6 +34,14 @@ Config = Annotated[
         help="Options in a JSON file, or what --json printed, to do it again; flags go before.",
     ),
 ]
+ChatTemplateFile = Annotated[
+    str | None,
+    typer.Option(
+        "--chat-template",
+        metavar="FILE",
+        help="A Jinja template of chats, or the name of one of the model's.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Revision = Annotated[
     str | None,

@@ -8,6 +8,7 @@ import typer
 
 from gpt2sdk.cli.exit_codes import INTERRUPTED
 from gpt2sdk.cli.interruption import cancelling
+from gpt2sdk.cli.messages import Chats
 from gpt2sdk.cli.printer import Printer
 from gpt2sdk.cli.terminal import remark, show_json
 from gpt2sdk.components.records import Delta, Result
@@ -57,6 +58,9 @@ class Job:
         composition: What the options come to.
         preset: What of it came from a file.
         allow_special: Whether special tokens in the texts are the tokens they name.
+        tokens: The prompts' token ids, where chats were made of them; the texts are what these say.
+        chats: These chats, for the record.
+        chat_template: The template that was named, likewise.
     """
 
     generator: Generator
@@ -64,6 +68,9 @@ class Job:
     composition: Composition
     preset: Preset = field(default_factory=Preset)
     allow_special: bool = False
+    tokens: Sequence[Sequence[int]] | None = None
+    chats: Chats = ()
+    chat_template: str | None = None
 
     def stream(self, cancel: threading.Event) -> Stream:
         """Begin the call.
@@ -73,10 +80,11 @@ class Job:
         """
         check_model(self.generator, self.preset)
         language = self.generator.tokenizer
-        given = [
+        given: list[str | Sequence[int]] = [
             encode_text(prompt, language, allow_special=True) if self.allow_special else prompt
-            for prompt in self.prompts
+            for prompt in (self.prompts if self.tokens is None else ())
         ]
+        given += self.tokens or ()
         call = begin(
             self.generator,
             encode_prompts(given, language, self.generator.model.vocab_size),
@@ -133,6 +141,7 @@ def print_json(job: Job, model: str) -> Outcome:
         "model": model,
         "prompts": list(job.prompts),
         "allow_special": job.allow_special,
+        **({"messages": job.chats, "chat_template": job.chat_template} if job.chats else {}),
         "completions": completions,
         "usage": asdict(result.usage),
         "options": dict(result.options),

@@ -18,9 +18,9 @@ from gpt2sdk.options import (
 )
 from gpt2sdk.plugins.registry import Registry
 
-_OF_CALLS = frozenset({"generate", "explain"})
+_OF_CALLS = frozenset({"generate", "chat", "explain"})
 # Where options of calls stand behind `-o`, and no preset is read.
-_DRAWN_FROM = frozenset({"bench", "next-token"})
+_DRAWN_FROM = frozenset({"bench", "chat", "next-token"})
 # What holds components, which nobody types.
 _LISTS = frozenset({"processors", "stopping"})
 

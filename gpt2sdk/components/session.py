@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -116,6 +116,20 @@ class Vocabulary(Protocol):
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of token ids; special tokens as they are spelled."""
+
+
+@runtime_checkable
+class ContinuingVocabulary(Protocol):
+    """A vocabulary that tells texts from what continues them.
+
+    `continuation_tokens` and `continuation_text` ask it, and take any other one as it is.
+    """
+
+    def encode_continuation(self, text: str, *, allow_special: bool = False) -> list[int]:
+        """Token ids of a text behind another one: it gets no blank before it."""
+
+    def decode_continuation(self, tokens: Sequence[int]) -> str:
+        """The text of token ids behind others: the first one keeps its blank."""
 
 
 class Session(ABC):

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from gpt2sdk.components.session import Session
+from gpt2sdk.components.continuation_text import continuation_tokens
+from gpt2sdk.components.session import Session, Vocabulary
 from gpt2sdk.errors import OptionError
 
 TokenId = Annotated[int, Field(ge=0)]
@@ -27,13 +28,17 @@ It is a text or a list of ids of 0 or more, and not empty; `tokens_of` makes tok
 """
 
 
-def tokens_of(written: str | tuple[int, ...], session: Session, option: str) -> tuple[int, ...]:
+def tokens_of(
+    written: str | tuple[int, ...], session: Session, option: str, *, continues: bool = True
+) -> tuple[int, ...]:
     """Return the tokens of what a user wrote; special tokens in a text are the tokens they name.
 
     Args:
         written: A text or ids.
         session: Where they are wanted.
         option: Where they were written, for messages.
+        continues: Whether a text is one that rows write behind others, or a prompt of its own.
+            Before the latter some tokenizers put a blank.
 
     Raises:
         OptionError: It has no tokens, or some that the session's model does not have.
@@ -52,7 +57,8 @@ def tokens_of(written: str | tuple[int, ...], session: Session, option: str) -> 
     if isinstance(written, tuple):
         tokens = written
     else:
-        tokens = tuple(session.vocabulary.encode(written, allow_special=True))
+        encode = continuation_tokens if continues else _whole
+        tokens = tuple(encode(session.vocabulary, written, allow_special=True))
     if not tokens:
         raise OptionError(
             f"{option} has no tokens in {written!r}: expected one or more",
@@ -62,6 +68,10 @@ def tokens_of(written: str | tuple[int, ...], session: Session, option: str) -> 
         )
     check_ids(tokens, session, option)
     return tokens
+
+
+def _whole(vocabulary: Vocabulary, text: str, *, allow_special: bool) -> list[int]:
+    return vocabulary.encode(text, allow_special=allow_special)
 
 
 def check_ids(tokens: Iterable[int], session: Session, option: str) -> None:

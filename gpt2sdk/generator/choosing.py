@@ -7,6 +7,7 @@ from typing import get_args
 
 from gpt2sdk.components.answers import Decision, Normalization
 from gpt2sdk.components.causal_lm import CausalLM
+from gpt2sdk.components.continuation_text import continuation_text
 from gpt2sdk.components.language import Language
 from gpt2sdk.errors import ContextOverflowError, GenerationError, OptionError
 from gpt2sdk.generator.judging import judge
@@ -163,7 +164,8 @@ def _pose(
             raise OptionError(message, name="options", value=option)
         joined, _ = reader.join(prompt, option, what, "options")
         tokens = (*added, *joined)
-        text = option if isinstance(option, str) else language.decode(joined[len(begun) :])
+        new = joined[len(begun) :]
+        text = option if isinstance(option, str) else continuation_text(language, new)
         texts.append(text)
         sequences.append(tokens)
     if len(set(sequences)) < len(sequences):

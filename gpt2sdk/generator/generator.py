@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 import torch
+from typing_extensions import override
 
 from gpt2sdk.components.answers import NextToken
 from gpt2sdk.components.architecture import Architecture
@@ -21,6 +22,7 @@ from gpt2sdk.generator.adapter import put_in
 from gpt2sdk.generator.answering import answering
 from gpt2sdk.generator.beginning import begin, check_engine, check_model
 from gpt2sdk.generator.call import Call
+from gpt2sdk.generator.converser import Converser
 from gpt2sdk.generator.decoder import decoder_of
 from gpt2sdk.generator.examiner import Examiner
 from gpt2sdk.generator.identity import Identity
@@ -47,7 +49,7 @@ from gpt2sdk.streaming import TextDecoder
 from gpt2sdk.tokenizer.end_tokens import EndTokens, find_end_tokens
 
 
-class Generator(Scorer, Examiner):
+class Generator(Scorer, Examiner, Converser):
     """Generates text with one model.
 
     It holds no state of a call, so several threads may use one. Each process loads its own: it is
@@ -201,6 +203,7 @@ class Generator(Scorer, Examiner):
             prefix_cache=prefix_cache,
         )
 
+    @override
     @asking_for_a_prompt
     def generate(
         self,

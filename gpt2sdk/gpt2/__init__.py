@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from gpt2sdk.gpt2.model import GPT2
     from gpt2sdk.gpt2.output import GPT2Output
     from gpt2sdk.gpt2.packable import Packable
+    from gpt2sdk.gpt2.packed import may_pack, pack
     from gpt2sdk.gpt2.shallow import ShallowModel
+    from gpt2sdk.gpt2.snapshot import Snapshot
     from gpt2sdk.gpt2.torch_runner import TorchRunner
 
 _HOMES = {
@@ -34,7 +36,9 @@ _HOMES = {
     "gpt2sdk.gpt2.model": ("GPT2",),
     "gpt2sdk.gpt2.output": ("GPT2Output",),
     "gpt2sdk.gpt2.packable": ("Packable",),
+    "gpt2sdk.gpt2.packed": ("may_pack", "pack"),
     "gpt2sdk.gpt2.shallow": ("ShallowModel",),
+    "gpt2sdk.gpt2.snapshot": ("Snapshot",),
     "gpt2sdk.gpt2.torch_runner": ("TorchRunner",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -54,11 +58,14 @@ __all__ = [
     "Linear",
     "Packable",
     "ShallowModel",
+    "Snapshot",
     "Table",
     "TiedHead",
     "TorchRunner",
     "load_model",
+    "may_pack",
     "open_checkpoint",
+    "pack",
     "save_pretrained",
 ]
 

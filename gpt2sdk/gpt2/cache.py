@@ -31,7 +31,8 @@ class Cache:
         slots: How many rows it starts with, all empty.
         layers: Blocks of the model.
         depth: How many of them run, the first ones; all by default.
-        heads: Heads of a block.
+        heads: Heads of a block; 0 if layers differ: each has what is first written to it, and
+            likewise with `head_size`.
         head_size: Width of one.
         limit: Most tokens a slot can hold.
     """
@@ -41,8 +42,8 @@ class Cache:
         slots: int,
         *,
         layers: int,
-        heads: int,
-        head_size: int,
+        heads: int = 0,
+        head_size: int = 0,
         limit: int,
         depth: int | None = None,
     ) -> None:
@@ -128,7 +129,8 @@ class Cache:
 
         Args:
             layer: The layer; its buffer is made or enlarged if need be.
-            like: Says on which device, and in which type the model computes.
+            like: Says on which device, and in which type the model computes; and where the cache
+                was not told its heads, it is what `write` is given.
         """
         held = self._buffers[layer]
         if held is None or len(held) < len(self._used) or held.shape[2] < self._places:
@@ -201,7 +203,7 @@ class Cache:
         self.check_room([count * (each == slot) for each in range(len(self._lengths))])
         self.reserve(start + count)
         for layer, each in enumerate(held):
-            self.buffer(layer, each)[slot, :, start : start + count] = each
+            self.buffer(layer, each.unsqueeze(0))[slot, :, start : start + count] = each
         self.advance([count * (each == slot) for each in range(len(self._lengths))])
 
     def rewind(self, lengths: Sequence[int]) -> None:
@@ -298,7 +300,8 @@ class Cache:
 
     def _resize(self, layer: int, like: Tensor) -> Float[Tensor, "slots pairs places size"]:
         """Give a layer a buffer for all slots and places, on the device of keys and values."""
-        shape = (len(self._used), 2 * self.heads, self._places, self.head_size)
+        pairs, size = self._form(layer, like)
+        shape = (len(self._used), pairs, self._places, size)
         dtype = cache_dtype(like.dtype, like.device)
         # Not an inference tensor: it is also written where gradients are merely off.
         with torch.inference_mode(mode=False):
@@ -309,6 +312,14 @@ class Cache:
             new[:slots, :, :used] = old[:slots, :, :used]
         self._buffers[layer] = new
         return new
+
+    def _form(self, layer: int, like: Tensor) -> tuple[int, int]:
+        """Return how many keys and values a token has in a layer, and their width."""
+        if self.heads:
+            return 2 * self.heads, self.head_size
+        held = self._buffers[layer]
+        known = like if held is None else held
+        return known.shape[1], known.shape[-1]
 
 
 def cache_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:

@@ -15,6 +15,7 @@ from gpt2sdk.mention import argument
 from gpt2sdk.plugins.registry import Offer, Registry
 
 # Who reads what other programs write, for those who lack the plugin.
+_MODELS = "transformers"
 _READERS = {"bitsandbytes": "gpt2sdk-bitsandbytes"}
 
 
@@ -70,9 +71,12 @@ def claimed_architecture(config: ConfigFiles, registry: Registry) -> Architectur
     if found:
         return next(iter(found.values()))
     installed = "; ".join(f"{kind.name} claims {kind.claims()}" for kind in kinds)
+    absent = "model_type" in config.values and _MODELS not in {kind.name for kind in kinds}
+    hint = f" (those of transformers: pip install gpt2sdk-{_MODELS})" if absent else ""
     raise CheckpointError(
         f"{config.path}: {_said(config)}, and no installed architecture claims it: {installed}; "
-        f"expected one of these, or a plugin with its architecture: see {argument('plugins')}",
+        f"expected one of these, or a plugin with its architecture{hint}: see "
+        f"{argument('plugins')}",
         path=config.path,
     )
 

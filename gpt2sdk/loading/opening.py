@@ -124,16 +124,19 @@ def open_model(
 
 
 def check_tokenizer(tokenizer: Tokenizer, vocab_size: int) -> None:
-    """Make sure that every token has a row in the model.
+    """Make sure that every token has a row in the model that texts or calls may need.
+
+    Special tokens without a role may lie beyond its rows: a model of texts shares the tokenizer of
+    one that reads images, whose tokens no text becomes.
 
     Args:
         tokenizer: The tokenizer.
         vocab_size: How many rows the model has.
 
     Raises:
-        TokenizerError: If the tokenizer has more tokens than the model.
+        TokenizerError: If the tokenizer has other tokens beyond those of the model.
     """
-    if tokenizer.vocab_size <= vocab_size:
+    if all(map(tokenizer.is_idle, range(vocab_size, tokenizer.vocab_size))):
         return
     beyond = [text for text, token in tokenizer.special_tokens.items() if token >= vocab_size]
     added = f", among them the added {listing(beyond)}" if beyond else ""

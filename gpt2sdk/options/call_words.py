@@ -55,9 +55,22 @@ CALL_WORDS: Final = (
         'a prompt is never cut: overflow="slide" lets a text that fits grow out of the window',
     ),
     row(
-        "messages system tools tool_choice chat_template enable_thinking role",
+        "messages conversation tools documents chat_template chat_template_kwargs "
+        "add_generation_prompt continue_final_message apply_chat_template",
         "",
-        "there are no chats: the prompt is a text",
+        "gen.chat(messages) answers a chat, and gen.chat_prompt(messages) is its prompt",
+    ),
+    row(
+        "system role enable_thinking",
+        "",
+        'gen.chat takes messages with roles, a first one of the role "system" too, and '
+        "chat_template_kwargs={…} for what else the template reads",
+    ),
+    missing(
+        "tool_choice",
+        "choice of tools",
+        "",
+        "gen.chat(messages, tools=[…]) lets the template tell of them",
     ),
     missing("suffix", "filling in between", "", "prompts are continued at their end"),
     row(

@@ -81,6 +81,9 @@ KNOWN = {
         num_warmup replay rollout_tokens scorer self_consistency stochastic_beam stop_rule
         supermajority tree_search value visit_temperature
     """,
+    "gpt2sdk-transformers": """
+        TransformersArchitecture transformers
+    """,
     "gpt2sdk-watermark": """
         GumbelWatermark KgwWatermark SynthidWatermark UnigramWatermark context_width
         greenlist_ratio gumbel_watermark hashing_key kgw_bias kgw_watermark max_probability

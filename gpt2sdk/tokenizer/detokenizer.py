@@ -1,8 +1,8 @@
 """Tokens to text one by one, never half a character, with states that can be forked and kept.
 
-A byte-level token is a run of bytes, and a character may end in the middle of one; what is not yet
-a whole character waits in the state. Other tokenizers decide on spaces and bytes by looking at
-neighbours: there the library decodes a token together with the text before it.
+A token is a run of bytes, and a character may end in the middle of one; what is not yet a whole
+character waits in the state. Many tokenizers spell the first token of a text without the blank
+that it has elsewhere: whether there was one is in the state, too.
 """
 
 import codecs
@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
+from gpt2sdk.tokenizer.token_spelling import without_blanks
 from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-# A character has at most four bytes, and a byte token holds one; what stays undecided for longer
-# is not a character in the making.
+# A character has at most four bytes; special tokens may stand between them.
 _LONGEST_WAIT = 8
-_CONTEXT = 4
 
 
 @final
@@ -25,20 +23,19 @@ class TextState:
     """What is remembered between tokens: a value, so any number of rows may go on from it.
 
     Attributes:
-        unfinished: Bytes that begin a character (byte-level tokenizers).
-        context: Tokens whose text was given out, and which the next ones are decoded after.
-        waiting: Tokens whose text is not certain yet.
-        borrowed: How many of the bytes, or of the waiting tokens, are the prompt's, as long as
-            none of the row's own bytes joined them.
+        unfinished: Bytes that begin a character.
+        borrowed: How many of them are the prompt's, as long as none of the row's own joined them.
+        begun: Whether the next token stands behind another one, or is spelled as if it did.
+        blanks: How many blanks the text still loses at its beginning.
     """
 
     unfinished: bytes = b""
-    context: tuple[int, ...] = ()
-    waiting: tuple[int, ...] = ()
     borrowed: int = 0
+    begun: bool = True
+    blanks: int = 0
 
 
-_START = TextState()
+_WITHIN = TextState()
 
 
 @final
@@ -47,21 +44,19 @@ class Detokenizer:
 
     Special tokens have no text. A character that the prompt begins and the tokens end is theirs;
     one that they break off was the prompt's. Otherwise the pieces and what `finish` returns are
-    together exactly `tokenizer.decode(tokens, skip_special_tokens=True)` for byte-level
-    tokenizers; for others too wherever the library's decoder doesn't change what it has already
-    decoded.
+    together exactly `tokenizer.decode(tokens, skip_special_tokens=True)`, less what that leaves
+    out at the beginning of a text where a prompt was begun with.
 
     Args:
         tokenizer: Whose tokens they are.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
         self._silent = frozenset(tokenizer.special_tokens.values())
-        table = tokenizer.token_bytes
-        self._byte_level = table is not None
+        self._spelling = tokenizer.spelling
         self._bytes = [
-            b"" if token in self._silent else spelled for token, spelled in enumerate(table or ())
+            b"" if token in self._silent else spelled
+            for token, spelled in enumerate(self._spelling.within)
         ]
 
     def start(self, prompt: Sequence[int] = ()) -> TextState:
@@ -69,19 +64,15 @@ class Detokenizer:
 
         Args:
             prompt: The tokens that the text continues. They may end inside a character. Where a
-                space belongs to a word's token, as in SentencePiece, this keeps the space before
-                the first new word.
+                blank belongs to a word's token, as in SentencePiece, the first new word keeps it;
+                special tokens alone are no text that could be continued.
         """
-        if self._byte_level:
-            unfinished = _unfinished(b"".join(map(self._bytes_of, prompt[-2 * _CONTEXT :])))
+        spelling = self._spelling
+        alike = spelling.begins_alike
+        if alike or any(spelling.speaks(each) and each not in self._silent for each in prompt):
+            unfinished = _unfinished(b"".join(map(self._bytes_of, prompt[-_LONGEST_WAIT:])))
             return TextState(unfinished, borrowed=len(unfinished))
-        spoken = tuple(token for token in prompt[-2 * _CONTEXT :] if token not in self._silent)
-        cuts = range(len(spoken), max(len(spoken) - 4, -1), -1)
-        whole = (cut for cut in cuts if not self._ends_inside(spoken[:cut]))
-        cut = next(whole, len(spoken))
-        return TextState(
-            context=spoken[:cut][-_CONTEXT:], waiting=spoken[cut:], borrowed=len(spoken) - cut
-        )
+        return TextState(begun=not spelling.first, blanks=spelling.strip)
 
     def step(self, state: TextState, token: int) -> tuple[TextState, str]:
         """Take one token.
@@ -93,46 +84,36 @@ class Detokenizer:
         Returns:
             The next state, and the text that became complete.
         """
-        if not self._byte_level:
-            return self._decode_after(state, token)
+        if not state.begun or state.blanks:
+            return self._begin(state, token)
         new = self._bytes_of(token)
-        if not new:
+        return self._go_on(state, new) if new else (state, "")
+
+    def finish(self, state: TextState) -> str:
+        """Return the text of what was still waiting: U+FFFD for a character that was cut."""
+        return "" if state.borrowed else state.unfinished.decode(errors="replace")
+
+    def _begin(self, state: TextState, token: int) -> tuple[TextState, str]:
+        """Take a token at the beginning of a text."""
+        if token in self._silent or not self._spelling.speaks(token):
             return state, ""
+        new = self._bytes_of(token) if state.begun else self._spelling.opening(token)
+        new, blanks = without_blanks(new, state.blanks)
+        if not new:
+            return TextState(blanks=blanks), ""
+        return self._go_on(_WITHIN, new)
+
+    @staticmethod
+    def _go_on(state: TextState, new: bytes) -> tuple[TextState, str]:
         broken = state.borrowed and not _goes_on(state.unfinished + new[:1])
         spelled = new if broken else state.unfinished + new
         text, used = codecs.utf_8_decode(spelled, "replace", False)  # noqa: FBT003 - not by name
         if used == len(spelled):
-            return _START, text
+            return _WITHIN, text
         return TextState(spelled[used:]), text
-
-    def finish(self, state: TextState) -> str:
-        """Return the text of what was still waiting: U+FFFD for a character that was cut."""
-        if self._byte_level:
-            return "" if state.borrowed else state.unfinished.decode(errors="replace")
-        return self._own_text(state, state.waiting)
 
     def _bytes_of(self, token: int) -> bytes:
         return self._bytes[token] if token < len(self._bytes) else b""
-
-    def _decode_after(self, state: TextState, token: int) -> tuple[TextState, str]:
-        if token in self._silent:
-            return state, ""
-        waiting = (*state.waiting, token)
-        text = self._own_text(state, waiting)
-        undecided = not text or text.endswith(_REPLACEMENT)
-        if undecided and len(waiting) < _LONGEST_WAIT:
-            return TextState(context=state.context, waiting=waiting, borrowed=state.borrowed), ""
-        return TextState(context=waiting), text
-
-    def _own_text(self, state: TextState, waiting: tuple[int, ...]) -> str:
-        """Return the text of waiting tokens, less what the prompt's own had already."""
-        before = self._tokenizer.decode(state.context)
-        text = self._tokenizer.decode(state.context + waiting)[len(before) :]
-        borrowed = state.context + waiting[: state.borrowed]
-        return text.removeprefix(self._tokenizer.decode(borrowed)[len(before) :])
-
-    def _ends_inside(self, tokens: tuple[int, ...]) -> bool:
-        return self._tokenizer.decode(tokens).endswith(_REPLACEMENT)
 
 
 def _goes_on(spelled: bytes) -> bool:

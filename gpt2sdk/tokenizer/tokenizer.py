@@ -9,19 +9,25 @@ from types import MappingProxyType
 from typing import Self
 
 from tokenizers import Tokenizer as Library
-from tokenizers.decoders import ByteLevel
-from tokenizers.models import BPE
+from tokenizers.models import BPE, Unigram
 from typing_extensions import override
 
 from gpt2sdk.errors import TokenizerError, listing
 from gpt2sdk.tokenizer.added_tokens import placeholder
 from gpt2sdk.tokenizer.bos import adds_bos
+from gpt2sdk.tokenizer.chat_files import read_templates
+from gpt2sdk.tokenizer.chat_writer import ChatWriter
+from gpt2sdk.tokenizer.decoder_rule import read_rule
+from gpt2sdk.tokenizer.dummy_prefix import without_prefix
+from gpt2sdk.tokenizer.stand_ins import StandIns
+from gpt2sdk.tokenizer.token_spelling import TokenSpelling, read_spelling
 from gpt2sdk.tokenizer.tokenizer_files import (
     TOKENIZER_FILES,
     TokenizerFiles,
     read_tokenizer,
     write_tokenizer,
 )
+from gpt2sdk.tokenizer.unicode_text import check_unicode
 
 # The library counts tokens in 32 bits.
 _IDS = 2**32
@@ -36,11 +42,15 @@ class Tokenizer:
 
     Args:
         files: What was read from a folder; `Tokenizer.from_folder` does both.
+
+    Raises:
+        TokenizerError: If its decoder is of a kind that does not spell tokens one by one.
     """
 
     def __init__(self, files: TokenizerFiles) -> None:
         self._files = files
         self._library = files.library
+        self._rule = read_rule(files.library)
         self._library.encode_special_tokens = True
         vocab = self._library.get_vocab(with_added_tokens=True)
         self._vocab_size = 1 + max(vocab.values())
@@ -88,8 +98,10 @@ class Tokenizer:
     @property
     def kind(self) -> str:
         """What it is, in a few words: `byte-level BPE`."""
-        byte_level = "byte-level " if isinstance(self._library.decoder, ByteLevel) else ""
-        return byte_level + type(self._library.model).__name__
+        model = type(self._library.model).__name__
+        if self._rule.byte_level:
+            return f"byte-level {model}"
+        return f"{model} with byte fallback" if self._rule.byte_fallback else model
 
     @property
     def special_tokens(self) -> Mapping[str, int]:
@@ -124,25 +136,27 @@ class Tokenizer:
         is_bpe = isinstance(self._library.model, BPE)
         return not is_bpe or [part.id for part in self._library.model.tokenize(text)] == [token]
 
-    @cached_property
-    def token_bytes(self) -> tuple[bytes, ...] | None:
-        """The bytes of every token, special ones included; `None` unless it is byte-level BPE.
+    def is_idle(self, token: int) -> bool:
+        """Whether no text becomes this token, nor has it a role such as `eos_token`."""
+        added = self._library.get_added_tokens_decoder().get(token)
+        roles = self._files.special_names.values()
+        return added is not None and added.special and added.content not in roles
 
-        A token of the BPE stands for the bytes that its letters name, an added token for its
-        text: `é` is the byte 0xE9 as the one, and two bytes as the other. An id that no token has
-        stands for no bytes.
+    @property
+    def token_bytes(self) -> tuple[bytes, ...]:
+        """The bytes of every token where it stands behind others, special ones included.
+
+        A token of a byte-level BPE stands for the bytes that its letters name, an added token for
+        its text: `é` is the byte 0xE9 as the one, and two bytes as the other. Where words have
+        their blank (`▁the`) or get one (WordPiece), it is among their bytes. An id that no token
+        has stands for no bytes.
         """
-        if not isinstance(self._library.decoder, ByteLevel):
-            return None
-        table = [b""] * self._vocab_size
-        for text, token in self._library.get_vocab(with_added_tokens=False).items():
-            table[token] = _spelled_bytes(text)
-        for token, added in self._library.get_added_tokens_decoder().items():
-            if not self._is_merged(token, added.content):
-                table[token] = added.content.encode()
-        for token in self._placeholders:
-            table[token] = b""
-        return tuple(table)
+        return self.spelling.within
+
+    @cached_property
+    def spelling(self) -> TokenSpelling:
+        """The same, with what is different at the beginning of a text."""
+        return read_spelling(self._library, self._rule, self._vocab_size, self._placeholders)
 
     def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
         """Cut a text into tokens; nothing is added before or after it.
@@ -155,19 +169,19 @@ class Tokenizer:
         Raises:
             TokenizerError: If it is no text, or holds a lone surrogate (half of a UTF-16 pair).
         """
-        if not isinstance(text, str):
-            raise TokenizerError(f"expected a text, got a {type(text).__name__}")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise TokenizerError(
-                f"expected Unicode text, got the lone surrogate {text[error.start]!r} at character "
-                f"{error.start}: decode the input with errors='replace'"
-            ) from None
-        library = self._special_library if allow_special else self._library
-        return library.encode(text, add_special_tokens=False).ids
+        check_unicode(text)
+        if allow_special:
+            return self._special_library.encode(text, add_special_tokens=False).ids
+        if self._takes_specials_for_words:
+            return self.stand_ins.encode(text)
+        return self._library.encode(text, add_special_tokens=False).ids
 
-    def decode(self, tokens: Iterable[int], *, skip_special_tokens: bool = False) -> str:
+    def decode(
+        self,
+        tokens: Iterable[int],
+        *,
+        skip_special_tokens: bool = False,
+    ) -> str:
         """Join tokens into text; bytes that are no characters become U+FFFD.
 
         An id that no token has adds nothing: models may have more rows than there are tokens.
@@ -179,22 +193,53 @@ class Tokenizer:
         Raises:
             TokenizerError: If something else than a token id is among them.
         """
-        ids = [_checked_id(token) for token in tokens if token not in self._placeholders]
-        table = self.token_bytes
-        if table is None:
-            return self._library.decode(ids, skip_special_tokens=skip_special_tokens)
-        silent = self._special_ids if skip_special_tokens else frozenset()
-        return b"".join(
-            table[token] for token in ids if token < len(table) and token not in silent
-        ).decode(errors="replace")
+        spoken = self._spoken(tokens, skip_special_tokens=skip_special_tokens)
+        return self.spelling.join(spoken).decode(errors="replace")
+
+    def encode_continuation(self, text: str, *, allow_special: bool = False) -> list[int]:
+        """Do as `encode` with a text that stands behind another one.
+
+        It gets no blank before it, where a tokenizer puts one before each text.
+
+        Args:
+            text: Any text.
+            allow_special: As for `encode`.
+
+        Raises:
+            TokenizerError: As for `encode`.
+        """
+        if self._behind is None:
+            return self.encode(text, allow_special=allow_special)
+        check_unicode(text)
+        return self._behind.encode(self._behind.put(text) if allow_special else text)
+
+    def decode_continuation(
+        self, tokens: Iterable[int], *, skip_special_tokens: bool = False
+    ) -> str:
+        """Do as `decode` with tokens that stand behind others: the first one keeps its blank.
+
+        Args:
+            tokens: Token ids, each 0 or more.
+            skip_special_tokens: Leave out special tokens.
+
+        Raises:
+            TokenizerError: If something else than a token id is among them.
+        """
+        spoken = self._spoken(tokens, skip_special_tokens=skip_special_tokens)
+        return b"".join(map(self.spelling.inside, spoken)).decode(errors="replace")
 
     def token_text(self, token: int) -> str:
-        """Return the text of one token by itself.
+        """Return the text of one token as it stands behind others: ` the`.
+
+        Special and added tokens are as they are spelled.
 
         Raises:
             TokenizerError: If it is not a token id.
         """
-        return self.decode([token])
+        added = self._library.get_added_tokens_decoder().get(_checked_id(token))
+        if added is not None and token not in self._placeholders and not self._rule.byte_level:
+            return added.content
+        return self.spelling.inside(token).decode(errors="replace")
 
     def save(self, folder: str | Path) -> None:
         """Write `tokenizer.json` and `tokenizer_config.json`, as other programs read them."""
@@ -205,16 +250,48 @@ class Tokenizer:
         # Copies of the library forget its switch; a new object sets it again.
         return type(self), (self._files,)
 
+    def _spoken(self, tokens: Iterable[int], *, skip_special_tokens: bool) -> list[int]:
+        ids = [_checked_id(token) for token in tokens if token not in self._placeholders]
+        silent = self._special_ids if skip_special_tokens else ()
+        return [token for token in ids if token not in silent] if silent else ids
+
     @cached_property
     def _special_ids(self) -> frozenset[int]:
         return frozenset(self._special_tokens.values())
 
-    def _is_merged(self, token: int, text: str) -> bool:
-        """Whether the BPE makes an added token too: then a text may hold it as bytes."""
+    @property
+    def chat_templates(self) -> Mapping[str, str]:
+        """The chat templates, by name; that which is taken where none is named is `default`."""
+        return read_templates(self._files.settings, self._files.chat_templates)
+
+    @cached_property
+    def chats(self) -> ChatWriter:
+        """What makes prompts of messages, with these templates."""
+        return ChatWriter(self.stand_ins, self.chat_templates, self._files.special_names)
+
+    @cached_property
+    def stand_ins(self) -> StandIns:
+        """The tokenizer with secret names for its special tokens, for texts of mixed origin."""
+        return StandIns(self._library)
+
+    @cached_property
+    def _behind(self) -> StandIns | None:
+        """The tokenizer for texts that stand behind others, where that is another one."""
+        library = without_prefix(self._library)
+        return None if library is None else StandIns(library)
+
+    @cached_property
+    def _takes_specials_for_words(self) -> bool:
+        """Whether the model finds special tokens in a text by itself.
+
+        A BPE makes tokens by merges, and none of these; others look for their pieces as wholes.
+        """
         model = self._library.model
-        return model.token_to_id(text) == token and [token] == [
-            part.id for part in model.tokenize(text)
-        ]
+        if isinstance(model, BPE) and not model.ignore_merges:
+            return False
+        names = (*self._special_tokens, *map(placeholder, self._placeholders))
+        pieces = any(model.token_to_id(text) is not None for text in names)
+        return pieces or (isinstance(model, Unigram) and self._rule.byte_fallback)
 
     @cached_property
     def _special_library(self) -> Library:
@@ -236,27 +313,3 @@ def _checked_id(token: object) -> int:
     if not 0 <= number < _IDS:
         raise TokenizerError(f"expected token ids, whole numbers of 0 or more: got {token!r:.60}")
     return number
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """Invert the table that gives every byte a printable character (Radford et al. 2019).
-
-    >>> alphabet = _byte_alphabet()
-    >>> alphabet["A"], alphabet["Ġ"], len(alphabet)
-    (65, 32, 256)
-    """
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    shifted = {chr(256 + place): byte for place, byte in enumerate(others)}
-    return {chr(byte): byte for byte in printable} | shifted
-
-
-_ALPHABET = _byte_alphabet()
-
-
-def _spelled_bytes(text: str) -> bytes:
-    """Read a token in the byte alphabet; one with a foreign character stands for itself."""
-    try:
-        return bytes([_ALPHABET[character] for character in text])
-    except KeyError:
-        return text.encode()

@@ -155,13 +155,21 @@ def test_a_dtype_is_taken(folder, example):
 
 
 def test_a_config_that_nobody_claims_is_an_error_that_lists_who_claims_what(tmp_path, example):
-    (tmp_path / "config.json").write_text('{"model_type": "mamba"}')
+    (tmp_path / "config.json").write_text('{"model_type": "fourgram"}')
     with pytest.raises(CheckpointError, match="no installed architecture claims it") as caught:
         load(tmp_path, registry=Registry([example]))
 
-    assert "config.json: says model_type='mamba'" in str(caught.value)
+    assert "config.json: says model_type='fourgram'" in str(caught.value)
     assert "gpt2 claims model_type 'gpt2'" in str(caught.value)
     assert "trigram claims model_type 'trigram'" in str(caught.value)
+
+
+def test_who_lacks_the_models_of_transformers_is_told_what_has_them(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    monkeypatch.setenv("GPT2SDK_PLUGINS", "gpt2sdk-sampling")
+
+    with pytest.raises(CheckpointError, match="pip install gpt2sdk-transformers"):
+        load(tmp_path, registry=Registry())
 
 
 def test_a_config_without_sizes_or_type_is_nobodys(tmp_path):

@@ -196,6 +196,17 @@ def test_a_special_token_beyond_the_model_is_named(tmp_path):
         load(tmp_path / "tiny")
 
 
+def test_a_special_token_without_a_role_may_be_beyond_the_model(tmp_path):
+    write_model(tmp_path / "tiny")
+    settings = tmp_path / "tiny" / "tokenizer_config.json"
+    more = {"additional_special_tokens": ["<image>"]}
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | more))
+    tokenizer = load(tmp_path / "tiny").tokenizer
+
+    assert 258 == tokenizer.vocab_size
+    assert 257 not in tokenizer.encode("an <image>")
+
+
 def test_a_model_may_have_more_rows_than_there_are_tokens(tmp_path):
     write_model(tmp_path / "tiny", config=CONFIG.model_copy(update={"vocab_size": 264}))
 

@@ -15,7 +15,7 @@ from gpt2sdk.plugins.registry import default_registry
 COMPONENTS = ()
 METHODS = {
     word
-    for name in ("from_pretrained", "engine")
+    for name in ("from_pretrained", "engine", "chat", "chat_prompt")
     for word in (name, *inspect.signature(getattr(Generator, name)).parameters)
 }
 """Of a generator's, which hints may send to, and what they take."""

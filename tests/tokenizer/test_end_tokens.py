@@ -93,6 +93,15 @@ def test_what_text_is_never_cut_into_is_no_word(tmp_path, speaking):
     assert [False] * 4 == [tokenizer.is_word(token) for token in (END, STOP, UNUSED, 280)]
 
 
+def test_a_map_of_special_tokens_names_the_end_where_no_settings_do(tmp_path, speaking):
+    speaking(None)
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    (tmp_path / "special_tokens_map.json").write_text('{"eos_token": {"content": "<stop>"}}')
+    tokenizer = Tokenizer.from_folder(tmp_path)
+
+    assert (STOP, END) == find_end_tokens(config(END, {"eos_token_id": [END]}), tokenizer).ids
+
+
 def test_both_constructors_and_the_files_agree(tmp_path):
     folder = tmp_path / "tiny"
     save_tiny_model(folder)

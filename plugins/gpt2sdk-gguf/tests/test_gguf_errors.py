@@ -32,7 +32,9 @@ def test_a_missing_file_is_named(tmp_path):
 def test_another_architecture_is_refused(write_file):
     path, _ = write_file(architecture="llama")
 
-    with pytest.raises(CheckpointError, match="says model_type='llama', and no installed"):
+    with pytest.raises(
+        CheckpointError, match="is a llama, and the architecture transformers does not say"
+    ):
         Generator.from_pretrained(path)
 
 

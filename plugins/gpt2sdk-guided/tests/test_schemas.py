@@ -229,6 +229,7 @@ def test_two_hundred_schemas_differ_and_have_every_keyword():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # on a busy machine
 def test_two_hundred_schemas_end_in_valid_json():
     schemas = make_schemas()
     generator = Generator.from_pretrained("storyteller")

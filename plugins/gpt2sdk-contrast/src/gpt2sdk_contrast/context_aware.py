@@ -71,7 +71,11 @@ class ContextAware(LogitsProcessor):
     @override
     def start(self, session: Session) -> ProcessorRun:
         written = self.context_free_prompt
-        tokens = tokens_of(written, session, "context_free_prompt") if written is not None else ()
+        tokens = (
+            tokens_of(written, session, "context_free_prompt", continues=False)
+            if written is not None
+            else ()
+        )
         return _Run(self.context_aware, session.mirror(lambda prompt: tokens or prompt.tokens))
 
 

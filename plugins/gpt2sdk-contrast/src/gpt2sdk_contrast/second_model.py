@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 import torch
 from pydantic import BeforeValidator, InstanceOf, WithJsonSchema
 
-from gpt2sdk import CausalLM, Generator, OptionError, Session
+from gpt2sdk import CausalLM, Generator, OptionError, Session, continuation_text
 
 
 def _is_model(written: object) -> object:
@@ -74,9 +74,10 @@ def _check_tokens(generator: Generator, session: Session, option: str) -> None:
     ids = list(range(min(generator.model.vocab_size, session.model.vocab_size)))
     if mine is theirs or mine.decode(ids) == theirs.decode(ids):
         return
-    other = next((each for each in ids if mine.decode([each]) != theirs.decode([each])), ids[-1])
-    found = f"{theirs.decode([other])!r} for token {other}"
-    raise _unlike(option, found, repr(mine.decode([other])))
+    spelled = ((continuation_text(mine, [each]), continuation_text(theirs, [each])) for each in ids)
+    other = next((each for each, (one, two) in enumerate(spelled) if one != two), ids[-1])
+    found = f"{continuation_text(theirs, [other])!r} for token {other}"
+    raise _unlike(option, found, repr(continuation_text(mine, [other])))
 
 
 def _unlike(option: str, found: str, expected: str) -> OptionError:

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -94,7 +95,7 @@ class Constraint(LogitsProcessor, StoppingCriterion):
         fresh = self._matcher(words)
         triggers = [each.encode() for each in self.triggers]
         lead = TriggerLead(triggers, words, fresh) if triggers else None
-        first = GuidedPlace("lead") if lead else _placed(fresh)
+        first = GuidedPlace("lead") if lead else _placed(fresh, words.size)
         run = ConstraintRun(fresh, words, lead, None)
         places = session.per_row(lambda _: first, run.accept)
         return replace(run, places=places)
@@ -145,13 +146,19 @@ class GuidedPlace:
     forced: tuple[int, ...] = ()
 
 
-def _placed(matcher: LLMatcher) -> GuidedPlace:
-    """The place of a matcher that has read all that is there."""
+def _placed(matcher: LLMatcher, size: int) -> GuidedPlace:
+    """The place of a matcher that has read all that is there.
+
+    Args:
+        matcher: It.
+        size: How many tokens there are.
+    """
     if matcher.is_error():
         raise RuntimeError(f"the constraint got too complex: {_plain(matcher.get_error()):.300}")
     if matcher.is_stopped():
         return GuidedPlace("complete", matcher=matcher)
-    forced = tuple(matcher.compute_ff_tokens())
+    # A byte that no token spells by itself stands for the tokens that begin with it.
+    forced = tuple(takewhile(lambda token: token < size, matcher.compute_ff_tokens()))
     if forced and matcher.validate_tokens(list(forced)) < len(forced):
         forced = ()
     return GuidedPlace("inside", matcher=matcher, forced=forced)
@@ -181,14 +188,14 @@ class ConstraintRun:
             rest_forced = place.forced[1:]
             if rest_forced:
                 return GuidedPlace("inside", matcher=matcher, forced=rest_forced)
-            return _placed(matcher)
+            return _placed(matcher, self.words.size)
         return self._consumed(place.matcher, [token])
 
     def _consumed(self, before: LLMatcher, tokens: Sequence[int]) -> GuidedPlace:
         matcher = before.deep_copy()
         if matcher.try_consume_tokens(list(tokens)) < len(tokens):
             return GuidedPlace("broken")
-        return _placed(matcher)
+        return _placed(matcher, self.words.size)
 
     def forced(self, rows: Rows) -> Sequence[Sequence[int]]:
         """The tokens that a constraint leaves no choice about."""
@@ -235,7 +242,7 @@ class ConstraintRun:
             alone: The one token that each may take; -1 where the constraint is to be asked.
             size: How many tokens there are.
         """
-        bits = np.full((len(places), self.words.size // 32 + 1), -1, dtype=np.int32)
+        bits = np.full((len(places), -(-len(self.words.tokens) // 32)), -1, dtype=np.int32)
         for at, place in enumerate(places):
             if place.phase == "inside" and place.matcher is not None and alone[at] < 0:
                 _fill(bits[at], place.matcher)

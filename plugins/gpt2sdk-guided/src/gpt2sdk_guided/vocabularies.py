@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary, ref
 
 from llguidance import LLTokenizer, TokenizerWrapper
 
-from gpt2sdk import Tokenizer, TokenizerError, Vocabulary
+from gpt2sdk import Tokenizer, TokenizerError, Vocabulary, continuation_tokens
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -15,11 +15,13 @@ class SpelledWords:
     """The tokens of a vocabulary, for llguidance.
 
     It gets an end token of its own behind the last token, since the tokens that end a text differ
-    from prompt to prompt, and may be ordinary words.
+    from prompt to prompt, and may be ordinary words. Behind that stand the bytes that no token
+    spells by itself, as a blank in WordPiece: llguidance cuts the text that must come into tokens,
+    and forgets what it finds none for.
 
     Attributes:
         size: How many tokens the model has.
-        tokens: The bytes of each, and of the end token.
+        tokens: The bytes of each, of the end token, and of what is behind it.
         library: llguidance's view of them.
 
     Example:
@@ -38,20 +40,24 @@ class SpelledWords:
         self.tokens = [*_spelled(vocabulary, size), b"<end>"]
         self.eos_token_id, self.bos_token_id = size, None
         self.special_token_ids = [*special, size]
+        spelled = set(self.tokens)
+        # 0xFF is what llguidance marks special tokens with.
+        self.tokens += [one for one in map(_byte, range(255)) if one not in spelled]
         # It is kept by its vocabulary, which would never go if this held it.
         self._vocabulary = ref(vocabulary)
-        plain = set(range(size)) - set(special)
+        plain = set(range(len(self.tokens))) - {*special, size}
         self._ids = {self.tokens[token]: token for token in sorted(plain, reverse=True)}
         self._longest = max(map(len, self._ids), default=0)
         # A copy: through llguidance's own memory, Python finds no circle to let go.
-        self.library = LLTokenizer(TokenizerWrapper(copy(self)), n_vocab=size + 1, eos_token=size)
+        count = len(self.tokens)
+        self.library = LLTokenizer(TokenizerWrapper(copy(self)), n_vocab=count, eos_token=size)
 
     def __call__(self, text: str | bytes) -> list[int]:
         """Cut a text as the vocabulary does; greedily where that would change its bytes."""
         whole = text.encode() if isinstance(text, str) else text
         try:
             vocabulary = self._vocabulary()
-            ids = [] if vocabulary is None else vocabulary.encode(whole.decode())
+            ids = [] if vocabulary is None else continuation_tokens(vocabulary, whole.decode())
         except (TokenizerError, UnicodeDecodeError):
             ids = []
         known = all(token < self.size for token in ids)
@@ -83,6 +89,10 @@ def words_of(vocabulary: Vocabulary, size: int) -> SpelledWords:
     if size not in known:
         known[size] = SpelledWords(vocabulary, size)
     return known[size]
+
+
+def _byte(number: int) -> bytes:
+    return bytes([number])
 
 
 def _spelled(vocabulary: Vocabulary, size: int) -> Sequence[bytes]:

@@ -56,7 +56,11 @@ class GuidanceScale(LogitsProcessor):
     @override
     def start(self, session: Session) -> ProcessorRun:
         written = self.negative_prompt
-        tokens = () if written is None else tokens_of(written, session, "negative_prompt")
+        tokens = (
+            ()
+            if written is None
+            else tokens_of(written, session, "negative_prompt", continues=False)
+        )
 
         def branch(prompt: Prompt) -> tuple[int, ...]:
             return tokens or prompt.tokens[-1:]

@@ -93,10 +93,10 @@ class XtcProbability(LogitsProcessor):
 def _newline(session: Session) -> Iterator[int]:
     """The newline, where the tokenizer and the model have one."""
     try:
-        tokens = session.vocabulary.encode("\n")
-    except TokenizerError:
+        tokens = tokens_of("\n", session, "xtc_special_tokens")
+    except (TokenizerError, OptionError):
         return
-    if len(tokens) == 1 and tokens[0] < session.model.vocab_size:
+    if len(tokens) == 1:
         yield from tokens
 
 

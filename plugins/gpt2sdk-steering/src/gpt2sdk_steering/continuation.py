@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from gpt2sdk import Prompt, Rows, Session, Vocabulary
+from gpt2sdk import Prompt, Rows, Session, Vocabulary, continuation_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ def spelled(vocabulary: Vocabulary, prompt: Prompt, tokens: Sequence[int]) -> st
     """The text of tokens, without special ones, end tokens and characters that are not whole."""
     mute = prompt.eos_token_ids.union(vocabulary.special_tokens.values())
     # What stands for an unfinished character is the replacement character, up to three times.
-    return vocabulary.decode([token for token in tokens if token not in mute]).rstrip("\ufffd")
+    spoken = [token for token in tokens if token not in mute]
+    return continuation_text(vocabulary, spoken).rstrip("\ufffd")
 
 
 def continuations(session: Session, rows: Rows) -> list[Continuation]:

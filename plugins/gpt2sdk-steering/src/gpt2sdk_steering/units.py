@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from gpt2sdk import continuation_text
 from gpt2sdk_steering.continuation import Continuation
 
 Boundary = Callable[[Continuation], bool]
@@ -43,7 +44,7 @@ def boundary(unit: str | int | Boundary) -> Boundary | None:
 
 def _word(it: Continuation) -> bool:
     """Whether the last token has a space."""
-    last = it.vocabulary.decode(it.tokens[-1:])
+    last = continuation_text(it.vocabulary, it.tokens[-1:])
     return any(letter.isspace() for letter in last)
 
 

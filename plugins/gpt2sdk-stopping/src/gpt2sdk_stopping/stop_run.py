@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gpt2sdk import Prompt, TextEnd, Vocabulary, Written
+from gpt2sdk import Prompt, TextEnd, Vocabulary, Written, continuation_text
 
 # No text that was decoded holds a surrogate, so each can stand for a special token.
 _FIRST_MARK = 0xD800
@@ -95,11 +95,11 @@ class StopRun:
         pieces, run = list[str](), list[int]()
         for token in (prompt.tokens + prompt.cut)[-size - _CUT :]:
             if mark := self.marks.get(token):
-                pieces += [self.vocabulary.decode(run), mark]
+                pieces += [continuation_text(self.vocabulary, run), mark]
                 run = []
             elif token not in special:
                 run.append(token)
-        text = "".join([*pieces, self.vocabulary.decode(run)])
+        text = "".join([*pieces, continuation_text(self.vocabulary, run)])
         return (text if prompt.text is not None else text.rstrip(_REPLACEMENT))[-size:]
 
 

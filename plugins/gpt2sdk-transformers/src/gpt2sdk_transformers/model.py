@@ -1,0 +1,341 @@
+"""A decoder-only network of transformers, fed by rows."""
+
+import copy
+import inspect
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+from typing_extensions import override
+
+from gpt2sdk import Quantized, Scores, residency_of
+from gpt2sdk.gpt2 import Cache, Linear, Packable, Snapshot, pack
+from gpt2sdk_transformers.conduit import RAGGED, Conduit
+from gpt2sdk_transformers.feed import UNDER_WAY, RaggedFeed, misfit
+from gpt2sdk_transformers.given import check_fed, check_layers
+from gpt2sdk_transformers.network import logits_width
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from gpt2sdk import KeyValueCache
+
+# What families call the norm behind the blocks, and what stands behind that.
+_NORMS = (
+    "norm",
+    "final_layernorm",
+    "final_layer_norm",
+    "final_norm",
+    "ln_f",
+    "norm_f",
+    "layer_norm",
+    "layernorm",
+)
+_BEHIND = ("project_out",)
+
+
+class TransformersLM(nn.Module):
+    """A network of transformers as a `CausalLM`: ragged rows in one packed sequence.
+
+    Attributes:
+        network: The network itself, in whose config stands how it attends.
+        vocab_size: How many logits a position has.
+        context_length: How many tokens a slot can be fed.
+        layers: How many blocks there are.
+        depth: How many of them have keys and values of their own, the first ones.
+        width: Width of the residual stream.
+    """
+
+    def __init__(self, network: "PreTrainedModel", *, context_length: int) -> None:
+        super().__init__()
+        self.network = network
+        config = network.config.get_text_config()
+        self.context_length = context_length
+        self.vocab_size = logits_width(network)
+        self.layers: int = config.num_hidden_layers
+        self.width: int = config.hidden_size
+        shared = getattr(config, "num_kv_shared_layers", 0) or 0
+        self.depth = self.layers - shared
+        words = inspect.signature(type(network).forward).parameters
+        self._cache_word = "cache" if "cache" in words else "past_key_values"
+        self._seen: Snapshot | None = None
+        self._base = _base(network)
+        self._stack = _stack(network, self._base, self.layers)
+        network.get_submodule(self._base).register_forward_hook(_take)
+
+    @property
+    def device(self) -> torch.device:
+        """Where logits come out, and where token tensors are wanted."""
+        return next(self.network.parameters()).device
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The blocks, in their order."""
+        return list(self.network.get_submodule(self._stack[1]).children())
+
+    def layer_of(self, part: str) -> int | None:
+        """Return which layer's keys and values a part makes; `None` for none."""
+        stack, _, number = part.removeprefix("network.").rpartition(".")
+        own = stack == self._stack[1] and number.isdigit() and int(number) < self.depth
+        return int(number) if own else None
+
+    def make_cache(self, slots: int) -> Cache:
+        """Return an empty cache; it grows by itself as tokens are fed."""
+        return Cache(slots, layers=self.layers, depth=self.depth, limit=self.context_length)
+
+    def score(
+        self,
+        cache: "KeyValueCache",
+        tokens: Sequence[Sequence[int]],
+        keep: Sequence[int],
+        hidden_states: Sequence[int] = (),
+    ) -> Scores:
+        """RaggedFeed `tokens[i]` to slot `i`, after what it holds, and score its last positions.
+
+        The cache is changed only if all goes well.
+
+        Raises:
+            OptionError: If an argument does not fit the cache or the model.
+            ContextOverflowError: If a slot would hold more than the context window.
+        """
+        sizes = {"layers": self.layers, "limit": self.context_length}
+        cache = check_fed(cache, tokens, keep, vocab_size=self.vocab_size, **sizes)
+        check_layers(hidden_states, self.layers)
+        total = sum(keep)
+        if not any(map(len, tokens)):
+            return self._nothing(hidden_states)
+        # A head may not be able to multiply nothing: it gets one position more.
+        asked = keep if total else [len(row) and 1 for row in tokens]
+        feed = RaggedFeed(cache, tokens, asked, hidden_states, width=self.width, device=self.device)
+        logits = self._compute(feed)[:total]
+        feed.finish()
+        return Scores(logits, {layer: feed.hidden[layer][:total] for layer in hidden_states})
+
+    def final_norm(self, hidden: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places embed"]:
+        """Return hidden states as they are behind the last norm."""
+        stack = self.network.get_submodule(self._stack[0])
+        x = hidden.reshape(-1, hidden.shape[-1])
+        with torch.no_grad():
+            for name in (*_NORMS, *_BEHIND):
+                module = getattr(stack, name, None)
+                if isinstance(module, nn.Module):
+                    x = module(x.to(self._dtype))
+        return x.to(hidden.device).view(*hidden.shape[:-1], x.shape[-1])
+
+    def unembed(self, hidden: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places vocab"]:
+        """Return float32 logits: the head alone, with what the network does to its logits."""
+        x = hidden.reshape(1, -1, hidden.shape[-1]).to(self.device, self._dtype)
+        # The network's own code computes them, for the sake of its scalings and caps, from a base
+        # that answers at once.
+        beheaded = _exchanged(self.network, self._base.split("."), _Answer(x))
+        with torch.no_grad():
+            ids = torch.zeros(x.shape[:2], dtype=torch.int64, device=x.device)
+            logits: Tensor = beheaded(input_ids=ids, use_cache=False, return_dict=True).logits
+        return logits.float().to(hidden.device).view(*hidden.shape[:-1], -1)
+
+    @contextmanager
+    def as_in_transformers(self) -> Iterator[None]:
+        """Let the network attend by itself meanwhile, for whole sequences; not while it scores."""
+        # A cap of scores and sinks are known to this one alone.
+        self.network.set_attn_implementation("eager")
+        try:
+            yield
+        finally:
+            self.network.set_attn_implementation(RAGGED)
+
+    @property
+    def quantized(self) -> bool:
+        """Whether it computes with fewer bits than its type has."""
+        return any(isinstance(each, Quantized) for each in self.modules())
+
+    def origin(self) -> Hashable | None:
+        """Say what keys and values would come of now: see `RecallableLM`.
+
+        Weights that are written to or replaced are another origin. There is none while a module has
+        a hook, and none where parts are brought by a placement.
+        """
+        if residency_of(self) is not None or self._watched():
+            return None
+        if self._seen is None or not self._seen.unchanged:
+            self._seen = Snapshot(self)
+        return self._seen.mark, self._seen.written(at_rest=True)
+
+    def _watched(self) -> bool:
+        """Whether anyone has a hook in it, besides this class."""
+        own = self.network.get_submodule(self._base)
+        return any(
+            len(each._forward_hooks) > (each is own)  # noqa: SLF001 - torch tells no other way
+            or each._forward_pre_hooks  # noqa: SLF001 - likewise
+            or "forward" in vars(each)
+            for each in self.modules()
+        )
+
+    @override
+    def train(self, mode: bool = True) -> "TransformersLM":
+        """Set training or evaluation mode; training needs matrices as they were."""
+        if mode:
+            self.unpack()
+        return super().train(mode)
+
+    def pack(self) -> None:
+        """Hold matrices in the form that a CPU reads fastest, where parts stay where they are."""
+        if residency_of(self) is not None:
+            return
+        for module in self.modules():
+            if type(module) is Linear and module.packed is None:
+                packed = pack(module.weight, module.bias)
+                if packed is not None:
+                    module.pack(packed)
+
+    def unpack(self) -> None:
+        """Hold matrices as they were, bit for bit."""
+        for module in self.modules():
+            if isinstance(module, Packable):
+                module.unpack()
+
+    def settle(self) -> None:
+        """Bring what is no weight to where the weights are, behind loading."""
+        for module in self.network.modules():
+            for name, buffer in module.named_buffers(recurse=False):
+                near = next(module.parameters(), None)
+                device = self.device if near is None else near.device
+                if buffer.device != device and device.type != "meta":
+                    module.register_buffer(
+                        name,
+                        buffer.to(device),
+                        persistent=name not in module._non_persistent_buffers_set,  # noqa: SLF001 - torch's
+                    )
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return self.network.dtype
+
+    def _compute(self, feed: RaggedFeed) -> Float[Tensor, "kept vocab"]:
+        token = UNDER_WAY.set(feed)
+        hooks = self._watch(feed)
+        try:
+            with torch.no_grad():
+                words: dict[str, Any] = {self._cache_word: Conduit(feed)}
+                logits: Tensor = self.network(
+                    input_ids=feed.ids,
+                    position_ids=feed.positions,
+                    use_cache=True,
+                    return_dict=True,
+                    **words,
+                ).logits
+        finally:
+            UNDER_WAY.reset(token)
+            for hook in hooks:
+                hook.remove()
+        if (feed.written, feed.attended) != (self.depth, self.layers):
+            raise misfit(
+                f"{feed.written} of {self.depth} layers wrote keys and values as transformers' "
+                f"own attention functions are told of, and {feed.attended} of {self.layers} "
+                "attended to them"
+            )
+        return logits[0].float()
+
+    def _watch(self, feed: RaggedFeed) -> list[RemovableHandle]:
+        """Keep what goes into the wanted blocks, and out of the last one."""
+        if not feed.wanted:
+            return []
+        blocks = self.blocks
+        hooks = [
+            blocks[layer].register_forward_pre_hook(partial(_keep_input, layer), with_kwargs=True)
+            for layer in feed.wanted
+            if layer < self.layers
+        ]
+        if self.layers in feed.wanted:
+            hooks.append(blocks[-1].register_forward_hook(partial(_keep_output, self.layers)))
+        return hooks
+
+    def _nothing(self, hidden_states: Sequence[int]) -> Scores:
+        nothing = torch.zeros(0, self.width, device=self.device)
+        logits = torch.zeros(0, self.vocab_size, device=self.device)
+        return Scores(logits, dict.fromkeys(hidden_states, nothing))
+
+
+class _Answer(nn.Module):
+    """A base that has computed already."""
+
+    def __init__(self, hidden: Tensor) -> None:
+        super().__init__()
+        self._hidden = hidden
+
+    @override
+    def forward(self, *_args: object, **_kwargs: object) -> "_Answered":
+        return _Answered(self._hidden)
+
+
+class _Answered:
+    """What a base returns: hidden states, and nothing of all else that may be asked for."""
+
+    def __init__(self, hidden: Tensor) -> None:
+        self.last_hidden_state = hidden
+
+    def __getattr__(self, name: str) -> None:
+        return None
+
+    def __getitem__(self, place: object) -> Tensor | None:
+        return self.last_hidden_state if place in (0, "last_hidden_state") else None
+
+
+def _take(module: nn.Module, args: object, output: Any) -> Any:  # noqa: ANN401, ARG001 - a hook
+    """Leave of a base's output what is to be scored, so that the head computes nothing in vain."""
+    feed = UNDER_WAY.get()
+    if feed is not None:
+        output["last_hidden_state"] = feed.take(output.last_hidden_state)
+    return output
+
+
+def _keep_input(
+    layer: int, _module: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object]
+) -> None:
+    _keep(layer, args[0] if args else kwargs["hidden_states"])
+
+
+def _keep_output(layer: int, _module: nn.Module, _args: object, out: object) -> None:
+    _keep(layer, out[0] if isinstance(out, tuple) else out)
+
+
+def _keep(layer: int, hidden: object) -> None:
+    """Keep what a block is given or makes; the hook may be another thread's."""
+    feed = UNDER_WAY.get()
+    if feed is not None and layer in feed.wanted:
+        feed.hidden[layer] = feed.take(cast("Tensor", hidden))[0]
+
+
+def _exchanged(module: nn.Module, path: Sequence[str], other: nn.Module) -> nn.Module:
+    """Return a module as it would be with another one at a path; all else is shared."""
+    name, *rest = path
+    copied = copy.copy(module)
+    inner = _exchanged(module.get_submodule(name), rest, other) if rest else other
+    copied.__dict__["_modules"] = {**module._modules, name: inner}  # noqa: SLF001 - torch's
+    return copied
+
+
+def _base(network: "PreTrainedModel") -> str:
+    """Return the name of what computes hidden states for the head."""
+    base = network.get_decoder()
+    for path, module in network.named_modules():
+        if module is base and path:
+            return str(path)
+    raise misfit("its head and what is before it are not apart")
+
+
+def _stack(network: "PreTrainedModel", base: str, layers: int) -> tuple[str, str]:
+    """Return what holds the list of blocks, and that list, by their names.
+
+    Raises:
+        OptionError: If there is no such list.
+    """
+    for path, module in network.get_submodule(base).named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) == layers:
+            inner = path.rpartition(".")[0]
+            return f"{base}.{inner}".removesuffix("."), f"{base}.{path}"
+    raise misfit(f"it has no list of {layers} blocks")

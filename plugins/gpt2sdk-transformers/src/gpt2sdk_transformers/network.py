@@ -1,0 +1,171 @@
+"""Networks of transformers, made so that loading can fill them: nothing shared, nothing forgotten.
+
+A network is made on the meta device. What is no weight and still a number, as the frequencies of
+rotary positions, is computed at once, on the CPU; a head that is tied to the table of tokens calls
+that table instead of sharing its weight.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+from typing_extensions import override
+
+from gpt2sdk import CheckpointError
+from gpt2sdk.gpt2 import Linear
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+
+# Where a config names no limit: no row gets there.
+_BOUNDLESS = 2**20
+
+
+def make_network(config: "PretrainedConfig", dtype: torch.dtype) -> "PreTrainedModel":
+    """Make the network of a config without weights; called under the meta device.
+
+    Raises:
+        CheckpointError: If a number that is no weight cannot be computed.
+    """
+    from transformers import AutoModelForCausalLM
+
+    from gpt2sdk_transformers.conduit import RAGGED
+
+    network = AutoModelForCausalLM.from_config(
+        config, dtype=dtype, attn_implementation=RAGGED, trust_remote_code=False
+    )
+    _untie(network)
+    for module in network.modules():
+        if type(module) is nn.Linear:
+            # The same, and its matrix may be held in the form that a CPU reads fastest.
+            module.__class__ = Linear
+    compute_buffers(network)
+    return cast("PreTrainedModel", network.eval())
+
+
+def context_length(config: "PretrainedConfig") -> int:
+    """Return how many tokens a row can have.
+
+    Two ways to stretch rotary positions change all frequencies once any row is long: then rows
+    would not be strangers any more. So such models are read as far as they were trained without.
+    """
+    text = config.get_text_config()
+    rope = getattr(text, "rope_parameters", None) or {}
+    limit = int(getattr(text, "max_position_embeddings", 0) or 0) or _BOUNDLESS
+    if rope.get("rope_type") in ("longrope", "dynamic"):
+        return int(rope.get("original_max_position_embeddings") or limit)
+    return limit
+
+
+def token_numbers(config: "PretrainedConfig") -> int:
+    """Return how many numbers a block keeps of a token: keys and values, of one width.
+
+    A window saves nothing here: a row that is taken back needs what it had slid past.
+    """
+    text = config.get_text_config()
+    heads = int(text.num_attention_heads)
+    if getattr(text, "kv_lora_rank", None):
+        wide = int(text.qk_nope_head_dim) + int(text.qk_rope_head_dim)
+        return 2 * heads * max(wide, int(text.v_head_dim))
+    size = getattr(text, "head_dim", None) or text.hidden_size // heads
+    return 2 * int(getattr(text, "num_key_value_heads", None) or heads) * int(size)
+
+
+def logits_width(network: "PreTrainedModel") -> int:
+    """Return how many logits a position has."""
+    head = network.get_output_embeddings()
+    weight = head.__dict__["table"].weight if isinstance(head, SharedHead) else head.weight
+    return int(weight.shape[0])
+
+
+def lasting_buffers(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the buffers that a checkpoint holds, as it holds parameters."""
+    for path, module in network.named_modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            if name not in module._non_persistent_buffers_set:  # noqa: SLF001 - torch tells no other way
+                yield f"{path}.{name}".removeprefix("."), buffer
+
+
+def compute_buffers(network: nn.Module) -> None:
+    """Compute what is no weight, of a network without numbers.
+
+    transformers does so when it loads a model: its `_init_weights` sets buffers, too, and leaves
+    alone what has no numbers.
+
+    Raises:
+        CheckpointError: If something is left.
+    """
+    left = []
+    for path, module in network.named_modules():
+        names = [
+            name
+            for name, buffer in module.named_buffers(recurse=False)
+            if buffer.is_meta and name in module._non_persistent_buffers_set  # noqa: SLF001 - likewise
+        ]
+        if not names:
+            continue
+        for name in names:
+            buffer = module.get_buffer(name)
+            with torch.device("cpu"):
+                module.register_buffer(name, _unset(buffer), persistent=False)
+        with torch.device("cpu"):
+            cast("PreTrainedModel", network)._init_weights(module)  # noqa: SLF001 - see above
+        left += [f"{path}.{name}" for name in names if _is_unset(module.get_buffer(name))]
+    if left:
+        raise CheckpointError(
+            f"{type(network).__name__}: transformers does not say how to compute "
+            f"{', '.join(left[:3])}: expected an architecture whose numbers are all in its weights"
+        )
+
+
+class SharedHead(nn.Module):
+    """A head whose matrix is the table of tokens: it lets the table multiply."""
+
+    def __init__(self, table: nn.Module, bias: nn.Parameter | None) -> None:
+        super().__init__()
+        # Not a child: it would be there twice.
+        self.__dict__["table"] = table
+        self.bias = bias
+
+    @override
+    def forward(self, hidden: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places vocab"]:
+        logits: Tensor = self.__dict__["table"](hidden)
+        return logits if self.bias is None else logits + self.bias
+
+
+class _TokenTable:
+    """What a table of tokens does besides: vectors come in, and go out as logits."""
+
+    weight: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.is_floating_point():
+            return functional.linear(x, self.weight)
+        return cast("Tensor", super().forward(x))  # type: ignore[misc]
+
+
+def _untie(network: "PreTrainedModel") -> None:
+    """Let a head that shares the table's weight call the table."""
+    head, table = network.get_output_embeddings(), network.get_input_embeddings()
+    if head is None or getattr(head, "weight", None) is not table.weight:
+        return
+    kind = type(table)
+    table.__class__ = type(
+        f"Tied{kind.__name__}", (_TokenTable, kind), {"__module__": kind.__module__}
+    )
+    network.set_output_embeddings(SharedHead(table, getattr(head, "bias", None)))
+
+
+def _unset(buffer: Tensor) -> Tensor:
+    """Return a buffer that shows whether it was written to."""
+    if buffer.is_floating_point():
+        return torch.full(buffer.shape, torch.nan, dtype=buffer.dtype, device="cpu")
+    return torch.zeros(buffer.shape, dtype=buffer.dtype, device="cpu")
+
+
+def _is_unset(buffer: Tensor) -> bool:
+    return buffer.is_floating_point() and bool(buffer.isnan().any())

@@ -1,0 +1,83 @@
+"""Which models of transformers are offered, and why the others are not."""
+
+from typing import TYPE_CHECKING, Final
+
+from gpt2sdk import ConfigFiles
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+_NAMES = """
+afmoe apertus apertus1p5_text arcee aria_text axk1 beam biogpt bitnet codegen cohere
+cohere2 cohere2_moe ctrl cwm deepseek_v2 deepseek_v3 dots1 ernie4_5 ernie4_5_moe exaone
+exaone4 exaone_moe flex_olmo flint gemma gemma2 gemma3_text gemma4_text
+gemma4_unified_text glm glm4 glm4_moe glm4_moe_lite gpt_bigcode gpt_neox gpt_oss gptj
+granite granite_swa granitemoe granitemoe_swa granitemoeshared helium hunyuan_v1_dense
+hunyuan_v1_moe hy_v3 hyperclovax internlm3 iquestcoder jais2 jetmoe kolibri1 laguna
+llama mellum mimo_v2_flash minicpm3 minimax_m2 ministral ministral3 mistral mixtral
+nanochat nemotron olmo olmo2 olmo3 olmoe opt persimmon phi phi3 qwen2 qwen2_moe qwen3
+qwen3_moe sarvam_mla sarvam_moe seed_oss smollm3 solar_open stablelm starcoder2
+vaultgemma youtu
+"""
+OFFERED: Final = frozenset(_NAMES.split())
+"""The values of `model_type` whose networks were compared with transformers, fed by rows."""
+
+_OWN = ("gpt2", "gpt-sw3", "gpt_sw3")
+_ENCODER_NAMES = """
+bert bert-generation big_bird camembert data2vec-text electra ernie megatron-bert rembert roberta
+roberta-prelayernorm roc_bert roformer xlm-roberta xlm-roberta-xl xmod
+"""
+_ENCODERS = frozenset(_ENCODER_NAMES.split())
+# What a layer may be whose past can be cut to any length; all tokens' keys and values are kept.
+_PLAIN_LAYERS = frozenset({"full_attention", "sliding_attention"})
+
+_BOTH = "an encoder besides its decoder: only decoder-only models are offered"
+_ENCODER = "the network of an encoder, whose tokens see those behind them"
+_SEVERAL = "inputs besides text: only models of text are offered"
+_RECURRENT = (
+    "layers with a state that each token changes, as recurrences and convolutions have: it cannot "
+    "be taken back token by token, so recurrent and hybrid models are not offered yet"
+)
+_CHUNKED = "layers whose tokens see a part of the text that is no window: it is not offered"
+_UNTRIED = (
+    "attention or a memory that is not known to go through transformers' attention functions, "
+    "which is how rows of different lengths are fed"
+)
+_NO_LM = "no causal language model in transformers"
+
+
+def is_theirs(files: ConfigFiles) -> bool:
+    """Whether a config is of a `model_type` that transformers knows, and gpt2sdk does not."""
+    kind = files.values.get("model_type")
+    if not isinstance(kind, str) or kind in _OWN:
+        return False
+    try:
+        from transformers.models.auto.auto_mappings import CONFIG_MAPPING_NAMES
+    except ImportError:
+        return False
+    return kind in CONFIG_MAPPING_NAMES
+
+
+def why_not(  # noqa: PLR0911 - one for each reason
+    config: "PretrainedConfig", kind: "type[PreTrainedModel] | None"
+) -> str:
+    """Say why a model is not offered; empty where it is.
+
+    Args:
+        config: Its config.
+        kind: The network that transformers would make of it; `None` if there is none.
+    """
+    layers = set(getattr(config, "layer_types", None) or ())
+    if getattr(config, "is_encoder_decoder", False):
+        return _BOTH
+    if kind is None:
+        return _NO_LM
+    if config.model_type in _ENCODERS:
+        return _ENCODER
+    if any(getattr(config, f"{what}_config", None) for what in ("vision", "audio")):
+        return _SEVERAL
+    if getattr(config, "attention_chunk_size", None) or "chunked_attention" in layers:
+        return _CHUNKED
+    if getattr(kind, "_is_stateful", False) or not layers <= _PLAIN_LAYERS:
+        return _RECURRENT
+    return "" if config.model_type in OFFERED else _UNTRIED

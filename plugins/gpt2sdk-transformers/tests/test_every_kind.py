@@ -1,0 +1,95 @@
+"""Every kind of model that is offered has transformers' logits, in a tiny random form."""
+
+import inspect
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, PretrainedConfig
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from gpt2sdk_transformers.model import TransformersLM
+from gpt2sdk_transformers.network import make_network
+from gpt2sdk_transformers.offered import OFFERED
+
+# Whatever of these a config knows. The window is shorter than the longest row.
+_SIZES: Mapping[str, object] = {
+    **dict.fromkeys(("hidden_size", "n_embd", "d_model", "word_embed_proj_dim"), 32),
+    **dict.fromkeys(("intermediate_size", "n_inner", "ffn_dim"), 48),
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "num_experts_per_tok"), 2),
+    **dict.fromkeys(("num_attention_heads", "n_head", "qk_rope_head_dim", "rotary_dim"), 4),
+    **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), 4),
+    **dict.fromkeys(("head_dim", "q_lora_rank", "kv_lora_rank", "qk_nope_head_dim"), 8),
+    **dict.fromkeys(("n_group", "topk_group", "first_k_dense_replace", "n_shared_experts"), 1),
+    **dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 16),
+    **dict.fromkeys(("max_position_embeddings", "n_positions", "vocab_size"), 64),
+    "num_key_value_heads": 2,
+    "v_head_dim": 6,
+    "sliding_window": 5,
+    "query_pre_attn_scalar": 8,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+
+
+def tiny_config(kind: str) -> PretrainedConfig:
+    """Return a config with every kind of layer that its default has."""
+    made = CONFIG_MAPPING[kind]
+    fields = getattr(made, "__dataclass_fields__", None) or inspect.signature(made).parameters
+    names = {*fields, *made.attribute_map}
+    sizes = {name: size for name, size in _SIZES.items() if name in names}
+    if "kv_lora_rank" in names:
+        sizes["num_key_value_heads"] = 4
+        sizes.pop("head_dim", None)
+    if "layer_types" in names:
+        kinds = list(dict.fromkeys(getattr(made(), "layer_types", None) or ()))
+        if kinds:
+            sizes["layer_types"] = (kinds * 2)[: max(2, len(kinds))]
+            sizes["num_hidden_layers"] = len(sizes["layer_types"])
+    return made(**sizes)
+
+
+def with_weights_of(network: nn.Module, other: nn.Module) -> None:
+    """Fill a network without numbers."""
+    tensors = other.state_dict()
+    empty = [name for name, each in network.named_parameters() if each.is_meta]
+    empty += [name for name, each in network.named_buffers() if each.is_meta]
+    for name in empty:
+        module, _, leaf = name.rpartition(".")
+        value = nn.Parameter(tensors[name].clone(), requires_grad=False)
+        setattr(network.get_submodule(module), leaf, value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_type", sorted(OFFERED))
+@pytest.mark.filterwarnings("ignore")
+def test_rows_have_the_logits_of_transformers(model_type: str) -> None:
+    config = tiny_config(model_type)
+    torch.manual_seed(0)
+    reference = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    for parameter in reference.parameters():
+        parameter.data += torch.randn_like(parameter) * (0.15 if parameter.ndim > 1 else 0.1)
+    with torch.device("meta"):
+        network = make_network(type(config).from_dict(config.to_dict()), torch.float32)
+    with_weights_of(network, reference)
+    model = TransformersLM(network, context_length=64).eval()
+    rows = [
+        [(7 * place + 3 * row + 5) % 60 + 3 for place in range(n)] for row, n in enumerate((19, 6))
+    ]
+    cache = model.make_cache(2)
+    parts: list[list[torch.Tensor]] = [[], []]
+    for start, stop in ((0, 4), (4, 9), (9, 10), (10, 99)):
+        fed = [row[start:stop] for row in rows]
+        counts = [len(each) for each in fed]
+        logits = model.score(cache, fed, counts).logits.split(counts)
+        for row, part in enumerate(logits):
+            parts[row].append(part)
+    for row, found in zip(rows, parts, strict=True):
+        with torch.no_grad():
+            wanted = reference(input_ids=torch.tensor([row]), use_cache=False).logits[0]
+        assert float((torch.cat(found) - wanted).abs().max() / wanted.std()) < 1e-3
+    scores = model.score(model.make_cache(1), rows[:1], [19], hidden_states=[model.layers])
+    again = model.unembed(model.final_norm(scores.hidden_states[model.layers]))
+    assert torch.allclose(again, scores.logits, atol=1e-3)

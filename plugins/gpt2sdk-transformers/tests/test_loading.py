@@ -1,0 +1,204 @@
+"""Folders of transformers' models: in which forms they load, and what is not taken for granted."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from gpt2sdk import CheckpointError, Generator
+from gpt2sdk.testing import tiny_tokenizer
+from gpt2sdk_transformers.check import check_scores
+from gpt2sdk_transformers.model import TransformersLM
+
+Tiny = Callable[[str], tuple[Generator, PreTrainedModel]]
+Make = Callable[[str], PreTrainedModel]
+
+PROMPT = [5, 6, 7, 8, 9]
+OPTIONS = {"strategy": "greedy", "max_new_tokens": 8}
+
+
+@pytest.fixture
+def folder(tiny: Tiny, tmp_path: Path) -> Path:
+    """A folder of a tiny Llama."""
+    return save(tiny("llama")[1], tmp_path)
+
+
+def save(network: PreTrainedModel, folder: Path) -> Path:
+    network.save_pretrained(folder)
+    tiny_tokenizer().save(folder)
+    return folder
+
+
+def tokens(gen: Generator) -> list[int]:
+    return list(gen.generate(PROMPT, **OPTIONS).completions[0].tokens)
+
+
+def rewrite_config(folder: Path, **values: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma2", "mixtral", "gpt_oss"])
+def test_what_is_saved_is_loaded_again_here_and_there(
+    tiny: Tiny, kind: str, tmp_path: Path
+) -> None:
+    gen, network = tiny(kind)
+    gen.save_pretrained(tmp_path)
+    assert tokens(Generator.from_pretrained(tmp_path)) == tokens(gen)
+    again = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager")
+    ids = torch.tensor([PROMPT])
+    with torch.no_grad():
+        assert torch.equal(again(ids).logits, network(ids).logits)
+
+
+def test_shards_are_read(tiny: Tiny, tmp_path: Path) -> None:
+    gen, network = tiny("mixtral")
+    network.save_pretrained(tmp_path, max_shard_size="20KB")
+    tiny_tokenizer().save(tmp_path)
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    assert tokens(Generator.from_pretrained(tmp_path)) == tokens(gen)
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int4"])
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_our_quantizers_hold_its_matrices(
+    tiny: Tiny, kind: str, quantization: str, tmp_path: Path
+) -> None:
+    gen, network = tiny(kind)
+    save(network, tmp_path)
+    small = Generator.from_pretrained(tmp_path, quantization=quantization)
+    assert small.quantizer is not None
+    assert small.quantizer.name == quantization
+    assert "Int" in type(small.model.network.model.layers[0].mlp.up_proj).__name__  # type: ignore[attr-defined]
+    plain, rough = (each.score("the king and the pond").perplexity for each in (gen, small))
+    assert rough == pytest.approx(plain, rel=0.02 if quantization == "int8" else 0.5)
+    small.save_pretrained(tmp_path / "small")
+    assert tokens(Generator.from_pretrained(tmp_path / "small")) == tokens(small)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma2"])
+@pytest.mark.parametrize("placement", ["cpu_offload", "disk_offload"])
+def test_parts_may_be_kept_elsewhere(tiny: Tiny, kind: str, placement: str, tmp_path: Path) -> None:
+    gen, network = tiny(kind)
+    save(network, tmp_path)
+    assert tokens(Generator.from_pretrained(tmp_path, placement=placement)) == tokens(gen)
+
+
+def test_sixteen_bits_stay_so_and_keys_do_not(tiny: Tiny, tmp_path: Path) -> None:
+    _, network = tiny("llama")
+    save(network, tmp_path)
+    model = Generator.from_pretrained(tmp_path, dtype="bfloat16").model
+    assert isinstance(model, TransformersLM)
+    assert {each.dtype for each in model.parameters()} == {torch.bfloat16}
+    assert model.network.model.rotary_emb.inv_freq.dtype == torch.float32
+    cache = model.make_cache(1)
+    scores = model.score(cache, [PROMPT], [1])
+    assert scores.logits.dtype == torch.float32
+    assert cache.copy_out(0, 0, 2)[0].dtype == torch.float32
+
+
+def test_all_end_tokens_count(folder: Path) -> None:
+    rewrite_config(folder, eos_token_id=[277, 270])
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [277, 41]}))
+    assert set(Generator.from_pretrained(folder).eos_token_ids) >= {277, 41}
+
+
+def test_a_tied_head_that_is_stored_again_is_left_out(tiny: Tiny, tmp_path: Path) -> None:
+    gen, network = tiny("gemma2")
+    save(network, tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    assert "lm_head.weight" not in weights
+    weights["lm_head.weight"] = weights["model.embed_tokens.weight"].clone()
+    weights["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(4)
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    again = Generator.from_pretrained(tmp_path)
+    assert tokens(again) == tokens(gen)
+    assert "1 keys that are no weights were left out" in again.notes
+    weights["lm_head.weight"] += 1
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CheckpointError, match="ties the output head to the embedding, but"):
+        Generator.from_pretrained(tmp_path)
+
+
+def test_missing_and_foreign_weights_are_named(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["model.layers.0.extra"] = weights.pop("model.norm.weight")
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(
+        CheckpointError, match=r"missing: .*model\.norm\.weight.*unexpected: .*extra"
+    ):
+        Generator.from_pretrained(folder)
+
+
+def test_a_config_that_makes_no_sense_is_refused(folder: Path) -> None:
+    rewrite_config(folder, num_attention_heads="many")
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        Generator.from_pretrained(folder)
+
+
+def test_a_network_with_other_logits_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    _, network = tiny("llama")
+    gen = Generator.from_pretrained(save(network, tmp_path))
+    model = gen.model
+    assert isinstance(model, TransformersLM)
+    check_scores(model)
+    model.network.model.rotary_emb.register_forward_hook(
+        lambda module, args, out: (
+            tuple(each.flip(1) for each in out) if len(out[0][0]) != 12 else out
+        )
+    )
+    with pytest.raises(CheckpointError, match="other logits than transformers computes"):
+        check_scores(model)
+
+
+def test_rotary_positions_that_stretch_are_read_as_far_as_they_do_not(folder: Path) -> None:
+    rope = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10_000.0}
+    rewrite_config(folder, rope_parameters=rope)
+    assert Generator.from_pretrained(folder).model.context_length == 128
+
+
+def test_shapes_are_followed_without_numbers(tiny: Tiny) -> None:
+    gen, _ = tiny("llama")
+    names = [row.name for row in gen.architecture.shapes()]
+    assert any("lm_head" in name for name in names)
+    assert gen.architecture.facts()["layers"] == "2, each with 4 heads, 2 of keys and values"
+
+
+def test_prompts_go_on_from_what_was_read_before(folder: Path) -> None:
+    gen = Generator.from_pretrained(folder, prefix_cache="16MB")
+    again = Generator.from_pretrained(folder)
+    said = [(5 * place) % 270 for place in range(60)]
+    gen.generate(said, **OPTIONS)
+    found, wanted = (each.generate([*said, 7, 8], **OPTIONS) for each in (gen, again))
+    assert found.completions[0].tokens == wanted.completions[0].tokens
+    assert found.usage.tokens_fed < 20 < wanted.usage.tokens_fed
+
+
+def test_weights_that_are_written_to_or_watched_are_another_origin(folder: Path) -> None:
+    model = Generator.from_pretrained(folder).model
+    assert isinstance(model, TransformersLM)
+    first = model.origin()
+    assert first is not None
+    assert model.origin() == first
+    with torch.no_grad():
+        model.network.model.norm.weight += 1
+    assert model.origin() not in {first, None}
+    hook = model.network.model.norm.register_forward_hook(lambda *_: None)
+    assert model.origin() is None
+    hook.remove()
+
+
+def test_a_model_in_training_has_its_matrices_and_gradients(folder: Path) -> None:
+    model = Generator.from_pretrained(folder).model
+    assert isinstance(model, TransformersLM)
+    before = model.score(model.make_cache(1), [PROMPT], [5]).logits
+    model.train().requires_grad_()
+    with model.as_in_transformers():
+        logits = model.network(torch.tensor([PROMPT])).logits[0]
+    assert torch.allclose(logits, before, atol=1e-4)
+    logits.sum().backward()
+    assert all(each.grad is not None for each in model.parameters())
