@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gpt2sdk.gpt2.capture import Activations
     from gpt2sdk.gpt2.checkpoint import load_model, open_checkpoint
     from gpt2sdk.gpt2.export import save_pretrained
+    from gpt2sdk.gpt2.feed import check_fed
     from gpt2sdk.gpt2.head import Embedding, Table, TiedHead
     from gpt2sdk.gpt2.linear import Linear
     from gpt2sdk.gpt2.model import GPT2
@@ -31,6 +32,7 @@ _HOMES = {
     "gpt2sdk.gpt2.capture": ("Activations",),
     "gpt2sdk.gpt2.checkpoint": ("load_model", "open_checkpoint"),
     "gpt2sdk.gpt2.export": ("save_pretrained",),
+    "gpt2sdk.gpt2.feed": ("check_fed",),
     "gpt2sdk.gpt2.head": ("Embedding", "Table", "TiedHead"),
     "gpt2sdk.gpt2.linear": ("Linear",),
     "gpt2sdk.gpt2.model": ("GPT2",),
@@ -62,6 +64,7 @@ __all__ = [
     "Table",
     "TiedHead",
     "TorchRunner",
+    "check_fed",
     "load_model",
     "may_pack",
     "open_checkpoint",

@@ -43,7 +43,7 @@ def test_an_adapter_that_nobody_takes_says_what_does(invoke, model):
     ran = invoke("generate", model, TEXT, "--adapter", "tone")
 
     assert 2 == ran.exit_code
-    assert "adapter tone: no installed plugin takes it; LoRA in PEFT's format" in ran.stderr
+    assert "adapter tone: no installed plugin takes it; gpt2sdk-train takes LoRA" in ran.stderr
     assert "pip install gpt2sdk-train" in ran.stderr
 
 

@@ -14,10 +14,10 @@ from torch.utils.hooks import RemovableHandle
 from typing_extensions import override
 
 from gpt2sdk import Quantized, Scores, residency_of
-from gpt2sdk.gpt2 import Cache, Linear, Packable, Snapshot, pack
+from gpt2sdk.gpt2 import Cache, Linear, Packable, Snapshot, check_fed, pack
 from gpt2sdk_transformers.conduit import RAGGED, Conduit
 from gpt2sdk_transformers.feed import UNDER_WAY, RaggedFeed, misfit
-from gpt2sdk_transformers.given import check_fed, check_layers
+from gpt2sdk_transformers.given import check_layers, own_cache
 from gpt2sdk_transformers.network import logits_width
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class TransformersLM(nn.Module):
         keep: Sequence[int],
         hidden_states: Sequence[int] = (),
     ) -> Scores:
-        """RaggedFeed `tokens[i]` to slot `i`, after what it holds, and score its last positions.
+        """Feed `tokens[i]` to slot `i`, after what it holds, and score its last positions.
 
         The cache is changed only if all goes well.
 
@@ -103,11 +103,11 @@ class TransformersLM(nn.Module):
             OptionError: If an argument does not fit the cache or the model.
             ContextOverflowError: If a slot would hold more than the context window.
         """
-        sizes = {"layers": self.layers, "limit": self.context_length}
-        cache = check_fed(cache, tokens, keep, vocab_size=self.vocab_size, **sizes)
+        cache = own_cache(cache, layers=self.layers, limit=self.context_length)
+        anything = check_fed(cache, tokens, keep, self.vocab_size)
         check_layers(hidden_states, self.layers)
         total = sum(keep)
-        if not any(map(len, tokens)):
+        if not anything:
             return self._nothing(hidden_states)
         # A head may not be able to multiply nothing: it gets one position more.
         asked = keep if total else [len(row) and 1 for row in tokens]
