@@ -103,6 +103,7 @@ if TYPE_CHECKING:
     from gpt2sdk.hookspecs import hookimpl
     from gpt2sdk.mention import argument
     from gpt2sdk.normalizer import log_normalizer
+    from gpt2sdk.options.catalogue import OptionRecord, option_records, schema_of
     from gpt2sdk.options.given import each
     from gpt2sdk.session.prefix_cache import CacheInfo
     from gpt2sdk.shapes import Counts, History, Logits, Mask, Tokens, Uniforms
@@ -163,6 +164,7 @@ __all__ = [
     "OneOrMore",
     "OpenedFile",
     "OptionError",
+    "OptionRecord",
     "PackedError",
     "PackedMatrix",
     "PackedTable",
@@ -234,9 +236,11 @@ __all__ = [
     "hookimpl",
     "log_normalizer",
     "open_tensors",
+    "option_records",
     "residency_of",
     "row_sums",
     "sample",
+    "schema_of",
     "split_documents",
     "strategy",
     "tokens_of",
