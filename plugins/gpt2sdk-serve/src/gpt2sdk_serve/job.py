@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from gpt2sdk import Delta, Result
-from gpt2sdk_serve.call import LiveStream, live
+from gpt2sdk import AsyncStream, Delta, Result
 from gpt2sdk_serve.call_options import CallOptions
 from gpt2sdk_serve.problem import RequestError
 from gpt2sdk_serve.prompts import Prompts
@@ -46,7 +45,7 @@ class Job:
         limits = [each for each in (timeout, state.settings.timeout) if each is not None]
         self._seconds = min(limits, default=None)
         self._wait: asyncio.Timeout | None = None
-        self._stream: LiveStream | None = None
+        self._stream: AsyncStream | None = None
 
     @property
     def cost(self) -> int:
@@ -58,7 +57,7 @@ class Job:
         return places * self.options.rows * self.served.token_bytes
 
     @asynccontextmanager
-    async def started(self) -> AsyncIterator[LiveStream]:
+    async def started(self) -> AsyncIterator[AsyncStream]:
         """Wait for room and run; at the end, nothing of it is left.
 
         Raises:
@@ -92,10 +91,11 @@ class Job:
             self._note_end()
 
     @asynccontextmanager
-    async def _running(self, deadline: float | None) -> AsyncIterator[LiveStream]:
+    async def _running(self, deadline: float | None) -> AsyncIterator[AsyncStream]:
         generator, engine = self.served.generator, self.served.engine
         loop = asyncio.get_running_loop()
-        async with live(generator, self.prompts.given, self.options.preset, engine) as stream:
+        opened = generator.astream(self.prompts.given, engine=engine, config=self.options.preset)
+        async with opened as stream:
             self._stream = stream
             alarm = None
             if deadline is not None:

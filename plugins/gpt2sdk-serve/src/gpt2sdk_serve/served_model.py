@@ -4,9 +4,8 @@ import hashlib
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
-from gpt2sdk import Generator, Tokenizer, __version__
+from gpt2sdk import Engine, Generator, Tokenizer, __version__
 from gpt2sdk_serve.admission import Admission
 from gpt2sdk_serve.token_words import TokenWords
 
@@ -26,7 +25,7 @@ class ServedModel:
 
     name: str
     generator: Generator
-    engine: Any
+    engine: Engine
     admission: Admission
     token_bytes: int = 0
     created: int = field(default_factory=lambda: int(time.time()))

@@ -51,6 +51,8 @@ def _present(state: ServerState) -> Iterable[str]:
             "Requests that wait for memory.",
             lambda m: m.admission.waiting,
         ),
+        ("rows", "gauge", "Rows that are running.", lambda m: m.engine.rows),
+        ("rows_waiting", "gauge", "Rows that wait for room.", lambda m: m.engine.waiting),
         ("memory_bytes", "gauge", "Memory given to requests.", lambda m: m.admission.taken),
         (
             "prefix_cache_hits_total",
