@@ -55,7 +55,7 @@ async def _stream(
     fields: CompletionFields, job: Job, frame: Frame
 ) -> AsyncGenerator[dict[str, Any] | None, None]:
     """Yield the answer chunk by chunk."""
-    async with job.started() as stream:
+    async with job.stream() as stream:
         answer = await _answer(fields, job, frame)
         yield None
         async for delta in stream:
