@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from gpt2sdk import AsyncStream, Delta, GenerationError, Result
 from gpt2sdk_serve.call_options import CallOptions
+from gpt2sdk_serve.log import LOG, one_line
 from gpt2sdk_serve.problem import RequestError
 from gpt2sdk_serve.prompts import Prompts
 from gpt2sdk_serve.served_model import ServedModel
@@ -124,6 +125,9 @@ class Job:
         """Wait for room, and run until the time is over."""
         self._state.check_room()
         self._state.running.add(self)
+        if self._state.settings.log_prompts:
+            for prompt in self.prompts.written:
+                LOG.info("prompt: %s", one_line(str(prompt)))
         loop = asyncio.get_running_loop()
         deadline = None if self._seconds is None else loop.time() + self._seconds
         alarm = None if deadline is None else loop.call_at(deadline, self.end, "timeout")
@@ -155,6 +159,9 @@ class Job:
     def _note(self, result: object) -> None:
         if not isinstance(result, Result):
             return
+        if self._state.settings.log_prompts:
+            for text in result.texts:
+                LOG.info("text: %s", one_line(text))
         metrics, usage, name = self._state.metrics, result.usage, self.served.name
         metrics.prompt_tokens.add(self.prompts.count, model=name)
         metrics.new_tokens.add(usage.new_tokens, model=name)
