@@ -1,7 +1,7 @@
 """`/options`: every option of every installed component, as JSON."""
 
 import inspect
-from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -23,22 +23,34 @@ async def options(request: Request) -> Response:
 
 
 def listed(registry: Any) -> dict[str, Any]:
-    """Return every component with its options, by role and name.
+    """Return what every call has, and every component with its options.
 
     Args:
         registry: A generator's.
     """
-    found: dict[str, list[OptionRecord]] = defaultdict(list)
-    for record in option_records(registry):
-        found[record.component].append(record)
-    components = []
+    records = list(option_records(registry))
+    roles = {each.component: each.role for each in records}
+    known = {each.roles: roles[each.name] for each in registry.offers() if each.name in roles}
+    components: list[dict[str, Any]] = [
+        {
+            "role": "call",
+            "name": "",
+            "description": "Options of every call.",
+            "options": [
+                _option(each, {})
+                for each in records
+                if each.role == "call" and each.name not in _NOT_ASKED
+            ],
+        }
+    ]
     for offer in registry.offers():
+        role = known.get(offer.roles) or ", ".join(each.__name__.lower() for each in offer.roles)
         mine = [
-            each for each in found[offer.name] if each.distribution == offer.origin.distribution
+            each
+            for each in records
+            if (each.component, each.role, each.distribution)
+            == (offer.name, role, offer.origin.distribution)
         ]
-        role = mine[0].role if mine else ""
-        if not role:
-            continue
         components.append(
             {
                 "role": role,
@@ -46,16 +58,16 @@ def listed(registry: Any) -> dict[str, Any]:
                 "description": summary(offer.component),
                 "distribution": offer.origin.distribution,
                 "version": offer.origin.version,
-                "options": [_option(record, offer.component) for record in mine],
+                "options": [_option(each, schema_of(offer.component, each.name)) for each in mine],
             }
         )
     return {"components": components}
 
 
-def _option(record: OptionRecord, component: type[Component]) -> dict[str, Any]:
+def _option(record: OptionRecord, schema: Mapping[str, Any]) -> dict[str, Any]:
     known = asdict(record)
     kept = ("name", "description", "type", "range", "default", "required", "switch", "per_prompt")
-    return {**{name: known[name] for name in kept}, "schema": schema_of(component, record.name)}
+    return {**{name: known[name] for name in kept}, "schema": dict(schema)}
 
 
 def summary(component: type[Component]) -> str:
