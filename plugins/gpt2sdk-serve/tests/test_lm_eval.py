@@ -35,8 +35,6 @@ def test_local_completions_has_the_scores_of_the_process(site, storyteller, monk
     bos = storyteller.tokenizer.bos_token_id
     for (context, text), (number, greedy) in zip(PAIRS, found, strict=True):
         known = storyteller.tokenizer.encode(context) or [bos]
-        score = storyteller.score(
-            storyteller.tokenizer.encode(text), context=known, bos=False
-        )
+        score = storyteller.score(storyteller.tokenizer.encode(text), context=known, bos=False)
         assert score.greedy == greedy
         assert math.isclose(math.fsum(score.logprobs), number, rel_tol=1e-12)

@@ -33,7 +33,7 @@ def asked(number, chance):
     options = dict(chance.choice(OPTIONS))
     several = chance.randint(1, 2)
     prompt = chance.choice(PROMPTS) if several == 1 else list(chance.sample(PROMPTS, 2))
-    count = chance.choice((1, 1, 2))
+    count = 1 if options.get("strategy") == "contrastive_search" else chance.choice((1, 1, 2))
     tokens = chance.randint(1, 24)
     fields = {"prompt": prompt, "seed": number, "max_tokens": tokens, "n": count}
     own = {name: options.pop(name) for name in ("stop", "temperature", "top_p") if name in options}
@@ -56,7 +56,9 @@ def read(body, *, stream):
 def hang_up(site, fields, wait):
     """Ask, and leave in the midst of it."""
     body = json.dumps({**fields, "max_tokens": 200}).encode()
-    head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", site.port)) as raw:
         raw.sendall(head.encode() + body)
         raw.settimeout(wait)
@@ -72,8 +74,8 @@ def test_answers_under_load_are_those_of_the_process(quantization, serve):
     generator = Generator.from_pretrained("storyteller", quantization=quantization)
     if "native" not in " ".join(generator.notes):
         pytest.skip("needs the native engine, whose results have the same bits in any batch")
-    chance = random.Random(17)
-    jobs = [(number, *asked(number, chance), chance.random()) for number in range(110)]
+    chance = random.Random(17)  # noqa: S311 - the same requests each time
+    jobs = [(number, *asked(number, chance), chance.random()) for number in range(100)]
 
     def run(site, job):
         number, fields, _, _, luck = job
@@ -94,7 +96,7 @@ def test_answers_under_load_are_those_of_the_process(quantization, serve):
         if answer and answer[1] != generator.generate(prompt, **given).texts:
             different.append((number, prompt, given))
     assert [] == different
-    assert 80 < sum(answer is not None for answer in answers)
+    assert 70 < sum(answer is not None for answer in answers)
 
 
 def test_a_prompt_that_was_read_before_has_the_same_answer(serve, storyteller):

@@ -99,9 +99,7 @@ def test_options_lists_every_component_with_its_options(site, storyteller):
 
 
 def test_a_decision_is_what_choose_says(site, storyteller):
-    made = site.post(
-        "/v1/decisions", prompt=["The king", "The cat"], options=[" was", " were"]
-    )
+    made = site.post("/v1/decisions", prompt=["The king", "The cat"], options=[" was", " were"])
     alone = storyteller.choose(["The king", "The cat"], [" was", " were"])
 
     assert [each.best for each in alone] == [each["best"] for each in made["data"]]

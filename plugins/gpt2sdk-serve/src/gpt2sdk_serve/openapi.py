@@ -59,7 +59,7 @@ _ERRORS = {
 }
 
 
-async def openapi(request: Request) -> Response:
+async def openapi(_request: Request) -> Response:
     """Describe what there is."""
     return JSONAnswer(document())
 

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gpt2sdk import Component, OptionRecord, option_records, schema_of
+from gpt2sdk import Component, Generator, OptionRecord, option_records, schema_of
 from gpt2sdk_serve.json_answer import JSONAnswer
 from gpt2sdk_serve.state import ServerState
 
@@ -19,15 +19,16 @@ _NOT_ASKED = frozenset({"batch_size", "max_new_tokens", "num_return_sequences", 
 async def options(request: Request) -> Response:
     """List all options."""
     state: ServerState = request.app.state.server
-    return JSONAnswer(listed(state.model(request.query_params.get("model")).generator.registry))
+    return JSONAnswer(listed(state.model(request.query_params.get("model")).generator))
 
 
-def listed(registry: Any) -> dict[str, Any]:
+def listed(generator: Generator) -> dict[str, Any]:
     """Return what every call has, and every component with its options.
 
     Args:
-        registry: A generator's.
+        generator: Whose components they are.
     """
+    registry = generator.registry
     records = list(option_records(registry))
     roles = {each.component: each.role for each in records}
     known = {each.roles: roles[each.name] for each in registry.offers() if each.name in roles}
