@@ -14,11 +14,11 @@ from gpt2sdk.errors import OptionError, PluginContractError
 from gpt2sdk.session.course import Course
 from gpt2sdk.session.decoding import Cancelled, DecodingSession
 from gpt2sdk.session.driver import Driver
+from gpt2sdk.session.fair_lock import FairLock
 from gpt2sdk.session.member import Member, grouped
 from gpt2sdk.session.prefix_cache import PrefixCache
 from gpt2sdk.session.reader import Reader, Reading, by_model
 from gpt2sdk.session.request import Request
-from gpt2sdk.session.turns import Turns
 from gpt2sdk.streaming import TextDecoder
 
 _END = object()
@@ -72,7 +72,7 @@ class Engine:
         self._vocabulary = vocabulary
         self._decoder = decoder
         self._told_of = started
-        self.lock = Turns()
+        self.lock = FairLock()
         self.driver = Driver(self.step)
         self._members: list[Member] = []
         self._unbegun: list[Member] = []
