@@ -130,7 +130,7 @@ class AsyncStream(AsyncIterator[Delta]):
         # On an engine of many calls, one whose stream nobody has any more would run to its end.
         weakref.finalize(self, call.drop).atexit = False
         awaited = self._awaited = _AwaitedCall(call, asyncio.get_running_loop())
-        self._engine.driver.take(awaited)
+        self._engine.run_for(awaited)
         try:
             while not awaited.boarded and awaited.error is None:
                 await awaited.news.wait()
