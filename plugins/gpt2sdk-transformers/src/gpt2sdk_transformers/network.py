@@ -166,7 +166,7 @@ class _TokenTable:
         return cast("Tensor", super().forward(x))  # type: ignore[misc]
 
     def attend(self, x: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places vocab"]:
-        """Return each vector's product with every entry, by a call, as whoever places it expects."""
+        """Return each vector's product with every entry: by a call, which placements see."""
         return cast("Tensor", self(x))  # type: ignore[operator]
 
 

@@ -62,11 +62,11 @@ class WholeSequences(nn.Module):
     @property
     def gradient_checkpointing(self) -> bool:
         """Whether training computes activations twice instead of keeping them."""
-        return bool(self.network.is_gradient_checkpointing)
+        return bool(self.network.is_activation_checkpointing)
 
     @gradient_checkpointing.setter
     def gradient_checkpointing(self, wanted: bool) -> None:
         if wanted:
-            self.network.gradient_checkpointing_enable({"use_reentrant": False})
+            self.network.activation_checkpointing_enable({"use_reentrant": False})
         elif self.gradient_checkpointing:
-            self.network.gradient_checkpointing_disable()
+            self.network.activation_checkpointing_disable()
