@@ -123,10 +123,11 @@ class TransformersArchitecture(Architecture):
 
     @override
     def matrices(self, dtype: torch.dtype) -> Iterator[Matrix]:
+        head = self._network.get_output_embeddings()
         for name, module in self._model.named_modules():
             if type(module) is Linear:
                 size = (module.out_features, module.in_features)
-                yield Matrix(f"{name}.weight", size, dtype, "linear")
+                yield Matrix(f"{name}.weight", size, dtype, "head" if module is head else "linear")
 
     @override
     def packs(self, matrix: Matrix, dtype: torch.dtype, device: torch.device) -> bool:
