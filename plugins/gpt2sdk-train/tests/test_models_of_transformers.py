@@ -361,7 +361,7 @@ def test_all_weights_are_not_trained_and_it_is_said_what_to_do(
     kind, folder, documents, settings, tmp_path
 ):
     ours = Generator.from_pretrained(folder)
-    with pytest.raises(OptionError, match="add an adapter to this one .*--lora rank=8"):
+    with pytest.raises(OptionError, match=r"add an adapter to this one .*--lora rank=8"):
         train(ours.model, ours.tokenizer, documents, settings, output=tmp_path / "run")
 
 

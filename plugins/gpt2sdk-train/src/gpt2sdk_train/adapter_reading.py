@@ -227,8 +227,8 @@ def _why(files: AdapterFiles, layout: ModuleLayout) -> str:
         shape = tuple(tensor.shape)
         width = _width(name, shape)
         if width is not None and width != layout.width:
-            name = layout.width_name
-            return f", since it is for {name}={width}, and this one has {name}={layout.width}"
+            key = layout.width_name
+            return f", since it is for {key}={width}, and this one has {key}={layout.width}"
     for name, tensor in files.tensors.items():
         entries = _entries(name, tuple(tensor.shape), layout)
         rows = layout.model.vocab_size

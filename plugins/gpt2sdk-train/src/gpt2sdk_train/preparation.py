@@ -69,7 +69,8 @@ def check_model(
             f"the tokenizer has {tokenizer.vocab_size} tokens, the model {model.vocab_size}: "
             "expected the tokenizer that belongs to the model, or a model made for this one"
         )
-    quantized = any(isinstance(module, Quantized) for module in ModuleLayout.of(model).root.modules())
+    root = ModuleLayout.of(model).root
+    quantized = any(isinstance(module, Quantized) for module in root.modules())
     if quantized and not Adapters(model).names:
         raise OptionError(
             "the model is quantized, and what is quantized cannot be trained: load it without "
