@@ -27,9 +27,7 @@ def merge_adapter(
     """
     loaded = Generator.from_pretrained(model, device="cpu")
     if not isinstance(loaded.model, GPT2 | NetworkLM):
-        raise OptionError(
-            f"{model}: expected a GPT-2 model or one of transformers", name="model"
-        )
+        raise OptionError(f"{model}: expected a GPT-2 model or one of transformers", name="model")
     adapters = Adapters(loaded.model)
     adapters.load(adapter, _NAME, scale=scale)
     adapters.merge()
