@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from gpt2sdk import CheckpointError, Generator
+from gpt2sdk import CheckpointError, Generator, residency_of
 from gpt2sdk.testing import tiny_tokenizer
 from gpt2sdk_transformers.check import check_scores
 from gpt2sdk_transformers.model import TransformersLM
@@ -224,3 +224,19 @@ def test_what_transformers_keeps_in_float32_is_kept(
         logits = theirs(torch.tensor([PROMPT])).logits[0].float()
     ours = model.score(model.make_cache(1), [PROMPT], [len(PROMPT)]).logits
     assert (ours - logits).norm() < 0.05 * logits.norm()
+
+
+def test_a_map_of_parts_places_them(tiny: Tiny, tmp_path: Path) -> None:
+    gen, network = tiny("llama")
+    save(network, tmp_path)
+    spread = {"": "cpu", "network.model.layers.1": "disk"}
+    placed = Generator.from_pretrained(tmp_path, placement=spread, device="cpu")
+    residency = residency_of(placed.model)  # type: ignore[arg-type]
+    assert residency is not None
+    assert residency.permanent("network.model.layers.0")
+    assert not residency.permanent("network.model.layers.1")
+    assert tokens(placed) == tokens(gen)
+    # As transformers and accelerate name them.
+    first = {"model.embed_tokens": "cpu", "model.rotary_emb": "cpu", "model.norm": "cpu"}
+    theirs = first | {"model.layers.0": "disk", "model.layers.1": "disk", "lm_head": "cpu"}
+    assert tokens(Generator.from_pretrained(tmp_path, placement=theirs, device="cpu")) == tokens(gen)
