@@ -17,6 +17,7 @@ _HOMES = {
         "CausalLM",
         "KeyValueCache",
         "LayeredLM",
+        "NetworkLM",
         "PortableCache",
         "RecallableLM",
         "Scores",

@@ -131,6 +131,16 @@ class Architecture(Component):
         """Every parameter's name and shape, matrices `[out, in]`; what is tied is there once."""
         return {name: tuple(each.shape) for name, each in self._model.named_parameters()}
 
+    def parameter_dtype(self, name: str, dtype: torch.dtype) -> torch.dtype:
+        """The type in which a parameter is held that is not quantized.
+
+        Args:
+            name: The parameter's.
+            dtype: The type that was asked for; by default all have it.
+        """
+        del name
+        return dtype
+
     def parts(self) -> Mapping[str, list[str]]:
         """The names of each part's parameters, parts in the order in which they compute.
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from gpt2sdk import CheckpointError, Generator
+from gpt2sdk import CheckpointError, Generator, residency_of
 from gpt2sdk.testing import tiny_tokenizer
 from gpt2sdk_transformers.check import check_scores
 from gpt2sdk_transformers.model import TransformersLM
@@ -202,3 +202,41 @@ def test_a_model_in_training_has_its_matrices_and_gradients(folder: Path) -> Non
     assert torch.allclose(logits, before, atol=1e-4)
     logits.sum().backward()
     assert all(each.grad is not None for each in model.parameters())
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("kind", ["deepseek_v3", "gpt_oss", "llama"])
+def test_what_transformers_keeps_in_float32_is_kept(
+    tiny: Tiny, kind: str, dtype: str, tmp_path: Path
+) -> None:
+    save(tiny(kind)[1], tmp_path)
+    theirs = AutoModelForCausalLM.from_pretrained(
+        tmp_path, dtype=getattr(torch, dtype), attn_implementation="eager"
+    )
+    model = Generator.from_pretrained(tmp_path, dtype=dtype, runner="torch").model
+    assert isinstance(model, TransformersLM)
+    found = {name: each.dtype for name, each in model.network.state_dict().items()}
+    wanted = {name: each.dtype for name, each in theirs.state_dict().items()}
+    assert {name: wanted[name] for name in found} == found
+    kept = {name for name, each in wanted.items() if each == torch.float32}
+    assert bool(kept) == (kind == "deepseek_v3" or (kind == "gpt_oss" and dtype == "float16"))
+    with torch.no_grad():
+        logits = theirs(torch.tensor([PROMPT])).logits[0].float()
+    ours = model.score(model.make_cache(1), [PROMPT], [len(PROMPT)]).logits
+    assert (ours - logits).norm() < 0.05 * logits.norm()
+
+
+def test_a_map_of_parts_places_them(tiny: Tiny, tmp_path: Path) -> None:
+    gen, network = tiny("llama")
+    save(network, tmp_path)
+    spread = {"": "cpu", "network.model.layers.1": "disk"}
+    placed = Generator.from_pretrained(tmp_path, placement=spread, device="cpu")
+    residency = residency_of(placed.model)  # type: ignore[arg-type]
+    assert residency is not None
+    assert residency.permanent("network.model.layers.0")
+    assert not residency.permanent("network.model.layers.1")
+    assert tokens(placed) == tokens(gen)
+    # As transformers and accelerate name them.
+    first = {"model.embed_tokens": "cpu", "model.rotary_emb": "cpu", "model.norm": "cpu"}
+    theirs = first | {"model.layers.0": "disk", "model.layers.1": "disk", "lm_head": "cpu"}
+    assert tokens(Generator.from_pretrained(tmp_path, placement=theirs, device="cpu")) == tokens(gen)

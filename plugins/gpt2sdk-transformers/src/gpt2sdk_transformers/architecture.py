@@ -54,6 +54,7 @@ class TransformersArchitecture(Architecture):
     config: str
 
     _notes: tuple[str, ...] = PrivateAttr(default=())
+    _types: dict[torch.dtype, Mapping[str, torch.dtype]] = PrivateAttr(default_factory=dict)
 
     @classmethod
     @override
@@ -122,11 +123,28 @@ class TransformersArchitecture(Architecture):
         return {name: tuple(each.shape) for name, each in tensors}
 
     @override
+    def parameter_dtype(self, name: str, dtype: torch.dtype) -> torch.dtype:
+        return self._types_beside(dtype).get(name.removeprefix(_NETWORK), dtype)
+
+    def _types_beside(self, dtype: torch.dtype) -> Mapping[str, torch.dtype]:
+        from gpt2sdk_transformers.network import make_network
+        from gpt2sdk_transformers.own_types import own_types
+
+        if dtype not in self._types:
+            with torch.device("meta"):
+                network = make_network(self.configuration(), dtype)
+            self._types[dtype] = own_types(network, dtype)
+        return self._types[dtype]
+
+    @override
     def matrices(self, dtype: torch.dtype) -> Iterator[Matrix]:
+        head = self._network.get_output_embeddings()
+        # What 16 bits are too coarse for is not quantized either.
+        kept = {f"{_NETWORK}{each}" for each in self._types_beside(torch.bfloat16)}
         for name, module in self._model.named_modules():
-            if type(module) is Linear:
+            if type(module) is Linear and f"{name}.weight" not in kept:
                 size = (module.out_features, module.in_features)
-                yield Matrix(f"{name}.weight", size, dtype, "linear")
+                yield Matrix(f"{name}.weight", size, dtype, "head" if module is head else "linear")
 
     @override
     def packs(self, matrix: Matrix, dtype: torch.dtype, device: torch.device) -> bool:

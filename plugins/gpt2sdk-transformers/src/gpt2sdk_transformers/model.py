@@ -2,8 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,10 +14,11 @@ from typing_extensions import override
 
 from gpt2sdk import Quantized, Scores, residency_of
 from gpt2sdk.gpt2 import Cache, Linear, Packable, Snapshot, check_fed, pack
-from gpt2sdk_transformers.conduit import RAGGED, Conduit
+from gpt2sdk_transformers.conduit import Conduit
 from gpt2sdk_transformers.feed import UNDER_WAY, RaggedFeed, misfit
 from gpt2sdk_transformers.given import check_layers, own_cache
 from gpt2sdk_transformers.network import logits_width
+from gpt2sdk_transformers.whole_sequences import WholeSequences
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -39,7 +39,7 @@ _NORMS = (
 _BEHIND = ("project_out",)
 
 
-class TransformersLM(nn.Module):
+class TransformersLM(WholeSequences):
     """A network of transformers as a `CausalLM`: ragged rows in one packed sequence.
 
     Attributes:
@@ -52,8 +52,7 @@ class TransformersLM(nn.Module):
     """
 
     def __init__(self, network: "PreTrainedModel", *, context_length: int) -> None:
-        super().__init__()
-        self.network = network
+        super().__init__(network)
         config = network.config.get_text_config()
         self.context_length = context_length
         self.vocab_size = logits_width(network)
@@ -137,16 +136,6 @@ class TransformersLM(nn.Module):
             ids = torch.zeros(x.shape[:2], dtype=torch.int64, device=x.device)
             logits: Tensor = beheaded(input_ids=ids, use_cache=False, return_dict=True).logits
         return logits.float().to(hidden.device).view(*hidden.shape[:-1], -1)
-
-    @contextmanager
-    def as_in_transformers(self) -> Iterator[None]:
-        """Let the network attend by itself meanwhile, for whole sequences; not while it scores."""
-        # A cap of scores and sinks are known to this one alone.
-        self.network.set_attn_implementation("eager")
-        try:
-            yield
-        finally:
-            self.network.set_attn_implementation(RAGGED)
 
     @property
     def quantized(self) -> bool:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from typing_extensions import override
 
 from gpt2sdk import CheckpointError
-from gpt2sdk.gpt2 import Linear
+from gpt2sdk.gpt2 import Linear, Table
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -78,8 +78,12 @@ def token_numbers(config: "PretrainedConfig") -> int:
 def logits_width(network: "PreTrainedModel") -> int:
     """Return how many logits a position has."""
     head = network.get_output_embeddings()
-    weight = head.__dict__["table"].weight if isinstance(head, SharedHead) else head.weight
-    return int(weight.shape[0])
+    return int(head.weight.shape[0])
+
+
+def name_of(network: nn.Module, module: nn.Module | None) -> str:
+    """Return a module's name in a network; empty where it is none of it."""
+    return next((name for name, each in network.named_modules() if each is module), "")
 
 
 def lasting_buffers(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -125,16 +129,30 @@ def compute_buffers(network: nn.Module) -> None:
 class SharedHead(nn.Module):
     """A head whose matrix is the table of tokens: it lets the table multiply."""
 
-    def __init__(self, table: nn.Module, bias: nn.Parameter | None) -> None:
+    def __init__(self, network: nn.Module, table: str, bias: nn.Parameter | None) -> None:
         super().__init__()
-        # Not a child: it would be there twice.
-        self.__dict__["table"] = table
+        # No child: it would be there twice. Looked up, since another module may take its place.
+        self.__dict__["network"] = network
+        self.table_name = table
         self.bias = bias
+
+    @property
+    def weight(self) -> Tensor:
+        """The table's matrix."""
+        return cast("Tensor", self._table.weight)
 
     @override
     def forward(self, hidden: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places vocab"]:
-        logits: Tensor = self.__dict__["table"](hidden)
+        table = self._table
+        if not isinstance(table, Table):
+            message = f"{type(table).__name__} is no table that a head can read"
+            raise TypeError(message)
+        logits = table.attend(hidden)
         return logits if self.bias is None else logits + self.bias
+
+    @property
+    def _table(self) -> nn.Module:
+        return cast("nn.Module", self.__dict__["network"].get_submodule(self.table_name))
 
 
 class _TokenTable:
@@ -147,6 +165,10 @@ class _TokenTable:
             return functional.linear(x, self.weight)
         return cast("Tensor", super().forward(x))  # type: ignore[misc]
 
+    def attend(self, x: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places vocab"]:
+        """Return each vector's product with every entry: by a call, which placements see."""
+        return cast("Tensor", self(x))  # type: ignore[operator]
+
 
 def _untie(network: "PreTrainedModel") -> None:
     """Let a head that shares the table's weight call the table."""
@@ -157,7 +179,8 @@ def _untie(network: "PreTrainedModel") -> None:
     table.__class__ = type(
         f"Tied{kind.__name__}", (_TokenTable, kind), {"__module__": kind.__module__}
     )
-    network.set_output_embeddings(SharedHead(table, getattr(head, "bias", None)))
+    path = name_of(network, table)
+    network.set_output_embeddings(SharedHead(network, path, getattr(head, "bias", None)))
 
 
 def _unset(buffer: Tensor) -> Tensor:
