@@ -18,7 +18,9 @@ from gpt2sdk.gpt2 import Cache, Linear, Packable, Snapshot, check_fed, pack
 from gpt2sdk_transformers.conduit import RAGGED, Conduit
 from gpt2sdk_transformers.feed import UNDER_WAY, RaggedFeed, misfit
 from gpt2sdk_transformers.given import check_layers, own_cache
-from gpt2sdk_transformers.network import logits_width
+from gpt2sdk_transformers.mixers import StateFeed, make_mixers
+from gpt2sdk_transformers.network import attending_layers, logits_width
+from gpt2sdk_transformers.recurrent_cache import RecurrentCache
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -47,7 +49,8 @@ class TransformersLM(nn.Module):
         vocab_size: How many logits a position has.
         context_length: How many tokens a slot can be fed.
         layers: How many blocks there are.
-        depth: How many of them have keys and values of their own, the first ones.
+        attending: Those that have keys and values of their own.
+        mixers: How many modules have a state that each token changes.
         width: Width of the residual stream.
     """
 
@@ -59,8 +62,10 @@ class TransformersLM(nn.Module):
         self.vocab_size = logits_width(network)
         self.layers: int = config.num_hidden_layers
         self.width: int = config.hidden_size
+        self.mixers = make_mixers(network)
+        self._attend = attending_layers(config)
         shared = getattr(config, "num_kv_shared_layers", 0) or 0
-        self.depth = self.layers - shared
+        self.attending = frozenset(each for each in self._attend if each < self.layers - shared)
         words = inspect.signature(type(network).forward).parameters
         self._cache_word = "cache" if "cache" in words else "past_key_values"
         self._seen: Snapshot | None = None
@@ -81,12 +86,15 @@ class TransformersLM(nn.Module):
     def layer_of(self, part: str) -> int | None:
         """Return which layer's keys and values a part makes; `None` for none."""
         stack, _, number = part.removeprefix("network.").rpartition(".")
-        own = stack == self._stack[1] and number.isdigit() and int(number) < self.depth
+        own = stack == self._stack[1] and number.isdigit() and int(number) in self.attending
         return int(number) if own else None
 
-    def make_cache(self, slots: int) -> Cache:
+    def make_cache(self, slots: int) -> Cache | RecurrentCache:
         """Return an empty cache; it grows by itself as tokens are fed."""
-        return Cache(slots, layers=self.layers, depth=self.depth, limit=self.context_length)
+        if self.mixers:
+            return RecurrentCache(slots, layers=self.layers, limit=self.context_length)
+        depth = len(self.attending)
+        return Cache(slots, layers=self.layers, depth=depth, limit=self.context_length)
 
     def score(
         self,
@@ -103,18 +111,36 @@ class TransformersLM(nn.Module):
             OptionError: If an argument does not fit the cache or the model.
             ContextOverflowError: If a slot would hold more than the context window.
         """
-        cache = own_cache(cache, layers=self.layers, limit=self.context_length)
-        anything = check_fed(cache, tokens, keep, self.vocab_size)
+        own = own_cache(
+            cache, layers=self.layers, limit=self.context_length, recurrent=bool(self.mixers)
+        )
+        anything = check_fed(own, tokens, keep, self.vocab_size)
         check_layers(hidden_states, self.layers)
         total = sum(keep)
         if not anything:
             return self._nothing(hidden_states)
         # A head may not be able to multiply nothing: it gets one position more.
         asked = keep if total else [len(row) and 1 for row in tokens]
-        feed = RaggedFeed(cache, tokens, asked, hidden_states, width=self.width, device=self.device)
+        keys, fed, states = own, tokens, None
+        if isinstance(own, RecurrentCache):
+            keys, fed = own.keys, own.unseen(tokens)
+            states = StateFeed(own, tokens, fed, keep)
+        feed = RaggedFeed(
+            keys,
+            fed,
+            asked,
+            hidden_states,
+            width=self.width,
+            device=self.device,
+            states=states,
+        )
         logits = self._compute(feed)[:total]
         feed.finish()
-        return Scores(logits, {layer: feed.hidden[layer][:total] for layer in hidden_states})
+        return Scores(
+            logits,
+            {layer: feed.hidden[layer][:total] for layer in hidden_states},
+            [len(all_) - len(new) for all_, new in zip(fed, tokens, strict=True)],
+        )
 
     def final_norm(self, hidden: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places embed"]:
         """Return hidden states as they are behind the last norm."""
@@ -232,12 +258,14 @@ class TransformersLM(nn.Module):
             UNDER_WAY.reset(token)
             for hook in hooks:
                 hook.remove()
-        if (feed.written, feed.attended) != (self.depth, self.layers):
+        if (feed.written, feed.attended) != (len(self.attending), len(self._attend)):
             raise misfit(
-                f"{feed.written} of {self.depth} layers wrote keys and values as transformers' "
-                f"own attention functions are told of, and {feed.attended} of {self.layers} "
-                "attended to them"
+                f"{feed.written} of {len(self.attending)} layers wrote keys and values as transformers' "
+                f"own attention functions are told of, and {feed.attended} of "
+                f"{len(self._attend)} attended to them"
             )
+        if feed.states is not None and feed.states.ran != self.mixers:
+            raise misfit(f"{feed.states.ran} of {self.mixers} layers with states were called")
         return logits[0].float()
 
     def _watch(self, feed: RaggedFeed) -> list[RemovableHandle]:

@@ -5,7 +5,7 @@ rotary positions, is computed at once, on the CPU; a head that is tied to the ta
 that table instead of sharing its weight.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -59,6 +59,25 @@ def context_length(config: "PretrainedConfig") -> int:
     if rope.get("rope_type") in ("longrope", "dynamic"):
         return int(rope.get("original_max_position_embeddings") or limit)
     return limit
+
+
+# What a layer may be that has keys and values of each token.
+_ATTENDING = frozenset({"full_attention", "sliding_attention", "hybrid", "hybrid_sliding"})
+# The others that a layer may be in a network that has layers with states.
+_RECURRENT = frozenset({"linear_attention", "conv"})
+
+
+def is_recurrent(config: "PretrainedConfig") -> bool:
+    """Whether some layer has a state that each token changes."""
+    kinds = set(getattr(config.get_text_config(), "layer_types", None) or ())
+    return bool(kinds & (_RECURRENT | {"hybrid", "hybrid_sliding"}))
+
+
+def attending_layers(config: "PretrainedConfig") -> Sequence[int]:
+    """Return the numbers of the layers that attend to tokens."""
+    if not is_recurrent(config):
+        return range(config.num_hidden_layers)
+    return [at for at, kind in enumerate(config.layer_types) if kind in _ATTENDING]
 
 
 def token_numbers(config: "PretrainedConfig") -> int:
