@@ -37,6 +37,7 @@ _NORMS = (
     "norm_f",
     "layer_norm",
     "layernorm",
+    "embedding_norm",
 )
 _BEHIND = ("project_out",)
 

@@ -118,22 +118,32 @@ def compute_buffers(network: nn.Module) -> None:
     Raises:
         CheckpointError: If something is left.
     """
-    left = []
+    found: dict[str, list[str]] = {}
     for path, module in network.named_modules():
         names = [
             name
             for name, buffer in module.named_buffers(recurse=False)
             if buffer.is_meta and name in module._non_persistent_buffers_set  # noqa: SLF001 - likewise
         ]
-        if not names:
-            continue
+        if names:
+            found[path] = names
         for name in names:
             buffer = module.get_buffer(name)
             with torch.device("cpu"):
                 module.register_buffer(name, _unset(buffer), persistent=False)
-        with torch.device("cpu"):
-            cast("PreTrainedModel", network)._init_weights(module)  # noqa: SLF001 - see above
-        left += [f"{path}.{name}" for name in names if _is_unset(module.get_buffer(name))]
+    for path, names in found.items():
+        # Some modules set those of the modules in them.
+        for above in _upwards(path):
+            if not any(_is_unset(network.get_submodule(path).get_buffer(name)) for name in names):
+                break
+            with torch.device("cpu"):
+                cast("PreTrainedModel", network)._init_weights(network.get_submodule(above))  # noqa: SLF001 - see above
+    left = [
+        f"{path}.{name}"
+        for path, names in found.items()
+        for name in names
+        if _is_unset(network.get_submodule(path).get_buffer(name))
+    ]
     if left:
         raise CheckpointError(
             f"{type(network).__name__}: transformers does not say how to compute "
@@ -149,6 +159,11 @@ class SharedHead(nn.Module):
         # Not a child: it would be there twice.
         self.__dict__["table"] = table
         self.bias = bias
+
+    @property
+    def weight(self) -> Tensor:
+        """The table's, for networks that ask of which type it is."""
+        return cast("Tensor", self.__dict__["table"].weight)
 
     @override
     def forward(self, hidden: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places vocab"]:
@@ -177,6 +192,14 @@ def _untie(network: "PreTrainedModel") -> None:
         f"Tied{kind.__name__}", (_TokenTable, kind), {"__module__": kind.__module__}
     )
     network.set_output_embeddings(SharedHead(table, getattr(head, "bias", None)))
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """Yield the path of a module, and those of the modules around it."""
+    while path:
+        yield path
+        path = path.rpartition(".")[0]
+    yield path
 
 
 def _unset(buffer: Tensor) -> Tensor:
