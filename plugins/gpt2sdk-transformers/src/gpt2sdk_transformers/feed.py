@@ -23,7 +23,7 @@ from gpt2sdk.gpt2 import Cache
 from gpt2sdk_transformers.attention import Rule, attend
 
 if TYPE_CHECKING:
-    from gpt2sdk_transformers.mixers import StateFeed
+    from gpt2sdk_transformers.state_feed import StateFeed
 
 # What a kernel call costs besides its scores (about 8 µs), in scores times the model's width.
 _CALL = 2**16

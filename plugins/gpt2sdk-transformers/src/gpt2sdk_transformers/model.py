@@ -18,9 +18,10 @@ from gpt2sdk.gpt2 import Cache, Linear, Packable, Snapshot, check_fed, pack
 from gpt2sdk_transformers.conduit import RAGGED, Conduit
 from gpt2sdk_transformers.feed import UNDER_WAY, RaggedFeed, misfit
 from gpt2sdk_transformers.given import check_layers, own_cache
-from gpt2sdk_transformers.mixers import StateFeed, make_mixers
+from gpt2sdk_transformers.mixers import make_mixers
 from gpt2sdk_transformers.network import attending_layers, logits_width
 from gpt2sdk_transformers.recurrent_cache import RecurrentCache
+from gpt2sdk_transformers.state_feed import StateFeed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -159,7 +160,8 @@ class TransformersLM(nn.Module):
         x = hidden.reshape(1, -1, hidden.shape[-1]).to(self.device, self._dtype)
         # The network's own code computes them, for the sake of its scalings and caps, from a base
         # that answers at once.
-        beheaded = _exchanged(self.network, self._base.split("."), _Answer(x))
+        answer = _Answer(x, self.network.get_submodule(self._base))
+        beheaded = _exchanged(self.network, self._base.split("."), answer)
         with torch.no_grad():
             ids = torch.zeros(x.shape[:2], dtype=torch.int64, device=x.device)
             logits: Tensor = beheaded(input_ids=ids, use_cache=False, return_dict=True).logits
@@ -292,9 +294,15 @@ class TransformersLM(nn.Module):
 class _Answer(nn.Module):
     """A base that has computed already."""
 
-    def __init__(self, hidden: Tensor) -> None:
+    def __init__(self, hidden: Tensor, base: nn.Module) -> None:
         super().__init__()
         self._hidden = hidden
+        # Not a child: it is only asked for the numbers that a head multiplies with.
+        self.__dict__["base"] = base
+
+    @override
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as torch's
+        return getattr(self.__dict__["base"], name)
 
     @override
     def forward(self, *_args: object, **_kwargs: object) -> "_Answered":

@@ -39,6 +39,7 @@ def make_network(config: "PretrainedConfig", dtype: torch.dtype) -> "PreTrainedM
         config, dtype=dtype, attn_implementation=RAGGED, trust_remote_code=False
     )
     _untie(network)
+    _share(network)
     for module in network.modules():
         if type(module) is nn.Linear:
             # The same, and its matrix may be held in the form that a CPU reads fastest.
@@ -200,6 +201,16 @@ def _upwards(path: str) -> Iterator[str]:
         yield path
         path = path.rpartition(".")[0]
     yield path
+
+
+def _share(network: nn.Module) -> None:
+    """Let layers that share weights be one module, so that each weight has one place (Zamba)."""
+    first: dict[tuple[object, ...], nn.Module] = {}
+    for path, module in list(network.named_modules()):
+        own = tuple(map(id, module.parameters(recurse=False)))
+        if own and first.setdefault((type(module), *own), module) is not module:
+            above, _, name = path.rpartition(".")
+            setattr(network.get_submodule(above), name, first[type(module), *own])
 
 
 def _unset(buffer: Tensor) -> Tensor:
