@@ -8,17 +8,21 @@ state that it is given.
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from threading import RLock
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+import torch
 from torch import Tensor, nn
+from transformers.cache_utils import Cache as TransformersCache
 from transformers.cache_utils import LinearAttentionLayer
 
 from gpt2sdk_transformers.feed import UNDER_WAY
 from gpt2sdk_transformers.scan import CARRIED, SCAN, carried_scan
+from gpt2sdk_transformers.states import StateKey
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -29,6 +33,8 @@ _WRITES = frozenset({"update_conv_state", "update_recurrent_state"})
 _GOES_ON = frozenset({"initial_state", "initial_states"})
 # What a module has in itself instead (RecurrentGemma), with the module that has its recurrence.
 _INSIDE = frozenset({"conv1d_state", "rg_lru"})
+_LOCK = RLock()
+"""Held by who has put states into a module: other threads may want to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +81,42 @@ def make_mixers(network: "PreTrainedModel") -> int:
         module.__class__ = type(f"ByRows{kind.__name__}", (ByRows, kind), members)
         if not hasattr(module, "layer_idx"):
             module.layer_idx = next(int(each) for each in path.split(".") if each.isdigit())
-        if mixer.inside:
-            module.__dict__["lock"] = RLock()
     return len(found)
+
+
+def state_nbytes(block: nn.Module, width: int, dtype: torch.dtype) -> int:
+    """Return how many bytes the states of a block's modules take for one row.
+
+    They are called on the meta device: how large states are, only their code says.
+
+    Args:
+        block: With or without numbers.
+        width: Of the residual stream.
+        dtype: In which it computes.
+    """
+    total = 0
+    for module in block.modules():
+        if isinstance(module, ByRows):
+            hollow = deepcopy(module).to("meta", dtype)
+            store = TransformersCache(layers=[LinearAttentionLayer()])
+            hollow.layer_idx = 0
+            x = torch.empty(1, 1, width, dtype=dtype, device="meta")
+            words: dict[str, object] = {"cache": store}
+            if module.mixer.inside:
+                places = torch.zeros(1, 1, dtype=torch.int64, device="meta")
+                words |= {"position_ids": places, "attention_mask": None}
+            with torch.no_grad():
+                _call(hollow, super(ByRows, hollow).forward, store.layers[0], False, x, **words)  # noqa: FBT003 - as its type says
+            total += sum(state.nbytes for _, state in layer_states(0, store.layers[0]))
+    return total
+
+
+def layer_states(layer: int, held: Any) -> Iterator[tuple[StateKey, Tensor]]:  # noqa: ANN401 - a layer of transformers' cache
+    """Yield the states that a cache layer has."""
+    for what, states in (("conv", held.conv_states), ("recurrent", held.recurrent_states)):
+        for number, state in states.items():
+            if state is not None:
+                yield StateKey(layer, what, number), state
 
 
 def _mixer(kind: type) -> Mixer | None:
@@ -149,7 +188,7 @@ def _call(
 @contextmanager
 def _put_inside(module: Any, states: LinearAttentionLayer) -> Iterator[None]:  # noqa: ANN401 - a module of RecurrentGemma
     """Put states into a module that has them in itself, and take them out again."""
-    with module.lock:
+    with _LOCK:
         module.conv1d_state = states.conv_states[0]
         module.rg_lru.recurrent_states = states.recurrent_states[0]
         try:

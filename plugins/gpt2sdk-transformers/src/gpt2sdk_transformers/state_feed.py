@@ -14,10 +14,10 @@ from transformers.cache_utils import Cache as TransformersCache
 from transformers.cache_utils import LinearAttentionLayer
 
 from gpt2sdk_transformers.feed import misfit
+from gpt2sdk_transformers.mixers import Mixer, layer_states
 from gpt2sdk_transformers.states import StateKey
 
 if TYPE_CHECKING:
-    from gpt2sdk_transformers.mixers import Mixer
     from gpt2sdk_transformers.recurrent_cache import RecurrentCache
 
 
@@ -151,7 +151,7 @@ class StateFeed:
         self,
         layer: int,
         call: Callable[..., Any],
-        mixer: "Mixer",
+        mixer: Mixer,
         args: Sequence[object],
         words: Mapping[str, object],
     ) -> Any:  # noqa: ANN401 - as the module returns it
@@ -222,7 +222,7 @@ class StateFeed:
                 yield begin, end
                 begin = end
             if begin == group.split:
-                states = _layer_states(layer, group.cache.layers[layer])
+                states = layer_states(layer, group.cache.layers[layer])
                 group.halfway.update((key, state.clone()) for key, state in states)
 
 
@@ -233,14 +233,7 @@ def _store(layers: int) -> TransformersCache:
     return cache
 
 
-def _layer_states(layer: int, held: Any) -> Iterator[tuple[StateKey, Tensor]]:  # noqa: ANN401 - a layer of theirs
-    for what, states in (("conv", held.conv_states), ("recurrent", held.recurrent_states)):
-        for number, state in states.items():
-            if state is not None:
-                yield StateKey(layer, what, number), state
-
-
 def _all_states(cache: TransformersCache) -> Iterator[tuple[StateKey, Tensor]]:
     for layer, held in enumerate(cache.layers):
         if held is not None:
-            yield from _layer_states(layer, held)
+            yield from layer_states(layer, held)
