@@ -97,7 +97,6 @@ KINDS: Mapping[str, Mapping[str, object]] = {
         "expert_layer_offset": 1,
         "mamba_d_state": 4,
         "mamba_dt_rank": 4,
-        "use_mamba_kernels": False,
     },
     "lfm2": {
         "layer_types": ["conv", "full_attention", "conv"],

@@ -32,6 +32,65 @@ _SIZES: Mapping[str, object] = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
+_DELTA = {
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+}
+_MAMBA2 = {
+    "mamba_n_heads": 8,
+    "mamba_d_head": 8,
+    "mamba_d_state": 4,
+    "mamba_n_groups": 1,
+    "mamba_chunk_size": 4,
+}
+_ZAMBA = {
+    "layer_types": ["linear_attention", "hybrid"] * 2,
+    "num_hidden_layers": 4,
+    "mamba_d_state": 4,
+    "n_mamba_heads": 8,
+}
+_BETWEEN = {
+    "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+    "num_hidden_layers": 3,
+}
+_CONVS = {"layer_types": ["conv", "full_attention", "conv"], "num_hidden_layers": 3}
+# What recurrent layers have sizes of.
+_STATES: Mapping[str, Mapping[str, object]] = {
+    "bamba": {**_MAMBA2, "attn_layer_indices": [1], "num_hidden_layers": 3},
+    "falcon_h1": {**_MAMBA2, "mamba_d_ssm": 64},
+    "falcon_mamba": {"state_size": 4, "time_step_rank": 4},
+    "granitemoehybrid": {**_MAMBA2, **_BETWEEN, "position_embedding_type": "rope"},
+    "jamba": {
+        "num_hidden_layers": 4,
+        "attn_layer_period": 2,
+        "attn_layer_offset": 1,
+        "mamba_d_state": 4,
+        "mamba_dt_rank": 4,
+    },
+    "lara_mini": _DELTA,
+    "lfm2": _CONVS,
+    "lfm2_moe": {**_CONVS, "num_dense_layers": 1},
+    "mamba": {"state_size": 4, "time_step_rank": 4},
+    "mamba2": {"state_size": 4, "num_heads": 8, "head_dim": 8, "n_groups": 2, "chunk_size": 4},
+    "nemotron_h": {
+        "layer_types": ["linear_attention", "full_attention", "mlp", "moe"],
+        "mamba_num_heads": 8,
+        "mamba_head_dim": 8,
+        "ssm_state_size": 4,
+        "n_groups": 2,
+        "chunk_size": 4,
+    },
+    "olmo_hybrid": {**_DELTA, "linear_num_key_heads": 4},
+    "qwen3_5_moe_text": _DELTA,
+    "qwen3_5_text": _DELTA,
+    "qwen3_next": _DELTA,
+    "recurrent_gemma": {"lru_width": 32, "num_hidden_layers": 3, "attention_window_size": 5},
+    "zamba": {**_ZAMBA, "n_mamba_heads": 2, "mamba_dt_rank": 4},
+    "zamba2": {**_ZAMBA, "hybrid_layer_ids": [1, 3], "mamba_headdim": 8, "mamba_ngroups": 1, "chunk_size": 4},
+    "zaya": {"num_experts_per_tok": 1},
+}
 
 
 def tiny_config(kind: str) -> PretrainedConfig:
@@ -43,12 +102,14 @@ def tiny_config(kind: str) -> PretrainedConfig:
     if "kv_lora_rank" in names:
         sizes["num_key_value_heads"] = 4
         sizes.pop("head_dim", None)
-    if "layer_types" in names:
+    # Some say which layers they have in other words alone.
+    own = getattr(made, made.attribute_map.get("layer_types", "layer_types"), None)
+    if "layer_types" in names and not isinstance(own, property):
         kinds = list(dict.fromkeys(getattr(made(), "layer_types", None) or ()))
         if kinds:
             sizes["layer_types"] = (kinds * 2)[: max(2, len(kinds))]
             sizes["num_hidden_layers"] = len(sizes["layer_types"])
-    return made(**sizes)
+    return made(**{**sizes, **_STATES.get(kind, {})})
 
 
 def with_weights_of(network: nn.Module, other: nn.Module) -> None:

@@ -135,10 +135,10 @@ def compute_buffers(network: nn.Module) -> None:
     for path, names in found.items():
         # Some modules set those of the modules in them.
         for above in _upwards(path):
-            if not any(_is_unset(network.get_submodule(path).get_buffer(name)) for name in names):
-                break
             with torch.device("cpu"):
                 cast("PreTrainedModel", network)._init_weights(network.get_submodule(above))  # noqa: SLF001 - see above
+            if not any(_is_unset(network.get_submodule(path).get_buffer(name)) for name in names):
+                break
     left = [
         f"{path}.{name}"
         for path, names in found.items()
