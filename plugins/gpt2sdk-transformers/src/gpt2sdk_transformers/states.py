@@ -40,23 +40,18 @@ class StatePages:
     """
 
     def __init__(self) -> None:
-        self._tensors: dict[StateKey, Tensor] = {}
+        self._layers: dict[int, dict[StateKey, Tensor]] = {}
         self._users: list[int] = []
 
     @property
     def nbytes(self) -> int:
         """Bytes that are allocated."""
-        return sum(tensor.nbytes for tensor in self._tensors.values())
+        return sum(tensor.nbytes for tensor in self._all())
 
     @property
     def page_nbytes(self) -> int:
         """Bytes of one page; 0 while nothing was written."""
-        return sum(each[0].nbytes for each in self._tensors.values())
-
-    @property
-    def keys(self) -> Sequence[StateKey]:
-        """The states that a page has."""
-        return tuple(self._tensors)
+        return sum(each[0].nbytes for each in self._all())
 
     def users(self, page: int) -> int:
         """How many hold a page."""
@@ -79,29 +74,31 @@ class StatePages:
 
     def read(self, layer: int, pages: Sequence[int]) -> Iterator[tuple[StateKey, Tensor]]:
         """Yield a layer's states of these pages, in new memory."""
-        for key, tensor in self._tensors.items():
-            if key.layer == layer:
-                yield key, tensor[torch.tensor(pages, device=tensor.device)]
+        for key, tensor in self._layers[layer].items():
+            at = _index(pages, tensor.device)
+            yield key, tensor[at].clone() if isinstance(at, slice) else tensor[at]
 
     def write(self, states: Mapping[StateKey, Tensor], pages: Sequence[int]) -> None:
         """Put states into pages, one row each."""
         for key, state in states.items():
             tensor = self._room(key, state)
-            tensor[torch.tensor(pages, device=tensor.device)] = state.to(tensor)
+            tensor[_index(pages, tensor.device)] = state
 
     def trim(self) -> None:
         """Give memory back where less than half of the pages is in use."""
         while self._users and not self._users[-1]:
             self._users.pop()
-        for key, tensor in list(self._tensors.items()):
-            if not self._users:
-                del self._tensors[key]
-            elif 2 * len(self._users) <= len(tensor):
-                self._tensors[key] = tensor[: len(self._users)].clone()
+        if not self._users:
+            self._layers.clear()
+        for states in self._layers.values():
+            for key, tensor in states.items():
+                if 2 * len(self._users) <= len(tensor):
+                    states[key] = tensor[: len(self._users)].clone()
 
     def _room(self, key: StateKey, like: Tensor) -> Tensor:
         """Return the memory of a state, enlarged if there are more pages by now."""
-        held = self._tensors.get(key)
+        states = self._layers.setdefault(key.layer, {})
+        held = states.get(key)
         if held is not None and len(held) >= len(self._users):
             return held
         count = len(self._users) if held is None else max(len(self._users), len(held) * 3 // 2)
@@ -110,5 +107,21 @@ class StatePages:
             made = torch.zeros((count, *like.shape[1:]), dtype=like.dtype, device=like.device)
         if held is not None:
             made[: len(held)] = held
-        self._tensors[key] = made
+        states[key] = made
         return made
+
+    def _all(self) -> Iterator[Tensor]:
+        for states in self._layers.values():
+            yield from states.values()
+
+
+def _index(pages: Sequence[int], device: torch.device) -> slice | Tensor:
+    """Return what stands for pages: a slice, if they lie one behind the other.
+
+    >>> _index([3, 4], torch.device("cpu")), _index([4, 3], torch.device("cpu"))
+    (slice(3, 5, None), tensor([4, 3]))
+    """
+    first, stop = pages[0], pages[0] + len(pages)
+    if list(pages) == list(range(first, stop)):
+        return slice(first, stop)
+    return torch.tensor(pages, device=device)
