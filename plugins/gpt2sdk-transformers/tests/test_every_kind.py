@@ -2,16 +2,19 @@
 
 import inspect
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, PretrainedConfig
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from gpt2sdk import Generator
+from gpt2sdk.testing import tiny_tokenizer
 from gpt2sdk_transformers.model import TransformersLM
 from gpt2sdk_transformers.network import make_network
-from gpt2sdk_transformers.offered import OFFERED
+from gpt2sdk_transformers.offered import OFFERED, RECURRENT
 
 # Whatever of these a config knows. The window is shorter than the longest row.
 _SIZES: Mapping[str, object] = {
@@ -23,7 +26,8 @@ _SIZES: Mapping[str, object] = {
     **dict.fromkeys(("head_dim", "q_lora_rank", "kv_lora_rank", "qk_nope_head_dim"), 8),
     **dict.fromkeys(("n_group", "topk_group", "first_k_dense_replace", "n_shared_experts"), 1),
     **dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 16),
-    **dict.fromkeys(("max_position_embeddings", "n_positions", "vocab_size"), 64),
+    **dict.fromkeys(("max_position_embeddings", "n_positions"), 64),
+    "vocab_size": 280,
     "num_key_value_heads": 2,
     "v_head_dim": 6,
     "sliding_window": 5,
@@ -112,6 +116,15 @@ def tiny_config(kind: str) -> PretrainedConfig:
     return made(**{**sizes, **_STATES.get(kind, {})})
 
 
+def network_of(config: PretrainedConfig) -> PreTrainedModel:
+    """Return transformers' network, with weights that tell layers apart."""
+    torch.manual_seed(0)
+    network = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    for parameter in network.parameters():
+        parameter.data += torch.randn_like(parameter) * (0.15 if parameter.ndim > 1 else 0.1)
+    return network
+
+
 def with_weights_of(network: nn.Module, other: nn.Module) -> None:
     """Fill a network without numbers."""
     tensors = other.state_dict()
@@ -128,10 +141,7 @@ def with_weights_of(network: nn.Module, other: nn.Module) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_rows_have_the_logits_of_transformers(model_type: str) -> None:
     config = tiny_config(model_type)
-    torch.manual_seed(0)
-    reference = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
-    for parameter in reference.parameters():
-        parameter.data += torch.randn_like(parameter) * (0.15 if parameter.ndim > 1 else 0.1)
+    reference = network_of(config)
     with torch.device("meta"):
         network = make_network(type(config).from_dict(config.to_dict()), torch.float32)
     with_weights_of(network, reference)
@@ -154,3 +164,33 @@ def test_rows_have_the_logits_of_transformers(model_type: str) -> None:
     scores = model.score(model.make_cache(1), rows[:1], [19], hidden_states=[model.layers])
     again = model.unembed(model.final_norm(scores.hidden_states[model.layers]))
     assert torch.allclose(again, scores.logits, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_type", sorted(RECURRENT))
+@pytest.mark.filterwarnings("ignore")
+def test_folders_of_recurrent_models_write_what_transformers_writes(
+    model_type: str, tmp_path: Path
+) -> None:
+    network = network_of(tiny_config(model_type))
+    network.save_pretrained(tmp_path)
+    tiny_tokenizer().save(tmp_path)
+    gen = Generator.from_pretrained(tmp_path)
+    prompts = [[3, 4, 5, 6, 7, 8], [9], [20, 21, 22]]
+    made = gen.generate(prompts, strategy="greedy", max_new_tokens=10, eos_token_id=None)
+    for prompt, completion in zip(prompts, made.completions, strict=True):
+        rows = torch.tensor([prompt])
+        theirs = network.generate(
+            rows,
+            attention_mask=torch.ones_like(rows),
+            do_sample=False,
+            max_new_tokens=10,
+            eos_token_id=None,
+            pad_token_id=0,
+            # Its modules remember the text before, which a prompt of one token goes on from.
+            use_cache=model_type != "recurrent_gemma",
+        )
+        assert theirs[0, len(prompt) :].tolist() == list(completion.tokens)
+    gen.save_pretrained(tmp_path / "again")
+    again = Generator.from_pretrained(tmp_path / "again")
+    assert again.score("the pond").logprobs == gen.score("the pond").logprobs
