@@ -5,6 +5,7 @@ rotary positions, is computed at once, on the CPU; a head that is tied to the ta
 that table instead of sharing its weight.
 """
 
+import inspect
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # Where a config names no limit: no row gets there.
 _BOUNDLESS = 2**20
+# Modules whose matrices others read, past them (Mamba's): nobody may hold them otherwise.
+_READ = ".dt_proj"
 
 
 def make_network(config: "PretrainedConfig", dtype: torch.dtype) -> "PreTrainedModel":
@@ -39,9 +42,12 @@ def make_network(config: "PretrainedConfig", dtype: torch.dtype) -> "PreTrainedM
         config, dtype=dtype, attn_implementation=RAGGED, trust_remote_code=False
     )
     _untie(network)
-    _share(network)
-    for module in network.modules():
-        if type(module) is nn.Linear:
+    apart = _share(network)
+    if "weight" in inspect.unwrap(type(network).forward).__code__.co_names:
+        # Mamba's asks its head of which type it is: nobody may hold its matrix otherwise.
+        apart.add(network.get_output_embeddings())
+    for path, module in network.named_modules():
+        if type(module) is nn.Linear and not (module in apart or path.endswith(_READ)):
             # The same, and its matrix may be held in the form that a CPU reads fastest.
             module.__class__ = Linear
     compute_buffers(network)
@@ -203,14 +209,22 @@ def _upwards(path: str) -> Iterator[str]:
     yield path
 
 
-def _share(network: nn.Module) -> None:
-    """Let layers that share weights be one module, so that each weight has one place (Zamba)."""
+def _share(network: nn.Module) -> set[nn.Module]:
+    """Let layers that share weights be one module, so that each weight has one place (Zamba).
+
+    Returns:
+        Those modules.
+    """
     first: dict[tuple[object, ...], nn.Module] = {}
+    shared: set[nn.Module] = set()
     for path, module in list(network.named_modules()):
         own = tuple(map(id, module.parameters(recurse=False)))
         if own and first.setdefault((type(module), *own), module) is not module:
             above, _, name = path.rpartition(".")
-            setattr(network.get_submodule(above), name, first[type(module), *own])
+            kept = first[type(module), *own]
+            setattr(network.get_submodule(above), name, kept)
+            shared.add(kept)
+    return shared
 
 
 def _unset(buffer: Tensor) -> Tensor:
