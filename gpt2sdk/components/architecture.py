@@ -181,6 +181,10 @@ class Architecture(Component):
         """Bytes that a part's cache takes for each token of each row; none by default."""
         return 0
 
+    def row_nbytes(self, part: str, dtype: torch.dtype, device: torch.device) -> int:
+        """Bytes that a part keeps of each row, however long it is; none by default."""
+        return 0
+
     def weight_dtype(self) -> torch.dtype | None:
         """The weights' type, where the config names it; `None` for that of the file."""
         return None

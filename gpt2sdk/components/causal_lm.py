@@ -18,10 +18,13 @@ class Scores:
         logits: Next-token logits at every scored position, slot after slot, in float32.
         hidden_states: For each layer asked for, the residual stream there (0 is the embedding,
             `n_layer` the input of the final norm), at the same positions.
+        fed_again: For each slot, how many tokens that it held already had to be fed once more, as
+            it was taken back to where its state could not go; empty for none.
     """
 
     logits: Float[Tensor, "positions vocab"]
     hidden_states: Mapping[int, Float[Tensor, "positions embed"]] = field(default_factory=dict)
+    fed_again: Sequence[int] = ()
 
 
 class KeyValueCache(Protocol):

@@ -75,6 +75,7 @@ class Sizing:
             file_nbytes=in_file + sum(each.file_nbytes for each in planned),
             workspace=max(slabs, *(each.workspace for each in planned), 0),
             cache_nbytes=self.checkpoint.architecture.cache_nbytes(name, self.dtype, place.device),
+            row_nbytes=self.checkpoint.architecture.row_nbytes(name, self.dtype, place.device),
             device=device_name(place.device),
             kept=place.kept,
             reason=place.reason,

@@ -5,7 +5,8 @@ rotary positions, is computed at once, on the CPU; a head that is tied to the ta
 that table instead of sharing its weight.
 """
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # Where a config names no limit: no row gets there.
 _BOUNDLESS = 2**20
+# Modules whose matrices others read, past them (Mamba's): nobody may hold them otherwise.
+_READ = ".dt_proj"
 
 
 def make_network(config: "PretrainedConfig", dtype: torch.dtype) -> "PreTrainedModel":
@@ -39,8 +42,12 @@ def make_network(config: "PretrainedConfig", dtype: torch.dtype) -> "PreTrainedM
         config, dtype=dtype, attn_implementation=RAGGED, trust_remote_code=False
     )
     _untie(network)
-    for module in network.modules():
-        if type(module) is nn.Linear:
+    apart = _share(network)
+    if "weight" in inspect.unwrap(type(network).forward).__code__.co_names:
+        # Mamba's asks its head of which type it is: nobody may hold its matrix otherwise.
+        apart.add(network.get_output_embeddings())
+    for path, module in network.named_modules():
+        if type(module) is nn.Linear and not (module in apart or path.endswith(_READ)):
             # The same, and its matrix may be held in the form that a CPU reads fastest.
             module.__class__ = Linear
     compute_buffers(network)
@@ -59,6 +66,25 @@ def context_length(config: "PretrainedConfig") -> int:
     if rope.get("rope_type") in ("longrope", "dynamic"):
         return int(rope.get("original_max_position_embeddings") or limit)
     return limit
+
+
+# What a layer may be that has keys and values of each token.
+_ATTENDING = frozenset({"full_attention", "sliding_attention", "hybrid", "hybrid_sliding"})
+# The others that a layer may be in a network that has layers with states.
+_RECURRENT = frozenset({"linear_attention", "conv"})
+
+
+def is_recurrent(config: "PretrainedConfig") -> bool:
+    """Whether some layer has a state that each token changes."""
+    kinds = set(getattr(config.get_text_config(), "layer_types", None) or ())
+    return bool(kinds & (_RECURRENT | {"hybrid", "hybrid_sliding"}))
+
+
+def attending_layers(config: "PretrainedConfig") -> Sequence[int]:
+    """Return the numbers of the layers that attend to tokens."""
+    if not is_recurrent(config):
+        return range(config.num_hidden_layers)
+    return [at for at, kind in enumerate(config.layer_types) if kind in _ATTENDING]
 
 
 def token_numbers(config: "PretrainedConfig") -> int:
@@ -103,22 +129,32 @@ def compute_buffers(network: nn.Module) -> None:
     Raises:
         CheckpointError: If something is left.
     """
-    left = []
+    found: dict[str, list[str]] = {}
     for path, module in network.named_modules():
         names = [
             name
             for name, buffer in module.named_buffers(recurse=False)
             if buffer.is_meta and name in module._non_persistent_buffers_set  # noqa: SLF001 - likewise
         ]
-        if not names:
-            continue
+        if names:
+            found[path] = names
         for name in names:
             buffer = module.get_buffer(name)
             with torch.device("cpu"):
                 module.register_buffer(name, _unset(buffer), persistent=False)
-        with torch.device("cpu"):
-            cast("PreTrainedModel", network)._init_weights(module)  # noqa: SLF001 - see above
-        left += [f"{path}.{name}" for name in names if _is_unset(module.get_buffer(name))]
+    for path, names in found.items():
+        # Some modules set those of the modules in them.
+        for above in _upwards(path):
+            with torch.device("cpu"):
+                cast("PreTrainedModel", network)._init_weights(network.get_submodule(above))  # noqa: SLF001 - see above
+            if not any(_is_unset(network.get_submodule(path).get_buffer(name)) for name in names):
+                break
+    left = [
+        f"{path}.{name}"
+        for path, names in found.items()
+        for name in names
+        if _is_unset(network.get_submodule(path).get_buffer(name))
+    ]
     if left:
         raise CheckpointError(
             f"{type(network).__name__}: transformers does not say how to compute "
@@ -138,7 +174,7 @@ class SharedHead(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The table's matrix."""
+        """The table's, for networks that ask of which type it is."""
         return cast("Tensor", self._table.weight)
 
     @override
@@ -181,6 +217,32 @@ def _untie(network: "PreTrainedModel") -> None:
     )
     path = name_of(network, table)
     network.set_output_embeddings(SharedHead(network, path, getattr(head, "bias", None)))
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """Yield the path of a module, and those of the modules around it."""
+    while path:
+        yield path
+        path = path.rpartition(".")[0]
+    yield path
+
+
+def _share(network: nn.Module) -> set[nn.Module]:
+    """Let layers that share weights be one module, so that each weight has one place (Zamba).
+
+    Returns:
+        Those modules.
+    """
+    first: dict[tuple[object, ...], nn.Module] = {}
+    shared: set[nn.Module] = set()
+    for path, module in list(network.named_modules()):
+        own = tuple(map(id, module.parameters(recurse=False)))
+        if own and first.setdefault((type(module), *own), module) is not module:
+            above, _, name = path.rpartition(".")
+            kept = first[type(module), *own]
+            setattr(network.get_submodule(above), name, kept)
+            shared.add(kept)
+    return shared
 
 
 def _unset(buffer: Tensor) -> Tensor:
