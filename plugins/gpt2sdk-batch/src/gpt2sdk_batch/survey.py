@@ -90,6 +90,7 @@ def _repeated(source: LineSource, ignored: Collection[str], digest: bytes) -> Op
     alike = [task for task in read_tasks(source, ignored) if _digest(task) == digest][:2]
     places = " and ".join(str(task.index + 1) for task in alike)
     name = alike[0].id
-    hint = "a line without one has its number from 0: " if name == alike[0].index else ""
+    own = any(task.index == name for task in alike)
+    hint = "a line without one has its number from 0: " if own else ""
     message = f"{source.name}: lines {places} have the id {name!r:.60}; {hint}give each its own"
     return OptionError(message, name="id", value=name)
