@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from functools import partial
 
 import pytest
 
@@ -307,7 +306,7 @@ def test_processes_that_are_killed_make_the_same(undisturbed, tmp_path):
     killed = []
 
     def engage(settings):
-        crew = processes(partial(Generator.from_pretrained, "storyteller"), 2)(settings)
+        crew = processes("storyteller", 2)(settings)
         told = crew.run
 
         def run_and_kill(tasks, stopped):
@@ -329,7 +328,5 @@ def test_processes_that_are_killed_make_the_same(undisturbed, tmp_path):
 
 @pytest.mark.slow
 def test_what_is_wrong_in_a_process_is_said(undisturbed, tmp_path):
-    load = partial(Generator.from_pretrained, "storyteller")
-
     with pytest.raises(BatchError, match="there is no option top_q"):
-        run(processes(load, 2), undisturbed[0], tmp_path / "out.jsonl", top_q=1)
+        run(processes("storyteller", 2), undisturbed[0], tmp_path / "out.jsonl", top_q=1)

@@ -189,8 +189,12 @@ def _opened(path: Path) -> int:
     """Open a file and lock it; one that its last owner removed meanwhile is made anew.
 
     Raises:
-        OptionError: Another run is at work on it.
+        OptionError: Another run is at work on it, or it is no file.
     """
+    if path.exists() and not path.is_file():
+        # A device may be read for ever.
+        message = f"{path} is a device or a folder, and would be the journal: expected a file"
+        raise OptionError(message, name="target", value=str(path))
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:

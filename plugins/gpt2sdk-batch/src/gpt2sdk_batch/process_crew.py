@@ -11,15 +11,12 @@ from typing import Final
 
 import torch
 
-from gpt2sdk import Generator, GPT2SDKError
+from gpt2sdk import GPT2SDKError
 from gpt2sdk_batch.answers import Answer
 from gpt2sdk_batch.errors import BatchError
 from gpt2sdk_batch.run_settings import RunSettings
 from gpt2sdk_batch.tasks import Task
-from gpt2sdk_batch.worker import Worker
-
-Load = Callable[[], Generator]
-"""Loads a generator; it pickles: a function of a module, or a `functools.partial` of one."""
+from gpt2sdk_batch.worker import Load, Worker, loaded
 
 _DEATHS: Final = 5
 _PATIENCE: Final = 30.0
@@ -33,7 +30,7 @@ def processes(load: Load, count: int) -> "Callable[[RunSettings], ProcessCrew]":
     importable: what it does stands behind `if __name__ == "__main__":`.
 
     Args:
-        load: Loads a generator; it is pickled.
+        load: The model's name; or what loads a generator, and pickles.
         count: How many.
     """
     return lambda settings: ProcessCrew(load, count, settings)
@@ -248,7 +245,7 @@ def _work(pipe: Connection, load: Load, settings: RunSettings, threads: int) -> 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process is told, and tells the others
     torch.set_num_threads(threads)
     try:
-        worker = Worker(load(), settings)
+        worker = Worker(loaded(load), settings)
         pipe.send(("facts", worker.facts))
         inbox = _Inbox(pipe)
         inbox.worker = worker

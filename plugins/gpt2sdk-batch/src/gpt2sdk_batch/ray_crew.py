@@ -8,10 +8,9 @@ from typing import Any, Final
 from gpt2sdk_batch.answers import Answer
 from gpt2sdk_batch.errors import BatchError
 from gpt2sdk_batch.missing import needed
-from gpt2sdk_batch.process_crew import Load
 from gpt2sdk_batch.run_settings import RunSettings
 from gpt2sdk_batch.tasks import Task
-from gpt2sdk_batch.worker import Worker
+from gpt2sdk_batch.worker import Load, Worker, loaded
 
 _DEATHS: Final = 5
 _LOOK: Final = 0.5
@@ -31,7 +30,7 @@ def ray_actors(
     An actor, or a node, that dies is replaced, and what it had is done by others.
 
     Args:
-        load: Loads a generator; it is pickled.
+        load: The model's name; or what loads a generator, and pickles.
         count: How many.
         address: The cluster, such as "auto" or "ray://head:10001"; "local" for one on this machine.
             Ray that was initialised before is used as it is.
@@ -60,7 +59,7 @@ class LineActor:
     """A worker in a process of Ray's."""
 
     def __init__(self, load: Load, settings: RunSettings) -> None:
-        self._worker = Worker(load(), settings)
+        self._worker = Worker(loaded(load), settings)
         self._tasks: deque[Task] = deque()
         self._running = self._worker.run(self)
         self._open = 0

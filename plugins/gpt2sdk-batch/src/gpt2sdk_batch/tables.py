@@ -8,11 +8,10 @@ from gpt2sdk import CallRecord, Generator, OptionError
 from gpt2sdk_batch.answers import failed
 from gpt2sdk_batch.missing import needed
 from gpt2sdk_batch.outputs import table_row, table_schema
-from gpt2sdk_batch.process_crew import Load
 from gpt2sdk_batch.run_settings import read_settings
 from gpt2sdk_batch.sources import plain, rows_of
 from gpt2sdk_batch.tasks import EVERYTHING, Task, read_task
-from gpt2sdk_batch.worker import Worker
+from gpt2sdk_batch.worker import Load, Worker, loaded
 
 _COLUMNS = {
     "text": "text",
@@ -40,7 +39,7 @@ class GenerateBatch:
 
     def __init__(
         self,
-        load: Load | str,
+        load: Load,
         *,
         config: CallRecord | Mapping[str, object] | None = None,
         chat_template: str | None = None,
@@ -49,7 +48,7 @@ class GenerateBatch:
         """Load the model.
 
         Args:
-            load: What loads it; or its name, folder or hub id.
+            load: Its name, folder or hub id; or what loads a generator, and pickles.
             config: A preset, or the record of a call.
             chat_template: What writes chats; the model's own by default.
             options: Options of all rows, as for `gpt2sdk_batch.run`.
@@ -57,8 +56,7 @@ class GenerateBatch:
         Raises:
             OptionError: An option is wrong.
         """
-        generator = Generator.from_pretrained(load) if isinstance(load, str) else load()
-        self._worker = Worker(generator, read_settings(options, config, chat_template))
+        self._worker = Worker(loaded(load), read_settings(options, config, chat_template))
 
     def __call__(self, batch: Any) -> Any:
         """Return a batch with results.

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, cast
 
 from gpt2sdk import Completion, Generator, OptionError, Result
@@ -13,10 +14,19 @@ from gpt2sdk_batch.run_settings import RunSettings, facts_of, name_of
 from gpt2sdk_batch.seeds import seed_of
 from gpt2sdk_batch.tasks import Task
 
+Load = str | Path | Callable[[], Generator]
+"""A model's name, folder or hub id; or what loads a generator in another process, and pickles: a
+function of a module, or a `functools.partial` of one."""
+
 _GROUP: Final = 16
 _END: Final = object()
 _LEADS: Final = ("strategy", "sampler", "drafter")
 _UNMADE: Final = frozenset({"cancelled", "error"})
+
+
+def loaded(load: Load) -> Generator:
+    """Return the generator that is meant."""
+    return Generator.from_pretrained(load) if isinstance(load, str | Path) else load()
 
 
 @dataclass(frozen=True, slots=True)
