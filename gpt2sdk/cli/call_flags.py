@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
@@ -13,6 +14,7 @@ from gpt2sdk.cli.parameters import Config, Options
 
 if TYPE_CHECKING:
     from gpt2sdk.generator.generator import Generator
+    from gpt2sdk.options import Preset
 
 MaxNewTokens = Annotated[
     int | None,
@@ -139,7 +141,7 @@ _NAMED = (
 )
 
 
-def _read(config: Sequence[Any] | None) -> Any:
+def _read(config: Sequence[Path] | None) -> "Preset":
     """Return the preset of a file."""
     from gpt2sdk.cli.config_file import read_config
 
@@ -147,7 +149,7 @@ def _read(config: Sequence[Any] | None) -> Any:
 
 
 def with_call_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command of a plugin the flags of `gpt2sdk generate`, in place of its parameter `flags`.
+    """Give a plugin's command the flags of `gpt2sdk generate`, in place of its parameter `flags`.
 
     They say how a model is loaded and which options its calls have; prompts are the command's.
 
@@ -168,7 +170,7 @@ def with_call_flags(command: Callable[..., None]) -> Callable[..., None]:
     own = [each for name, each in signature.parameters.items() if name != "flags"]
 
     @wraps(command)
-    def run(**given: Any) -> None:
+    def run(**given: Any) -> None:  # noqa: ANN401 - whatever the command has
         loading = LoadFlags(**{name: given.pop(name) for name in load_names if name in given})
         flags = CallFlags(**{name: given.pop(name) for name in own_names if name in given})
         command(**given, flags=replace(flags, loading=loading))

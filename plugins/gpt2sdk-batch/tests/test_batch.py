@@ -185,7 +185,7 @@ def test_another_model_is_refused(gen, some_lines, write, tmp_path):
     run(gen, source, path, stopped=Stop(10), batch_size=4, **USUAL)
     other = Generator.from_pretrained("storyteller", quantization="int8")
 
-    with pytest.raises(OptionError, match="the model's fingerprint was .* quantization was None"):
+    with pytest.raises(OptionError, match=r"the model's fingerprint was .* quantization was None"):
         run(other, source, path, **USUAL)
 
 
@@ -253,15 +253,15 @@ def test_what_does_not_fit_together_is_not_merged(gen, undisturbed, tmp_path):
         with pytest.raises(OptionError, match=said):
             merge(merged, given)
     run(gen, source, paths[2], shard="2/3", overwrite=True, max_new_tokens=8)
-    with pytest.raises(OptionError, match="are of different runs: top_p was 0.9 and is None"):
+    with pytest.raises(OptionError, match=r"are of different runs: top_p was 0.9 and is None"):
         merge(merged, paths)
     run(gen, source, paths[2], shard="2/3", overwrite=True, **USUAL)
     text = paths[1].read_text().splitlines(keepends=True)
     paths[1].write_text("".join(text[:4] + text[5:]))
-    with pytest.raises(OptionError, match="1.jsonl has line 16 where line 13 is expected"):
+    with pytest.raises(OptionError, match=r"1.jsonl has line 16 where line 13 is expected"):
         merge(merged, paths)
     paths[1].write_text("".join(text[:-1]))
-    with pytest.raises(OptionError, match="1.jsonl ends where line 58 is expected"):
+    with pytest.raises(OptionError, match=r"1.jsonl ends where line 58 is expected"):
         merge(merged, paths)
     assert not merged.exists()
 
@@ -313,7 +313,7 @@ def test_processes_that_are_killed_make_the_same(undisturbed, tmp_path):
             for answers in told(tasks, stopped):
                 yield answers
                 if len(killed) < 2:
-                    mate = crew._mates[len(killed)]
+                    mate = crew._mates[len(killed)]  # noqa: SLF001 - to kill one
                     mate.process.kill()
                     killed.append(mate.process.pid)
 

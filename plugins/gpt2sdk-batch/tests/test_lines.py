@@ -11,18 +11,18 @@ from gpt2sdk_batch.seeds import seed_of
 from gpt2sdk_batch.shards import LineShard, read_shard
 from gpt2sdk_batch.sources import open_source
 from gpt2sdk_batch.survey import read_tasks, survey
-from gpt2sdk_batch.tasks import Task, read_task
+from gpt2sdk_batch.tasks import LineTask, read_task
 
 
 @pytest.mark.parametrize(
     ("record", "expected"),
     [
-        ({"prompt": "a"}, Task(3, 3, "a")),
-        ({"id": "x", "prompt": [1, 2]}, Task(3, "x", [1, 2])),
-        ({"id": 7, "messages": [{"role": "user"}]}, Task(3, 7, messages=[{"role": "user"}])),
-        ({"prompt": "a", "choices": ["b"]}, Task(3, 3, "a", choices=["b"])),
-        ({"prompt": "a", "messages": None}, Task(3, 3, "a")),
-        ({"prompt": "a", "options": '{"top_k": 5}'}, Task(3, 3, "a", options={"top_k": 5})),
+        ({"prompt": "a"}, LineTask(3, 3, "a")),
+        ({"id": "x", "prompt": [1, 2]}, LineTask(3, "x", [1, 2])),
+        ({"id": 7, "messages": [{"role": "user"}]}, LineTask(3, 7, messages=[{"role": "user"}])),
+        ({"prompt": "a", "choices": ["b"]}, LineTask(3, 3, "a", choices=["b"])),
+        ({"prompt": "a", "messages": None}, LineTask(3, 3, "a")),
+        ({"prompt": "a", "options": '{"top_k": 5}'}, LineTask(3, 3, "a", options={"top_k": 5})),
     ],
 )
 def test_a_line_is_read(record, expected):
@@ -51,8 +51,8 @@ def test_a_line_that_is_wrong_says_so(record, said):
 def test_fields_that_are_named_are_passed_over():
     line = {"prompt": "a", "answer": "b", "more": 1}
 
-    assert Task(0, 0, "a") == read_task(0, line, ("answer", "more"))
-    assert Task(0, 0, "a") == read_task(0, line, ("*",))
+    assert LineTask(0, 0, "a") == read_task(0, line, ("answer", "more"))
+    assert LineTask(0, 0, "a") == read_task(0, line, ("*",))
 
 
 def test_a_seed_is_the_same_on_every_machine():
@@ -65,7 +65,9 @@ def test_a_seed_has_63_bits(seed, name):
 
 
 def test_ids_are_unique_or_nothing_runs(write):
-    path = write([{"id": "a", "prompt": "x"}, {"id": "b", "prompt": "x"}, {"id": "a", "prompt": "y"}])
+    path = write(
+        [{"id": "a", "prompt": "x"}, {"id": "b", "prompt": "x"}, {"id": "a", "prompt": "y"}]
+    )
 
     with pytest.raises(OptionError, match="lines 1 and 3 have the id 'a'; give each its own"):
         survey(open_source(path))
@@ -88,7 +90,7 @@ def test_a_line_that_is_no_json_is_found_before_any_work(tmp_path):
     path = tmp_path / "in.jsonl"
     path.write_text('{"prompt": "a"}\n\n{"prompt": "b"\n')
 
-    with pytest.raises(OptionError, match="in.jsonl, line 3 is no JSON"):
+    with pytest.raises(OptionError, match=r"in.jsonl, line 3 is no JSON"):
         survey(open_source(path))
 
 
@@ -108,7 +110,7 @@ def test_packed_lines_are_those_that_were_packed(tmp_path):
 
 @pytest.mark.parametrize("name", ["in.csv", "in", "in.json"])
 def test_a_file_of_another_kind_is_refused(tmp_path, name):
-    with pytest.raises(OptionError, match="expected a name that ends with .jsonl"):
+    with pytest.raises(OptionError, match=r"expected a name that ends with .jsonl"):
         open_source(tmp_path / name)
 
 

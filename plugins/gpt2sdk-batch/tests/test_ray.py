@@ -42,7 +42,7 @@ def test_actors_that_are_killed_make_the_same(gen, ray, write, tmp_path, some_li
             for answers in told(tasks, stopped):
                 yield answers
                 if len(killed) < 2:
-                    actor = crew._mates[len(killed)].actor
+                    actor = crew._mates[len(killed)].actor  # noqa: SLF001 - to kill one
                     ray.kill(actor)
                     killed.append(actor)
 

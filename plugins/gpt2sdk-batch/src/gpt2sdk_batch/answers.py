@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gpt2sdk import Completion, Decision
-from gpt2sdk_batch.tasks import Task
+from gpt2sdk_batch.tasks import LineTask
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class LineAnswer:
     """The result of one line.
 
     Attributes:
@@ -29,12 +29,12 @@ class Answer:
 
 
 def completed(
-    task: Task,
+    task: LineTask,
     completions: Sequence[Completion],
     prompt_tokens: int,
     options: Mapping[str, object],
     ran: str,
-) -> Answer:
+) -> LineAnswer:
     """Return the result of a line that was continued.
 
     Args:
@@ -51,10 +51,10 @@ def completed(
         "usage": {"prompt_tokens": prompt_tokens, "new_tokens": tokens},
         "options": dict(options),
     }
-    return Answer(task.index, _line(task, fields, ran), tokens)
+    return LineAnswer(task.index, _line(task, fields, ran), tokens)
 
 
-def decided(task: Task, decision: Decision, ran: str) -> Answer:
+def decided(task: LineTask, decision: Decision, ran: str) -> LineAnswer:
     """Return the result of a line that was a choice."""
     choice = {
         "best": decision.best,
@@ -65,16 +65,16 @@ def decided(task: Task, decision: Decision, ran: str) -> Answer:
         "tokens": list(decision.token_counts),
         "normalization": decision.normalization,
     }
-    return Answer(task.index, _line(task, {"text": decision.best, "choice": choice}, ran))
+    return LineAnswer(task.index, _line(task, {"text": decision.best, "choice": choice}, ran))
 
 
-def failed(task: Task, error: Exception, ran: str) -> Answer:
+def failed(task: LineTask, error: Exception, ran: str) -> LineAnswer:
     """Return the result of a line that is wrong."""
     said = {"type": type(error).__name__, "message": _of_one(str(error))}
-    return Answer(task.index, _line(task, {"error": said}, ran), wrong=True)
+    return LineAnswer(task.index, _line(task, {"error": said}, ran), wrong=True)
 
 
-def _line(task: Task, fields: Mapping[str, object], ran: str) -> bytes:
+def _line(task: LineTask, fields: Mapping[str, object], ran: str) -> bytes:
     found = {"id": task.id, "index": task.index, **fields, "run": ran}
     try:
         return json.dumps(
@@ -99,7 +99,7 @@ def _completion(completion: Completion) -> dict[str, object]:
     return found
 
 
-def _plain(value: Any) -> object:
+def _plain(value: Any) -> object:  # noqa: ANN401 - whatever a schema made
     """Return an object that came of a schema as data; what has no data, as it is written."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")

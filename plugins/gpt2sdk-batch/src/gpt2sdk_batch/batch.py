@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Protocol
 
 from gpt2sdk import CallRecord, Generator, OptionError
-from gpt2sdk_batch.answers import Answer
+from gpt2sdk_batch.answers import LineAnswer
 from gpt2sdk_batch.errors import DISK_TROUBLE, BatchError
 from gpt2sdk_batch.journal import Journal
 from gpt2sdk_batch.outputs import sync_folder, write_json, write_results
-from gpt2sdk_batch.progress import BatchProgress, Meter, Watch
+from gpt2sdk_batch.progress import BatchMeter, BatchProgress, Watch
 from gpt2sdk_batch.run_settings import RunSettings, disagreements, name_of, read_settings
 from gpt2sdk_batch.shards import LineShard, read_shard
 from gpt2sdk_batch.side_file import journal_of, read_side_file, side_file_of
 from gpt2sdk_batch.sources import LineSource, open_source, suffix_of
 from gpt2sdk_batch.survey import Survey, read_tasks, survey
-from gpt2sdk_batch.tasks import Task
+from gpt2sdk_batch.tasks import LineTask
 from gpt2sdk_batch.worker import Worker
 
 FORMAT = 1
@@ -27,11 +27,13 @@ FORMAT = 1
 class Crew(Protocol):
     """What does lines: a worker here, or many elsewhere."""
 
-    facts: Mapping[str, object]
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """What results depend on besides the lines."""
 
     def run(
-        self, tasks: Iterator[Task | None], stopped: Callable[[], bool]
-    ) -> Iterator[list[Answer]]:
+        self, tasks: Iterator[LineTask | None], stopped: Callable[[], bool]
+    ) -> Iterator[list[LineAnswer]]:
         """Do lines, and yield results as they are finished."""
 
 
@@ -112,7 +114,7 @@ def run(  # noqa: PLR0913 - what is done, where to, and how
     settings = read_settings(options, config, chat_template)
     found = survey(lines, ignore)
     _check_target(path, source, found)
-    crew = Worker(model, settings) if isinstance(model, Generator) else model(settings)
+    crew: Crew = Worker(model, settings) if isinstance(model, Generator) else model(settings)
     with closing(_Closable(crew)):
         head = {
             "gpt2sdk_batch": FORMAT,
@@ -125,7 +127,7 @@ def run(  # noqa: PLR0913 - what is done, where to, and how
         with Journal(journal_of(path), found.lines, fresh=overwrite) as journal:
             _agree(journal, head)
             wanted = part.indices(found.lines)
-            meter = Meter(len(wanted), journal.done, watch)
+            meter = BatchMeter(len(wanted), journal.done, watch)
             meter.tell("started", journal.done, journal.errors)
             tasks = (
                 task
@@ -141,14 +143,13 @@ def run(  # noqa: PLR0913 - what is done, where to, and how
             complete = journal.done == len(wanted)
             if complete:
                 _publish(path, journal, head, wanted, found)
-            event = "finished" if complete else "stopped"
-            last = meter.tell(event, journal.done, journal.errors)
+            last = meter.tell("finished" if complete else "stopped", journal.done, journal.errors)
     return _summary(path, last, complete=complete)
 
 
 def _answers(
-    crew: Crew, tasks: Iterator[Task], stopped: Callable[[], bool]
-) -> Iterator[list[Answer]]:
+    crew: Crew, tasks: Iterator[LineTask], stopped: Callable[[], bool]
+) -> Iterator[list[LineAnswer]]:
     """Yield results; a model that is not needed is not kept busy."""
     first = next(tasks, None)
     if first is not None:
@@ -189,9 +190,7 @@ def _check_target(path: Path, source: object, found: Survey) -> None:
         raise OptionError(f"{message}: expected an output in .jsonl", name="target")
 
 
-def _finished(
-    path: Path, head: Mapping[str, object], *, overwrite: bool
-) -> BatchSummary | None:
+def _finished(path: Path, head: Mapping[str, object], *, overwrite: bool) -> BatchSummary | None:
     """Return what became of an earlier run, if it was the same and came to its end.
 
     Raises:

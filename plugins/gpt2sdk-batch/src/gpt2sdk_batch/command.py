@@ -2,13 +2,16 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 from typing_extensions import override
 
 from gpt2sdk import CallFlags, OptionError, with_call_flags
+
+if TYPE_CHECKING:
+    from gpt2sdk_batch.batch import Engage
 
 _ERRORS: Final = 3
 _SIGNALLED: Final = 128
@@ -147,7 +150,7 @@ def merge(
 
 def _engaged(
     model: str, flags: CallFlags, workers: int, address: str | None, cpus: float, gpus: float
-) -> Any:
+) -> "Engage":
     """Return what generates, as the flags say."""
     from gpt2sdk_batch.process_crew import processes  # noqa: PLC0415 - as above
     from gpt2sdk_batch.ray_crew import ray_actors  # noqa: PLC0415 - as above

@@ -17,7 +17,7 @@ _SYNC_SECONDS: Final = 1.0
 _CHECK: Final = 9  # eight hexadecimal digits and a blank
 _NOWHERE: Final = 0
 
-Write = Callable[[int, bytes], int]
+Write = Callable[[int, bytes | memoryview], int]
 """What writes bytes to an open file and returns how many; as `os.write`."""
 
 
@@ -108,7 +108,7 @@ class Journal:
 
     def results(self, indices: Iterator[int]) -> Iterator[bytes]:
         """Yield results as JSON, in the order of these indices, all of which are finished."""
-        with open(self._file, "rb", closefd=False) as file:  # noqa: PTH123 - it is open already
+        with open(self._file, "rb", closefd=False) as file:
             for index in indices:
                 if file.tell() != self._places[index]:
                     file.seek(self._places[index])
@@ -159,7 +159,7 @@ class Journal:
     def _read(self) -> int:
         """Read all whole lines, and return where they end."""
         end = 0
-        with open(self._file, "rb", closefd=False) as file:  # noqa: PTH123 - it is open already
+        with open(self._file, "rb", closefd=False) as file:
             for line in file:
                 text = _whole(line)
                 if text is None:

@@ -75,7 +75,9 @@ def _check_files(path: Path, files: Sequence[Path], *, overwrite: bool) -> None:
         raise OptionError(message, name="target", value=str(path))
     for file in files:
         if suffix_of(file, "shards") == ".parquet":
-            message = f"{file}: shards are merged as .jsonl or .jsonl.gz, the output may be .parquet"
+            message = (
+                f"{file}: shards are merged as .jsonl or .jsonl.gz, the output may be .parquet"
+            )
             raise OptionError(message, name="shards", value=str(file))
         if not file.is_file():
             begun = ": it is not finished, run it to its end" if journal_of(file).exists() else ""
@@ -136,11 +138,11 @@ def _interleaved(files: Sequence[Path], lines: int, texts: _Kinds) -> Iterator[b
         OptionError: One is missing, or another one is in its place.
     """
     with ExitStack() as stack:
-        readers = [stack.enter_context(closing(_reader(file))) for file in files]
+        readers = [stack.enter_context(closing(read_results(file))) for file in files]
         for index in range(lines):
             file = files[index % len(files)]
             text = next(readers[index % len(files)], None)
-            found = None if text is None else json.loads(text)
+            found = {} if text is None else json.loads(text)
             if text is None or found.get("index") != index:
                 got = "ends" if text is None else f"has line {found.get('index')}"
                 message = f"{file} {got} where line {index} is expected: it was changed or cut off"
@@ -151,7 +153,3 @@ def _interleaved(files: Sequence[Path], lines: int, texts: _Kinds) -> Iterator[b
             if next(reader, None) is not None:
                 message = f"{file} has more lines than its run: it was changed"
                 raise OptionError(message, name="shards", value=str(file))
-
-
-def _reader(file: Path) -> Any:
-    return read_results(file)

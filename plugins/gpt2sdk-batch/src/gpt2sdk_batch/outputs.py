@@ -4,7 +4,7 @@ import gzip
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -69,7 +69,7 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def read_results(path: Path) -> Iterator[bytes]:
+def read_results(path: Path) -> Generator[bytes, None, None]:
     """Yield the lines of an output in JSON."""
     opened: Any = gzip.open if path.name.lower().endswith(".gz") else open
     with opened(path, "rb") as file:
@@ -123,7 +123,7 @@ def table_row(result: Mapping[str, object]) -> dict[str, object]:
     return row
 
 
-def table_schema(arrow: Any, *, numbered: bool) -> Any:
+def table_schema(arrow: Any, *, numbered: bool) -> Any:  # noqa: ANN401 - pyarrow is optional
     """Return the columns of a table of results, all of them, whether used or not."""
     texts, numbers = arrow.list_(arrow.string()), arrow.list_(arrow.float64())
     completion = arrow.struct(

@@ -12,10 +12,10 @@ from typing import Final
 import torch
 
 from gpt2sdk import GPT2SDKError
-from gpt2sdk_batch.answers import Answer
+from gpt2sdk_batch.answers import LineAnswer
 from gpt2sdk_batch.errors import BatchError
 from gpt2sdk_batch.run_settings import RunSettings
-from gpt2sdk_batch.tasks import Task
+from gpt2sdk_batch.tasks import LineTask
 from gpt2sdk_batch.worker import Load, Worker, loaded
 
 _DEATHS: Final = 5
@@ -37,12 +37,12 @@ def processes(load: Load, count: int) -> "Callable[[RunSettings], ProcessCrew]":
 
 
 @dataclass(eq=False)
-class _Mate:
+class _ProcessMate:
     """One process, and what it has to do."""
 
     process: SpawnProcess
     pipe: Connection
-    tasks: dict[int, Task] = field(default_factory=dict)
+    tasks: dict[int, LineTask] = field(default_factory=dict)
     ready: bool = False
 
 
@@ -73,7 +73,7 @@ class ProcessCrew:
         self._arguments = load, settings, threads
         self._ahead = 8 * settings.batch_size
         self._deaths = 0
-        self._back: deque[Task] = deque()
+        self._back: deque[LineTask] = deque()
         self.facts: Mapping[str, object] = {}
         self._mates = [self._start() for _ in range(count)]
         try:
@@ -84,8 +84,8 @@ class ProcessCrew:
             raise
 
     def run(
-        self, tasks: Iterator[Task | None], stopped: Callable[[], bool] = lambda: False
-    ) -> Iterator[list[Answer]]:
+        self, tasks: Iterator[LineTask | None], stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[list[LineAnswer]]:
         """Do lines, and yield results as they are finished.
 
         Args:
@@ -117,18 +117,20 @@ class ProcessCrew:
             mate.process.join(_PATIENCE)
             mate.process.kill()
 
-    def _start(self) -> _Mate:
+    def _start(self) -> _ProcessMate:
         here, there = self._context.Pipe()
         process = self._context.Process(target=_work, args=(there, *self._arguments), daemon=True)
         process.start()
         there.close()
-        return _Mate(process, here)
+        return _ProcessMate(process, here)
 
-    def _hand_out(self, mate: _Mate, tasks: Iterator[Task | None], *, more: bool) -> bool:
+    def _hand_out(
+        self, mate: _ProcessMate, tasks: Iterator[LineTask | None], *, more: bool
+    ) -> bool:
         """Give a process lines when it has few left; return whether there may be more."""
         if not mate.ready or len(mate.tasks) > self._ahead // 2:
             return more
-        some: list[Task] = []
+        some: list[LineTask] = []
         while len(mate.tasks) + len(some) < self._ahead:
             task = self._back.popleft() if self._back else (next(tasks, None) if more else None)
             if task is None:
@@ -140,9 +142,9 @@ class ProcessCrew:
             _send(mate.pipe, ("do", some))
         return more
 
-    def _listen(self) -> list[Answer]:
+    def _listen(self) -> list[LineAnswer]:
         """Wait for a process to say something, or to die."""
-        answers: list[Answer] = []
+        answers: list[LineAnswer] = []
         heard = wait([mate.pipe for mate in self._mates], _LOOK)
         for mate in [each for each in self._mates if each.pipe in heard]:
             try:
@@ -171,7 +173,7 @@ class ProcessCrew:
             raise BatchError(f"{message}: were files changed meanwhile? Run the same again")
         self.facts = facts
 
-    def _replace(self, mate: _Mate) -> None:
+    def _replace(self, mate: _ProcessMate) -> None:
         """Take back what a dead process had, and start another.
 
         Raises:
@@ -188,7 +190,7 @@ class ProcessCrew:
         mate.pipe.close()
         self._mates[self._mates.index(mate)] = self._start()
 
-    def _stop(self) -> Iterator[list[Answer]]:
+    def _stop(self) -> Iterator[list[LineAnswer]]:
         """Let all processes end, and take what they have whole."""
         for mate in self._mates:
             _send(mate.pipe, ("stop", None))
@@ -217,12 +219,12 @@ class _Inbox:
         self.pipe = pipe
         self.stopped = False
         self.worker: Worker | None = None
-        self._tasks: deque[Task] = deque()
+        self._tasks: deque[LineTask] = deque()
 
     def __iter__(self) -> "_Inbox":
         return self
 
-    def __next__(self) -> Task | None:
+    def __next__(self) -> LineTask | None:
         if not self._tasks:
             self.look()
         if self._tasks:

@@ -50,7 +50,7 @@ Watch = Callable[[BatchProgress], None]
 """Who is told how far a run is."""
 
 
-class Meter:
+class BatchMeter:
     """Tells how far a run is, at most once a second."""
 
     def __init__(self, lines: int, done: int, watch: Watch) -> None:

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gpt2sdk_batch.answers import Answer
+from gpt2sdk_batch.answers import LineAnswer
 from gpt2sdk_batch.errors import BatchError
 from gpt2sdk_batch.missing import needed
 from gpt2sdk_batch.run_settings import RunSettings
-from gpt2sdk_batch.tasks import Task
+from gpt2sdk_batch.tasks import LineTask
 from gpt2sdk_batch.worker import Load, Worker, loaded
 
 _DEATHS: Final = 5
@@ -44,9 +44,7 @@ def ray_actors(
 
     def engage(settings: RunSettings) -> RayCrew:
         if not ray.is_initialized():
-            ray.init(address, log_to_driver=False, include_dashboard=False) if (
-                address == "local"
-            ) else ray.init(address, log_to_driver=False)
+            ray.init(address, log_to_driver=False)
         actor = ray.remote(LineActor).options(
             num_cpus=num_cpus, num_gpus=num_gpus, max_restarts=0, max_task_retries=0
         )
@@ -60,25 +58,25 @@ class LineActor:
 
     def __init__(self, load: Load, settings: RunSettings) -> None:
         self._worker = Worker(loaded(load), settings)
-        self._tasks: deque[Task] = deque()
+        self._tasks: deque[LineTask] = deque()
         self._running = self._worker.run(self)
         self._open = 0
 
     def __iter__(self) -> "LineActor":
         return self
 
-    def __next__(self) -> Task | None:
+    def __next__(self) -> LineTask | None:
         return self._tasks.popleft() if self._tasks else None
 
     def facts(self) -> Mapping[str, object]:
         """Return what results depend on besides the lines."""
         return self._worker.facts
 
-    def do(self, tasks: list[Task], keep: int) -> list[Answer]:
+    def do(self, tasks: list[LineTask], keep: int) -> list[LineAnswer]:
         """Take lines, and return what is finished, once no more than so many are left to do."""
         self._tasks.extend(tasks)
         self._open += len(tasks)
-        answers: list[Answer] = []
+        answers: list[LineAnswer] = []
         while self._open > keep:
             some = next(self._running)
             self._open -= len(some)
@@ -87,12 +85,12 @@ class LineActor:
 
 
 @dataclass(eq=False)
-class _Mate:
+class _ActorMate:
     """An actor, what it was asked, and the lines it has."""
 
     actor: Any
     calls: list[Any] = field(default_factory=list)
-    tasks: dict[int, Task] = field(default_factory=dict)
+    tasks: dict[int, LineTask] = field(default_factory=dict)
 
 
 class RayCrew:
@@ -103,7 +101,11 @@ class RayCrew:
     """
 
     def __init__(
-        self, ray: Any, start: Callable[[], Any], count: int, settings: RunSettings
+        self,
+        ray: Any,  # noqa: ANN401 - it is optional
+        start: Callable[[], Any],
+        count: int,
+        settings: RunSettings,
     ) -> None:
         """Start the actors, and wait for the first model.
 
@@ -120,8 +122,8 @@ class RayCrew:
         self._start = start
         self._some = 2 * settings.batch_size
         self._deaths = 0
-        self._back: deque[Task] = deque()
-        self._mates = [_Mate(start()) for _ in range(count)]
+        self._back: deque[LineTask] = deque()
+        self._mates = [_ActorMate(start()) for _ in range(count)]
         try:
             self.facts: Mapping[str, object] = ray.get(self._mates[0].actor.facts.remote())
         except ray.exceptions.RayError as error:
@@ -129,8 +131,8 @@ class RayCrew:
             raise BatchError(f"an actor cannot begin: {_said(error)}") from error
 
     def run(
-        self, tasks: Iterator[Task | None], stopped: Callable[[], bool] = lambda: False
-    ) -> Iterator[list[Answer]]:
+        self, tasks: Iterator[LineTask | None], stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[list[LineAnswer]]:
         """Do lines, and yield results as they are finished.
 
         Args:
@@ -160,10 +162,10 @@ class RayCrew:
         for mate in self._mates:
             self._ray.kill(mate.actor)
 
-    def _hand_out(self, mate: _Mate, tasks: Iterator[Task | None], *, more: bool) -> bool:
+    def _hand_out(self, mate: _ActorMate, tasks: Iterator[LineTask | None], *, more: bool) -> bool:
         """Give an actor lines when it has few calls; return whether there may be more."""
         while len(mate.calls) < _CALLS:
-            some: list[Task] = []
+            some: list[LineTask] = []
             while len(some) < self._some:
                 task = self._back.popleft() if self._back else (next(tasks, None) if more else None)
                 if task is None:
@@ -178,13 +180,13 @@ class RayCrew:
             mate.calls.append(mate.actor.do.remote(some, keep))
         return more
 
-    def _read(self, mate: _Mate, call: Any) -> list[Answer]:
+    def _read(self, mate: _ActorMate, call: Any) -> list[LineAnswer]:  # noqa: ANN401 - Ray's
         """Read what a call returned; replace an actor that is dead."""
         if call not in mate.calls:
             return []
         mate.calls.remove(call)
         try:
-            answers: list[Answer] = self._ray.get(call)
+            answers: list[LineAnswer] = self._ray.get(call)
         except self._ray.exceptions.RayActorError as error:
             self._replace(mate, error)
             return []
@@ -193,7 +195,7 @@ class RayCrew:
         self._deaths = 0
         return [each for each in answers if mate.tasks.pop(each.index, None)]
 
-    def _replace(self, mate: _Mate, error: Exception) -> None:
+    def _replace(self, mate: _ActorMate, error: Exception) -> None:
         """Take back what a dead actor had, and start another.
 
         Raises:
@@ -204,7 +206,7 @@ class RayCrew:
             message = f"actors died {self._deaths} times without finishing a line"
             raise BatchError(f"{message}: {_said(error)}") from error
         self._back.extendleft(reversed(mate.tasks.values()))
-        self._mates[self._mates.index(mate)] = _Mate(self._start())
+        self._mates[self._mates.index(mate)] = _ActorMate(self._start())
 
 
 def _said(error: Exception) -> str:

@@ -48,7 +48,9 @@ def read_shard(written: str | tuple[int, int] | LineShard | None) -> LineShard:
         if number < count:
             return LineShard(number, count)
         if number == count > 0:
-            message = f"shard {written}: shards are counted from 0: 0/{count} to {count - 1}/{count}"
+            message = (
+                f"shard {written}: shards are counted from 0: 0/{count} to {count - 1}/{count}"
+            )
             raise OptionError(message, name="shard", value=written)
     message = f"shard is {written!r:.60}, expected i/n, counted from 0: of four, 0/4 to 3/4"
     raise OptionError(message, name="shard", value=written)

@@ -137,13 +137,13 @@ def _parquet(path: Path) -> Iterator[object]:
         file.close()
 
 
-def _frame_rows(frame: Any) -> Iterator[object]:
+def _frame_rows(frame: Any) -> Iterator[object]:  # noqa: ANN401 - pandas is optional
     names = [str(name) for name in frame.columns]
     for row in frame.itertuples(index=False, name=None):
         yield {name: plain(value) for name, value in zip(names, row, strict=True)}
 
 
-def plain(value: object) -> Any:
+def plain(value: object) -> Any:  # noqa: ANN401 - whatever JSON has
     """Return a value of a table as JSON has it.
 
     A table's rows all have the same fields, so what is missing is not there: a field of a row that

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gpt2sdk import OptionError
 from gpt2sdk_batch.seeds import id_bytes
 from gpt2sdk_batch.sources import LineSource
-from gpt2sdk_batch.tasks import Task, read_task
+from gpt2sdk_batch.tasks import LineTask, read_task
 
 _DIGEST = 16
 _BUCKETS = 256
@@ -60,7 +60,7 @@ def survey(source: LineSource, ignored: Collection[str] = ()) -> Survey:
     return Survey(lines, source.digest(), texts, numbers)
 
 
-def read_tasks(source: LineSource, ignored: Collection[str] = ()) -> Iterator[Task]:
+def read_tasks(source: LineSource, ignored: Collection[str] = ()) -> Iterator[LineTask]:
     """Yield the lines of a batch.
 
     Raises:
@@ -70,7 +70,7 @@ def read_tasks(source: LineSource, ignored: Collection[str] = ()) -> Iterator[Ta
         yield read_task(index, record, ignored)
 
 
-def _digest(task: Task) -> bytes:
+def _digest(task: LineTask) -> bytes:
     return hashlib.blake2b(id_bytes(task.id), digest_size=_DIGEST).digest()
 
 

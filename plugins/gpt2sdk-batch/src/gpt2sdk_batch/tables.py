@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from gpt2sdk import CallRecord, Generator, OptionError
 from gpt2sdk_batch.answers import failed
@@ -10,8 +10,10 @@ from gpt2sdk_batch.missing import needed
 from gpt2sdk_batch.outputs import table_row, table_schema
 from gpt2sdk_batch.run_settings import read_settings
 from gpt2sdk_batch.sources import plain, rows_of
-from gpt2sdk_batch.tasks import EVERYTHING, Task, read_task
+from gpt2sdk_batch.tasks import EVERYTHING, LineTask, read_task
 from gpt2sdk_batch.worker import Load, Worker, loaded
+
+T = TypeVar("T")
 
 _COLUMNS = {
     "text": "text",
@@ -58,7 +60,7 @@ class GenerateBatch:
         """
         self._worker = Worker(loaded(load), read_settings(options, config, chat_template))
 
-    def __call__(self, batch: Any) -> Any:
+    def __call__(self, batch: object) -> object:
         """Return a batch with results.
 
         Args:
@@ -69,35 +71,32 @@ class GenerateBatch:
             OptionError: It has no column `id`.
         """
         arrow = needed("pyarrow", "GenerateBatch")
-        if isinstance(batch, Mapping):
-            batch = arrow.table({name: [plain(each) for each in batch[name]] for name in batch})
-        elif not hasattr(batch, "to_batches"):
-            batch = arrow.Table.from_pandas(batch, preserve_index=False)
-        if "id" not in batch.column_names:
+        table = _as_arrow(arrow, batch)
+        if "id" not in table.column_names:
             message = (
-                f"the batch has the columns {', '.join(batch.column_names)}, expected an id: a row "
+                f"the batch has the columns {', '.join(table.column_names)}, expected an id: a row "
                 "has no number of its own in Ray, and its seed is made of its id"
             )
             raise OptionError(message, name="id")
-        rows = list(rows_of(batch)())
+        rows = list(rows_of(table)())
         results = [table_row(each) for each in results_of(self._worker, rows)]
         schema = table_schema(arrow, numbered=False)
         for name, called in _COLUMNS.items():
             column = arrow.array([each.get(name) for each in results], schema.field(name).type)
-            if called in batch.column_names:
-                batch = batch.drop_columns([called])
-            batch = batch.append_column(called, column)
-        return batch
+            if called in table.column_names:
+                table = table.drop_columns([called])
+            table = table.append_column(called, column)
+        return table
 
 
 def generate_table(
     generator: Generator,
-    table: Any,
+    table: T,
     *,
     config: CallRecord | Mapping[str, object] | None = None,
     chat_template: str | None = None,
     **options: object,
-) -> Any:
+) -> T:
     """Return a table with results beside its rows, as `GenerateBatch` names them.
 
     Columns that are none of a line's stay as they are. Nothing is written down: for many rows,
@@ -115,8 +114,12 @@ def generate_table(
         OptionError: An option is wrong, or it is no table.
 
     Example:
-        >>> generate_table(Generator.from_pretrained("storyteller"), [{"prompt": "Once"}], seed=1,
-        ...                max_new_tokens=4)[0]["usage"]
+        >>> generate_table(
+        ...     Generator.from_pretrained("storyteller"),
+        ...     [{"prompt": "Once"}],
+        ...     seed=1,
+        ...     max_new_tokens=4,
+        ... )[0]["usage"]
         {'prompt_tokens': 1, 'new_tokens': 4}
     """
     worker = Worker(generator, read_settings(options, config, chat_template))
@@ -127,6 +130,20 @@ def generate_table(
         for name, called in _COLUMNS.items()
         if any(name in each for each in results)
     }
+    return cast("T", _with_columns(table, rows, columns))
+
+
+def _as_arrow(arrow: Any, batch: Any) -> Any:  # noqa: ANN401 - optional packages' objects
+    """Return a batch as a table of Arrow."""
+    if isinstance(batch, Mapping):
+        return arrow.table({name: [plain(each) for each in batch[name]] for name in batch})
+    if hasattr(batch, "to_batches"):
+        return batch
+    return arrow.Table.from_pandas(batch, preserve_index=False)
+
+
+def _with_columns(table: Any, rows: list[Any], columns: Mapping[str, list[Any]]) -> object:  # noqa: ANN401 - as above
+    """Return a table with further columns; those of the same names are replaced."""
     if hasattr(table, "itertuples"):
         return table.assign(**columns)
     if hasattr(table, "features") and hasattr(table, "add_column"):
@@ -137,12 +154,14 @@ def generate_table(
     if hasattr(table, "to_batches"):
         arrow = needed("pyarrow", "a table")
         for name, values in columns.items():
-            table = table.append_column(name, arrow.array(_ready_for_columns(name, values)))
+            kept = table.drop_columns([name]) if name in table.column_names else table
+            table = kept.append_column(name, arrow.array(_ready_for_columns(name, values)))
         return table
-    return [
-        {**row, **{name: values[at] for name, values in columns.items() if values[at] is not None}}
-        for at, row in enumerate(rows)
-    ]
+    found = []
+    for at, row in enumerate(rows):
+        own = {name: each[at] for name, each in columns.items() if each[at] is not None}
+        found.append({**row, **own})
+    return found
 
 
 def results_of(worker: Worker, rows: list[Any]) -> list[dict[str, Any]]:
@@ -154,12 +173,12 @@ def results_of(worker: Worker, rows: list[Any]) -> list[dict[str, Any]]:
     """
     results: dict[int, dict[str, Any]] = {}
 
-    def tasks() -> Iterator[Task | None]:
+    def tasks() -> Iterator[LineTask | None]:
         for index, row in enumerate(rows):
             try:
                 yield read_task(index, row, (EVERYTHING,))
             except OptionError as error:
-                results[index] = json.loads(failed(Task(index, index), error, worker.ran).text)
+                results[index] = json.loads(failed(LineTask(index, index), error, worker.ran).text)
 
     for answers in worker.run(tasks()):
         results |= {each.index: json.loads(each.text) for each in answers}
@@ -169,5 +188,3 @@ def results_of(worker: Worker, rows: list[Any]) -> list[dict[str, Any]]:
 def _ready_for_columns(name: str, values: list[Any]) -> list[Any]:
     """Return results as a column with one type has them."""
     return [each and table_row({name.removeprefix("own_"): each}).popitem()[1] for each in values]
-
-

@@ -16,7 +16,7 @@ EVERYTHING = "*"
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class LineTask:
     """What one line asks for.
 
     Attributes:
@@ -38,7 +38,7 @@ class Task:
     options: Mapping[str, object] = field(default_factory=dict)
 
 
-def read_task(index: int, record: object, ignored: Collection[str] = ()) -> Task:
+def read_task(index: int, record: object, ignored: Collection[str] = ()) -> LineTask:
     """Read a line.
 
     Args:
@@ -50,8 +50,9 @@ def read_task(index: int, record: object, ignored: Collection[str] = ()) -> Task
         OptionError: It is no dictionary, has no prompt or two, a field that nothing reads, or one
             of another kind than expected. The message begins with the line's number from 1.
 
-    >>> read_task(4, {"prompt": "Once"})
-    Task(index=4, id=4, prompt='Once', messages=None, choices=None, normalization='sum', options={})
+    >>> task = read_task(4, {"prompt": "Once"})
+    >>> task.id, task.prompt, task.choices
+    (4, 'Once', None)
     """
     if not isinstance(record, Mapping):
         raise _wrong(index, f"is {record!r:.60}, expected an object such as {_EXAMPLE}", record)
@@ -67,7 +68,7 @@ def read_task(index: int, record: object, ignored: Collection[str] = ()) -> Task
     if not isinstance(normalization, str):
         message = f"has {normalization!r:.60} as normalization, expected a name"
         raise _wrong(index, message, normalization)
-    return Task(
+    return LineTask(
         index,
         read_id(index, fields.get("id", index)),
         fields.get("prompt"),

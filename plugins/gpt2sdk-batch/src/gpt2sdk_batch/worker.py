@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, Literal, cast
 
 from gpt2sdk import Completion, Generator, OptionError, Result
-from gpt2sdk_batch.answers import Answer, completed, decided, failed
+from gpt2sdk_batch.answers import LineAnswer, completed, decided, failed
 from gpt2sdk_batch.run_settings import RunSettings, facts_of, name_of
 from gpt2sdk_batch.seeds import seed_of
-from gpt2sdk_batch.tasks import Task
+from gpt2sdk_batch.tasks import LineTask
 
 Load = str | Path | Callable[[], Generator]
 """A model's name, folder or hub id; or what loads a generator in another process, and pickles: a
@@ -41,14 +41,14 @@ class _Ready:
         seed: The seed of its rows.
     """
 
-    task: Task
+    task: LineTask
     prompt: str | Sequence[int]
     length: int
     key: str
     seed: int
 
 
-class _Group:
+class _LineGroup:
     """Lines with the same options, which are one call."""
 
     def __init__(self, worker: "Worker", lines: Sequence[_Ready]) -> None:
@@ -93,7 +93,7 @@ class Worker:
             OptionError: An option is wrong.
         """
         self.generator = generator
-        self.facts = facts_of(generator, settings)
+        self.facts: Mapping[str, object] = facts_of(generator, settings)
         self.ran = name_of(self.facts)
         self.engine = generator.engine(batch_size=settings.batch_size)
         self._settings = settings
@@ -101,7 +101,7 @@ class Worker:
         self._ahead = 6 * settings.batch_size
         self._size = max(1, min(_GROUP, settings.batch_size // 2))
         self._pool: list[_Ready] = []
-        self._groups: list[_Group] = []
+        self._groups: list[_LineGroup] = []
 
     @property
     def busy(self) -> bool:
@@ -109,8 +109,8 @@ class Worker:
         return bool(self._pool or self._groups)
 
     def run(
-        self, tasks: Iterator[Task | None], stopped: Callable[[], bool] = lambda: False
-    ) -> Iterator[list[Answer]]:
+        self, tasks: Iterator[LineTask | None], stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[list[LineAnswer]]:
         """Do lines, and yield results as they are finished, some at a time.
 
         Args:
@@ -126,7 +126,7 @@ class Worker:
             if stopped():
                 yield self._stop()
                 return
-            answers: list[Answer] = []
+            answers: list[LineAnswer] = []
             while more and len(self._pool) < self._ahead:
                 task = next(tasks, _END)
                 if task is None:
@@ -134,7 +134,7 @@ class Worker:
                 if task is _END:
                     more = False
                     break
-                answers += self._take(cast("Task", task))
+                answers += self._take(cast("LineTask", task))
             answers += self._submit()
             if self._groups:
                 self.engine.step()
@@ -144,7 +144,7 @@ class Worker:
             if answers:
                 yield answers
 
-    def asked(self, task: Task) -> tuple[Mapping[str, object] | None, dict[str, object]]:
+    def asked(self, task: LineTask) -> tuple[Mapping[str, object] | None, dict[str, Any]]:
         """Return the preset and the options of a line's call: the line's own go before.
 
         Where it names another strategy, sampler or drafter, the options of the run's are left out.
@@ -157,10 +157,10 @@ class Worker:
             message = "batch_size is the run's to say: give it with the run"
             raise OptionError(message, name="batch_size", value=own["batch_size"])
         own.pop("seed", None)
-        given = _without(self._settings.options, own)
+        given: dict[str, Any] = _without(self._settings.options, own)
         config = {**_without(self._settings.config, own), **own}
         leads = {
-            name: own[name] for name in _LEADS if own.get(name, None) not in (None, self._base.get(name))
+            name: own[name] for name in _LEADS if own.get(name) not in (None, self._base.get(name))
         }
         for name, value in leads.items():
             if type(value) is not str:
@@ -175,7 +175,7 @@ class Worker:
             config = {name: value for name, value in config.items() if name not in leads}
         return {name: each for name, each in config.items() if each is not None} or None, given
 
-    def _take(self, task: Task) -> list[Answer]:
+    def _take(self, task: LineTask) -> list[LineAnswer]:
         """Write a line's prompt; return its result if it is a choice, or wrong."""
         try:
             prompt = task.prompt
@@ -190,7 +190,7 @@ class Worker:
             return [self._failed(task, error)]
         return []
 
-    def _ready(self, task: Task, prompt: object) -> _Ready:
+    def _ready(self, task: LineTask, prompt: object) -> _Ready:
         self.asked(task)
         seed = task.options.get("seed", seed_of(self._settings.seed, task.id))
         if type(seed) is not int:
@@ -208,20 +208,18 @@ class Worker:
         )
         return _Ready(task, cast("str | Sequence[int]", prompt), length, key, seed)
 
-    def _choose(self, task: Task, prompt: object) -> Answer:
+    def _choose(self, task: LineTask, asked: object) -> LineAnswer:
         if task.options:
             message = f"options {', '.join(task.options)} have no part in a choice: leave them out"
             raise OptionError(message, name="options", value=task.options)
-        decision = self.generator.choose(
-            prompt,  # type: ignore[arg-type]  # it says what is wrong with it
-            task.choices,  # type: ignore[arg-type]
-            normalization=task.normalization,  # type: ignore[arg-type]
-        )
-        return decided(task, decision, self.ran)  # type: ignore[arg-type]  # of one prompt
+        prompt, choices = cast("str | Sequence[int]", asked), cast("Sequence[str]", task.choices)
+        by = cast("Literal['sum', 'token', 'byte']", task.normalization)
+        # It says what is wrong with any of them.
+        return decided(task, self.generator.choose(prompt, choices, normalization=by), self.ran)
 
-    def _submit(self) -> list[Answer]:
+    def _submit(self) -> list[LineAnswer]:
         """Hand in calls until enough lines wait for room in the engine."""
-        answers: list[Answer] = []
+        answers: list[LineAnswer] = []
         running = sum(len(group.lines) for group in self._groups)
         self._pool.sort(key=lambda each: (each.key, each.length))
         while self._pool and running < 2 * self._settings.batch_size + self._size:
@@ -237,17 +235,17 @@ class Worker:
             answers += self._call(lines)
         return answers
 
-    def _call(self, lines: Sequence[_Ready]) -> list[Answer]:
+    def _call(self, lines: Sequence[_Ready]) -> list[LineAnswer]:
         """Hand in a call; where it is refused, one for each of its lines."""
         try:
-            self._groups.append(_Group(self, lines))
+            self._groups.append(_LineGroup(self, lines))
         except Exception as error:  # noqa: BLE001 - a component may raise anything
             if len(lines) == 1:
                 return [self._failed(lines[0].task, error)]
             return [answer for line in lines for answer in self._call([line])]
         return []
 
-    def _finish(self, group: _Group) -> list[Answer]:
+    def _finish(self, group: _LineGroup) -> list[LineAnswer]:
         """Return the results of a call that is over; what failed in it is done again, alone."""
         result = group.result()
         return [
@@ -255,7 +253,7 @@ class Worker:
             for line, answer in zip(group.lines, self._whole(group, result), strict=True)
         ]
 
-    def _whole(self, group: _Group, result: Result) -> Iterator[Answer | None]:
+    def _whole(self, group: _LineGroup, result: Result) -> Iterator[LineAnswer | None]:
         """Yield the results of a call's lines; `None` for those that have not all they ask for."""
         made: dict[int, list[Completion]] = {}
         for each in result.completions:
@@ -270,7 +268,7 @@ class Worker:
             else:
                 yield completed(line.task, found, line.length, options, self.ran)
 
-    def _alone(self, line: _Ready) -> Answer:
+    def _alone(self, line: _Ready) -> LineAnswer:
         """Do a line without neighbours."""
         config, options = self.asked(line.task)
         options = {**options, "seed": line.seed}
@@ -298,7 +296,7 @@ class Worker:
             if name not in self._base or self._base[name] != value
         }
 
-    def _failed(self, task: Task, error: Exception) -> Answer:
+    def _failed(self, task: LineTask, error: Exception) -> LineAnswer:
         """Return an error as a result, unless it is the machine's.
 
         Raises:
@@ -313,9 +311,9 @@ class Worker:
             cause = cause.__cause__
         return failed(task, error, self.ran)
 
-    def _stop(self) -> list[Answer]:
+    def _stop(self) -> list[LineAnswer]:
         """End what runs, and return the results that are whole."""
-        answers: list[Answer] = []
+        answers: list[LineAnswer] = []
         for group in self._groups:
             group.stream.cancel()
         for group in self._groups:
