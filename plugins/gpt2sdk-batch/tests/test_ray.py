@@ -28,7 +28,7 @@ def ray():
 
 
 def test_actors_that_are_killed_make_the_same(gen, ray, write, tmp_path, some_lines):
-    lines = some_lines(300)
+    lines = some_lines(160)
     lines[7] = {"id": "wrong", "prompt": "word " * 900}
     source = write(lines)
     run(gen, source, tmp_path / "whole.jsonl", **USUAL)
@@ -51,7 +51,7 @@ def test_actors_that_are_killed_make_the_same(gen, ray, write, tmp_path, some_li
 
     made = run(engage, source, tmp_path / "out.jsonl", batch_size=8, **USUAL)
 
-    assert (2, 300, 1) == (len(killed), made.done, made.errors)
+    assert (2, 160, 1) == (len(killed), made.done, made.errors)
     assert (tmp_path / "whole.jsonl").read_bytes() == (tmp_path / "out.jsonl").read_bytes()
 
 
