@@ -8,6 +8,7 @@ from gpt2sdk.homes import HOME_OF
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from gpt2sdk.cli.call_flags import CallFlags, with_call_flags
     from gpt2sdk.components.answers import Decision, NextToken
     from gpt2sdk.components.architecture import Architecture
     from gpt2sdk.components.call_record import CallRecord, ComponentRecord
@@ -123,6 +124,7 @@ __all__ = [
     "SEPARATOR",
     "Architecture",
     "CacheInfo",
+    "CallFlags",
     "CallRecord",
     "CausalLM",
     "Checkpoint",
@@ -242,6 +244,7 @@ __all__ = [
     "split_documents",
     "strategy",
     "tokens_of",
+    "with_call_flags",
 ]
 
 
