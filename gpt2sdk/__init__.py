@@ -99,11 +99,14 @@ if TYPE_CHECKING:
         TokenizerError,
     )
     from gpt2sdk.files.tensors import open_tensors
+    from gpt2sdk.generator.async_stream import AsyncStream
     from gpt2sdk.generator.generator import Generator
     from gpt2sdk.hookspecs import hookimpl
     from gpt2sdk.mention import argument
     from gpt2sdk.normalizer import log_normalizer
+    from gpt2sdk.options.catalogue import OptionRecord, option_records, schema_of
     from gpt2sdk.options.given import each
+    from gpt2sdk.session.engine import Engine
     from gpt2sdk.session.prefix_cache import CacheInfo
     from gpt2sdk.shapes import Counts, History, Logits, Mask, Tokens, Uniforms
     from gpt2sdk.summation import row_sums
@@ -121,6 +124,7 @@ __all__ = [
     "PRESET_LIMITS",
     "SEPARATOR",
     "Architecture",
+    "AsyncStream",
     "CacheInfo",
     "CallRecord",
     "CausalLM",
@@ -142,6 +146,7 @@ __all__ = [
     "Drafter",
     "DrafterRun",
     "EndTokens",
+    "Engine",
     "FormatWords",
     "GPT2Config",
     "GPT2SDKError",
@@ -163,6 +168,7 @@ __all__ = [
     "OneOrMore",
     "OpenedFile",
     "OptionError",
+    "OptionRecord",
     "PackedError",
     "PackedMatrix",
     "PackedTable",
@@ -234,9 +240,11 @@ __all__ = [
     "hookimpl",
     "log_normalizer",
     "open_tensors",
+    "option_records",
     "residency_of",
     "row_sums",
     "sample",
+    "schema_of",
     "split_documents",
     "strategy",
     "tokens_of",

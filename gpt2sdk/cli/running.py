@@ -93,7 +93,7 @@ class Job:
             streaming=True,
             cancelled=cancel.is_set,
         )
-        return Stream(call, cancel)
+        return Stream(call.submit(), cancel)
 
 
 def run(job: Job, watch: Callable[[Delta], None] = lambda _delta: None) -> Outcome:

@@ -109,6 +109,9 @@ class Delta:
         sample_index: The row's number among its prompt's completions.
         finish_reason: Why the row ended; `None` while it goes on.
         completion: The whole completion, with the row's last delta.
+        logprobs: The log-probability of each new token, as `Completion.logprobs` has them, where
+            they were asked for.
+        top_logprobs: The likeliest tokens of each new token's step, likewise.
     """
 
     text: str
@@ -117,6 +120,8 @@ class Delta:
     sample_index: int
     finish_reason: FinishReason | None = None
     completion: Completion | None = None
+    logprobs: tuple[float, ...] | None = None
+    top_logprobs: tuple[tuple[tuple[int, float], ...], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +224,8 @@ class Score:
             the tokenizer's bos token. Where there is none, it is the text's own first token, which
             is then not scored.
         likeliest: Whether each of them was what the model thinks likeliest there.
+        top_logprobs: The likeliest tokens in the place of each, best first, as
+            `(token, log-probability)`; as many as were asked for.
 
     Example:
         >>> score = Score((5, 3), ("to", " be"), (math.log(1 / 2), math.log(1 / 8)), 5, (0,))
@@ -232,6 +239,7 @@ class Score:
     nbytes: int
     context: tuple[int, ...] = ()
     likeliest: tuple[bool, ...] = ()
+    top_logprobs: tuple[tuple[tuple[int, float], ...], ...] = ()
 
     @property
     def greedy(self) -> bool:

@@ -1,4 +1,4 @@
-"""The beginning of a call: its prompts get seeds and room, and are submitted as requests."""
+"""The beginning of a call: its prompts get seeds and room, and become requests."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -49,7 +49,7 @@ def begin(
     streaming: bool,
     cancelled: Callable[[], bool],
 ) -> Call:
-    """Submit a call; nothing has run yet.
+    """Return a call that is to be submitted.
 
     Args:
         runtime: What runs it.

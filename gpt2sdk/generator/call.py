@@ -37,7 +37,7 @@ class Call:
         owns_engine: bool,
         notes: tuple[str, ...] = (),
     ) -> None:
-        """Submit the requests; nothing has run yet.
+        """Be ready to be submitted.
 
         Args:
             engine: What runs them, and maybe those of other calls.
@@ -47,10 +47,6 @@ class Call:
             finished: Told of the result, partial ones of failed and cancelled calls included.
             owns_engine: Whether the engine has no other calls, and is closed at the end.
             notes: What whoever called should know, for the result.
-
-        Raises:
-            OptionError: A component refuses its options.
-            ContextOverflowError: A prompt and what it may grow by exceed the window.
         """
         self._engine = engine
         self._requests = requests
@@ -62,7 +58,16 @@ class Call:
         self._outbox, self._meter = requests[0].outbox, requests[0].meter
         self._completions: list[Completion] = []
         self._first = 0  # the first request that is not over
-        engine.submit(requests)
+
+    def submit(self) -> "Call":
+        """Hand its requests to the engine, all or none; nothing has run yet.
+
+        Raises:
+            OptionError: A component refuses its options.
+            ContextOverflowError: A prompt and what it may grow by exceed the window.
+        """
+        self._engine.submit(self._requests)
+        return self
 
     def deltas(self) -> Iterator[Delta]:
         """Run the engine until all requests are over, yielding what becomes certain of them.
@@ -74,31 +79,35 @@ class Call:
             GenerationError: Something raised; it carries the result, the others' completions too.
         """
         try:
-            while True:
+            over = False
+            while not over:
                 over = self.over
                 while self._outbox:
                     yield self._take()
-                if over:
-                    break
-                if self._requests[self._first].cancelled():
-                    self._engine.cancel(self._requests)
-                elif not self._engine.step() and not self.over:
-                    message = "the engine has nothing left to do, and the call is not over"
-                    raise PluginContractError(message)
+                if not over and not self._ends_cancelled():
+                    self._check_alive(idle=not self._engine.step())
         except KeyboardInterrupt:
             # The session whose step it met has ended; other calls' sessions go on.
             self._engine.cancel(self._requests)
             while self._outbox:
                 yield self._take()
         finally:
-            if self._owns_engine:
-                self._engine.close()
-            self.drop()
-            with self._engine.lock:
-                self._completions += [each.completion for each in self._outbox if each.completion]
-                self._outbox.clear()
-            self._finished(self.result())
-        self._raise_loss()
+            self.settle()
+        self.raise_loss()
+
+    def made(self, *, idle: bool) -> tuple[list[Delta], bool]:
+        """Take what became certain while somebody else ran the engine, and say if that was all.
+
+        Args:
+            idle: Whether the engine has nothing left to do.
+        """
+        over = self.over
+        deltas = [self._take() for _ in range(len(self._outbox))]
+        if over:
+            self.settle()
+        elif not self._ends_cancelled():
+            self._check_alive(idle=idle)
+        return deltas, over
 
     def drop(self) -> None:
         """End soon: nobody reads it any more."""
@@ -126,7 +135,34 @@ class Call:
             self._completions.append(delta.completion)
         return delta
 
-    def _raise_loss(self) -> None:
+    def _ends_cancelled(self) -> bool:
+        """Cancel what is unfinished if that was asked for; return whether it was."""
+        if not self._requests[self._first].cancelled():
+            return False
+        self._engine.cancel(self._requests)
+        return True
+
+    def _check_alive(self, *, idle: bool) -> None:
+        if idle and not self.over:
+            message = "the engine has nothing left to do, and the call is not over"
+            raise PluginContractError(message)
+
+    def settle(self) -> None:
+        """Let go of the engine, keep what nobody has read, and tell of the result."""
+        if self._owns_engine:
+            self._engine.close()
+        self.drop()
+        with self._engine.lock:
+            self._completions += [each.completion for each in self._outbox if each.completion]
+            self._outbox.clear()
+        self._finished(self.result())
+
+    def raise_loss(self) -> None:
+        """Raise what was wrong with any of the requests, once they are over.
+
+        Raises:
+            GenerationError: Something was; it carries the result, the others' completions too.
+        """
         losses = [(each.prompt.index, each.loss) for each in self._requests if each.loss]
         if not losses:
             return

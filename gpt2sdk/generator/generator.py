@@ -20,6 +20,7 @@ from gpt2sdk.components.records import Result
 from gpt2sdk.components.runner import Runner
 from gpt2sdk.generator.adapter import put_in
 from gpt2sdk.generator.answering import answering
+from gpt2sdk.generator.awaited import Awaited
 from gpt2sdk.generator.beginning import begin, check_engine, check_model
 from gpt2sdk.generator.call import Call
 from gpt2sdk.generator.converser import Converser
@@ -49,7 +50,7 @@ from gpt2sdk.streaming import TextDecoder
 from gpt2sdk.tokenizer.end_tokens import EndTokens, find_end_tokens
 
 
-class Generator(Scorer, Examiner, Converser):
+class Generator(Scorer, Examiner, Converser, Awaited):
     """Generates text with one model.
 
     It holds no state of a call, so several threads may use one. Each process loads its own: it is
@@ -238,7 +239,7 @@ class Generator(Scorer, Examiner, Converser):
         call = self._call(
             prompt, options, config, cancel or threading.Event(), engine, streaming=False
         )
-        deque(call.deltas(), maxlen=0)
+        deque(call.submit().deltas(), maxlen=0)
         return call.result()
 
     @asking_for_a_prompt
@@ -267,7 +268,8 @@ class Generator(Scorer, Examiner, Converser):
             ContextOverflowError: Likewise.
         """
         cancel = cancel or threading.Event()
-        return Stream(self._call(prompt, options, config, cancel, engine, streaming=True), cancel)
+        call = self._call(prompt, options, config, cancel, engine, streaming=True)
+        return Stream(call.submit(), cancel)
 
     @asking_for_a_prompt
     def next_token(
@@ -319,6 +321,7 @@ class Generator(Scorer, Examiner, Converser):
         composition = compose(options, registry=self.registry, config=preset)
         return explain(composition.ending_at(self.eos_token_ids), self.registry)
 
+    @override
     def _call(
         self,
         prompt: PromptInput,

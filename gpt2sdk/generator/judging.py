@@ -38,10 +38,12 @@ class Verdict(NamedTuple):
     Attributes:
         logprob: Its log-probability.
         likeliest: Whether no token was likelier.
+        top: The likeliest tokens in its place, as many as were asked for.
     """
 
     logprob: float
     likeliest: bool
+    top: tuple[tuple[int, float], ...] = ()
 
 
 class Piece(NamedTuple):
@@ -59,6 +61,7 @@ def judge(
     stride: int,
     known: Sequence[int] | None = None,
     prefixes: PrefixCache | None = None,
+    top: int = 0,
 ) -> list[list[Verdict]]:
     """Return what the model says of the tokens of each sequence.
 
@@ -69,6 +72,7 @@ def judge(
         stride: Predictions of each window but the first.
         known: How many first tokens of each are not judged, one or more; one by default.
         prefixes: What was read in other calls; those tokens are looked for and kept.
+        top: How many of the likeliest tokens are named in each place.
 
     Raises:
         GenerationError: The model's logits are no numbers.
@@ -79,7 +83,7 @@ def judge(
         for number, (sequence, skipped) in enumerate(zip(sequences, known, strict=True))
         for window in cut(number, len(sequence), size, stride, skipped)
     ]
-    found = _Judging(model, sequences, windows, prefixes).run()
+    found = _Judging(model, sequences, windows, prefixes, top).run()
     verdicts: list[list[Verdict]] = [[] for _ in sequences]
     for window, each in zip(windows, found, strict=True):
         verdicts[window.text] += each
@@ -101,8 +105,10 @@ class _Judging:
         sequences: Sequence[Sequence[int]],
         windows: Sequence[Window],
         prefixes: PrefixCache | None,
+        top: int,
     ) -> None:
         self._model = model
+        self._top = top
         self._fed = [tuple(sequences[each.text][each.start : each.stop]) for each in windows]
         self._targets = [
             sequences[each.text][each.stop - each.scored + 1 : each.stop + 1] for each in windows
@@ -226,10 +232,12 @@ class _Judging:
         self._recalling.check()
         if lines:
             at, _, chosen = zip(*lines, strict=True)
-            numbers, likeliest = _chosen(logits, at, chosen)
-            columns = zip(lines, numbers.tolist(), likeliest.tolist(), strict=True)
-            for (_, window, _), number, best in columns:
-                self._found[window].append(Verdict(number, best))
+            sums = _sums(logits)
+            numbers, likeliest = _chosen(logits, sums, at, chosen)
+            top = _likeliest(logits, sums, at, self._top)
+            columns = zip(lines, numbers.tolist(), likeliest.tolist(), top, strict=True)
+            for (_, window, _), number, best, several in columns:
+                self._found[window].append(Verdict(number, best, several))
 
 
 def seated(parents: Mapping[Segment, int]) -> list[Segment]:
@@ -286,18 +294,44 @@ def _stops(piece: Piece, most: int) -> Sequence[int]:
     return [*range(begin + most, piece.stop, most), piece.stop]
 
 
+def _sums(logits: Logits) -> Float[Tensor, " lines"]:
+    """Return log Σ exp of each line, in float64."""
+    return torch.cat([log_normalizer(part.double()) for part in torch.split(logits, _SUMMED)])
+
+
 def _chosen(
-    logits: Logits, lines: Sequence[int], tokens: Sequence[int]
+    logits: Logits, sums: Float[Tensor, " lines"], lines: Sequence[int], tokens: Sequence[int]
 ) -> tuple[Float[Tensor, " tokens"], Bool[Tensor, " tokens"]]:
     """Return log-probabilities of tokens at some lines, and whether none is likelier there.
 
     A log-probability is the token's logit, less log Σ exp.
 
-    >>> numbers, likeliest = _chosen(torch.tensor([[1.0, 3.0], [3.0, 5.0]]).log(), [0, 1], [1, 0])
+    >>> logits = torch.tensor([[1.0, 3.0], [3.0, 5.0]]).log()
+    >>> numbers, likeliest = _chosen(logits, _sums(logits), [0, 1], [1, 0])
     >>> numbers.exp(), likeliest
     (tensor([0.7500, 0.3750], dtype=torch.float64), tensor([ True, False]))
     """
     at, chosen = torch.tensor([lines, tokens], device=logits.device)
-    sums = torch.cat([log_normalizer(part.double()) for part in torch.split(logits, _SUMMED)])
     best = logits.argmax(-1)
     return logits[at, chosen].double() - sums[at], best[at] == chosen
+
+
+def _likeliest(
+    logits: Logits, sums: Float[Tensor, " lines"], lines: Sequence[int], count: int
+) -> list[tuple[tuple[int, float], ...]]:
+    """Return the likeliest tokens at some lines, as many as there are, without impossible ones.
+
+    >>> logits = torch.tensor([[1.0, 3.0]]).log()
+    >>> ((token, number),) = _likeliest(logits, _sums(logits), [0], 1)[0]
+    >>> token, round(math.exp(number), 6)
+    (1, 0.75)
+    """
+    if not count:
+        return [()] * len(lines)
+    best = logits.topk(min(count, logits.shape[-1]), dim=-1)
+    numbers = (best.values.double() - sums[:, None]).tolist()
+    rows = [
+        tuple((token, number) for token, number in zip(*each, strict=True) if number > -math.inf)
+        for each in zip(best.indices.tolist(), numbers, strict=True)
+    ]
+    return [rows[line] for line in lines]

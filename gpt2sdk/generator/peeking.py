@@ -80,7 +80,7 @@ def peek(
     call = begin(
         runtime, encoded, composition, engine=None, streaming=False, cancelled=lambda: False
     )
-    deque(call.deltas(), maxlen=0)
+    deque(call.submit().deltas(), maxlen=0)
     ordered = [found[index] for index in range(len(encoded))]
     return ordered[0] if single else ordered
 

@@ -26,6 +26,7 @@ class Scorer(PrefixHolder):
         stride: int | None = None,
         bos: bool = True,
         context: PromptInput | None = None,
+        top: int = 0,
     ) -> Score: ...
 
     @overload
@@ -37,6 +38,7 @@ class Scorer(PrefixHolder):
         stride: int | None = None,
         bos: bool = True,
         context: PromptInput | None = None,
+        top: int = 0,
     ) -> list[Score]: ...
 
     @overload
@@ -48,6 +50,7 @@ class Scorer(PrefixHolder):
         stride: int | None = None,
         bos: bool = True,
         context: PromptInput | None = None,
+        top: int = 0,
     ) -> Score | list[Score]: ...
 
     @answering(SCORE_WORDS)
@@ -59,6 +62,7 @@ class Scorer(PrefixHolder):
         stride: int | None = None,
         bos: bool = True,
         context: PromptInput | None = None,
+        top: int = 0,
     ) -> Score | list[Score]:
         """Say how likely text is: every token's log-probability, perplexity, bits per byte.
 
@@ -79,6 +83,7 @@ class Scorer(PrefixHolder):
             context: What stands before the texts and is not scored itself: one for all, or one for
                 each. It is encoded together with the text; a token that reaches from one into the
                 other is scored. Of a context that does not fit, the end is read.
+            top: How many of the likeliest tokens to name in the place of each scored one.
 
         Returns:
             A score, or a list of them for a list of texts.
@@ -100,6 +105,7 @@ class Scorer(PrefixHolder):
             bos=bos,
             context=context,
             prefixes=self.prefixes,
+            top=top,
         )
 
     @overload

@@ -24,6 +24,7 @@ def score_all(  # noqa: PLR0913 - as many as `Generator.score` has
     bos: bool,
     context: PromptInput | None,
     prefixes: PrefixCache | None = None,
+    top: int = 0,
 ) -> Score | list[Score]:
     """Do what `Generator.score` says.
 
@@ -37,6 +38,7 @@ def score_all(  # noqa: PLR0913 - as many as `Generator.score` has
         bos: Whether the tokenizer's first token stands before each text.
         context: What stands before the texts: one for all, or one for each.
         prefixes: What was read in other calls.
+        top: How many of the likeliest tokens are named in each place.
 
     Raises:
         OptionError: Something of this is wrong; nothing has run then.
@@ -44,6 +46,9 @@ def score_all(  # noqa: PLR0913 - as many as `Generator.score` has
         GenerationError: The model's logits are no numbers.
     """
     size, step = _checked(window, stride, model.context_length)
+    if isinstance(top, bool) or not isinstance(top, int) or top < 0:
+        message = f"top is {top!r:.60}, expected how many of the likeliest tokens to name"
+        raise OptionError(message, name="top", value=top, expected="a whole number, 0 or more")
     texts, single = read_texts(given, context, language, model.vocab_size, bos=bos)
     verdicts = judge(
         model,
@@ -52,6 +57,7 @@ def score_all(  # noqa: PLR0913 - as many as `Generator.score` has
         step,
         [len(each.context) for each in texts],
         prefixes,
+        top,
     )
     scores = [_record(text, each, decoder) for text, each in zip(texts, verdicts, strict=True)]
     return scores[0] if single else scores
@@ -95,4 +101,5 @@ def _record(scored: ScoredText, verdicts: Sequence[Verdict], decoder: TextDecode
         nbytes=len(text.encode()) - len(skipped.encode()),
         context=scored.context,
         likeliest=tuple(each.likeliest for each in verdicts),
+        top_logprobs=tuple(each.top for each in verdicts if each.top),
     )

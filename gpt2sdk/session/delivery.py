@@ -43,7 +43,10 @@ class Delivery:
         if request.streaming and not row.handed and self.transcript is not None:
             text = self.transcript.certain(seat, hold)
             tokens = row.new_tokens[: max(row.grown - hold, 0)]
-            request.tell(row.lane, text, tokens)
+            new: Recorded = {}
+            if self.logprobs is not None:
+                new = self.logprobs.of(seat, request.told(row.lane), len(tokens))
+            request.tell(row.lane, text, tokens, new.get("logprobs"), new.get("top_logprobs"))
 
     def hand_over(self, seat: int, request: Request, otherwise: FinishReason) -> None:
         """Send a row's completion and what its deltas still lack."""

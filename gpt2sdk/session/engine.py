@@ -2,10 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from threading import RLock
 
 import torch
 
@@ -15,25 +13,15 @@ from gpt2sdk.components.session import Session, Step, Vocabulary
 from gpt2sdk.errors import OptionError, PluginContractError
 from gpt2sdk.session.course import Course
 from gpt2sdk.session.decoding import Cancelled, DecodingSession
+from gpt2sdk.session.driver import Driver
+from gpt2sdk.session.member import Member, grouped
 from gpt2sdk.session.prefix_cache import PrefixCache
 from gpt2sdk.session.reader import Reader, Reading, by_model
 from gpt2sdk.session.request import Request
+from gpt2sdk.session.turns import Turns
 from gpt2sdk.streaming import TextDecoder
 
 _END = object()
-
-
-@dataclass(eq=False, slots=True)
-class _Member:
-    """A session, and its strategy where it stands; `None` before it has begun."""
-
-    session: DecodingSession
-    course: Course
-    steps: Iterator[Step] | None = None
-
-    @property
-    def independent(self) -> bool:
-        return self.course.lead.strategy.rows_independent
 
 
 class Engine:
@@ -43,12 +31,13 @@ class Engine:
     lets rows come and go, and batches of prompts where it does not. Once every session has
     yielded, what all of them appended is fed to the model in one pass.
 
-    Several threads may use it: they take turns.
+    Several threads may use it: they take turns, first come, first served.
 
     Attributes:
         model: What scores tokens.
         batch_size: Rows at a time, over all sessions; prompts, where a strategy compares rows.
         lock: Held while it works: outboxes do not change for whoever holds it.
+        driver: What runs it in a thread of its own, for those who wait for their calls.
     """
 
     def __init__(
@@ -83,11 +72,23 @@ class Engine:
         self._vocabulary = vocabulary
         self._decoder = decoder
         self._told_of = started
-        self.lock = RLock()
-        self._members: list[_Member] = []
-        self._unbegun: list[_Member] = []
+        self.lock = Turns()
+        self.driver = Driver(self.step)
+        self._members: list[Member] = []
+        self._unbegun: list[Member] = []
         self._at_work = False
         self._numbers = count()
+
+    @property
+    def rows(self) -> int:
+        """How many rows are running, of all calls."""
+        return sum(member.course.size for member in tuple(self._members))
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for room."""
+        members = (*self._members, *self._unbegun)
+        return sum(member.course.requests.waiting for member in members)
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Take requests in: all of them, or none.
@@ -96,18 +97,18 @@ class Engine:
             OptionError: A component refuses its options.
             ContextOverflowError: A prompt and what it may grow by exceed the window.
         """
-        opened: list[_Member] = []
+        opened: list[Member] = []
         joined: list[tuple[Course, Request]] = []
         for request in requests:
             request.number = next(self._numbers)
         with self._alone(), torch.inference_mode():
             try:
-                for group in self._groups(requests):
+                for group in grouped(requests, self.batch_size):
                     member = self._joinable(group[0])
                     if member is None:
                         session = self._open(group)
                         session.course.room = partial(self._room, session.course)
-                        opened.append(_Member(session, session.course))
+                        opened.append(Member(session, session.course))
                         continue
                     for request in group:
                         member.course.enqueue(request)
@@ -171,18 +172,7 @@ class Engine:
             finally:
                 self._at_work = False
 
-    def _groups(self, requests: Sequence[Request]) -> list[Sequence[Request]]:
-        """Requests that become rows of one session, or of one batch."""
-        by_lead: dict[object, list[Request]] = {}
-        for request in requests:
-            by_lead.setdefault(request.lead.identity, []).append(request)
-        groups: list[Sequence[Request]] = []
-        for group in by_lead.values():
-            size = len(group) if group[0].lead.strategy.rows_independent else self.batch_size
-            groups += [group[at : at + size] for at in range(0, len(group), size)]
-        return groups
-
-    def _joinable(self, request: Request) -> _Member | None:
+    def _joinable(self, request: Request) -> Member | None:
         """The session that a request's rows can join."""
         if not request.lead.strategy.rows_independent:
             return None
@@ -200,15 +190,15 @@ class Engine:
         longest = self._next()
         if first is None or longest is None or longest.course is not course:
             return 0
-        return self.batch_size - sum(member.course.size for member in self._members)
+        return self.batch_size - self.rows
 
     def _begin(self) -> None:
         """Let waiting requests begin, in the order in which they came, while there is room."""
         for member in self._members:
             if member.independent:
                 member.course.refill(0)
-        room = self.batch_size - sum(member.course.size for member in self._members)
-        begun: list[_Member] = []
+        room = self.batch_size - self.rows
+        begun: list[Member] = []
         while (waiting := self._next()) is not None:
             member, course = waiting, waiting.course
             # A batch of prompts begins at once, and nobody overtakes it.
@@ -226,7 +216,7 @@ class Engine:
             else:
                 self._end(member, "cancelled")
 
-    def _next(self) -> _Member | None:
+    def _next(self) -> Member | None:
         """The session whose request has waited longest."""
         # Sessions that have not begun stand in the order in which they came.
         while self._unbegun and self._unbegun[0].course.requests.first() is None:
@@ -238,7 +228,7 @@ class Engine:
         ]
         return min(waiting, key=lambda each: each[0])[1] if waiting else None
 
-    def _start(self, member: _Member) -> None:
+    def _start(self, member: Member) -> None:
         strategy = member.course.lead.strategy
         self._told_of(member.session)
         try:
@@ -253,7 +243,7 @@ class Engine:
         message = f"{strategy.name} returned {kind}, expected a generator: it has to yield steps"
         self._end(member, "error", PluginContractError(message, plugin=strategy.name))
 
-    def _ready(self) -> list[_Member]:
+    def _ready(self) -> list[Member]:
         """The sessions whose turn it is: all, what they have to read being read in one pass.
 
         While some have positions that were scored ahead, only those with nothing to read.
@@ -263,7 +253,7 @@ class Engine:
         if any(member.course.followers.ahead for member in ready):
             return ready
         readings: list[Reading] = []
-        readers: dict[int, _Member] = {}
+        readers: dict[int, Member] = {}
         for member, due in dues:
             if not due:
                 continue
@@ -283,7 +273,7 @@ class Engine:
         return [member for member, _ in dues if member in self._members]
 
     def _read_apart(
-        self, readings: Sequence[Reading], readers: Mapping[int, _Member], error: Exception
+        self, readings: Sequence[Reading], readers: Mapping[int, Member], error: Exception
     ) -> None:
         """A model raised: read for each session by itself, so that it raises for those at fault."""
         by_member: dict[int, list[Reading]] = {}
@@ -299,7 +289,7 @@ class Engine:
                 self._fail(mine, readers, its_own)
 
     def _fail(
-        self, readings: Sequence[Reading], readers: Mapping[int, _Member], error: Exception
+        self, readings: Sequence[Reading], readers: Mapping[int, Member], error: Exception
     ) -> None:
         """A model raised: who follows it fails with it, and who has it for its own, ends."""
         for reading in readings:
@@ -311,7 +301,7 @@ class Engine:
                 failure = Failure("", what, error)
                 member.course.lose(dict.fromkeys(reading.seats, failure))
 
-    def _advance(self, member: _Member) -> None:
+    def _advance(self, member: Member) -> None:
         """Let a strategy make its next step."""
         try:
             step = _END if member.steps is None else next(member.steps, _END)
@@ -332,9 +322,7 @@ class Engine:
                 message = f"the strategy yielded {step!r:.60}, expected what session.append returns"
                 self._end(member, "error", PluginContractError(message))
 
-    def _end(
-        self, member: _Member, otherwise: FinishReason, error: Exception | None = None
-    ) -> None:
+    def _end(self, member: Member, otherwise: FinishReason, error: Exception | None = None) -> None:
         """Be done with a session, whatever else goes wrong."""
         for members in (self._members, self._unbegun):
             if member in members:

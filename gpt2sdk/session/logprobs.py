@@ -59,9 +59,9 @@ class Logprobs:
         self._asks = wanted
         self._raw = raw
 
-    def of(self, seat: int) -> Recorded:
-        """What is recorded of a row."""
-        return {} if self._wanted[seat] is None else recorded(self.rows[seat])
+    def of(self, seat: int, start: int = 0, stop: int | None = None) -> Recorded:
+        """What is recorded of a row's new tokens, or of those from one to another."""
+        return {} if self._wanted[seat] is None else recorded(self.rows[seat][start:stop])
 
     def note(self, logits: Logits) -> None:
         """Take the processed logits of all rows."""

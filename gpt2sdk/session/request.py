@@ -21,6 +21,10 @@ from gpt2sdk.session.checks import layer_number
 C_co = TypeVar("C_co", bound=Component, covariant=True)
 
 
+TopLogprobs = tuple[tuple[tuple[int, float], ...], ...]
+"""The likeliest tokens of each step, as `Completion.top_logprobs` has them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Link(Generic[C_co]):
     """A component in the chain of a request.
@@ -139,12 +143,35 @@ class Request:
         self._submitted.sort(key=lambda each: -(each.score or 0.0))
         del self._submitted[self.lead.num_return_sequences :]
 
-    def tell(self, lane: int, text: str, tokens: Sequence[int]) -> None:
-        """Send what became certain of a row that goes on: its text and tokens so far."""
+    def told(self, lane: int) -> int:
+        """How many tokens of a row were sent."""
+        return self._told.get(lane, ("", 0))[1]
+
+    def tell(
+        self,
+        lane: int,
+        text: str,
+        tokens: Sequence[int],
+        logprobs: tuple[float, ...] | None = None,
+        top_logprobs: TopLogprobs | None = None,
+    ) -> None:
+        """Send what became certain of a row that goes on.
+
+        Args:
+            lane: Which row it is.
+            text: Its text so far.
+            tokens: Its tokens so far.
+            logprobs: The log-probabilities of those that were not sent yet.
+            top_logprobs: The likeliest tokens where these stand.
+        """
         told = self._told.get(lane, ("", 0))[0]
         if len(text) < len(told) and told.startswith(text):
             text = told
-        self._send_rest(lane, text, tuple(tokens))
+        new, found = self._rest(lane, text, tuple(tokens))
+        self._told[lane] = text, max(self.told(lane), len(tokens))
+        if new or found:
+            delta = Delta(new, found, self.prompt.index, lane)
+            self.outbox.append(replace(delta, logprobs=logprobs, top_logprobs=top_logprobs))
 
     def finish(self, completion: Completion) -> None:
         """Send the completion of one row, and what its deltas still lack."""
@@ -176,7 +203,18 @@ class Request:
         self.meter.ended = time.perf_counter()
         self.meter.new_tokens += len(completion.tokens)
         lane = completion.sample_index
-        self._send_rest(lane, completion.text, completion.tokens, completion)
+        text, tokens = self._rest(lane, completion.text, completion.tokens)
+        first = self.told(lane)
+        self._told.pop(lane, None)
+        reason, logprobs, top = (
+            completion.finish_reason,
+            completion.logprobs,
+            completion.top_logprobs,
+        )
+        delta = Delta(text, tokens, self.prompt.index, lane, reason, completion)
+        if logprobs is not None and top is not None:
+            delta = replace(delta, logprobs=logprobs[first:], top_logprobs=top[first:])
+        self.outbox.append(delta)
 
     def _parsed(self, completion: Completion) -> Completion:
         """A completion with what it says, where a processor gave it a form."""
@@ -186,23 +224,16 @@ class Request:
                 return replace(completion, parsed=said)
         return completion
 
-    def _send_rest(
-        self, lane: int, text: str, tokens: tuple[int, ...], completion: Completion | None = None
-    ) -> None:
-        """Send what a row's whole text and tokens have beyond what was sent of them."""
-        told, count = self._told.pop(lane, ("", 0))
+    def _rest(self, lane: int, text: str, tokens: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+        """Return what a row's whole text and tokens have beyond what was sent of them."""
+        told, count = self._told.get(lane, ("", 0))
         if not text.startswith(told):
             message = (
                 f"the text {told!r} was certain, and now is {text!r}: a strategy that chooses "
                 "among rows after a step has to declare @strategy(hold=None)"
             )
             raise PluginContractError(message)
-        rest = text[len(told) :], tokens[count:]
-        if completion is None:
-            self._told[lane] = text, max(count, len(tokens))
-        if any(rest) or completion is not None:
-            reason = None if completion is None else completion.finish_reason
-            self.outbox.append(Delta(*rest, self.prompt.index, lane, reason, completion))
+        return text[len(told) :], tokens[count:]
 
 
 class Requests:

@@ -1,0 +1,151 @@
+"""A running call for asyncio: delta by delta, the engine being run in a thread of its own."""
+
+import asyncio
+import threading
+import weakref
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Self
+
+from typing_extensions import override
+
+from gpt2sdk.components.records import Delta, Result
+from gpt2sdk.errors import GPT2SDKError
+from gpt2sdk.generator.call import Call
+from gpt2sdk.session.engine import Engine
+
+
+class _Passage:
+    """A call on its way: what the driver's thread makes of it gets to an event loop.
+
+    Only `deltas`, `over` and `error` are read there, after `news` was set.
+    """
+
+    def __init__(self, call: Call, loop: asyncio.AbstractEventLoop) -> None:
+        self.call = call
+        self._loop = loop
+        self.news = asyncio.Event()
+        self.deltas: deque[Delta] = deque()
+        self.boarded = False
+        self.over = False
+        self.error: BaseException | None = None
+
+    def board(self) -> None:
+        self.call.submit()
+        self.boarded = True
+        self._tell()
+
+    def look(self, *, idle: bool) -> bool:
+        deltas, over = self.call.made(idle=idle)
+        self.deltas += deltas
+        self.over = over
+        if deltas or over:
+            self._tell()
+        return not over
+
+    def fail(self, error: BaseException) -> None:
+        if self.boarded:
+            self.call.settle()
+        self.error = error
+        self.over = True
+        self._tell()
+
+    def _tell(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self.news.set)
+        except RuntimeError:  # the loop was closed, and nobody is there to listen
+            self.call.drop()
+
+
+class AsyncStream(AsyncIterator[Delta]):
+    """Yields deltas as their text becomes certain, to one event loop.
+
+    The call begins with the first delta that is asked for, or as a context when that is entered:
+    `async with generator.astream("…") as stream:`, which ends it at its end.
+    """
+
+    def __init__(self, begin: Callable[[], Call], engine: Engine, cancel: threading.Event) -> None:
+        self._begin = begin
+        self._engine = engine
+        self._cancel = cancel
+        self._passage: _Passage | None = None
+        self._ended = False
+
+    @override
+    def __aiter__(self) -> Self:
+        return self
+
+    @override
+    async def __anext__(self) -> Delta:
+        passage = await self._started()
+        while not passage.deltas:
+            if passage.over:
+                self._end(passage)
+                raise StopAsyncIteration
+            passage.news.clear()
+            if not passage.deltas and not passage.over:
+                await passage.news.wait()
+        return passage.deltas.popleft()
+
+    async def __aenter__(self) -> Self:
+        await self._started()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def cancel(self) -> None:
+        """End soon: unfinished rows come out with `finish_reason="cancelled"`."""
+        self._cancel.set()
+
+    async def aclose(self) -> None:
+        """Cancel, and wait until `result` has what was made; does nothing after the end."""
+        self.cancel()
+        if self._passage is not None and not self._ended:
+            async for _ in self:
+                pass
+
+    @property
+    def result(self) -> Result:
+        """The completions made so far; once the stream has ended, all of them and their cost.
+
+        Raises:
+            GPT2SDKError: The call has not begun.
+        """
+        if self._passage is None:
+            message = "the stream has no result yet: enter it, or read a delta, and it begins"
+            raise GPT2SDKError(message)
+        return self._passage.call.result()
+
+    async def _started(self) -> _Passage:
+        """Begin the call if it has not begun: options and prompts are read beside the event loop.
+
+        Raises:
+            OptionError: As for `generate`.
+            ContextOverflowError: Likewise.
+        """
+        if self._passage is not None:
+            return self._passage
+        call = await asyncio.to_thread(self._begin)
+        # On an engine of many calls, one whose stream nobody has any more would run to its end.
+        weakref.finalize(self, call.drop).atexit = False
+        passage = self._passage = _Passage(call, asyncio.get_running_loop())
+        self._engine.driver.take(passage)
+        try:
+            while not passage.boarded and passage.error is None:
+                await passage.news.wait()
+                passage.news.clear()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        if not passage.boarded:
+            self._end(passage)
+        return passage
+
+    def _end(self, passage: _Passage) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if passage.error is not None:
+            raise passage.error
+        passage.call.raise_loss()

@@ -1,0 +1,77 @@
+"""What the server says of itself: models, health and counts."""
+
+from collections.abc import Iterable
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from gpt2sdk_serve.json_answer import JSONAnswer
+from gpt2sdk_serve.metrics import exposed
+from gpt2sdk_serve.state import ServerState
+
+
+async def models(request: Request) -> Response:
+    """List what is served."""
+    state: ServerState = request.app.state.server
+    data = [served.as_listed(name) for name, served in state.models.items()]
+    return JSONAnswer({"object": "list", "data": data})
+
+
+async def model(request: Request) -> Response:
+    """Say what is served by a name."""
+    state: ServerState = request.app.state.server
+    name = request.path_params["name"]
+    return JSONAnswer(state.model(name).as_listed(name))
+
+
+async def health(request: Request) -> Response:
+    """Say whether requests are taken."""
+    state: ServerState = request.app.state.server
+    if state.stopping:
+        return JSONAnswer({"status": "stopping"}, 503)
+    return JSONAnswer({"status": "ok"})
+
+
+async def metrics(request: Request) -> Response:
+    """Say what was done so far, for Prometheus."""
+    state: ServerState = request.app.state.server
+    lines = [*state.metrics.lines(), *_present(state)]
+    return PlainTextResponse("\n".join([*lines, ""]), media_type="text/plain; version=0.0.4")
+
+
+def _present(state: ServerState) -> Iterable[str]:
+    """Yield what is so at present."""
+    running = {(): float(len(state.running))}
+    yield from exposed("gpt2sdk_requests", "gauge", "Requests that run or wait.", running)
+    known = [((("model", each.name),), each) for each in state.distinct]
+    for name, kind, description, of in (
+        (
+            "requests_waiting",
+            "gauge",
+            "Requests that wait for memory.",
+            lambda m: m.admission.waiting,
+        ),
+        ("rows", "gauge", "Rows that are running.", lambda m: m.engine.rows),
+        ("rows_waiting", "gauge", "Rows that wait for room.", lambda m: m.engine.waiting),
+        ("memory_bytes", "gauge", "Memory given to requests.", lambda m: m.admission.taken),
+        (
+            "prefix_cache_hits_total",
+            "counter",
+            "Prompts that went on from what was read before.",
+            lambda m: m.generator.cache_info().hits,
+        ),
+        (
+            "prefix_cache_misses_total",
+            "counter",
+            "Prompts that were read from their beginning.",
+            lambda m: m.generator.cache_info().misses,
+        ),
+        (
+            "prefix_cache_saved_tokens_total",
+            "counter",
+            "Tokens that were not read again.",
+            lambda m: m.generator.cache_info().tokens_saved,
+        ),
+    ):
+        values = {labels: float(of(served)) for labels, served in known}
+        yield from exposed(f"gpt2sdk_{name}", kind, description, values)
