@@ -49,9 +49,7 @@ async def answer_of(port: int, case: ServeCase) -> Got:
                 got.error = str(event["error"])
             else:
                 for choice in event["choices"]:
-                    got.texts[choice["index"]] = (
-                        got.texts.get(choice["index"], "") + choice["text"]
-                    )
+                    got.texts[choice["index"]] = got.texts.get(choice["index"], "") + choice["text"]
                     ended[choice["index"]] += choice["finish_reason"] is not None
             if case.cut is not None and count >= case.cut:
                 break

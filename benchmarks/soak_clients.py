@@ -30,7 +30,12 @@ RUBBISH: tuple[object, ...] = (
     b'{"prompt": "' + b"a" * (5 * 2**20) + b'"}',
     b"[" * 20_000,
 )
-RAW = (b"\x16\x03\x01\x00\xa5\x01", b"GET / HTTP/9.9\r\n\r\n", b"POST /v1/completions\r\n", b"\n" * 99)
+RAW = (
+    b"\x16\x03\x01\x00\xa5\x01",
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"POST /v1/completions\r\n",
+    b"\n" * 99,
+)
 
 
 @dataclass

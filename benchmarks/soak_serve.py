@@ -50,7 +50,11 @@ def main() -> int:
         "wrong": crowd.tally.wrong,
         "alive": alive,
         "idle_at_the_end": idle,
-        "held_mb": [round(held[0][1], 1), round(max(mb for _, mb in held), 1), round(held[-1][1], 1)],
+        "held_mb": [
+            round(held[0][1], 1),
+            round(max(mb for _, mb in held), 1),
+            round(held[-1][1], 1),
+        ],
         "growth_mb_a_minute": round(growth, 3),
     }
     print(json.dumps(report, indent=1))

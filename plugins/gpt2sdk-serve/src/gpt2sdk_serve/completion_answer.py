@@ -46,6 +46,8 @@ class CompletionAnswer:
     def chunk(self, delta: Delta) -> dict[str, Any]:
         """Return what is sent of a delta."""
         index = delta.prompt_index * self._count + delta.sample_index
+        # Who stops a stream has no last chunk to read it from.
+        more = {} if self._meters else {"gpt2sdk": {"seed": self._job.options.seed}}
         echo = None
         if index not in self._meters:
             self._meters[index] = self._meter(delta.prompt_index)
@@ -53,7 +55,7 @@ class CompletionAnswer:
         choice = self._choice(index, delta, echo, self._meters[index])
         if delta.completion is not None:
             choice["gpt2sdk"] = self._of(delta.completion)
-        return self._frame.of([choice])
+        return self._frame.of([choice], **more)
 
     @property
     def has_last_chunk(self) -> bool:

@@ -9,9 +9,9 @@ const CHAIN = ["logits processor", "stopping criterion", "text criterion"];
 
 /** What a server offers: settings of every call, and components with their options. */
 export class Catalogue {
-  constructor({ settings, components }) {
-    this.settings = settings.filter((option) => !ELSEWHERE.has(option.name));
-    this.defaults = Object.fromEntries(settings.map((option) => [option.name, option.default]));
+  constructor({ call, components }) {
+    this.settings = call.filter((option) => !ELSEWHERE.has(option.name));
+    this.defaults = Object.fromEntries(call.map((option) => [option.name, option.default]));
     this.components = components;
     this.owners = new Map();
     for (const component of components.filter((each) => hasRole(each, [...CHOSEN, ...CHAIN]))) {

@@ -24,6 +24,8 @@ export class Parts {
       ...this.choices.map((choice) => choice.node),
       section("Processors and stopping", [this.list, this.#adder()]),
     );
+    // OpenAI's 16 tokens are few to look at.
+    this.find("max_new_tokens").write(100);
     for (const name of AT_FIRST) {
       if (catalogue.findInChain(name)) this.add(name, { focus: false });
     }
