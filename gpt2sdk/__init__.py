@@ -102,6 +102,7 @@ if TYPE_CHECKING:
     from gpt2sdk.generator.async_stream import AsyncStream
     from gpt2sdk.generator.generator import Generator
     from gpt2sdk.hookspecs import hookimpl
+    from gpt2sdk.loading import parse_size
     from gpt2sdk.mention import argument
     from gpt2sdk.normalizer import log_normalizer
     from gpt2sdk.options.catalogue import OptionRecord, option_records, schema_of
@@ -241,6 +242,7 @@ __all__ = [
     "log_normalizer",
     "open_tensors",
     "option_records",
+    "parse_size",
     "residency_of",
     "row_sums",
     "sample",

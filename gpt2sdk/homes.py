@@ -98,6 +98,7 @@ _HOMES = {
     "gpt2sdk.generator.async_stream": ("AsyncStream",),
     "gpt2sdk.generator.generator": ("Generator",),
     "gpt2sdk.hookspecs": ("hookimpl",),
+    "gpt2sdk.loading": ("parse_size",),
     "gpt2sdk.mention": ("argument",),
     "gpt2sdk.session.engine": ("Engine",),
     "gpt2sdk.session.prefix_cache": ("CacheInfo",),

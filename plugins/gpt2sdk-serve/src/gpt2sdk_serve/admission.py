@@ -4,8 +4,6 @@ import asyncio
 import math
 import os
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import torch
 
@@ -31,9 +29,8 @@ class Admission:
         """How many requests wait."""
         return len(self._line)
 
-    @asynccontextmanager
-    async def room(self, cost: int) -> AsyncIterator[None]:
-        """Wait for so many bytes, and give them back at the end.
+    async def take(self, cost: int) -> None:
+        """Wait for so many bytes.
 
         Raises:
             RequestError: There are never so many.
@@ -44,13 +41,6 @@ class Admission:
                 f"server has {self.limit / 1e6:.0f} MB: ask for fewer tokens, prompts or rows"
             )
             raise RequestError(message, param="max_tokens", code="too_large")
-        await self._take(cost)
-        try:
-            yield
-        finally:
-            self._give(cost)
-
-    async def _take(self, cost: int) -> None:
         if not self._line and self._fits(cost):
             self.taken += cost
             return
@@ -64,13 +54,14 @@ class Admission:
                 self._line.remove(entry)
                 self._admit()
             elif turn.done() and not turn.cancelled():
-                self._give(cost)
+                self.give(cost)
             raise
 
     def _fits(self, cost: int) -> bool:
         return self.limit is None or self.taken + cost <= self.limit
 
-    def _give(self, cost: int) -> None:
+    def give(self, cost: int) -> None:
+        """Give so many bytes back."""
         self.taken -= cost
         self._admit()
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpt2sdk import Result
+from gpt2sdk import Completion, Result
 from gpt2sdk_serve.job import Job
+from gpt2sdk_serve.reading import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +80,20 @@ def extension(job: Job, result: Result, *, record: bool) -> dict[str, Any]:
         said["notes"] = list(result.notes)
     if record and result.record is not None:
         said["record"] = result.record.as_dict()
+    return said
+
+
+def of_completion(job: Job, completion: Completion) -> dict[str, Any]:
+    """Return what is ours of a completion.
+
+    Args:
+        job: The request.
+        completion: What was made of it.
+    """
+    reason = completion.finish_reason
+    if reason == "cancelled" and job.ended_by is not None:
+        reason = job.ended_by
+    said: dict[str, Any] = {"finish_reason": reason}
+    if completion.score is not None:
+        said["score"] = plain(completion.score)
     return said

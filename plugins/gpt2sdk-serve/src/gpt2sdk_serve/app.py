@@ -10,15 +10,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gpt2sdk import Generator, GPT2SDKError
+from gpt2sdk_serve.chats import chat_completions
 from gpt2sdk_serve.completions import completions
 from gpt2sdk_serve.guards import Guard
+from gpt2sdk_serve.judgements import decisions, scores
 from gpt2sdk_serve.log import log_failure
+from gpt2sdk_serve.openapi import openapi
 from gpt2sdk_serve.option_list import options
 from gpt2sdk_serve.page_files import page_routes
 from gpt2sdk_serve.problem import RequestError, problem_of
 from gpt2sdk_serve.settings import ServeSettings
 from gpt2sdk_serve.state import ServerState
 from gpt2sdk_serve.status import health, metrics, model, models
+from gpt2sdk_serve.tokens import detokenize, tokenize, tokenizer_info
 
 
 def make_app(served: Mapping[str, Generator], settings: ServeSettings) -> Starlette:
@@ -34,6 +38,13 @@ def make_app(served: Mapping[str, Generator], settings: ServeSettings) -> Starle
         Route("/v1/models", models, methods=["GET"]),
         Route("/v1/models/{name:path}", model, methods=["GET"]),
         Route("/v1/completions", completions, methods=["POST"]),
+        Route("/v1/chat/completions", chat_completions, methods=["POST"]),
+        Route("/v1/decisions", decisions, methods=["POST"]),
+        Route("/v1/scores", scores, methods=["POST"]),
+        Route("/tokenize", tokenize, methods=["POST"]),
+        Route("/detokenize", detokenize, methods=["POST"]),
+        Route("/tokenizer_info", tokenizer_info, methods=["GET"]),
+        Route("/openapi.json", openapi, methods=["GET"]),
         Route("/options", options, methods=["GET"]),
         Route("/health", health, methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from gpt2sdk import Completion, Delta, Result
-from gpt2sdk_serve.answer import Frame, extension, usage_of
+from gpt2sdk_serve.answer import Frame, extension, of_completion, usage_of
 from gpt2sdk_serve.completion_fields import CompletionFields
 from gpt2sdk_serve.echo import Echo
 from gpt2sdk_serve.finish import finish_reason
@@ -54,7 +54,7 @@ class CompletionAnswer:
             echo = self._echoes[delta.prompt_index] if self._echoes else None
         choice = self._choice(index, delta, echo, self._meters[index])
         if delta.completion is not None:
-            choice["gpt2sdk"] = self._of(delta.completion)
+            choice["gpt2sdk"] = of_completion(self._job, delta.completion)
         return self._frame.of([choice], **more)
 
     @property
@@ -87,7 +87,7 @@ class CompletionAnswer:
         choice = self._choice(index, completion, echo, self._meter(prompt))
         if self._fields.return_token_ids:
             choice["prompt_token_ids"] = list(self._job.prompts.tokens[prompt])
-        return {**choice, "gpt2sdk": self._of(completion)}
+        return {**choice, "gpt2sdk": of_completion(self._job, completion)}
 
     def _choice(
         self, index: int, made: Completion | Delta, echo: Echo | None, meter: OffsetMeter
@@ -108,16 +108,6 @@ class CompletionAnswer:
 
     def _meter(self, prompt: int) -> OffsetMeter:
         return self._job.served.words.meter(len(self._echoes[prompt].text) if self._echoes else 0)
-
-    def _of(self, completion: Completion) -> dict[str, Any]:
-        """Return what we say of a completion besides."""
-        reason = completion.finish_reason
-        if reason == "cancelled" and self._job.ended_by is not None:
-            reason = self._job.ended_by
-        said: dict[str, Any] = {"finish_reason": reason}
-        if completion.score is not None:
-            said["score"] = completion.score
-        return said
 
 
 def _mean(completion: Completion) -> float:

@@ -1,5 +1,6 @@
 """`/v1/completions`: texts or token ids are continued."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -32,7 +33,9 @@ async def completions(request: Request) -> Response:
     state: ServerState = request.app.state.server
     fields = await read_fields(request, CompletionFields)
     served = state.model(fields.model)
-    prompts = read_prompts(fields.prompt, served, state.settings.max_prompts)
+    # A text of megabytes takes a while: others go on.
+    most = state.settings.max_prompts
+    prompts = await asyncio.to_thread(read_prompts, fields.prompt, served, most)
     own = _own_options(fields, state.settings)
     options = read_options(fields, served.generator, state.settings, own)
     options.check_rows(len(prompts.tokens), state.settings.max_rows)
@@ -55,7 +58,7 @@ async def _stream(
     fields: CompletionFields, job: Job, frame: Frame
 ) -> AsyncGenerator[dict[str, Any] | None, None]:
     """Yield the answer chunk by chunk."""
-    async with job.started() as stream:
+    async with job.stream() as stream:
         answer = await _answer(fields, job, frame)
         yield None
         async for delta in stream:

@@ -46,7 +46,8 @@ async def read_echoes(prompts: Prompts, served: ServedModel, logprobs: int | Non
     ]
     if logprobs is None:
         return [Echo(text) for text in texts]
-    told = await asyncio.to_thread(_judged, prompts, served, logprobs)
+    async with served.reading:
+        told = await asyncio.to_thread(_judged, prompts, served, logprobs)
     words = served.words
     echoes = []
     for one, text, each in zip(prompts.written, texts, told, strict=True):

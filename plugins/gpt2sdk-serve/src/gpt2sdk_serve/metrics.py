@@ -17,10 +17,10 @@ class Counter:
     description: str
     values: dict[Labels, float] = field(default_factory=dict)
 
-    def add(self, amount: float = 1, **labels: str) -> None:
+    def add(self, amount: int = 1, **labels: str) -> None:
         """Let it grow."""
         key = tuple(sorted(labels.items()))
-        self.values[key] = self.values.get(key, 0) + amount
+        self.values[key] = self.values.get(key, 0.0) + amount
 
     def lines(self) -> Iterable[str]:
         """Yield its lines."""
@@ -68,7 +68,7 @@ def exposed(
     """Yield the lines of a number for each combination of labels."""
     yield f"# HELP {name} {description}"
     yield f"# TYPE {name} {kind}"
-    for key, value in (values or {(): 0}).items():
+    for key, value in (values or {(): 0.0}).items():
         yield (
             f"{name}{written(key)} {value:g}"
             if value < 1e6

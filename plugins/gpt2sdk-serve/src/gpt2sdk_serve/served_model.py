@@ -1,5 +1,6 @@
 """A model that is served: its generator, the engine of all its requests, and what it is called."""
 
+import asyncio
 import hashlib
 import time
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ class ServedModel:
         generator: What runs it.
         engine: What runs all its requests.
         admission: Who may begin.
+        reading: Held while texts are scored: that has threads of its own, and shares no passes.
         token_bytes: Bytes that a token of a row takes; 0 where nobody knows.
         created: When it was loaded, in seconds since 1970.
     """
@@ -27,6 +29,7 @@ class ServedModel:
     generator: Generator
     engine: Engine
     admission: Admission
+    reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     token_bytes: int = 0
     created: int = field(default_factory=lambda: int(time.time()))
 

@@ -1,8 +1,9 @@
 """What requests share: models, settings, counts, and who is running."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Literal, Protocol
 
 from gpt2sdk import Generator
 from gpt2sdk_serve.admission import Admission, free_memory, retry_after, token_bytes
@@ -10,6 +11,23 @@ from gpt2sdk_serve.metrics import ServerMetrics
 from gpt2sdk_serve.problem import RequestError
 from gpt2sdk_serve.served_model import ServedModel
 from gpt2sdk_serve.settings import ServeSettings
+
+Ending = Literal["timeout", "shutdown", "disconnect"]
+"""What ends a request early."""
+
+
+class Running(Protocol):
+    """A request that runs or waits."""
+
+    def end(self, why: Ending) -> None:
+        """End early."""
+
+
+class _Reading:
+    """What runs to its end in any case: it takes no longer than a pass or two."""
+
+    def end(self, why: Ending) -> None:
+        """Go on."""
 
 
 class ServerState:
@@ -26,7 +44,8 @@ class ServerState:
     def __init__(self, served: Mapping[str, Generator], settings: ServeSettings) -> None:
         self.settings = settings
         self.metrics = ServerMetrics()
-        self.running: set[Any] = set()
+        self.running: set[Running] = set()
+        self._idle = asyncio.Event()
         self.stopping = False
         self.models: dict[str, ServedModel] = {}
         for name, generator in served.items():
@@ -40,7 +59,8 @@ class ServerState:
         limit = self.settings.memory
         if limit is None and (free := free_memory(generator.device)) is not None:
             limit = free // 2
-        return ServedModel(name, generator, engine, Admission(limit), token_bytes(generator))
+        size = token_bytes(generator)
+        return ServedModel(name, generator, engine, Admission(limit), token_bytes=size)
 
     def model(self, name: str | None) -> ServedModel:
         """Return what is served by a name; the first for none.
@@ -82,11 +102,29 @@ class ServerState:
                 retry_after=retry_after(self.metrics.duration.mean()),
             )
 
+    @asynccontextmanager
+    async def busy(self) -> AsyncIterator[None]:
+        """Count what reads and does not write among what runs; it cannot be ended early."""
+        reading = _Reading()
+        self.running.add(reading)
+        try:
+            yield
+        finally:
+            self.leave(reading)
+
+    def leave(self, job: Running) -> None:
+        """Forget a request that is over."""
+        self.running.discard(job)
+        if not self.running:
+            self._idle.set()
+
     async def stop(self, grace: float) -> None:
         """Take no new requests; those that run longer than so many seconds end as they are."""
         self.stopping = True
-        deadline = asyncio.get_running_loop().time() + grace
-        while self.running and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.02)
+        self._idle.clear()
+        if not self.running:
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), grace)
         for job in list(self.running):
             job.end("shutdown")
