@@ -23,6 +23,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -133,7 +134,7 @@ def _over(server: Running, more: dict[str, object], wanted: list, count: int) ->
 def _spread(rounds: list[Found]) -> dict[str, object]:
     """Median and quartiles of what counts, over the rounds."""
     return {
-        name: vars(Spread.of([each[name] for each in rounds]))
+        name: asdict(Spread.of([each[name] for each in rounds]))
         for name in ("tokens_per_second", "first_token_p50", "first_token_p95")
     } | {"held_mb": rounds[-1].get("held_mb")}
 
@@ -147,12 +148,12 @@ def _ratios(name: str, found: dict[str, list[Found]]) -> dict[str, object]:
         pairs = list(zip(found[name], found[peer], strict=True))
         rate = [one["tokens_per_second"] / other["tokens_per_second"] for one, other in pairs]
         first = [one["first_token_p95"] / other["first_token_p95"] for one, other in pairs]
-        made[f"times {peer}"] = vars(Spread.of(rate))
-        made[f"first token beside {peer}"] = vars(Spread.of(first))
+        made[f"times {peer}"] = asdict(Spread.of(rate))
+        made[f"first token beside {peer}"] = asdict(Spread.of(first))
     inside = found[name.replace("serve", "in process")]
     pairs = list(zip(found[name], inside, strict=True))
     costs = [1 - one["tokens_per_second"] / other["tokens_per_second"] for one, other in pairs]
-    return made | {"overhead": vars(Spread.of(costs))}
+    return made | {"overhead": asdict(Spread.of(costs))}
 
 
 def memory(given: argparse.Namespace) -> Iterator[dict[str, object]]:

@@ -15,13 +15,13 @@ import statistics
 import sys
 from pathlib import Path
 
-from serve_servers import Running, held_mb, ours
-from soak_clients import Crowd
 from http_stream import get
+from serve_servers import Running, held_mb, serving
+from soak_clients import Crowd
 
 from gpt2sdk import Generator
 
-FAULT = Path(__file__).with_name("soak_fault.py")
+SERVER = Path(__file__).with_name("soak_server.py")
 GROWTH = 1.0
 """Megabytes a minute by which a server may grow over the second half, where that is long."""
 LONG = 300.0
@@ -38,11 +38,13 @@ def main() -> int:
     parser.add_argument("--model", default="storyteller")
     given = parser.parse_args()
     gen = Generator.from_pretrained(given.model, device="cpu", runner=given.runner)
-    with ours(given.model, "--runner", given.runner, "--plugin", str(FAULT)) as server:
+    command = [sys.executable, str(SERVER), given.model, given.runner]
+    with serving(command, threads=1) as server:
         crowd = Crowd(server.port, gen, given.seed, given.cases)
         held = asyncio.run(_watched(crowd, server, given.seconds, given.clients))
         idle = asyncio.run(_idle(server))
         alive = server.process.poll() is None
+        said = server.said
     growth = slope(held[len(held) // 2 :])
     report = {
         "seconds": given.seconds,
@@ -55,6 +57,7 @@ def main() -> int:
             round(max(mb for _, mb in held), 1),
             round(held[-1][1], 1),
         ],
+        "log": said[-500:],
         "growth_mb_a_minute": round(growth, 3),
     }
     print(json.dumps(report, indent=1))
@@ -92,7 +95,7 @@ def _busy(metrics: str) -> float:
     return sum(
         float(line.split()[-1])
         for line in metrics.splitlines()
-        if line.startswith(("gpt2sdk_rows{", "gpt2sdk_waiting{", "gpt2sdk_requests_running"))
+        if line.startswith(("gpt2sdk_requests ", "gpt2sdk_rows{", "gpt2sdk_rows_waiting{", "gpt2sdk_memory_bytes{"))
     )
 
 

@@ -19,8 +19,8 @@ export class Alternatives {
 
   /** Whose tokens are shown from now on. */
   watch(completions) {
+    if (this.completions !== completions) this.hide();
     this.completions = completions;
-    this.hide();
   }
 
   hide() {

@@ -75,7 +75,11 @@ async function generate() {
   }
   const running = begin(body);
   try {
-    await running.read(showFacts);
+    await running.read(() => {
+      output.classList.remove("waiting");
+      alternatives.watch(running.completions);
+      showFacts();
+    });
     say(`Done: ${running.tokens} tokens, ${reasonOf(running)}.`);
   } catch (error) {
     if (running.stopped) {
@@ -89,15 +93,11 @@ async function generate() {
 }
 
 function begin(body) {
-  output.replaceChildren();
   output.setAttribute("aria-busy", "true");
   run = new Run(server, body, output);
-  alternatives.watch(run.completions);
+  output.classList.add("waiting");
   byId("generate").disabled = true;
   byId("stop").disabled = false;
-  byId("go-on").hidden = true;
-  byId("facts").hidden = false;
-  showFacts();
   say("Generating.");
   return run;
 }
@@ -107,9 +107,11 @@ function end(ended) {
   if (document.activeElement === byId("stop")) byId("generate").focus();
   run = null;
   output.setAttribute("aria-busy", "false");
+  output.classList.remove("waiting");
   byId("generate").disabled = false;
   byId("stop").disabled = true;
-  byId("go-on").hidden = !("messages" in ended.body) || !ended.completions.length;
+  if (!ended.completions.length) return;
+  byId("go-on").hidden = !("messages" in ended.body);
   byId("go-on").onclick = () => goOn(ended);
   showFacts(ended);
 }
@@ -128,6 +130,7 @@ function reasonOf(shown) {
 
 function showFacts(shown = run) {
   const { seed, tokens, rate, wait } = shown;
+  byId("facts").hidden = false;
   byId("reason").textContent = reasonOf(shown);
   byId("count").textContent = tokens;
   byId("rate").textContent = rate ? rate.toFixed(1) : "–";

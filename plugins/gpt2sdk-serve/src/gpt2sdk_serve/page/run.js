@@ -77,6 +77,8 @@ export class Run {
   }
 
   #completion(index) {
+    // What stood there before stays until there is something else to show.
+    if (!this.completions.length) this.root.replaceChildren();
     while (this.completions.length <= index) {
       const made = new Completion(this.completions.length, this.body.prompt);
       this.completions.push(made);
