@@ -95,7 +95,9 @@ def _busy(metrics: str) -> float:
     return sum(
         float(line.split()[-1])
         for line in metrics.splitlines()
-        if line.startswith(("gpt2sdk_requests ", "gpt2sdk_rows{", "gpt2sdk_rows_waiting{", "gpt2sdk_memory_bytes{"))
+        if line.startswith(
+            ("gpt2sdk_requests ", "gpt2sdk_rows{", "gpt2sdk_rows_waiting{", "gpt2sdk_memory_bytes{")
+        )
     )
 
 

@@ -1,6 +1,6 @@
 """A server with a component that raises now and then.
 
-    python benchmarks/soak_server.py MODEL RUNNER --port PORT
+python benchmarks/soak_server.py MODEL RUNNER --port PORT
 """
 
 import sys
