@@ -67,7 +67,7 @@ def _add_vocabulary(writer: gguf.GGUFWriter, folder: Path, end: int) -> None:
     writer.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in merges])
     writer.add_bos_token_id(end)
     writer.add_eos_token_id(end)
-    writer.add_add_bos_token(False)
+    writer.add_add_bos_token(False)  # noqa: FBT003 - it has no names
 
 
 def their_name(name: str) -> str:

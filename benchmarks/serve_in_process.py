@@ -1,4 +1,4 @@
-"""The same clients without HTTP: tasks of one event loop, on one engine, in a process of its own."""
+"""The same clients without HTTP: tasks of one event loop, on one engine, in their own process."""
 
 import asyncio
 import json

@@ -5,7 +5,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from http_stream import Answer, get, post
 from serve_cases import ServeCase, serve_case
@@ -119,7 +119,7 @@ class Crowd:
     async def _hang_up(self) -> None:
         """Read the beginning; what was read is right as far as it goes."""
         place = self._drawn.randrange(len(self._cases))
-        case = ServeCase(self._cases[place].prompt, self._cases[place].options, True, None)
+        case = replace(self._cases[place], stream=True, cut=None)
         async with post(self.port, "/v1/completions", case.body) as answer:
             most = self._drawn.randint(1, 8)
             await self._read(answer, case, self._expected[place], most=most)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gpt2sdk import LogitsProcessor, hookimpl
+from gpt2sdk import Component, Logits, LogitsProcessor, Rows, hookimpl
 
 
 class SoakFault(LogitsProcessor):
@@ -15,7 +15,7 @@ class SoakFault(LogitsProcessor):
         float, Field(ge=0.0, le=1.0, description="Probability of an error at a step; 0 is off.")
     ] = 0.0
 
-    def process(self, logits, rows):
+    def process(self, logits: Logits, rows: Rows) -> Logits:
         """Raise, or hand on what came."""
         # What is to be found are faults that come at any time, so a row's own numbers are no use.
         if random.random() < self.soak_fault:  # noqa: S311 - no secret
@@ -25,6 +25,6 @@ class SoakFault(LogitsProcessor):
 
 
 @hookimpl
-def gpt2sdk_components():
+def gpt2sdk_components() -> tuple[type[Component], ...]:
     """Offer it."""
     return (SoakFault,)

@@ -68,7 +68,7 @@ def main() -> int:
 async def _watched(
     crowd: Crowd, server: Running, seconds: float, clients: int
 ) -> list[tuple[float, float]]:
-    """Run the crowd, and read now and then what the server holds: pairs of minutes and megabytes."""
+    """Run the crowd, and read what the server holds now and then: minutes and megabytes."""
     running = asyncio.ensure_future(crowd.run(seconds, clients))
     loop = asyncio.get_running_loop()
     started, held = loop.time(), []

@@ -364,8 +364,10 @@ CONTRAST = """
   };
   for (const node of document.querySelectorAll("body *")) {
     const words = [...node.childNodes].some((c) => c.nodeType === 3 && c.data.trim());
-    if (!node.getClientRects().length || node.closest(":disabled, option, .unseen, .skip")) continue;
-    if (words || node.value) measure(node, getComputedStyle(node).color, node.outerHTML.slice(0, 80));
+    const left_out = node.closest(":disabled, option, .unseen, .skip");
+    if (left_out || !node.getClientRects().length) continue;
+    const what = node.outerHTML.slice(0, 80);
+    if (words || node.value) measure(node, getComputedStyle(node).color, what);
     if (node.placeholder) {
       measure(node, getComputedStyle(node, "::placeholder").color, `placeholder of ${node.id}`);
     }
