@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpt2sdk import Completion, Result
+from gpt2sdk_serve.fields import StreamFields, TextFields
 from gpt2sdk_serve.job import Job
 from gpt2sdk_serve.reading import plain
 
@@ -97,3 +98,55 @@ def of_completion(job: Job, completion: Completion) -> dict[str, Any]:
     if completion.score is not None:
         said["score"] = plain(completion.score)
     return said
+
+
+class Answer:
+    """Writes what a request for text is answered with: what both endpoints have in common."""
+
+    def __init__(self, frame: Frame, fields: TextFields, job: Job) -> None:
+        """Take what it is made of.
+
+        Args:
+            frame: What all its parts have.
+            fields: The request.
+            job: The request on its way.
+        """
+        self._frame = frame
+        self._job = job
+        self._sent = 0
+        # Who stops a stream has no last chunk to read it from.
+        self._first: dict[str, Any] = {"gpt2sdk": {"seed": job.options.seed}}
+        self._with_ids = bool(fields.return_token_ids)
+        self._with_record = bool(fields.return_record)
+        asked = fields.stream_options or StreamFields()
+        self._with_usage = bool(asked.include_usage)
+        self._counts = bool(asked.include_usage and asked.continuous_usage_stats)
+
+    @property
+    def has_last_chunk(self) -> bool:
+        """Whether a chunk without choices is asked for."""
+        return self._with_usage or self._with_record
+
+    def last_chunk(self, result: Result) -> dict[str, Any]:
+        """Return the chunk without choices, which has the usage of all."""
+        return self._of_all([], result)
+
+    def _of_all(self, choices: Sequence[dict[str, Any]], result: Result) -> dict[str, Any]:
+        """Return what has the usage of the whole request, and what is ours."""
+        usage = usage_of(self._job.prompts.count, result.usage.new_tokens)
+        more = extension(self._job, result, record=self._with_record)
+        return self._frame.of(choices, usage=usage, gpt2sdk=more)
+
+    def _chunk(self, choice: dict[str, Any], tokens: int) -> dict[str, Any]:
+        """Return a chunk with one choice.
+
+        Args:
+            choice: The choice.
+            tokens: How many tokens it brings.
+        """
+        self._sent += tokens
+        more, self._first = self._first, {}
+        if not self._with_usage:
+            return self._frame.of([choice], **more)
+        usage = usage_of(self._job.prompts.count, self._sent) if self._counts else None
+        return self._frame.of([choice], usage=usage, **more)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from gpt2sdk import Completion, Delta, Result
-from gpt2sdk_serve.answer import Frame, extension, of_completion, usage_of
+from gpt2sdk_serve.answer import Answer, Frame, of_completion
 from gpt2sdk_serve.completion_fields import CompletionFields
 from gpt2sdk_serve.echo import Echo
 from gpt2sdk_serve.finish import finish_reason
@@ -14,7 +14,7 @@ from gpt2sdk_serve.logprobs import Told, completion_logprobs
 from gpt2sdk_serve.token_words import OffsetMeter
 
 
-class CompletionAnswer:
+class CompletionAnswer(Answer):
     """Writes what a request is answered with."""
 
     def __init__(
@@ -28,9 +28,8 @@ class CompletionAnswer:
             job: The request on its way.
             echoes: What stands before each prompt's completions; empty for nothing.
         """
-        self._frame = frame
-        self._fields = fields
-        self._job = job
+        super().__init__(frame, fields, job)
+        self._logprobs = fields.logprobs is not None
         self._echoes = echoes
         self._count = fields.n or 1
         self._meters: dict[int, OffsetMeter] = {}
@@ -38,16 +37,11 @@ class CompletionAnswer:
     def body(self, result: Result) -> dict[str, Any]:
         """Return the whole answer."""
         chosen = self._chosen(result.completions)
-        choices = [self._whole(each) for each in chosen]
-        usage = usage_of(self._job.prompts.count, result.usage.new_tokens)
-        more = extension(self._job, result, record=bool(self._fields.return_record))
-        return self._frame.of(choices, usage=usage, gpt2sdk=more)
+        return self._of_all([self._whole(each) for each in chosen], result)
 
     def chunk(self, delta: Delta) -> dict[str, Any]:
         """Return what is sent of a delta."""
         index = delta.prompt_index * self._count + delta.sample_index
-        # Who stops a stream has no last chunk to read it from.
-        more = {} if self._meters else {"gpt2sdk": {"seed": self._job.options.seed}}
         echo = None
         if index not in self._meters:
             self._meters[index] = self._meter(delta.prompt_index)
@@ -55,19 +49,7 @@ class CompletionAnswer:
         choice = self._choice(index, delta, echo, self._meters[index])
         if delta.completion is not None:
             choice["gpt2sdk"] = of_completion(self._job, delta.completion)
-        return self._frame.of([choice], **more)
-
-    @property
-    def has_last_chunk(self) -> bool:
-        """Whether a chunk without choices is asked for."""
-        options = self._fields.stream_options
-        return bool((options and options.include_usage) or self._fields.return_record)
-
-    def last_chunk(self, result: Result) -> dict[str, Any]:
-        """Return the chunk without choices, which has the usage of all."""
-        usage = usage_of(self._job.prompts.count, result.usage.new_tokens)
-        more = extension(self._job, result, record=bool(self._fields.return_record))
-        return self._frame.of([], usage=usage, gpt2sdk=more)
+        return self._chunk(choice, len(delta.tokens))
 
     def _chosen(self, completions: Sequence[Completion]) -> list[Completion]:
         """Return the likeliest of each prompt's completions, where there are more than wanted."""
@@ -85,7 +67,7 @@ class CompletionAnswer:
         index = prompt * self._count + completion.sample_index
         echo = self._echoes[prompt] if self._echoes else None
         choice = self._choice(index, completion, echo, self._meter(prompt))
-        if self._fields.return_token_ids:
+        if self._with_ids:
             choice["prompt_token_ids"] = list(self._job.prompts.tokens[prompt])
         return {**choice, "gpt2sdk": of_completion(self._job, completion)}
 
@@ -93,7 +75,7 @@ class CompletionAnswer:
         self, index: int, made: Completion | Delta, echo: Echo | None, meter: OffsetMeter
     ) -> dict[str, Any]:
         logprobs = None
-        if self._fields.logprobs is not None:
+        if self._logprobs:
             logprobs = completion_logprobs(Told.of(made), self._job.served.words, meter)
             logprobs = logprobs if echo is None else echo.before(logprobs)
         choice: dict[str, Any] = {
@@ -102,7 +84,7 @@ class CompletionAnswer:
             "logprobs": logprobs,
             "finish_reason": finish_reason(made.finish_reason),
         }
-        if self._fields.return_token_ids:
+        if self._with_ids:
             choice["token_ids"] = list(made.tokens)
         return choice
 

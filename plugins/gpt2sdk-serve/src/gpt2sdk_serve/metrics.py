@@ -15,12 +15,12 @@ class Counter:
 
     name: str
     description: str
-    values: dict[Labels, float] = field(default_factory=dict)
+    values: dict[Labels, int] = field(default_factory=dict)
 
     def add(self, amount: int = 1, **labels: str) -> None:
         """Let it grow."""
         key = tuple(sorted(labels.items()))
-        self.values[key] = self.values.get(key, 0.0) + amount
+        self.values[key] = self.values.get(key, 0) + amount
 
     def lines(self) -> Iterable[str]:
         """Yield its lines."""
@@ -63,17 +63,13 @@ class Histogram:
 
 
 def exposed(
-    name: str, kind: str, description: str, values: Mapping[Labels, float]
+    name: str, kind: str, description: str, values: Mapping[Labels, int]
 ) -> Iterable[str]:
     """Yield the lines of a number for each combination of labels."""
     yield f"# HELP {name} {description}"
     yield f"# TYPE {name} {kind}"
-    for key, value in (values or {(): 0.0}).items():
-        yield (
-            f"{name}{written(key)} {value:g}"
-            if value < 1e6
-            else f"{name}{written(key)} {value:.0f}"
-        )
+    for key, value in (values or {(): 0}).items():
+        yield f"{name}{written(key)} {value}"
 
 
 def written(labels: Labels) -> str:

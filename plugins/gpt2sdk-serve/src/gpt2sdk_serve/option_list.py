@@ -11,6 +11,7 @@ from starlette.responses import Response
 from gpt2sdk import (
     Component,
     Drafter,
+    Generator,
     LogitsProcessor,
     OptionRecord,
     Sampler,
@@ -37,15 +38,16 @@ _ROLES = {
 async def options(request: Request) -> Response:
     """List all options."""
     state: ServerState = request.app.state.server
-    return JSONAnswer(listed(state.model(request.query_params.get("model")).generator.registry))
+    return JSONAnswer(listed(state.model(request.query_params.get("model")).generator))
 
 
-def listed(registry: Any) -> dict[str, Any]:
+def listed(generator: Generator) -> dict[str, Any]:
     """Return the settings of every call, and every component of a call with its options.
 
     Args:
-        registry: A generator's.
+        generator: Whose they are.
     """
+    registry = generator.registry
     found: dict[tuple[str, str], list[OptionRecord]] = defaultdict(list)
     for record in option_records(registry):
         found[record.component, record.distribution if record.component else ""].append(record)

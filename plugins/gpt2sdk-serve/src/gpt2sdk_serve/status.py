@@ -49,7 +49,7 @@ async def metrics(request: Request) -> Response:
 
 def _present(state: ServerState) -> Iterable[str]:
     """Yield what is so at present."""
-    running = {(): float(len(state.running))}
+    running = {(): len(state.running)}
     yield from exposed("gpt2sdk_requests", "gauge", "Requests that run or wait.", running)
     known = [((("model", each.name),), each) for each in state.distinct]
     for name, kind, description, of in (
@@ -81,5 +81,5 @@ def _present(state: ServerState) -> Iterable[str]:
             lambda m: m.generator.cache_info().tokens_saved,
         ),
     ):
-        values = {labels: float(of(served)) for labels, served in known}
+        values = {labels: of(served) for labels, served in known}
         yield from exposed(f"gpt2sdk_{name}", kind, description, values)
