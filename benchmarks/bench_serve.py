@@ -201,12 +201,14 @@ def equal(given: argparse.Namespace) -> Iterator[dict[str, object]]:
         wrong = [(each.case, words) for each in got if (words := differs(each, gen))]
         for case, words in wrong[:5]:
             print(f"{runner} {weights}: {case.body}: {words}", file=sys.stderr)
-        yield {
+        row: dict[str, object] = {
             "what": f"answers that differ, {runner} {weights}",
             "answers": len(got),
             "cut": sum(each.case.cut is not None and not each.whole for each in got),
             "differ": len(wrong),
         }
+        print(json.dumps(row), flush=True)
+        yield row
 
 
 if __name__ == "__main__":
