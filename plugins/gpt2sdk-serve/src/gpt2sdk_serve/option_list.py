@@ -8,56 +8,70 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gpt2sdk import Component, OptionRecord, option_records, schema_of
+from gpt2sdk import (
+    Component,
+    Drafter,
+    Generator,
+    LogitsProcessor,
+    OptionRecord,
+    Sampler,
+    StoppingCriterion,
+    Strategy,
+    TextCriterion,
+    option_records,
+    schema_of,
+)
 from gpt2sdk_serve.json_answer import JSONAnswer
 from gpt2sdk_serve.state import ServerState
 
-_NOT_ASKED = frozenset({"batch_size", "max_new_tokens", "num_return_sequences", "logprobs"})
-"""Options of every call that a request has fields for, or that are the server's."""
+_ROLES = {
+    Strategy: "strategy",
+    Sampler: "sampler",
+    Drafter: "drafter",
+    LogitsProcessor: "logits processor",
+    StoppingCriterion: "stopping criterion",
+    TextCriterion: "text criterion",
+}
+"""What a request may name; the rest is for loading, and for detecting."""
 
 
 async def options(request: Request) -> Response:
     """List all options."""
     state: ServerState = request.app.state.server
-    return JSONAnswer(listed(state.model(request.query_params.get("model")).generator.registry))
+    return JSONAnswer(listed(state.model(request.query_params.get("model")).generator))
 
 
-def listed(registry: Any) -> dict[str, Any]:
-    """Return every component with its options, by role and name.
+def listed(generator: Generator) -> dict[str, Any]:
+    """Return the settings of every call, and every component of a call with its options.
 
     Args:
-        registry: A generator's.
+        generator: Whose they are.
     """
-    found: dict[str, list[OptionRecord]] = defaultdict(list)
+    registry = generator.registry
+    found: dict[tuple[str, str], list[OptionRecord]] = defaultdict(list)
     for record in option_records(registry):
-        found[record.component].append(record)
-    components = []
-    for offer in registry.offers():
-        mine = [
-            each for each in found[offer.name] if each.distribution == offer.origin.distribution
-        ]
-        role = mine[0].role if mine else ""
-        if not role:
-            continue
-        components.append(
+        found[record.component, record.distribution if record.component else ""].append(record)
+    return {
+        "call": [_option(record, None) for record in found["", ""]],
+        "components": [
             {
-                "role": role,
                 "name": offer.name,
-                "description": summary(offer.component),
+                "roles": [_ROLES[role] for role in offer.roles if role in _ROLES],
+                "description": inspect.cleandoc(offer.component.__doc__ or ""),
                 "distribution": offer.origin.distribution,
                 "version": offer.origin.version,
-                "options": [_option(record, offer.component) for record in mine],
+                "options": [
+                    _option(record, offer.component)
+                    for record in found[offer.name, offer.origin.distribution]
+                    if record.name in offer.component.option_names()
+                ],
             }
-        )
-    return {"components": components}
+            for offer in registry.offers(*_ROLES)
+        ],
+    }
 
 
-def _option(record: OptionRecord, component: type[Component]) -> dict[str, Any]:
+def _option(record: OptionRecord, component: type[Component] | None) -> dict[str, Any]:
     known = asdict(record)
     kept = ("name", "description", "type", "range", "default", "required", "switch", "per_prompt")
     return {**{name: known[name] for name in kept}, "schema": schema_of(component, record.name)}
-
-
-def summary(component: type[Component]) -> str:
-    """Return the first paragraph of a component's description, in one line."""
-    return " ".join(inspect.cleandoc(component.__doc__ or "").partition("\n\n")[0].split())
