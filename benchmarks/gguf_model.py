@@ -1,5 +1,6 @@
-"""A folder's model as `model.gguf` in F32, without a vocabulary, for llama.cpp."""
+"""A folder's model as `model.gguf` in F32, for llama.cpp."""
 
+import json
 from pathlib import Path
 
 import gguf
@@ -19,8 +20,13 @@ NAMES = {
 }
 
 
-def write_gguf(folder: Path) -> None:
-    """Write it beside the model."""
+def write_gguf(folder: Path, *, vocabulary: bool = False) -> None:
+    """Write it beside the model.
+
+    Args:
+        folder: The model's.
+        vocabulary: Whether its byte-level vocabulary is written, too: a server needs it.
+    """
     config, weights = config_of(str(folder)), Weights(str(folder))
     writer = gguf.GGUFWriter(folder / "model.gguf", "gpt2")
     writer.add_context_length(config["n_positions"])
@@ -29,8 +35,11 @@ def write_gguf(folder: Path) -> None:
     writer.add_block_count(config["n_layer"])
     writer.add_head_count(config["n_head"])
     writer.add_layer_norm_eps(config["layer_norm_epsilon"])
-    writer.add_tokenizer_model("no_vocab")
     writer.add_vocab_size(config["vocab_size"])
+    if vocabulary:
+        _add_vocabulary(writer, folder, config["eos_token_id"])
+    else:
+        writer.add_tokenizer_model("no_vocab")
     for key in weights:
         name = key.removeprefix("transformer.")
         tensor = weights[key]
@@ -41,6 +50,24 @@ def write_gguf(folder: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _add_vocabulary(writer: gguf.GGUFWriter, folder: Path, end: int) -> None:
+    """Add tokens and merges of a `tokenizer.json`."""
+    document = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    found = document["model"]
+    vocab = found["vocab"] | {each["content"]: each["id"] for each in document["added_tokens"]}
+    tokens = sorted(vocab, key=vocab.__getitem__)
+    control = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([control[vocab[token] != end] for token in tokens])
+    merges = found["merges"]
+    writer.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in merges])
+    writer.add_bos_token_id(end)
+    writer.add_eos_token_id(end)
+    writer.add_add_bos_token(False)  # noqa: FBT003 - it has no names
 
 
 def their_name(name: str) -> str:

@@ -15,7 +15,7 @@ from gpt2sdk.generator.call import Call
 from gpt2sdk.session.engine import Engine
 
 
-class _Passage:
+class _AwaitedCall:
     """A call on its way: what the driver's thread makes of it gets to an event loop.
 
     Only `deltas`, `over` and `error` are read there, after `news` was set.
@@ -68,7 +68,7 @@ class AsyncStream(AsyncIterator[Delta]):
         self._begin = begin
         self._engine = engine
         self._cancel = cancel
-        self._passage: _Passage | None = None
+        self._awaited: _AwaitedCall | None = None
         self._ended = False
 
     @override
@@ -77,15 +77,15 @@ class AsyncStream(AsyncIterator[Delta]):
 
     @override
     async def __anext__(self) -> Delta:
-        passage = await self._started()
-        while not passage.deltas:
-            if passage.over:
-                self._end(passage)
+        awaited = await self._started()
+        while not awaited.deltas:
+            if awaited.over:
+                self._end(awaited)
                 raise StopAsyncIteration
-            passage.news.clear()
-            if not passage.deltas and not passage.over:
-                await passage.news.wait()
-        return passage.deltas.popleft()
+            awaited.news.clear()
+            if not awaited.deltas and not awaited.over:
+                await awaited.news.wait()
+        return awaited.deltas.popleft()
 
     async def __aenter__(self) -> Self:
         await self._started()
@@ -101,7 +101,7 @@ class AsyncStream(AsyncIterator[Delta]):
     async def aclose(self) -> None:
         """Cancel, and wait until `result` has what was made; does nothing after the end."""
         self.cancel()
-        if self._passage is not None and not self._ended:
+        if self._awaited is not None and not self._ended:
             async for _ in self:
                 pass
 
@@ -112,40 +112,40 @@ class AsyncStream(AsyncIterator[Delta]):
         Raises:
             GPT2SDKError: The call has not begun.
         """
-        if self._passage is None:
+        if self._awaited is None:
             message = "the stream has no result yet: enter it, or read a delta, and it begins"
             raise GPT2SDKError(message)
-        return self._passage.call.result()
+        return self._awaited.call.result()
 
-    async def _started(self) -> _Passage:
+    async def _started(self) -> _AwaitedCall:
         """Begin the call if it has not begun: options and prompts are read beside the event loop.
 
         Raises:
             OptionError: As for `generate`.
             ContextOverflowError: Likewise.
         """
-        if self._passage is not None:
-            return self._passage
+        if self._awaited is not None:
+            return self._awaited
         call = await asyncio.to_thread(self._begin)
         # On an engine of many calls, one whose stream nobody has any more would run to its end.
         weakref.finalize(self, call.drop).atexit = False
-        passage = self._passage = _Passage(call, asyncio.get_running_loop())
-        self._engine.driver.take(passage)
+        awaited = self._awaited = _AwaitedCall(call, asyncio.get_running_loop())
+        self._engine.run_for(awaited)
         try:
-            while not passage.boarded and passage.error is None:
-                await passage.news.wait()
-                passage.news.clear()
+            while not awaited.boarded and awaited.error is None:
+                await awaited.news.wait()
+                awaited.news.clear()
         except asyncio.CancelledError:
             self.cancel()
             raise
-        if not passage.boarded:
-            self._end(passage)
-        return passage
+        if not awaited.boarded:
+            self._end(awaited)
+        return awaited
 
-    def _end(self, passage: _Passage) -> None:
+    def _end(self, awaited: _AwaitedCall) -> None:
         if self._ended:
             return
         self._ended = True
-        if passage.error is not None:
-            raise passage.error
-        passage.call.raise_loss()
+        if awaited.error is not None:
+            raise awaited.error
+        awaited.call.raise_loss()

@@ -226,13 +226,17 @@ class _Lenient(GenerateJsonSchema):
         """Say nothing: what JSON cannot express is left out on purpose."""
 
 
-def schema_of(component: type[Component], option: str) -> JsonSchemaValue:
+def schema_of(component: type[Component] | None, option: str) -> JsonSchemaValue:
     """Return the JSON Schema of one option, complete in itself.
 
-    >>> schema_of(Settings, "batch_size")["minimum"]
+    Args:
+        component: What has it; `None` for the settings of every call.
+        option: Its short name.
+
+    >>> schema_of(None, "batch_size")["minimum"]
     1
     """
-    whole = component.model_json_schema(schema_generator=_Lenient)
+    whole = (component or Settings).model_json_schema(schema_generator=_Lenient)
     schema: JsonSchemaValue = {**whole["properties"][option]}
     schema.pop("title", None)
     if "default" in schema:

@@ -206,6 +206,7 @@ class Chain:
                 error,
                 lambda at, row: self._checked(logits[at : at + 1], row),
                 everywhere=self.acts_everywhere(acting),
+                blamed=self.blamed(acting, rows),
             )
         failures = {at: raising(acting, each) for at, each in raised.items()}
         out = logits.clone()
@@ -235,6 +236,7 @@ class Chain:
                 error,
                 lambda at, row: self._choose(logits[at : at + 1], row),
                 everywhere=self.one_call,
+                blamed=None if self.one_call else range(len(rows)),
             )
             tokens = torch.full((len(rows),), -1, dtype=torch.int64, device=logits.device)
             for at, token in made.items():
@@ -266,6 +268,22 @@ class Chain:
             for stations in (self.processors, self.criteria)
             for station in stations
         )
+
+    def blamed(self, purpose: str, rows: Rows) -> list[int] | None:
+        """Where those rows stand whose fault a component is that raises for none of them alone.
+
+        `None` where all are of one call, which then ends.
+        """
+        if self.one_call:
+            return None
+        acting = {
+            prompt
+            for stations in (self.processors, self.criteria)
+            for station in stations
+            if station.purpose == purpose
+            for prompt in station.acting
+        }
+        return [at for at, row in enumerate(rows.records) if row.prompt in acting]
 
     def _checked(self, logits: Logits, rows: Rows) -> tuple[Logits, Mapping[int, Failure]]:
         out = logits

@@ -1,7 +1,7 @@
 """Checks: of what strategies hand to the verbs, and of what components hand back, row by row."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 import torch
@@ -121,6 +121,7 @@ def one_by_one(
     act: Callable[[int, Rows], Made],
     *,
     everywhere: bool = True,
+    blamed: Collection[int] | None = None,
 ) -> tuple[dict[int, Made], dict[int, Exception]]:
     """Find out for which rows a component raises: it has no side effects, so it is tried on each.
 
@@ -129,6 +130,8 @@ def one_by_one(
         error: What it raised.
         act: Lets it act on one row, given where the row stands among them.
         everywhere: Whether it acts on every request of the session, those that wait included.
+        blamed: The rows that fail if it raises for none alone, where the rows it does not act on
+            are of other calls; `None` where there are none.
 
     Returns:
         What it made of rows, and what it raised for others, by where they stand.
@@ -136,7 +139,7 @@ def one_by_one(
     Raises:
         Exception: The error itself where it acts everywhere, and it is nothing of single rows: it
             says that the call is wrong, is raised for every row of several prompts, or for no row
-            alone.
+            alone and nobody is blamed.
     """
     if everywhere and isinstance(error, BAD_INPUT):
         raise error
@@ -150,7 +153,10 @@ def one_by_one(
         except Exception as each:  # noqa: BLE001 - becomes the row's failure
             raised[at] = each
     prompts = {row.prompt for row in rows.records}
-    if not raised or (everywhere and not made and len(prompts) > 1):
+    if not raised and blamed is not None:
+        raised = dict.fromkeys(blamed, error)
+        made = {at: each for at, each in made.items() if at not in raised}
+    elif not raised or (everywhere and not made and len(prompts) > 1):
         raise error
     return made, raised
 

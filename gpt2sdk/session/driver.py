@@ -32,27 +32,29 @@ class Driver:
     closed. It keeps no process from ending.
     """
 
-    def __init__(self, step: Callable[[], bool]) -> None:
-        """Wait for passengers.
-
-        Args:
-            step: Makes the engine's next step; returns whether anything is left to do.
-        """
-        self._step = step
+    def __init__(self) -> None:
+        """Wait for passengers."""
         self._lock = Lock()
         self._new: list[Passenger] = []
         self._thread: Thread | None = None
 
-    def take(self, passenger: Passenger) -> None:
-        """Run the engine for a passenger, too; returns at once."""
+    def take(self, passenger: Passenger, step: Callable[[], bool]) -> None:
+        """Run the engine for a passenger, too; returns at once.
+
+        Args:
+            passenger: Who waits.
+            step: Makes the engine's next step; returns whether anything is left to do.
+        """
         with self._lock:
             self._new.append(passenger)
             # One that is not alive was left behind by a fork.
             if self._thread is None or not self._thread.is_alive():
-                self._thread = Thread(target=self._drive, name="gpt2sdk-engine", daemon=True)
+                self._thread = Thread(
+                    target=self._drive, args=[step], name="gpt2sdk-engine", daemon=True
+                )
                 self._thread.start()
 
-    def _drive(self) -> None:
+    def _drive(self, step: Callable[[], bool]) -> None:
         aboard: list[Passenger] = []
         while True:
             with self._lock:
@@ -62,7 +64,7 @@ class Driver:
                     return
             aboard += [each for each in new if _boards(each)]
             try:
-                idle = bool(aboard) and not self._step()
+                idle = bool(aboard) and not step()
             except BaseException as error:  # noqa: BLE001 - a thread has nobody to raise it to
                 for each in aboard:
                     each.fail(error)

@@ -61,8 +61,13 @@ def _check(
             try:
                 ended = check(0, part)
             except Exception as error:  # noqa: BLE001 - goes on if it is not a single row's
-                everywhere = chain.acts_everywhere(station.purpose)
-                made, raised = one_by_one(part, error, check, everywhere=everywhere)
+                made, raised = one_by_one(
+                    part,
+                    error,
+                    check,
+                    everywhere=chain.acts_everywhere(station.purpose),
+                    blamed=chain.blamed(station.purpose, part),
+                )
                 ended = [made.get(at, [False])[0] for at in range(len(part))]
                 for at, each in raised.items():
                     failures[part.index[at]] = raising(station.purpose, each)

@@ -13,12 +13,12 @@ from gpt2sdk.components.session import Session, Step, Vocabulary
 from gpt2sdk.errors import OptionError, PluginContractError
 from gpt2sdk.session.course import Course
 from gpt2sdk.session.decoding import Cancelled, DecodingSession
-from gpt2sdk.session.driver import Driver
+from gpt2sdk.session.driver import Driver, Passenger
+from gpt2sdk.session.fair_lock import FairLock
 from gpt2sdk.session.member import Member, grouped
 from gpt2sdk.session.prefix_cache import PrefixCache
 from gpt2sdk.session.reader import Reader, Reading, by_model
 from gpt2sdk.session.request import Request
-from gpt2sdk.session.turns import Turns
 from gpt2sdk.streaming import TextDecoder
 
 _END = object()
@@ -37,7 +37,6 @@ class Engine:
         model: What scores tokens.
         batch_size: Rows at a time, over all sessions; prompts, where a strategy compares rows.
         lock: Held while it works: outboxes do not change for whoever holds it.
-        driver: What runs it in a thread of its own, for those who wait for their calls.
     """
 
     def __init__(
@@ -72,8 +71,8 @@ class Engine:
         self._vocabulary = vocabulary
         self._decoder = decoder
         self._told_of = started
-        self.lock = Turns()
-        self.driver = Driver(self.step)
+        self.lock = FairLock()
+        self._driver = Driver()
         self._members: list[Member] = []
         self._unbegun: list[Member] = []
         self._at_work = False
@@ -139,6 +138,10 @@ class Engine:
                 return True
             self._reader.trim()
             return False
+
+    def run_for(self, passenger: Passenger) -> None:
+        """Make steps in a thread of its own while somebody waits for them; returns at once."""
+        self._driver.take(passenger, self.step)
 
     def cancel(self, requests: Sequence[Request]) -> None:
         """End these requests, those that wait for room too."""

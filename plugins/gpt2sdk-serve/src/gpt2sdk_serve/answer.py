@@ -114,6 +114,8 @@ class TextAnswer:
         self._frame = frame
         self._job = job
         self._sent = 0
+        # Who stops a stream has no last chunk to read it from.
+        self._first: dict[str, Any] = {"gpt2sdk": {"seed": job.options.seed}}
         self._with_ids = bool(fields.return_token_ids)
         self._with_record = bool(fields.return_record)
         asked = fields.stream_options or StreamFields()
@@ -143,7 +145,8 @@ class TextAnswer:
             tokens: How many tokens it brings.
         """
         self._sent += tokens
+        more, self._first = self._first, {}
         if not self._with_usage:
-            return self._frame.of([choice])
+            return self._frame.of([choice], **more)
         usage = usage_of(self._job.prompts.count, self._sent) if self._counts else None
-        return self._frame.of([choice], usage=usage)
+        return self._frame.of([choice], usage=usage, **more)

@@ -69,10 +69,11 @@ async def openapi(_request: Request) -> Response:
 @cache
 def document() -> dict[str, Any]:
     """Return the whole description."""
-    bodies = [each[1] for each in _GETS.values()] + [each[2] for each in _POSTS.values()]
-    requests = [each[1] for each in _POSTS.values()]
+    bodies: list[type[BaseModel]] = [body for _, body in _GETS.values()]
+    bodies += [body for _, _, body in _POSTS.values()]
+    requests: list[type[BaseModel]] = [wanted for _, wanted, _ in _POSTS.values()]
     answered: list[tuple[type[BaseModel], Mode]] = [
-        (each, "serialization") for each in (*bodies, ErrorBody)
+        (each, "serialization") for each in [*bodies, ErrorBody]
     ]
     asked: list[tuple[type[BaseModel], Mode]] = [(each, "validation") for each in requests]
     known, definitions = models_json_schema(

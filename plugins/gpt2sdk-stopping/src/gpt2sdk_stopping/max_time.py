@@ -28,7 +28,10 @@ class MaxTime(StoppingCriterion):
 
     max_time: Annotated[
         Annotated[float, Field(gt=0.0)] | None,
-        Field(description="How long a prompt may take, waiting included, in seconds; None is off."),
+        Field(
+            description="How long a prompt may take, waiting included, in seconds; None is off.",
+            examples=[600.0],  # a check that is slow must not be cut short
+        ),
     ] = None
 
     @override

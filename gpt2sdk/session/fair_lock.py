@@ -1,4 +1,4 @@
-"""Turns: threads get what they share in the order in which they asked, and so do forks."""
+"""A lock that threads get in the order in which they asked, and that forks wait for."""
 
 import os
 from collections import deque
@@ -10,11 +10,11 @@ from weakref import WeakValueDictionary
 import torch
 
 # How long a fork waits for a thread that is in the midst of something. It goes on without: what
-# that thread holds then never comes back in the child, which begins with turns of its own anyway.
+# that thread holds then never comes back in the child, which begins with none that others hold.
 _FORK_WAITS: Final = 10.0
 
 
-class Turns:
+class FairLock:
     """A re-entrant lock that is handed on in the order in which threads came for it.
 
     Python's own locks go to whoever is quickest, which is the thread that has just let go: one that
@@ -29,6 +29,11 @@ class Turns:
         self._depth = 0
         self._waiting: deque[tuple[int, Lock]] = deque()
         _ALL[id(self)] = self
+
+    @property
+    def waiting(self) -> int:
+        """How many threads wait."""
+        return len(self._waiting)
 
     def acquire(self, timeout: float = -1.0) -> bool:
         """Wait for one's turn; return whether it came.
@@ -96,11 +101,11 @@ class Turns:
                 self._hand_on()
 
 
-_ALL: WeakValueDictionary[int, Turns] = WeakValueDictionary()
-_held: list[Turns] = []
+_ALL: WeakValueDictionary[int, FairLock] = WeakValueDictionary()
+_held: list[FairLock] = []
 
 
-def _everyone() -> list[Turns]:
+def _everyone() -> list[FairLock]:
     return [found for each in _ALL.valuerefs() if (found := each()) is not None]
 
 
