@@ -72,9 +72,8 @@ def document() -> dict[str, Any]:
     bodies: list[type[BaseModel]] = [body for _, body in _GETS.values()]
     bodies += [body for _, _, body in _POSTS.values()]
     requests: list[type[BaseModel]] = [wanted for _, wanted, _ in _POSTS.values()]
-    answered: list[tuple[type[BaseModel], Mode]] = [
-        (each, "serialization") for each in [*bodies, ErrorBody]
-    ]
+    bodies.append(ErrorBody)
+    answered: list[tuple[type[BaseModel], Mode]] = [(body, "serialization") for body in bodies]
     asked: list[tuple[type[BaseModel], Mode]] = [(each, "validation") for each in requests]
     known, definitions = models_json_schema(
         [*answered, *asked], ref_template="#/components/schemas/{model}"
