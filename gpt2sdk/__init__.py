@@ -105,6 +105,7 @@ if TYPE_CHECKING:
     from gpt2sdk.generator.generator import Generator
     from gpt2sdk.hookspecs import hookimpl
     from gpt2sdk.loading import parse_size
+    from gpt2sdk.loading.device_memory import free_memory
     from gpt2sdk.mention import argument
     from gpt2sdk.normalizer import log_normalizer
     from gpt2sdk.options.catalogue import OptionRecord, option_records, schema_of
@@ -241,6 +242,7 @@ __all__ = [
     "continuation_tokens",
     "each",
     "find_end_tokens",
+    "free_memory",
     "greedy",
     "hookimpl",
     "log_normalizer",

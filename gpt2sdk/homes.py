@@ -101,6 +101,7 @@ _HOMES = {
     "gpt2sdk.generator.generator": ("Generator",),
     "gpt2sdk.hookspecs": ("hookimpl",),
     "gpt2sdk.loading": ("parse_size",),
+    "gpt2sdk.loading.device_memory": ("free_memory",),
     "gpt2sdk.mention": ("argument",),
     "gpt2sdk.session.engine": ("Engine",),
     "gpt2sdk.session.prefix_cache": ("CacheInfo",),

@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
-from gpt2sdk import Generator, OptionError
-from gpt2sdk_serve.command_line import How, load_all, read_preset_file, read_template
+from gpt2sdk import CallFlags, Generator, OptionError
+from gpt2sdk.cli.app import app
+from gpt2sdk_serve.command_line import load_all, read_template, usual_options
 
 
 def start(*arguments, **environment):
@@ -34,17 +35,21 @@ def start(*arguments, **environment):
 def test_a_server_says_where_it_is_answers_and_stops_when_told(told, tmp_path):
     preset = tmp_path / "preset.json"
     preset.write_text(json.dumps({"temperature": 0}))
-    process, address = start("storyteller", "--alias", "tales=storyteller", "--config", str(preset))
+    process, address = start(
+        "storyteller", "--alias", "tales=storyteller", "--config", str(preset), "--top-k", "9"
+    )
     body = json.dumps({"model": "tales", "prompt": "The king", "max_tokens": 5}).encode()
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
     connection.request("POST", "/v1/completions", body)
-    text = json.load(connection.getresponse())["choices"][0]["text"]
+    answer = json.load(connection.getresponse())
     connection.close()
     process.send_signal(told)
     left = process.communicate(timeout=60)[1]
 
     generator = Generator.from_pretrained("storyteller")
-    assert generator.generate("The king", temperature=0, max_new_tokens=5).text == text
+    assert generator.generate("The king", temperature=0, top_k=9, max_new_tokens=5).text == (
+        answer.get("choices", [answer])[0].get("text", answer)
+    )
     assert 0 == process.returncode
     assert "POST /v1/completions 200" in left
     assert "The king" not in left
@@ -55,33 +60,35 @@ def test_a_server_says_where_it_is_answers_and_stops_when_told(told, tmp_path):
     ("arguments", "said"),
     [
         (["--host", "10.0.0.1"], "GPT2SDK_API_KEY"),
-        (["--alias", "a=b"], "expected NAME=MODEL with one of storyteller"),
+        (["--alias", "a=b"], "expected one of storyteller"),
         (["--alias", "storyteller=storyteller"], "storyteller is there twice"),
         (["--row-memory", "much"], "much"),
-        (["--adapter", "a", "--adapter", "b"], "give others names"),
+        (["--adapted", "folder"], "expected NAME=FOLDER"),
+        (["--config", "/nowhere.json"], "/nowhere.json"),
+        (["-o", "top_kk=3"], "did you mean top_k?"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(arguments, said):
-    ran = subprocess.run(
-        [sys.executable, "-m", "gpt2sdk", "serve", "storyteller", *arguments, "--port", "0"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def test_what_is_wrong_is_said_in_one_line(arguments, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        app(["serve", "storyteller", *arguments, "--port", "0"])
+    last = capsys.readouterr().err.splitlines()[-1]
 
-    assert 2 == ran.returncode, ran.stderr
-    assert said in ran.stderr.splitlines()[-1]
-    assert ran.stderr.splitlines()[-1].startswith("error: ")
+    assert 2 == ended.value.code
+    assert said in last
+    assert last.startswith("error: ")
 
 
-def test_a_preset_file_is_an_object(tmp_path):
+def test_the_flags_of_generate_say_what_is_usual(tmp_path):
     file = tmp_path / "preset.json"
-    for text in ("[]", "{", "3"):
-        file.write_text(text)
-        with pytest.raises(OptionError, match="--config"):
-            read_preset_file(file)
-    assert {} == read_preset_file(None)
+    file.write_text(json.dumps({"temperature": 0.5, "top_k": 7, "max_new_tokens": 9}))
+    flags = CallFlags(temperature=0.7, config=[file], option=["min_p=0.05"], max_new_tokens=5)
+
+    assert {"temperature": 0.7, "top_k": 7, "min_p": "0.05"} == usual_options(flags)
+    with pytest.raises(OptionError, match="is n of a request"):
+        usual_options(CallFlags(num_return_sequences=2))
+    file.write_text("[]")
+    with pytest.raises(OptionError, match="config"):
+        usual_options(CallFlags(config=[file]))
 
 
 def test_a_template_is_a_file_or_a_name(tmp_path):
@@ -94,8 +101,7 @@ def test_a_template_is_a_file_or_a_name(tmp_path):
 
 
 def test_aliases_share_a_model():
-    how = How(None, "auto", "cpu", "auto", None, offline=True)
-    served = load_all(["storyteller"], ["a=storyteller", "b=a"], [], how)
+    served = load_all(["storyteller"], ["a=storyteller", "b=a"], [], CallFlags())
 
     assert ["storyteller", "a", "b"] == list(served)
     assert 1 == len({id(each) for each in served.values()})

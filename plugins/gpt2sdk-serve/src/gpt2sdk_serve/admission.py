@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import os
 from collections import deque
 
 import torch
@@ -82,16 +81,6 @@ def token_bytes(generator: Generator) -> int:
         found = cache.token_nbytes if isinstance(cache, PortableCache) else 0
         cache.fork([])
     return found
-
-
-def free_memory(device: torch.device) -> int | None:
-    """Return the bytes that are free where a model computes; `None` where nobody knows."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    names = getattr(os, "sysconf_names", {})
-    if {"SC_AVPHYS_PAGES", "SC_PAGE_SIZE"} <= set(names):
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return None
 
 
 def retry_after(seconds: float) -> int:

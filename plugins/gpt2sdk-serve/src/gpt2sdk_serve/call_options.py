@@ -99,6 +99,7 @@ def read_options(
     seed = secrets.randbelow(_SEEDS) if fields.seed is None else fields.seed
     if "seed" in preset:
         drawn = preset.pop("seed")
+        drawn = int(drawn) if isinstance(drawn, str) and drawn.isdecimal() else drawn
         if type(drawn) is not int:
             raise RequestError(f"seed is {drawn!r:.60}, expected a whole number", param="seed")
         seed = drawn if fields.seed is None else seed
@@ -190,5 +191,7 @@ def _counts(preset: Mapping[str, object], generator: Generator) -> list[int]:
     for name, field in strategy.model_fields.items():
         if COUNT_RULE in field.metadata:
             value = preset.get(name, preset.get(f"{strategy.name}.{name}", field.default))
-            found += [value] if type(value) is int else []
+            # Behind `-o` of the command line it is a text.
+            number = isinstance(value, str) and value.isdecimal()
+            found += [int(value)] if number or type(value) is int else []
     return found

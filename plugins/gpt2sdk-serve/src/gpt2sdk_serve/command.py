@@ -1,9 +1,10 @@
 """`gpt2sdk serve`: serve models over HTTP."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from gpt2sdk import CallFlags, with_call_flags
 
 Models = Annotated[
     list[str],
@@ -15,37 +16,19 @@ Aliases = Annotated[
     list[str] | None,
     typer.Option("--alias", metavar="NAME=MODEL", help="Another name of a model; repeatable."),
 ]
-Adapters = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--adapter",
-        metavar="[NAME=]FOLDER",
-        help="Put an adapter into the first model; with a name, serve it beside the model under "
-        "this name; repeatable.",
-    ),
-]
-Quantization = Annotated[
-    str | None,
-    typer.Option("--quantization", metavar="NAME", help="Fewer bits: int8, int4, …"),
-]
-Dtype = Annotated[
-    str, typer.Option("--dtype", metavar="NAME", help="auto, float32, bfloat16, float16.")
-]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda:0, …")]
-Runner = Annotated[
-    str, typer.Option("--runner", metavar="NAME", help="What computes; auto chooses.")
-]
-Offline = Annotated[bool, typer.Option("--offline", help="Never go online.")]
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", metavar="FILE", help="Options in a JSON file, where a request gives none."
-    ),
-]
 ChatTemplate = Annotated[
     str | None,
     typer.Option(
         "--chat-template", metavar="FILE", help="A Jinja template of chats, or a name of one."
+    ),
+]
+Adapted = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--adapted",
+        metavar="NAME=FOLDER",
+        help="Serve the first model with an adapter, too, under a name of its own; repeatable.",
     ),
 ]
 Host = Annotated[
@@ -66,12 +49,6 @@ MaxQueue = Annotated[
         "--max-queue", metavar="N", min=1, help="Requests at a time; more are answered 429."
     ),
 ]
-Cache = Annotated[
-    str | None,
-    typer.Option(
-        "--cache", metavar="SIZE", help="What may be kept of prompts that begin alike; 256MB."
-    ),
-]
 RowMemory = Annotated[
     str | None,
     typer.Option(
@@ -79,10 +56,6 @@ RowMemory = Annotated[
         metavar="SIZE",
         help="What running rows may remember, such as 2GB; half of what is free by default.",
     ),
-]
-MaxNewTokens = Annotated[
-    int,
-    typer.Option("--max-new-tokens", metavar="N", min=1, help="Most tokens of any completion."),
 ]
 Timeout = Annotated[
     float | None,
@@ -97,44 +70,34 @@ Grace = Annotated[
 LogPrompts = Annotated[bool, typer.Option("--log-prompts", help="Log prompts and texts, too.")]
 
 
+@with_call_flags
 def serve(  # noqa: PLR0913 - each is a flag
     models: Models,
     *,
     alias: Aliases = None,
-    adapter: Adapters = None,
-    quantization: Quantization = None,
-    dtype: Dtype = "auto",
-    device: Device = "auto",
-    runner: Runner = "auto",
-    offline: Offline = False,
-    config: Config = None,
+    adapted: Adapted = None,
     chat_template: ChatTemplate = None,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     batch_size: BatchSize = 32,
     max_queue: MaxQueue = 512,
-    cache: Cache = None,
     row_memory: RowMemory = None,
-    max_new_tokens: MaxNewTokens = 16_384,
     timeout: Timeout = None,
     grace: Grace = 10.0,
     log_prompts: LogPrompts = False,
+    flags: CallFlags,
 ) -> None:
     """Serve models over HTTP to OpenAI's clients, all requests of a model in shared passes.
 
-    A page to try it is at the address that is printed. Ctrl-C finishes what runs, and stops.
+    Options of calls count where a request gives none; --max-new-tokens is a limit. A page to try it
+    is at the address that is printed. Ctrl-C finishes what runs, and stops.
     """
     # `gpt2sdk serve --help` needs no torch.
     import os  # noqa: PLC0415
 
     from gpt2sdk import parse_size  # noqa: PLC0415
-    from gpt2sdk_serve.command_line import (  # noqa: PLC0415
-        How,
-        carry_out,
-        read_preset_file,
-        read_template,
-    )
-    from gpt2sdk_serve.settings import ServeSettings  # noqa: PLC0415
+    from gpt2sdk_serve.command_line import carry_out, read_template, usual_options  # noqa: PLC0415
+    from gpt2sdk_serve.settings import MOST_NEW_TOKENS, ServeSettings  # noqa: PLC0415
 
     settings = ServeSettings(
         host=host,
@@ -143,12 +106,11 @@ def serve(  # noqa: PLR0913 - each is a flag
         batch_size=batch_size,
         max_queue=max_queue,
         memory=None if row_memory is None else parse_size(row_memory),
-        max_new_tokens=max_new_tokens,
+        max_new_tokens=flags.max_new_tokens or MOST_NEW_TOKENS,
         timeout=timeout,
         grace=grace,
         log_prompts=log_prompts,
         chat_template=read_template(chat_template),
-        preset=read_preset_file(config),
+        preset=usual_options(flags),
     )
-    how = How(quantization, dtype, device, runner, cache, offline=offline)
-    carry_out(models, alias or (), adapter or (), how, settings)
+    carry_out(models, alias or (), adapted or (), flags, settings)

@@ -1,64 +1,43 @@
 """What `gpt2sdk serve` does: it loads models, and serves them until it is told to stop."""
 
 import asyncio
-import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
-from gpt2sdk import Generator, OptionError
+from gpt2sdk import CallFlags, Generator, OptionError
 from gpt2sdk_serve.app import make_app
 from gpt2sdk_serve.graceful_server import GracefulServer, listening
 from gpt2sdk_serve.settings import ServeSettings
 
-
-@dataclass(frozen=True, slots=True)
-class How:
-    """How models are loaded: what the flags say."""
-
-    quantization: str | None
-    dtype: str
-    device: str
-    runner: str
-    cache: str | None
-    offline: bool
-
-    def load(self, model: str, adapter: str | None = None) -> Generator:
-        """Load a model.
-
-        Args:
-            model: Its name.
-            adapter: The folder of an adapter that is put into it.
-        """
-        return Generator.from_pretrained(
-            model,
-            dtype=self.dtype,
-            device=self.device,
-            quantization=self.quantization,
-            runner=self.runner,
-            prefix_cache=self.cache,
-            adapter=adapter,
-            local_files_only=self.offline,
-        )
+_OF_REQUESTS = frozenset({"max_new_tokens", "num_return_sequences", "logprobs", "batch_size"})
+"""Options that a request's own fields say."""
 
 
 def carry_out(
     models: Sequence[str],
     aliases: Sequence[str],
-    adapters: Sequence[str],
-    how: How,
+    adapted: Sequence[str],
+    flags: CallFlags,
     settings: ServeSettings,
 ) -> None:
     """Serve until told to stop.
+
+    Args:
+        models: Names of models.
+        aliases: Each `NAME=MODEL`.
+        adapted: Each `NAME=FOLDER` of an adapter for the first model.
+        flags: How models are loaded.
+        settings: What the server allows.
 
     Raises:
         OptionError: An alias or an adapter is written in another form, or a name is there twice.
         OSError: The port is taken.
     """
     with listening(settings) as socket:
-        served = load_all(models, aliases, adapters, how)
+        served = load_all(models, aliases, adapted, flags)
         for name, generator in served.items():
             for note in generator.notes:
                 _say(f"note: {name}: {note}")
@@ -74,54 +53,45 @@ def carry_out(
 
 
 def load_all(
-    models: Sequence[str], aliases: Sequence[str], adapters: Sequence[str], how: How
+    models: Sequence[str], aliases: Sequence[str], adapted: Sequence[str], flags: CallFlags
 ) -> dict[str, Generator]:
     """Return what is served, by name.
 
     Raises:
         OptionError: As for `carry_out`.
     """
-    own = [each for each in adapters if not _pair(each)[0]]
-    if len(own) > 1:
-        message = f"--adapter {own[1]}: one adapter goes into the model; give others names"
-        raise OptionError(message, name="adapter", value=own[1])
     served: dict[str, Generator] = {}
-    for place, model in enumerate(models):
-        adapter = own[0] if own and not place else None
+    for model in models:
         _check_free(served, model)
-        served[model] = how.load(model, adapter)
-    for written in adapters:
-        name, folder = _pair(written)
-        if name:
-            _check_free(served, name)
-            served[name] = how.load(models[0], folder)
+        served[model] = flags.load(model)
+    for written in adapted:
+        name, folder = _pair(written, "adapted", "NAME=FOLDER")
+        _check_free(served, name)
+        loading = replace(flags.loading, adapter=Path(folder))
+        served[name] = replace(flags, loading=loading).load(models[0])
     for written in aliases:
-        name, model = _pair(written)
-        if not name or model not in served:
-            message = f"--alias {written}: expected NAME=MODEL with one of {', '.join(served)}"
+        name, model = _pair(written, "alias", f"NAME=MODEL with one of {', '.join(served)}")
+        if model not in served:
+            message = f"--alias {written}: there is no {model}, expected one of {', '.join(served)}"
             raise OptionError(message, name="alias", value=written)
         _check_free(served, name)
         served[name] = served[model]
     return served
 
 
-def read_preset_file(path: Path | None) -> Mapping[str, object]:
-    """Read the options of a JSON file.
+def usual_options(flags: CallFlags) -> dict[str, object]:
+    """Return the options that count where a request gives none.
 
     Raises:
-        OptionError: It is no JSON object.
+        OptionError: There is no such option, or it is a request's to say.
     """
-    if path is None:
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        message = f"--config {path}: expected JSON: {error}"
-        raise OptionError(message, name="config", value=str(path)) from None
-    if not isinstance(found, dict):
-        message = f"--config {path}: expected an object with options"
-        raise OptionError(message, name="config", value=str(path))
-    return found
+    if flags.num_return_sequences is not None:
+        message = "--num-return-sequences is n of a request: leave it out"
+        raise OptionError(message, name="num_return_sequences", value=flags.num_return_sequences)
+    preset = dict(flags.preset() or {})
+    inner = preset.get("options")
+    found = {**(inner if isinstance(inner, dict) else preset), **flags.options()}
+    return {name: value for name, value in found.items() if name not in _OF_REQUESTS}
 
 
 def read_template(given: str | None) -> str | None:
@@ -150,14 +120,20 @@ def _check_preset(name: str, generator: Generator, settings: ServeSettings) -> N
         raise OptionError(message, name=error.name, value=error.value) from None
 
 
-def _pair(written: str) -> tuple[str, str]:
-    """Return what stands before and behind an equals sign; without one, nothing before it.
+def _pair(written: str, flag: str, expected: str) -> tuple[str, str]:
+    """Return what stands before and behind an equals sign.
 
-    >>> _pair("tales=folder"), _pair("folder")
-    (('tales', 'folder'), ('', 'folder'))
+    Raises:
+        OptionError: There is none, or nothing before or behind it.
+
+    >>> _pair("tales=folder", "adapted", "NAME=FOLDER")
+    ('tales', 'folder')
     """
-    name, equals, value = written.partition("=")
-    return (name, value) if equals else ("", written)
+    name, _, value = written.partition("=")
+    if not (name and value):
+        message = f"--{flag} {written}: expected {expected}"
+        raise OptionError(message, name=flag, value=written)
+    return name, value
 
 
 def _check_free(served: Mapping[str, Generator], name: str) -> None:

@@ -7,6 +7,8 @@ from gpt2sdk import OptionError
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 """Hosts that only this machine reaches."""
+MOST_NEW_TOKENS = 16_384
+"""As many as a preset may ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class ServeSettings:
     max_body: int = 4 * 2**20
     max_prompts: int = 256
     max_rows: int = 512
-    max_new_tokens: int = 16_384
+    max_new_tokens: int = MOST_NEW_TOKENS
     max_logprobs: int = 20
     max_biases: int = 1_024
     timeout: float | None = None

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Literal, Protocol
 
-from gpt2sdk import Generator
-from gpt2sdk_serve.admission import Admission, free_memory, retry_after, token_bytes
+from gpt2sdk import Generator, free_memory
+from gpt2sdk_serve.admission import Admission, retry_after, token_bytes
 from gpt2sdk_serve.metrics import ServerMetrics
 from gpt2sdk_serve.problem import RequestError
 from gpt2sdk_serve.served_model import ServedModel
@@ -57,8 +57,8 @@ class ServerState:
     def _served(self, name: str, generator: Generator) -> ServedModel:
         engine = generator.engine(batch_size=self.settings.batch_size)
         limit = self.settings.memory
-        if limit is None and (free := free_memory(generator.device)) is not None:
-            limit = free // 2
+        if limit is None:
+            limit = free_memory(generator.device) // 2
         size = token_bytes(generator)
         return ServedModel(name, generator, engine, Admission(limit), token_bytes=size)
 
