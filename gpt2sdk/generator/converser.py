@@ -17,6 +17,8 @@ from gpt2sdk.session.engine import Engine
 class Converser(ModelHolder, ABC):
     """Takes part in chats, as its model's template writes them."""
 
+    eos_token_ids: frozenset[int]
+
     @abstractmethod
     def generate(
         self,
@@ -155,12 +157,11 @@ class Converser(ModelHolder, ABC):
             for each in chats
         ]
         prompt = prompts[0] if single else prompts
-        found = None
+        notes: tuple[str, ...] = ()
         if config is None and "eos_token_id" not in options:
             ends = self.eos_token_ids
             found = turn_end(self.tokenizer, ends, chat_template=chat_template, tools=tools)
-        if found is None:
-            return self.generate(prompt, cancel=cancel, engine=engine, config=config, **options)
-        options["eos_token_id"] = sorted({*self.eos_token_ids, found[0]})
-        result = self.generate(prompt, cancel=cancel, engine=engine, **options)
-        return replace(result, notes=(*result.notes, found[1]))
+            if found is not None:
+                options["eos_token_id"], notes = sorted({*ends, found[0]}), (found[1],)
+        result = self.generate(prompt, cancel=cancel, engine=engine, config=config, **options)
+        return replace(result, notes=(*result.notes, *notes)) if notes else result

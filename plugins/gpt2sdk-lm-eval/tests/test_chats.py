@@ -82,7 +82,7 @@ def test_the_template_that_is_noted_is_that_of_hf(theirs, ours):
     ]
     with pytest.raises(ValueError, match="apply_chat_template tools: the tokenizer has default"):
         ours.chat_template("tools")
-    assert ours.chat_template(True) == TEMPLATE
+    assert TEMPLATE == ours.chat_template("default")
 
 
 def test_a_template_without_system_messages_gets_none(folder):
@@ -90,8 +90,8 @@ def test_a_template_without_system_messages_gets_none(folder):
     theirs.tokenizer.chat_template = WITHOUT_SYSTEM
     ours._template = WITHOUT_SYSTEM  # noqa: SLF001 - as if the tokenizer had it
     assert theirs.apply_chat_template(CHAT) == ours.apply_chat_template(CHAT)
+    ours._template = "{{ raise_exception('never') }}"  # noqa: SLF001 - likewise
     with pytest.raises(OptionError, match="the chat template"):
-        ours._template = "{{ raise_exception('never') }}"  # noqa: SLF001 - likewise
         ours.apply_chat_template(CHAT[1:])
 
 

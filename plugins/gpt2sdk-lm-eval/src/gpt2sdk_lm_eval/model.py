@@ -9,7 +9,7 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
 from typing_extensions import override
 
-from gpt2sdk import Generator, OptionError, Score, argument
+from gpt2sdk import Generator, OptionError, Score, Tokenizer, argument
 
 Pair = tuple[tuple[str, str] | None, list[int], list[int]]
 """What was asked, for the harness's cache, with the tokens of context and continuation."""
@@ -171,7 +171,8 @@ class GPT2SDKLM(TemplateLM):  # type: ignore[misc]  # the harness has no types
         """
         if chat_template is False or chat_template is None:
             return None
-        templates = self.generator.tokenizer.chat_templates
+        tokenizer = self.generator.tokenizer
+        templates = tokenizer.chat_templates if isinstance(tokenizer, Tokenizer) else {}
         self._template = chat_template if isinstance(chat_template, str) else None
         found = templates.get(self._template or "default")
         if found is None:

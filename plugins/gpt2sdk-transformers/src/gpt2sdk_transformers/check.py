@@ -37,7 +37,7 @@ def check_scores(model: "TransformersLM") -> None:
     rest = tokens[part:], tokens[part - 1 : -1]
     counts = [len(row) for row in rest]
     scores = model.score(cache, rest, counts, hidden_states=[model.layers])
-    own, beside = scores.logits.split(counts)
+    own, beside = scores.logits[: counts[0]], scores.logits[counts[0] :]
     found = torch.cat([first, own])
     again = model.unembed(model.final_norm(scores.hidden_states[model.layers][: counts[0]]))
     exact = next(model.parameters()).dtype in (torch.float32, torch.float64)
