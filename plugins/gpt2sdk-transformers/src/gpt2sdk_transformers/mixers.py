@@ -98,7 +98,8 @@ def state_nbytes(block: nn.Module, width: int, dtype: torch.dtype) -> int:
     for module in block.modules():
         if isinstance(module, ByRows):
             hollow = deepcopy(module).to("meta", dtype)
-            store = TransformersCache(layers=[LinearAttentionLayer()])
+            states = LinearAttentionLayer()
+            store = TransformersCache(layers=[states])
             hollow.layer_idx = 0
             x = torch.empty(1, 1, width, dtype=dtype, device="meta")
             words: dict[str, object] = {"cache": store}
@@ -106,8 +107,9 @@ def state_nbytes(block: nn.Module, width: int, dtype: torch.dtype) -> int:
                 places = torch.zeros(1, 1, dtype=torch.int64, device="meta")
                 words |= {"position_ids": places, "attention_mask": None}
             with torch.no_grad():
-                _call(hollow, super(ByRows, hollow).forward, store.layers[0], False, x, **words)  # noqa: FBT003 - as its type says
-            total += sum(state.nbytes for _, state in layer_states(0, store.layers[0]))
+                own = super(ByRows, hollow).forward  # type: ignore[misc]
+                _call(hollow, own, states, False, x, **words)  # noqa: FBT003 - as its type says
+            total += sum(state.nbytes for _, state in layer_states(0, states))
     return total
 
 
