@@ -27,6 +27,7 @@ from gpt2sdk_transformers.states import StateKey
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+_MODELS = "transformers.models."
 # What a module calls that has a state in its cache.
 _WRITES = frozenset({"update_conv_state", "update_recurrent_state"})
 # What scans are given that go on from a state, in the code of modules that can.
@@ -77,6 +78,8 @@ def make_mixers(network: "PreTrainedModel") -> int:
     ]
     for path, module, mixer in found:
         kind = type(module)
+        if issubclass(kind, ByRows):
+            continue
         members = {"__module__": kind.__module__, "mixer": mixer}
         module.__class__ = type(f"ByRows{kind.__name__}", (ByRows, kind), members)
         if not hasattr(module, "layer_idx"):
@@ -123,7 +126,7 @@ def layer_states(layer: int, held: Any) -> Iterator[tuple[StateKey, Tensor]]:  #
 
 def _mixer(kind: type) -> Mixer | None:
     """Say how a kind of module goes on from a state; `None` for one without."""
-    if not issubclass(kind, nn.Module) or not kind.__module__.startswith("transformers.models."):
+    if not issubclass(kind, nn.Module) or not kind.__module__.startswith(_MODELS):
         return None
     names = _names(kind)
     if names >= _INSIDE:
@@ -137,9 +140,10 @@ def _mixer(kind: type) -> Mixer | None:
 
 
 def _names(kind: type) -> frozenset[str]:
-    """Return what the methods of a class call and name."""
+    """Return what the methods of a class, and of those of transformers it comes of, name."""
     names: set[str] = set()
-    for member in vars(kind).values():
+    theirs = [each for each in kind.__mro__ if each.__module__.startswith(_MODELS)]
+    for member in [member for each in theirs for member in vars(each).values()]:
         if inspect.isfunction(member):
             code = inspect.unwrap(member).__code__
             names.update(code.co_names)
