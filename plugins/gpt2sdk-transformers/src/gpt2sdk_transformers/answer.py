@@ -16,10 +16,10 @@ def answering(network: nn.Module, base: str, hidden: Tensor) -> nn.Module:
         base: The name of what computes hidden states for the head.
         hidden: They, behind the last norm.
     """
-    return _exchanged(network, base.split("."), _Answer(hidden, network.get_submodule(base)))
+    return _exchanged(network, base.split("."), _AnsweringBase(hidden, network.get_submodule(base)))
 
 
-class _Answer(nn.Module):
+class _AnsweringBase(nn.Module):
     """A base that has computed already."""
 
     def __init__(self, hidden: Tensor, base: nn.Module) -> None:
@@ -33,11 +33,11 @@ class _Answer(nn.Module):
         return getattr(self.__dict__["base"], name)
 
     @override
-    def forward(self, *_args: object, **_kwargs: object) -> "_Answered":
-        return _Answered(self._hidden)
+    def forward(self, *_args: object, **_kwargs: object) -> "_AnsweringOutput":
+        return _AnsweringOutput(self._hidden)
 
 
-class _Answered:
+class _AnsweringOutput:
     """What a base returns: hidden states, and nothing of all else that may be asked for."""
 
     def __init__(self, hidden: Tensor) -> None:
