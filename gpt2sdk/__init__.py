@@ -8,6 +8,7 @@ from gpt2sdk.homes import HOME_OF
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from gpt2sdk.cli.call_flags import CallFlags, with_call_flags
     from gpt2sdk.components.answers import Decision, NextToken
     from gpt2sdk.components.architecture import Architecture
     from gpt2sdk.components.call_record import CallRecord, ComponentRecord
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
         CausalLM,
         KeyValueCache,
         LayeredLM,
+        NetworkLM,
         PortableCache,
         RecallableLM,
         Scores,
@@ -127,6 +129,7 @@ __all__ = [
     "Architecture",
     "AsyncStream",
     "CacheInfo",
+    "CallFlags",
     "CallRecord",
     "CausalLM",
     "Checkpoint",
@@ -165,6 +168,7 @@ __all__ = [
     "Matrix",
     "Mirror",
     "ModelSource",
+    "NetworkLM",
     "NextToken",
     "OneOrMore",
     "OpenedFile",
@@ -250,6 +254,7 @@ __all__ = [
     "split_documents",
     "strategy",
     "tokens_of",
+    "with_call_flags",
 ]
 
 

@@ -1,6 +1,7 @@
 """Where each public name is at home: modules that `import gpt2sdk` leaves alone until then."""
 
 _HOMES = {
+    "gpt2sdk.cli.call_flags": ("CallFlags", "with_call_flags"),
     "gpt2sdk.components.answers": ("Decision", "NextToken"),
     "gpt2sdk.components.architecture": ("Architecture",),
     "gpt2sdk.components.call_record": ("CallRecord", "ComponentRecord"),
@@ -17,6 +18,7 @@ _HOMES = {
         "CausalLM",
         "KeyValueCache",
         "LayeredLM",
+        "NetworkLM",
         "PortableCache",
         "RecallableLM",
         "Scores",

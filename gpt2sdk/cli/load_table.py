@@ -36,6 +36,7 @@ def _totals(plan: LoadPlan) -> RenderableType:
     cache = f"{size_text(plan.cache_nbytes_per_1000_tokens)} per 1,000 tokens of a row"
     rows = [
         ("keys and values", cache),
+        *([("states", f"{size_text(plan.row_nbytes)} of each row")] if plan.row_nbytes else []),
         *((name, _device(name, device, plan)) for name, device in plan.devices.items()),
         *((f"kernels on {name}", kernel) for name, kernel in plan.kernels.items()),
         *([("runner", ", else ".join(plan.runners))] if plan.runners else []),

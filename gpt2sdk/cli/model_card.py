@@ -32,6 +32,7 @@ class ModelCard:
         weight_bytes: What the weights take in memory, by type.
         cache_bytes_per_1000_tokens: What keys and values of 1,000 tokens take, by the type they are
             held in: on a CPU never less than float32.
+        cache_bytes_per_row: What a row takes besides, however long it is, by the weights' type.
         tokenizer: Its kind.
         tokenizer_vocab_size: One more than its highest token id.
         special_tokens: Ids by text.
@@ -48,6 +49,7 @@ class ModelCard:
     stored_as: str
     weight_bytes: Mapping[str, int]
     cache_bytes_per_1000_tokens: Mapping[str, int]
+    cache_bytes_per_row: Mapping[str, int]
     tokenizer: str
     tokenizer_vocab_size: int
     special_tokens: Mapping[str, int]
@@ -82,6 +84,7 @@ def describe(opened: OpenedModel) -> ModelCard:
         cache_bytes_per_1000_tokens={
             name: _cached(architecture, each) for name, each in _DTYPES.items()
         },
+        cache_bytes_per_row={name: _states(architecture, each) for name, each in _DTYPES.items()},
         tokenizer=kind,
         tokenizer_vocab_size=size,
         special_tokens=dict(tokenizer.special_tokens),
@@ -95,6 +98,7 @@ def show_card(card: ModelCard, architecture: Architecture) -> None:
     """Print what a model is."""
     where = "" if card.path == card.name else card.path
     special = ", ".join(f"{text} {token}" for text, token in card.special_tokens.items())
+    states = any(card.cache_bytes_per_row.values())
     rows = [
         ("parameters", f"{card.parameters:,}"),
         ("weights", f"{_sizes(card.weight_bytes)}; stored as {card.stored_as}"),
@@ -105,6 +109,7 @@ def show_card(card: ModelCard, architecture: Architecture) -> None:
         ("special tokens", special or "none"),
         ("end tokens", ", ".join(map(str, card.end_tokens)) or "none"),
         ("cache", f"{_sizes(card.cache_bytes_per_1000_tokens)} per 1,000 tokens"),
+        *([("states", f"{_sizes(card.cache_bytes_per_row)} of each row")] if states else []),
         *(("note", note) for note in card.notes),
     ]
     about = ", ".join(filter(None, [card.source, where, card.revision]))
@@ -115,6 +120,12 @@ def _cached(architecture: Architecture, dtype: torch.dtype) -> int:
     """Return what the cache of many tokens takes where it has the weights' type."""
     device, parts = torch.device("meta"), architecture.parts()
     return _CACHED_TOKENS * sum(architecture.cache_nbytes(part, dtype, device) for part in parts)
+
+
+def _states(architecture: Architecture, dtype: torch.dtype) -> int:
+    """Return what is kept of each row, however long it is."""
+    device, parts = torch.device("meta"), architecture.parts()
+    return sum(architecture.row_nbytes(part, dtype, device) for part in parts)
 
 
 def _sizes(by_type: Mapping[str, int]) -> str:

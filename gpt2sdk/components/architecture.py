@@ -131,6 +131,16 @@ class Architecture(Component):
         """Every parameter's name and shape, matrices `[out, in]`; what is tied is there once."""
         return {name: tuple(each.shape) for name, each in self._model.named_parameters()}
 
+    def parameter_dtype(self, name: str, dtype: torch.dtype) -> torch.dtype:
+        """The type in which a parameter is held that is not quantized.
+
+        Args:
+            name: The parameter's.
+            dtype: The type that was asked for; by default all have it.
+        """
+        del name
+        return dtype
+
     def parts(self) -> Mapping[str, list[str]]:
         """The names of each part's parameters, parts in the order in which they compute.
 
@@ -169,6 +179,10 @@ class Architecture(Component):
 
     def cache_nbytes(self, part: str, dtype: torch.dtype, device: torch.device) -> int:
         """Bytes that a part's cache takes for each token of each row; none by default."""
+        return 0
+
+    def row_nbytes(self, part: str, dtype: torch.dtype, device: torch.device) -> int:
+        """Bytes that a part keeps of each row, however long it is; none by default."""
         return 0
 
     def weight_dtype(self) -> torch.dtype | None:

@@ -1,12 +1,13 @@
 """What a session asks of a model: other architectures fit by having these few members."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +18,13 @@ class Scores:
         logits: Next-token logits at every scored position, slot after slot, in float32.
         hidden_states: For each layer asked for, the residual stream there (0 is the embedding,
             `n_layer` the input of the final norm), at the same positions.
+        fed_again: For each slot, how many tokens that it held already had to be fed once more, as
+            it was taken back to where its state could not go; empty for none.
     """
 
     logits: Float[Tensor, "positions vocab"]
     hidden_states: Mapping[int, Float[Tensor, "positions embed"]] = field(default_factory=dict)
+    fed_again: Sequence[int] = ()
 
 
 class KeyValueCache(Protocol):
@@ -133,3 +137,50 @@ class RecallableLM(CausalLM, Protocol):
             What is equal to an earlier answer only if the same tokens would leave the same in a
             cache; `None` where that cannot be said, or whoever looks on wants to see all tokens.
         """
+
+
+@runtime_checkable
+class NetworkLM(CausalLM, Protocol):
+    """A model around a network that another library made, and files of that library are about.
+
+    Adapters go by the names that the network's modules have there, and training computes with it:
+    what changes weights, or puts modules into others, needs no more than these members.
+
+    Attributes:
+        gradient_checkpointing: Whether training computes activations twice instead of keeping them.
+    """
+
+    gradient_checkpointing: bool
+
+    @property
+    def network(self) -> nn.Module:
+        """The network; `named_modules()` of it has the library's names."""
+
+    @property
+    def table_name(self) -> str:
+        """The name of the table of tokens in the network."""
+
+    @property
+    def head_name(self) -> str:
+        """The name of what makes logits in the network."""
+
+    @property
+    def tied(self) -> bool:
+        """Whether the head multiplies with the table of tokens."""
+
+    @property
+    def width(self) -> int:
+        """Width of the residual stream."""
+
+    @property
+    def sizes(self) -> Mapping[str, object]:
+        """What the network computes, as JSON has it: two with the same do the same with weights."""
+
+    def as_in_transformers(self) -> AbstractContextManager[None]:
+        """Let the network attend by itself meanwhile: for whole sequences, without a cache."""
+
+    def logits(self, tokens: Int[Tensor, "rows time"]) -> Float[Tensor, "rows time vocab"]:
+        """Return the logits behind each token of whole sequences, with gradients if wanted."""
+
+    def unpack(self) -> None:
+        """Hold matrices as they were loaded, which gradients need."""

@@ -22,6 +22,6 @@ def put_in(model: CausalLM, adapter: Path, host: PluginHost) -> None:
     if not host.ask("gpt2sdk_load_adapter", {"model": model, "folder": adapter}):
         message = (
             f"adapter {adapter}: no installed plugin takes it; gpt2sdk-train takes LoRA in "
-            "PEFT's format, of GPT-2 models (pip install gpt2sdk-train)"
+            "PEFT's format, of GPT-2 and of models of transformers (pip install gpt2sdk-train)"
         )
         raise OptionError(message, name="adapter", value=str(adapter))

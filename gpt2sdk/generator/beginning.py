@@ -106,7 +106,9 @@ def check_model(runtime: Runtime, preset: Preset) -> None:
     Raises:
         OptionError: It is another model's.
     """
-    recorded = preset.record.model if preset.record else {}
+    if preset.record is None:
+        return
+    recorded = preset.record.model
     own = runtime.model_identity
     others = [
         f"{key} is {recorded[key]!r} there and {own[key]!r} here"

@@ -49,6 +49,11 @@ class Stream(Iterator[Delta]):
         self.close()
 
     @property
+    def over(self) -> bool:
+        """Whether all completions were made, read or not: reading it runs nothing more then."""
+        return self._call.over
+
+    @property
     def result(self) -> Result:
         """The completions made so far; once the stream has ended, all of them and their cost."""
         return self._call.result()

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gpt2sdk.config import GPT2Config
 from gpt2sdk.errors import ContextOverflowError, OptionError
+from gpt2sdk.gpt2.untouched import untouched_zeros
 
 _FIRST_PLACES = 64
 
@@ -305,11 +306,11 @@ class Cache:
         dtype = cache_dtype(like.dtype, like.device)
         # Not an inference tensor: it is also written where gradients are merely off.
         with torch.inference_mode(mode=False):
-            new = torch.zeros(shape, dtype=dtype, device=like.device)
+            new = untouched_zeros(shape, dtype, like.device)
         old = self._buffers[layer]
-        if old is not None and (used := max(self._used, default=0)):
-            slots = min(len(old), len(new))
-            new[:slots, :, :used] = old[:slots, :, :used]
+        for slot, used in enumerate(self._used[: 0 if old is None else len(old)]):
+            if used and old is not None:
+                new[slot, :, :used] = old[slot, :, :used]
         self._buffers[layer] = new
         return new
 

@@ -9,11 +9,13 @@ lie in memory is the cache's affair.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gpt2sdk.components.causal_lm import KeyValueCache
 from gpt2sdk.errors import OptionError
 from gpt2sdk.gpt2.attention import Heads, mix
 from gpt2sdk.gpt2.cache import Cache, cache_dtype
@@ -222,8 +224,16 @@ class Feed:
         return self._copies[key]
 
 
+@runtime_checkable
+class LimitedCache(KeyValueCache, Protocol):
+    """A cache that knows how many tokens a slot can hold."""
+
+    def check_room(self, counts: Sequence[int]) -> None:
+        """Make sure that so many more tokens fit into each slot."""
+
+
 def check_fed(
-    cache: Cache, tokens: Sequence[Sequence[int]], keep: Sequence[int], vocab_size: int
+    cache: LimitedCache, tokens: Sequence[Sequence[int]], keep: Sequence[int], vocab_size: int
 ) -> bool:
     """Check what is to be fed, and say whether it is anything.
 

@@ -150,9 +150,11 @@ def _build_part(
             model.set_submodule(matrix.name.removesuffix(".weight"), maker.make(matrix))
             filled |= {matrix.name, bias_of(matrix)}
         _fix(model, part)
-    for name in checkpoint.architecture.parts()[part.name]:
+    architecture = checkpoint.architecture
+    for name in architecture.parts()[part.name]:
         if name not in filled:
-            checkpoint.fill(model, name, device=device, dtype=plan.dtype)
+            dtype = architecture.parameter_dtype(name, plan.dtype)
+            checkpoint.fill(model, name, device=device, dtype=dtype)
     _check_filled(model, checkpoint.architecture, plan, part.name)
 
 

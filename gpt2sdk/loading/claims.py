@@ -182,7 +182,10 @@ def claimed_quantizer(config: Mapping[str, object], registry: Registry, path: ob
     )
     if found is not None:
         return found
-    message = f"{path}: the weights are quantized with {_unread(config, registry)}"
+    message = (
+        f"{path}: the weights are quantized with {_unread(config, registry)}; or take the model "
+        f"that they were made of, and {argument('quantization', 'int8')}"
+    )
     raise CheckpointError(message, path=str(path))
 
 

@@ -51,6 +51,7 @@ class PartPlan:
         file_nbytes: Bytes in the file.
         workspace: Most bytes that loading and packing it need besides.
         cache_nbytes: Bytes of keys and values for each token of each row.
+        row_nbytes: Bytes that it keeps of each row, however long it is: states of recurrent layers.
         device: What computes it: `cpu`, `cuda:0`.
         kept: Where its weights are between uses: on that `device`, in the memory of the `cpu`, or
             on the `disk`.
@@ -69,6 +70,7 @@ class PartPlan:
     kept: Kept
     reason: str
     vectors: bool = False
+    row_nbytes: int = 0
 
     @property
     def passing_workspace(self) -> int:
@@ -99,7 +101,7 @@ class DevicePlan:
     Attributes:
         weights: Weights, packed copies and buffers for parts in transit included.
         workspace: Most that loading needs besides.
-        cache: Keys and values of the tokens that are reserved.
+        cache: Keys and values of the tokens that are reserved, and the states of one row.
         passing: Most that products of parts which do not stay need besides.
         budget: Most it may hold; `None` for the disk, which is not asked.
     """
@@ -166,6 +168,11 @@ class LoadPlan:
         return 1000 * sum(part.cache_nbytes for part in self.parts)
 
     @property
+    def row_nbytes(self) -> int:
+        """Bytes of the states of one row, however long it is; 0 without recurrent layers."""
+        return sum(part.row_nbytes for part in self.parts)
+
+    @property
     def peak_nbytes(self) -> int:
         """The most that all devices hold together, the disk left out."""
         return sum(device.peak for name, device in self.devices.items() if name != "disk")
@@ -200,6 +207,7 @@ class LoadPlan:
             "file_nbytes": self.file_nbytes,
             "peak_nbytes": self.peak_nbytes,
             "cache_nbytes_per_1000_tokens": self.cache_nbytes_per_1000_tokens,
+            "row_nbytes": self.row_nbytes,
             "reserved_tokens": self.reserved_tokens,
             "devices": {name: _device_dict(device) for name, device in self.devices.items()},
             "kernels": dict(self.kernels),
@@ -229,6 +237,7 @@ def _part_dict(part: PartPlan) -> dict[str, object]:
         "file_nbytes": part.file_nbytes,
         "workspace": part.workspace,
         "cache_nbytes": part.cache_nbytes,
+        "row_nbytes": part.row_nbytes,
         "device": part.device,
         "kept": part.kept,
         "reason": part.reason,

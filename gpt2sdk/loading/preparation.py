@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from gpt2sdk.allocator import tight_memory
 from gpt2sdk.components.architecture import Architecture
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.runner import Runner
@@ -28,7 +29,8 @@ def prepare(
         OptionError: If the runner that was asked for cannot run the model.
     """
     runners = find_runners(asked, registry)
-    chosen = architecture.prepare(model, runners)
+    with tight_memory():
+        chosen = architecture.prepare(model, runners)
     # The torch functions are what is left where nothing else runs, modules' own included.
     if asked != "auto" and chosen not in runners and runners[0].name != "torch":
         name = runners[0].name

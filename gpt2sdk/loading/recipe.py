@@ -110,7 +110,7 @@ def _devices(
         devices[name] = DevicePlan(
             weights=held.get(name, 0),
             workspace=max((part.making_nbytes for part in made), default=0),
-            cache=tokens * sum(part.cache_nbytes for part in here),
+            cache=sum(tokens * part.cache_nbytes + part.row_nbytes for part in here),
             passing=max((part.passing_workspace for part in here), default=0),
             budget=budget.get(name),
         )

@@ -64,8 +64,7 @@ class Sizing:
         names, matrices = self.names[name], self.matrices
         planned = tuple(self._matrix(matrices[each], place) for each in names if each in matrices)
         others = [each for each in names if each not in matrices]
-        plain = sum(math.prod(self.checkpoint.shapes[each]) for each in others)
-        rest = plain * self.dtype.itemsize
+        rest = sum(map(self._held_nbytes, others))
         in_file = sum(map(self._file_nbytes, others))
         slabs = max(map(self._slabs, others), default=0)
         return PartPlan(
@@ -76,11 +75,17 @@ class Sizing:
             file_nbytes=in_file + sum(each.file_nbytes for each in planned),
             workspace=max(slabs, *(each.workspace for each in planned), 0),
             cache_nbytes=self.checkpoint.architecture.cache_nbytes(name, self.dtype, place.device),
+            row_nbytes=self.checkpoint.architecture.row_nbytes(name, self.dtype, place.device),
             device=device_name(place.device),
             kept=place.kept,
             reason=place.reason,
             vectors=all(len(self.checkpoint.shapes[each]) < 2 for each in names),
         )
+
+    def _held_nbytes(self, name: str) -> int:
+        """Return what a parameter takes that is no matrix."""
+        dtype = self.checkpoint.architecture.parameter_dtype(name, self.dtype)
+        return math.prod(self.checkpoint.shapes[name]) * dtype.itemsize
 
     def _matrix(self, matrix: Matrix, place: Place) -> MatrixPlan:
         planned = self._quantized(matrix, place.device)

@@ -93,6 +93,7 @@ KNOWN = {
 }
 
 COMMANDS = {
+    "batch": "gpt2sdk-batch",
     "lm-eval": "gpt2sdk-lm-eval",
     "measure": "gpt2sdk-evaluation",
     "merge": "gpt2sdk-train",

@@ -160,6 +160,7 @@ def _read(owners: Sequence[Reading], errands: Sequence[Errand], layers: Sequence
     ends = list(accumulate(keep))
     stops = [ends[slot] for slot in slots]
     states = [_states(scores, errand, end) for errand, end in zip(errands, stops, strict=True)]
+    again = scores.fed_again
     if any(states):
         scores, stops = _thinned(scores, errands, stops)
     meters: dict[int, Meter] = {}
@@ -167,6 +168,8 @@ def _read(owners: Sequence[Reading], errands: Sequence[Errand], layers: Sequence
         meter = reading.meter(errand.prompt)
         meters[id(meter)] = meter
         meter.tokens_fed += len(errand.tokens) - recalled[at]
+        if again:
+            meter.tokens_fed += again[slots[at]]
         scored = [Scored(scores, place) for place in range(stops[at] - errand.keep, stops[at])]
         reading.branch.settle(errand, slots[at], scored, states[at])
     for meter in meters.values():

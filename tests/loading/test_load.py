@@ -599,3 +599,42 @@ def test_a_hub_that_is_not_there_leaves_the_cache(tmp_path, monkeypatch):
     assert online == load("owner/tiny", cache_dir=tmp_path).source
     with pytest.raises(CheckpointError, match="not in the cache, and the hub cannot be reached"):
         load("owner/other", cache_dir=tmp_path)
+
+
+def test_models_of_transformers_are_fetched_likewise(hub, tmp_path):
+    pytest.importorskip("gpt2sdk_transformers", reason="what loads these models comes from there")
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from gpt2sdk import Generator
+    from gpt2sdk.testing import tiny_tokenizer
+
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    networks = {}
+    for number, revision in enumerate(("main", "small")):
+        torch.manual_seed(number)
+        config = LlamaConfig(vocab_size=278, num_attention_heads=2, eos_token_id=277, **sizes)
+        folder = tmp_path / revision
+        networks[revision] = LlamaForCausalLM(config).eval()
+        networks[revision].save_pretrained(folder, max_shard_size="40KB")
+        tiny_tokenizer().save(folder)
+        for name in ("pytorch_model.bin", "modeling_llama.py", "README.md", "model.onnx"):
+            (folder / name).write_text("raise SystemExit")
+    shards = {file.name for file in (tmp_path / "small").glob("model-*.safetensors")}
+    assert len(shards) > 1
+    hub.models["owner/llama"] = {name: tmp_path / name for name in networks}
+    options = {"revision": "small", "cache_dir": tmp_path / "cache", "dtype": "float32"}
+    gen = Generator.from_pretrained("owner/llama", **options)
+
+    small = {*SMALL, "model.safetensors.index.json"} & {each.name for each in folder.iterdir()}
+    assert small | shards == fetched(hub)
+    tokens = [3, 4, 5, 6]
+    found = gen.model.score(gen.model.make_cache(1), [tokens], [4]).logits
+    with torch.no_grad():
+        wanted = networks["small"](torch.tensor([tokens])).logits[0]
+    assert torch.allclose(found, wanted, atol=1e-4)
+    hub.requests.clear()
+    again = Generator.from_pretrained("owner/llama", local_files_only=True, **options)
+    assert torch.equal(found, again.model.score(again.model.make_cache(1), [tokens], [4]).logits)
+    assert not hub.requests
+    with pytest.raises(CheckpointError, match="to those who were granted access: give token="):
+        Generator.from_pretrained("gated/llama", cache_dir=tmp_path / "cache")

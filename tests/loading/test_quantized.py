@@ -313,7 +313,8 @@ def test_nobody_who_reads_it_is_an_error_that_names_the_method(fakes, quantized)
     nobody = fakes.registry_of(fakes.Half)
     message = fails(lambda: fakes.load(quantized, registry=nobody))
     assert message.endswith(
-        "quantized with byte, and none of the installed quantizers reads it (half)"
+        "quantized with byte, and none of the installed quantizers reads it (half); or take the "
+        "model that they were made of, and quantization='int8'"
     )
 
     config = json.loads((quantized / "config.json").read_text())

@@ -49,6 +49,20 @@ _LATENT = {
     "first_k_dense_replace": 1,
 }
 
+_DELTA = {
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+}
+_MAMBA2 = {
+    "mamba_n_heads": 8,
+    "mamba_d_head": 8,
+    "mamba_d_state": 4,
+    "mamba_n_groups": 1,
+    "mamba_chunk_size": 4,
+}
+
 KINDS: Mapping[str, Mapping[str, object]] = {
     "llama": {},
     "qwen2": {},
@@ -71,6 +85,32 @@ KINDS: Mapping[str, Mapping[str, object]] = {
     "gpt_oss": {**_BOTH, **_EXPERTS},
     "deepseek_v3": _LATENT,
     "smollm3": {},
+    "mamba": {"state_size": 4, "time_step_rank": 4},
+    "mamba2": {"state_size": 4, "num_heads": 8, "head_dim": 8, "n_groups": 2, "chunk_size": 4},
+    "recurrent_gemma": {"lru_width": 32, "num_hidden_layers": 3, "attention_window_size": WINDOW},
+    "jamba": {
+        **_EXPERTS,
+        "num_hidden_layers": 4,
+        "attn_layer_period": 2,
+        "attn_layer_offset": 1,
+        "expert_layer_period": 2,
+        "expert_layer_offset": 1,
+        "mamba_d_state": 4,
+        "mamba_dt_rank": 4,
+    },
+    "lfm2": {
+        "layer_types": ["conv", "full_attention", "conv"],
+        "num_hidden_layers": 3,
+        "conv_L_cache": 3,
+    },
+    "qwen3_next": {
+        **_DELTA,
+        **_EXPERTS,
+        "moe_intermediate_size": 16,
+        "shared_expert_intermediate_size": 16,
+        "layer_types": ["linear_attention", "full_attention"],
+    },
+    "falcon_h1": {**_MAMBA2, "mamba_d_ssm": 64},
     "gptj": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128, "rotary_dim": 4},
 }
 

@@ -1,6 +1,7 @@
 """Decoding methods with a model of transformers choose what recomputing everything would choose."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ from gpt2sdk.testing import TableCache
 Tiny = Callable[[str], tuple[Generator, PreTrainedModel]]
 
 PROMPTS = ["Once upon a time", "the", "and the pond"]
-BOTH = pytest.mark.parametrize("kind", ["llama", "qwen3"])
+KINDS = pytest.mark.parametrize("kind", ["llama", "qwen3", "mamba", "jamba", "lfm2", "qwen3_next"])
+NORMS = ("norm", "norm_f", "final_layernorm", "embedding_norm")
 
 
 class Recomputing(nn.Module):
@@ -34,7 +36,7 @@ class Recomputing(nn.Module):
         keep: Sequence[int],
         hidden_states: Sequence[int] = (),
     ) -> Scores:
-        """RaggedFeed whole texts to transformers, without a cache."""
+        """Feed whole texts to transformers, without a cache."""
         logits, states = [], []
         for slot, fed, kept in zip(cache.slots, tokens, keep, strict=True):  # type: ignore[attr-defined]
             slot.extend(fed)
@@ -53,7 +55,8 @@ class Recomputing(nn.Module):
     def final_norm(self, hidden: torch.Tensor) -> torch.Tensor:
         """Apply the last norm."""
         with torch.no_grad():
-            return self.network.model.norm(hidden)
+            base = self.network.get_decoder()
+            return next(getattr(base, name) for name in NORMS if hasattr(base, name))(hidden)
 
     def unembed(self, hidden: torch.Tensor) -> torch.Tensor:
         """Apply the head."""
@@ -64,17 +67,21 @@ class Recomputing(nn.Module):
         def keep(_module: nn.Module, _args: object, out: torch.Tensor) -> None:
             streams[self.layers] = out[0]
 
-        hook = self.network.model.layers[-1].register_forward_hook(keep)
+        def keep_input(layer: int, _module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+            streams[layer] = args[0][0]
+
+        blocks = self.network.get_decoder().layers
+        hooks = [blocks[-1].register_forward_hook(keep)]
+        hooks += [
+            block.register_forward_pre_hook(partial(keep_input, layer))
+            for layer, block in enumerate(blocks)
+        ]
         try:
             with torch.no_grad():
-                found = self.network(
-                    input_ids=torch.tensor([slot]), output_hidden_states=True, use_cache=False
-                )
+                return self.network(input_ids=torch.tensor([slot]), use_cache=False).logits[0]
         finally:
-            hook.remove()
-        for layer in range(self.layers):
-            streams[layer] = found.hidden_states[layer][0]
-        return found.logits[0]
+            for hook in hooks:
+                hook.remove()
 
 
 METHODS: dict[str, dict[str, object]] = {
@@ -104,7 +111,7 @@ def recomputing(gen: Generator, network: PreTrainedModel) -> Generator:
     return Generator(Recomputing(network), gen.tokenizer, eos_token_ids=gen.eos_token_ids)
 
 
-@BOTH
+@KINDS
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_chooses_what_recomputing_chooses(tiny: Tiny, kind: str, method: str) -> None:
     gen, network = tiny(kind)
@@ -116,7 +123,7 @@ def test_a_method_chooses_what_recomputing_chooses(tiny: Tiny, kind: str, method
         assert mine.score == (None if other.score is None else pytest.approx(other.score, abs=1e-3))
 
 
-@BOTH
+@KINDS
 @pytest.mark.parametrize("drafter", ["prompt_lookup", "suffix"])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_a_drafter_changes_nothing(tiny: Tiny, kind: str, drafter: str, temperature: float) -> None:
@@ -132,7 +139,7 @@ def test_a_drafter_changes_nothing(tiny: Tiny, kind: str, drafter: str, temperat
     ]
 
 
-@BOTH
+@KINDS
 def test_scores_and_choices_are_those_of_whole_texts(tiny: Tiny, kind: str) -> None:
     gen, network = tiny(kind)
     other = recomputing(gen, network)
@@ -144,7 +151,7 @@ def test_scores_and_choices_are_those_of_whole_texts(tiny: Tiny, kind: str) -> N
     assert mine.scores == pytest.approx(wanted.scores, abs=1e-4)
 
 
-@BOTH
+@KINDS
 def test_a_watermark_is_found_in_what_was_marked(tiny: Tiny, kind: str) -> None:
     gen, _ = tiny(kind)
     options = {"max_new_tokens": 80, "seed": 3, "min_new_tokens": 80}

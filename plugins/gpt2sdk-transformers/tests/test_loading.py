@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from gpt2sdk import CheckpointError, Generator
+from gpt2sdk import CheckpointError, Generator, Quantized, residency_of
 from gpt2sdk.testing import tiny_tokenizer
 from gpt2sdk_transformers.check import check_scores
 from gpt2sdk_transformers.model import TransformersLM
@@ -42,7 +42,9 @@ def rewrite_config(folder: Path, **values: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma2", "mixtral", "gpt_oss"])
+@pytest.mark.parametrize(
+    "kind", ["llama", "qwen2", "gemma2", "mixtral", "gpt_oss", "mamba", "jamba", "qwen3_next"]
+)
 def test_what_is_saved_is_loaded_again_here_and_there(
     tiny: Tiny, kind: str, tmp_path: Path
 ) -> None:
@@ -51,8 +53,35 @@ def test_what_is_saved_is_loaded_again_here_and_there(
     assert tokens(Generator.from_pretrained(tmp_path)) == tokens(gen)
     again = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager")
     ids = torch.tensor([PROMPT])
+    assert all(map(torch.equal, again.state_dict().values(), network.state_dict().values()))
     with torch.no_grad():
-        assert torch.equal(again(ids).logits, network(ids).logits)
+        assert torch.allclose(again(ids).logits, network(ids).logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int4"])
+@pytest.mark.parametrize("kind", ["mamba", "mamba2", "jamba", "lfm2", "qwen3_next"])
+def test_matrices_of_recurrent_layers_are_held_too(
+    tiny: Tiny, kind: str, quantization: str, tmp_path: Path
+) -> None:
+    gen, network = tiny(kind)
+    save(network, tmp_path)
+    small = Generator.from_pretrained(tmp_path, quantization=quantization)
+    held = sum(isinstance(each, Quantized) for each in small.model.modules())  # type: ignore[attr-defined]
+    assert held >= 4
+    plain, rough = (each.score("the king and the pond").perplexity for each in (gen, small))
+    assert rough == pytest.approx(plain, rel=0.05 if quantization == "int8" else 0.5)
+    small.save_pretrained(tmp_path / "small")
+    assert tokens(Generator.from_pretrained(tmp_path / "small")) == tokens(small)
+
+
+@pytest.mark.parametrize("kind", ["mamba", "jamba", "recurrent_gemma"])
+def test_recurrent_models_are_placed(tiny: Tiny, kind: str, tmp_path: Path) -> None:
+    gen, network = tiny(kind)
+    save(network, tmp_path)
+    placed = Generator.from_pretrained(tmp_path, placement="disk_offload")
+    options = {**OPTIONS, "drafter": "prompt_lookup"}
+    found, wanted = (each.generate(PROMPT * 4, **options) for each in (placed, gen))
+    assert found.completions[0].tokens == wanted.completions[0].tokens
 
 
 def test_shards_are_read(tiny: Tiny, tmp_path: Path) -> None:
@@ -178,6 +207,15 @@ def test_prompts_go_on_from_what_was_read_before(folder: Path) -> None:
     assert found.usage.tokens_fed < 20 < wanted.usage.tokens_fed
 
 
+def test_prompts_of_recurrent_models_are_read_anew(tiny: Tiny, tmp_path: Path) -> None:
+    save(tiny("jamba")[1], tmp_path)
+    gen = Generator.from_pretrained(tmp_path, prefix_cache="16MB")
+    said = [(5 * place) % 270 for place in range(60)]
+    found, again = (gen.generate(said, **OPTIONS) for _ in range(2))
+    assert found.completions[0].tokens == again.completions[0].tokens
+    assert again.usage.tokens_fed == found.usage.tokens_fed
+
+
 def test_weights_that_are_written_to_or_watched_are_another_origin(folder: Path) -> None:
     model = Generator.from_pretrained(folder).model
     assert isinstance(model, TransformersLM)
@@ -202,3 +240,41 @@ def test_a_model_in_training_has_its_matrices_and_gradients(folder: Path) -> Non
     assert torch.allclose(logits, before, atol=1e-4)
     logits.sum().backward()
     assert all(each.grad is not None for each in model.parameters())
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("kind", ["deepseek_v3", "gpt_oss", "llama"])
+def test_what_transformers_keeps_in_float32_is_kept(
+    tiny: Tiny, kind: str, dtype: str, tmp_path: Path
+) -> None:
+    save(tiny(kind)[1], tmp_path)
+    theirs = AutoModelForCausalLM.from_pretrained(
+        tmp_path, dtype=getattr(torch, dtype), attn_implementation="eager"
+    )
+    model = Generator.from_pretrained(tmp_path, dtype=dtype, runner="torch").model
+    assert isinstance(model, TransformersLM)
+    found = {name: each.dtype for name, each in model.network.state_dict().items()}
+    wanted = {name: each.dtype for name, each in theirs.state_dict().items()}
+    assert {name: wanted[name] for name in found} == found
+    kept = {name for name, each in wanted.items() if each == torch.float32}
+    assert bool(kept) == (kind == "deepseek_v3" or (kind == "gpt_oss" and dtype == "float16"))
+    with torch.no_grad():
+        logits = theirs(torch.tensor([PROMPT])).logits[0].float()
+    ours = model.score(model.make_cache(1), [PROMPT], [len(PROMPT)]).logits
+    assert (ours - logits).norm() < 0.05 * logits.norm()
+
+
+def test_a_map_of_parts_places_them(tiny: Tiny, tmp_path: Path) -> None:
+    gen, network = tiny("llama")
+    save(network, tmp_path)
+    spread = {"": "cpu", "network.model.layers.1": "disk"}
+    placed = Generator.from_pretrained(tmp_path, placement=spread, device="cpu")
+    residency = residency_of(placed.model)  # type: ignore[arg-type]
+    assert residency is not None
+    assert residency.permanent("network.model.layers.0")
+    assert not residency.permanent("network.model.layers.1")
+    assert tokens(placed) == tokens(gen)
+    # As transformers and accelerate name them.
+    first = {"model.embed_tokens": "cpu", "model.rotary_emb": "cpu", "model.norm": "cpu"}
+    theirs = first | {"model.layers.0": "disk", "model.layers.1": "disk", "lm_head": "cpu"}
+    assert tokens(Generator.from_pretrained(tmp_path, placement=theirs, device="cpu")) == tokens(gen)

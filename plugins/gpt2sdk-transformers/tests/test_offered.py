@@ -13,18 +13,18 @@ from gpt2sdk import CheckpointError, ConfigFiles, Generator, OptionError
 from gpt2sdk_transformers.architecture import TransformersArchitecture
 from gpt2sdk_transformers.model import TransformersLM
 from gpt2sdk_transformers.network import make_network
-from gpt2sdk_transformers.offered import OFFERED
+from gpt2sdk_transformers.offered import OFFERED, RECURRENT
 
 REFUSED = {
     "t5": ({}, "an encoder besides its decoder"),
     "bart": ({}, "an encoder besides its decoder"),
     "bert": ({}, "the network of an encoder"),
     "vit": ({}, "no causal language model"),
-    "mamba": ({}, "recurrences"),
-    "rwkv": ({}, "recurrences"),
-    "lfm2": ({"layer_types": ["conv", "full_attention"], "num_hidden_layers": 2}, "convolutions"),
-    "jamba": ({}, "recurrences"),
-    "qwen3_next": ({}, "recurrences"),
+    "rwkv": ({}, "changes its weights as it computes"),
+    "xlstm": ({}, "layers with a state that each token changes"),
+    "inkling_text": ({}, "layers with a state that each token changes"),
+    "qwen4_exp_text": ({}, "layers with a state that each token changes"),
+    "qwen3_5": ({}, "inputs besides text"),
     "bloom": ({}, "not known to go through"),
     "falcon": ({}, "not known to go through"),
     "mpt": ({}, "not known to go through"),
@@ -47,14 +47,22 @@ def test_what_is_not_offered_says_its_name_and_why(kind: str) -> None:
 
 
 def test_refusal_comes_before_weights_are_looked_for(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mamba"}))
-    with pytest.raises(CheckpointError, match="model_type='mamba' has layers with a state"):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "xlstm"}))
+    with pytest.raises(CheckpointError, match="model_type='xlstm' has layers with a state"):
         Generator.from_pretrained(tmp_path)
 
 
 def test_offered_types_are_causal_models_of_transformers() -> None:
     assert set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) >= OFFERED
-    assert len(OFFERED) > 80
+    assert len(OFFERED) > 100
+    assert OFFERED > RECURRENT > {"mamba", "mamba2", "jamba", "lfm2", "qwen3_next"}
+
+
+@pytest.mark.parametrize("kind", sorted(RECURRENT))
+def test_recurrent_kinds_are_claimed_by_their_config(kind: str) -> None:
+    made = claim({"model_type": kind})
+    assert made is not None
+    assert made.configuration().model_type == kind
 
 
 @pytest.mark.parametrize("values", [{}, {"model_type": "gpt2"}, {"model_type": "bigram"}])

@@ -15,6 +15,9 @@ from gpt2sdk_accelerate.planned import Planned
 
 # What the Hugging Face layout has before the names of GPT-2's parts.
 _PREFIX = "transformer"
+# What is here before the names that parts have in another library, and what maps for that name
+# besides: it has no weights, or, tied, none of its own.
+_NETWORK, _WITHOUT_WEIGHTS = "network.", ("rotary_emb", "lm_head", "embed_out")
 
 
 class DeviceMap(Planned):
@@ -67,6 +70,10 @@ class DeviceMap(Planned):
             values.pop("drop", None)
             if "lm_head" not in names and "lm_head" in values:
                 _check_tied(values)
+        elif any(name.startswith(_NETWORK) for name in names):
+            for key in values.keys() - known:
+                if key.endswith(_WITHOUT_WEIGHTS):
+                    del values[key]
         for key in values.keys() - known:
             raise _unknown(key, names)
         chosen: dict[str, int | str] = {}
@@ -102,9 +109,12 @@ def _plain(key: str, known: Collection[str]) -> str:
 
     >>> _plain("transformer.h.0", {"h.0"}), _plain("transformer", {""}), _plain("h.1", {"h.0"})
     ('h.0', '', 'h.1')
+    >>> _plain("model.norm", {"network.model.norm"})
+    'network.model.norm'
     """
-    if key in known:
-        return key
+    for name in (key, f"{_NETWORK}{key}"):
+        if name in known:
+            return name
     return "" if key == _PREFIX else key.removeprefix(f"{_PREFIX}.")
 
 

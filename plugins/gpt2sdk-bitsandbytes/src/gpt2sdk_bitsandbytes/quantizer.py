@@ -27,6 +27,8 @@ from gpt2sdk_bitsandbytes import table as tables
 SLAB_NUMBERS = 2**21
 """How many numbers a slab has, at most."""
 
+_NETWORK = "network."
+
 
 class Bitsandbytes(Quantizer):
     """Quantizes layers as its subclass says, and the table of tokens to 8 bits."""
@@ -56,7 +58,11 @@ class Bitsandbytes(Quantizer):
     @override
     def plan(self, matrix: Matrix, device: torch.device) -> QuantizedMatrix | None:
         module = matrix.name.removesuffix(".weight")
-        name = module if matrix.use == "head" else f"transformer.{module}"
+        if module.startswith(_NETWORK):
+            # Another library's network, whose modules have its names.
+            name = module.removeprefix(_NETWORK)
+        else:
+            name = module if matrix.use == "head" else f"transformer.{module}"
         if any(settings.skips(pattern, name) for pattern in self.skip_modules):
             return None
         if self._is_layer(matrix):

@@ -143,7 +143,7 @@ def product(
     group_size: int,
 ) -> BFloat16[Tensor, "rows blocks"]:
     """Multiply activations by a packed matrix; a row is the same beside any other rows."""
-    x = functional.pad(x, (0, scales.shape[0] * group_size - x.shape[1])).bfloat16()
+    x = functional.pad(x, (0, scales.shape[0] * group_size - x.shape[1])).bfloat16().contiguous()
     kernel = torch._weight_int4pack_mm if x.is_cuda else torch._weight_int4pack_mm_for_cpu  # noqa: SLF001
     products: Tensor = kernel(x, packed, group_size, scales)
     return products

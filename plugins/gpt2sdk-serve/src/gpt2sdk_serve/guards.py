@@ -109,5 +109,6 @@ def is_key(header: str, key: str) -> bool:
     (True, True, False)
     """
     scheme, _, given = header.partition(" ")
-    same = hmac.compare_digest(given.strip().encode("utf-8", "replace"), key.encode())
+    # Headers are bytes, which the framework reads as latin-1.
+    same = hmac.compare_digest(given.strip().encode("latin-1", "replace"), key.encode())
     return same and scheme.lower() == "bearer"

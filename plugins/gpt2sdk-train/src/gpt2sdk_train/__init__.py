@@ -83,11 +83,12 @@ __all__ = [
 
 @hookimpl
 def gpt2sdk_load_adapter(model: "CausalLM", folder: "Path") -> bool:
-    """Put a LoRA adapter in PEFT's format into a GPT-2."""
+    """Put a LoRA adapter in PEFT's format into a GPT-2, or into a model of transformers."""
+    from gpt2sdk import NetworkLM
     from gpt2sdk.gpt2 import GPT2
     from gpt2sdk_train.adapters import Adapters
 
-    if not isinstance(model, GPT2):
+    if not isinstance(model, GPT2 | NetworkLM):
         return False
     Adapters(model).load(folder, "adapter")
     return True

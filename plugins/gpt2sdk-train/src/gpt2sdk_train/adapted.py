@@ -9,7 +9,8 @@ from typing_extensions import override
 
 from gpt2sdk import OptionError, Quantized, QuantizedLinear, QuantizedTable
 from gpt2sdk.gpt2 import GPT2, Linear, Table, TiedHead
-from gpt2sdk_train.adapter_part import AdapterPart, matrix
+from gpt2sdk_train.adapter_part import AdapterPart, bias, matrix
+from gpt2sdk_train.module_layout import ModuleLayout
 
 PLAIN = (nn.Linear, QuantizedLinear, nn.Embedding, QuantizedTable, nn.LayerNorm, TiedHead)
 """What may have adapters beside it."""
@@ -39,6 +40,11 @@ class Adapted(nn.Module):
     def weight(self) -> Tensor:
         """The module's own values."""
         return matrix(self.base)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The module's own bias, if it has one."""
+        return bias(self.base)
 
     @override
     def forward(self, x: Tensor) -> Tensor:
@@ -121,6 +127,22 @@ def head_matrix(model: GPT2) -> Float[Tensor, "vocab embed"]:
             if change is not None:
                 values = values + change * part.scale
     return values
+
+
+def check_mergeable(layout: ModuleLayout) -> None:
+    """Make sure that merging needs no head apart from a table that it shares.
+
+    Raises:
+        OptionError: If it does.
+    """
+    table, head = (layout.root.get_submodule(path) for path in (layout.table, layout.head))
+    apart = isinstance(table, AdaptedTable) and table.head_is_its_own
+    if layout.tied and (apart or isinstance(head, Adapted)):
+        raise OptionError(
+            f"{layout.table} and {layout.head} share their numbers, and the adapters change one of "
+            "them only, which a folder of this kind has no place for: use them unmerged",
+            name="adapter",
+        )
 
 
 def separate_head(model: GPT2) -> Linear | None:

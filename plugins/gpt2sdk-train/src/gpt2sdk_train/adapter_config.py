@@ -126,12 +126,16 @@ class AdapterConfig:
         """The ends of the names of modules that are replaced as a whole."""
         return self._patterns("modules_to_save")
 
-    def entries(self, name: str) -> list[int]:
-        """Return the entries of a table that are replaced; `name` is PEFT's name of the table."""
+    def entries(self, name: str, table: str) -> list[int]:
+        """Return the entries of a table that are replaced.
+
+        Args:
+            name: PEFT's name of the table.
+            table: The name of the model's table of tokens, which is meant where none is named.
+        """
         given = self.values.get("trainable_token_indices")
         if isinstance(given, list):
-            # PEFT's name for the table of a model that has no other.
-            given = {"wte": given}
+            given = {table: given}
         for ending, entries in given.items() if isinstance(given, dict) else ():
             if _ends(name, str(ending)):
                 return list(entries)
@@ -152,7 +156,7 @@ class AdapterConfig:
             return linear
         if isinstance(targets, str):
             return re.fullmatch(targets, name) is not None
-        # PEFT's own choice for GPT-2.
+        # PEFT's own choice for GPT-2; other models' adapters always say it.
         patterns = ("c_attn",) if targets is None else self._patterns("target_modules")
         if name in patterns:
             return True

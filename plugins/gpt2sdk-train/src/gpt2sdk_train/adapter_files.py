@@ -20,7 +20,7 @@ from torch import Tensor
 from gpt2sdk import CheckpointError, open_tensors
 from gpt2sdk_train.adapter_config import CONFIG, AdapterConfig
 from gpt2sdk_train.lora import LoRA
-from gpt2sdk_train.sites import HEAD
+from gpt2sdk_train.module_layout import ModuleLayout
 
 WEIGHTS = "adapter_model.safetensors"
 ROWS = "token_adapter.trainable_tokens_delta"
@@ -28,14 +28,13 @@ ROWS = "token_adapter.trainable_tokens_delta"
 
 _PICKLE = "adapter_model.bin"
 _OUTER = "base_model.model."
-_TRUNK = "transformer."
 # What is left without what PEFT puts in between: the adapter's name, and modules of its own.
 _NAMES = re.compile(
     r"(.+\.lora_[AB])(?:\.\w+)?(\.weight|\.bias)"
     r"|(.+\.(?:lora_embedding_[AB]|lora_magnitude_vector|trainable_tokens_delta))\..+"
     r"|(.+)\.(?:base_layer|modules_to_save(?:\.\w+)?)(\.weight|\.bias)"
 )
-_LAYER = re.compile(r"h\.\d+\.(.+)")
+_LAYER = re.compile(r"(?:.*?\.)?\d+\.(.+)")
 
 Number = TypeVar("Number", int, float)
 
@@ -50,6 +49,7 @@ class AdapterFiles:
         tensors: Its tensors, as `module.suffix`: `h.0.attn.c_attn.lora_A.weight`, `wte.weight`.
         keys: Their names in the file.
         trunk: What PEFT puts before the names of all modules but the head.
+        head: The head's name.
     """
 
     folder: Path
@@ -57,18 +57,23 @@ class AdapterFiles:
     tensors: Mapping[str, Tensor]
     keys: Mapping[str, str]
     trunk: str
+    head: str
 
     def name_of(self, path: str) -> str:
         """Return PEFT's name of a module."""
-        return path if path == HEAD else f"{self.trunk}{path}"
+        return path if path == self.head else f"{self.trunk}{path}"
 
     def without_tensors(self) -> "AdapterFiles":
         """Return the rest, which is little."""
         return replace(self, tensors={})
 
 
-def read_files(folder: str | Path) -> AdapterFiles:
+def read_files(folder: str | Path, layout: ModuleLayout) -> AdapterFiles:
     """Read an adapter's folder.
+
+    Args:
+        folder: Where it is.
+        layout: Of the model that it is for.
 
     Raises:
         CheckpointError: If a file is missing, is no adapter's or cannot be read, or the config
@@ -84,7 +89,8 @@ def read_files(folder: str | Path) -> AdapterFiles:
         )
     source = open_tensors(file)
     inner = {key: key.removeprefix(_OUTER) for key in source.infos}
-    trunk = _TRUNK if any(name.startswith(_TRUNK) for name in inner.values()) else ""
+    usual = layout.trunk
+    trunk = usual if any(name.startswith(usual) for name in inner.values()) else ""
     keys: dict[str, str] = {}
     for key, name in inner.items():
         own = _own_name(name.removeprefix(trunk))
@@ -97,7 +103,10 @@ def read_files(folder: str | Path) -> AdapterFiles:
             )
         keys[own] = key
     tensors = {own: source.read(key) for own, key in keys.items()}
-    return AdapterFiles(folder, config, tensors, keys, trunk or _default_trunk(keys))
+    if all(name.startswith(layout.head) for name in keys):
+        # An adapter of the head alone shows nothing of the others' names.
+        trunk = usual
+    return AdapterFiles(folder, config, tensors, keys, trunk, layout.head)
 
 
 def _own_name(name: str) -> str:
@@ -108,11 +117,6 @@ def _own_name(name: str) -> str:
     """
     match = _NAMES.fullmatch(name)
     return "".join(group for group in match.groups() if group) if match else name
-
-
-def _default_trunk(keys: Mapping[str, str]) -> str:
-    """Return the trunk's name for an adapter of the head alone."""
-    return _TRUNK if all(name.startswith(HEAD) for name in keys) else ""
 
 
 def _check_folder(folder: Path) -> None:
@@ -145,7 +149,8 @@ def write_files(
     tensors: Mapping[str, Mapping[str, Tensor]],
     config: Mapping[str, object],
     folder: str | Path,
-    trunk: str = _TRUNK,
+    layout: ModuleLayout,
+    trunk: str,
 ) -> None:
     """Write an adapter.
 
@@ -153,6 +158,7 @@ def write_files(
         tensors: What each module gets, by what follows the module's name.
         config: What PEFT is told about it.
         folder: Where to; made if need be, and other files in it are kept.
+        layout: Of the model that it is for.
         trunk: What PEFT puts before the names of all modules but the head.
 
     Raises:
@@ -163,7 +169,7 @@ def write_files(
     for path, own in tensors.items():
         # PEFT has a matrix one level down where there is LoRA beside it.
         inside = "base_layer." if any(suffix.startswith("lora_") for suffix in own) else ""
-        prefix = f"{_OUTER}{'' if path == HEAD else trunk}{path}."
+        prefix = f"{_OUTER}{'' if path == layout.head else trunk}{path}."
         for suffix, tensor in own.items():
             level = inside if suffix in ("weight", "bias") else ""
             named[f"{prefix}{level}{suffix}"] = tensor.detach().cpu().contiguous()
@@ -178,14 +184,14 @@ def write_files(
         ) from error
 
 
-def make_config(parts: Mapping[str, LoRA], layers: int) -> dict[str, object]:
+def make_config(parts: Mapping[str, LoRA], layout: ModuleLayout) -> dict[str, object]:
     """Return the config of an adapter that was made here.
 
     Args:
         parts: The sizes in each matrix, by module.
-        layers: Blocks of the model: a matrix adapted in all of them is written down once.
+        layout: Of the model: a matrix adapted in all of its blocks is written down once.
     """
-    lora = next(iter(parts.values()))
+    lora, layers = next(iter(parts.values())), layout.layers
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -198,7 +204,7 @@ def make_config(parts: Mapping[str, LoRA], layers: int) -> dict[str, object]:
         "use_rslora": lora.rank_stabilized,
         "use_dora": lora.dora,
         "target_modules": _targets(list(parts), layers),
-        "fan_in_fan_out": True,
+        "fan_in_fan_out": not layout.foreign,
         "bias": "none",
         "inference_mode": True,
     }

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -103,7 +104,8 @@ def matrix(base: nn.Module) -> Tensor:
     """Return a module's matrix or table, in float32 where it is quantized."""
     if isinstance(base, Quantized):
         return base.dequantize()
-    return base.dense() if isinstance(base, Packable) else base.get_parameter("weight")
+    # A head that reads the table has no matrix of its own, and shows the table's.
+    return base.dense() if isinstance(base, Packable) else cast("Tensor", base.weight)
 
 
 def bias(base: nn.Module) -> Tensor | None:

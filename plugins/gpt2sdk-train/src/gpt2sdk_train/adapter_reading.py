@@ -9,13 +9,19 @@ from torch import Tensor
 from gpt2sdk import CheckpointError
 from gpt2sdk_train.adapter_config import AdapterConfig
 from gpt2sdk_train.adapter_files import ROWS, AdapterFiles
-from gpt2sdk_train.sites import HEAD, Site
+from gpt2sdk_train.module_layout import ModuleLayout
+from gpt2sdk_train.sites import Site
 
 Shape = tuple[int | None, ...]
 """A tensor's sizes; `None` where the rank decides."""
 
-_BLOCK = re.compile(r"h\.(\d+)\.")
+_BLOCK = re.compile(r"(?:.*?\.)?(\d+)\.")
 _MOST = 6
+# Matrices whose input is the residual stream.
+_READING_THE_STREAM = tuple(
+    f"{name}.lora_A.weight"
+    for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "q_proj", "k_proj", "v_proj", "up_proj")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +57,28 @@ class Found:
     entries: tuple[int, ...]
 
 
-def hold(files: AdapterFiles, sites: Mapping[str, Site]) -> dict[str, Found]:
+def hold(files: AdapterFiles, layout: ModuleLayout, sites: Mapping[str, Site]) -> dict[str, Found]:
     """Return what an adapter brings to each place.
 
     Args:
         files: The adapter.
+        layout: The model's.
         sites: The model's places.
 
     Raises:
         CheckpointError: If a tensor is missing that the config asks for, is there though the
             config does not, or has another shape than this model's.
     """
-    expected = {path: _expected(files, site) for path, site in sites.items()}
+    if layout.foreign:
+        _check_places(files, layout, sites)
+    expected = {path: _expected(files, layout, site) for path, site in sites.items()}
     wanted = {
         f"{path}.{suffix}": shape
         for path, each in expected.items()
         for suffix, shape in each.shapes.items()
     }
-    _check_shapes(files, wanted, sites)
-    beyond = set(_along(files, sites))
+    _check_shapes(files, layout, wanted, sites)
+    beyond = set(_along(files, layout, sites))
     missing = [name for name in wanted if name not in files.tensors]
     extra = [name for name in files.tensors if name not in wanted and name not in beyond]
     if missing or extra:
@@ -79,11 +88,39 @@ def hold(files: AdapterFiles, sites: Mapping[str, Site]) -> dict[str, Found]:
     return {
         path: found
         for path, site in sites.items()
-        if (found := _found(files, site, expected[path]))
+        if (found := _found(files, layout, site, expected[path]))
     }
 
 
-def _expected(files: AdapterFiles, site: Site) -> Expected:
+def _check_places(files: AdapterFiles, layout: ModuleLayout, sites: Mapping[str, Site]) -> None:
+    """Make sure that an adapter asks for no module that cannot have it.
+
+    Raises:
+        CheckpointError: If it does.
+    """
+    config = files.config
+    if config.values.get("target_modules") is None and not config.saved_modules:
+        raise config.error("target_modules: expected the names of modules, found none")
+    for path, module in layout.root.named_modules():
+        around = any(place == path or place.startswith(f"{path}.") for place in sites)
+        inside = any(path.startswith(f"{place}.") for place in sites)
+        site = sites.get(path)
+        if not path or inside or (around and site is None):
+            continue
+        refused = site is None or site.kind == "norm"
+        if refused and config.is_target(path, linear=False):
+            kind = type(module).__name__
+            raise config.error(f"target_modules: LoRA of {path}, a {kind}, is not offered")
+        if (
+            site is None
+            and is_replaced(files, path)
+            and next(module.parameters(), None) is not None
+        ):
+            kind = type(module).__name__
+            raise config.error(f"modules_to_save: a new {path}, a {kind}, is not offered")
+
+
+def _expected(files: AdapterFiles, layout: ModuleLayout, site: Site) -> Expected:
     config, name = files.config, files.name_of(site.path)
     low_rank: dict[str, Shape] = {}
     if site.kind != "norm" and config.is_target(name, linear=site.linear):
@@ -94,9 +131,12 @@ def _expected(files: AdapterFiles, site: Site) -> Expected:
         values.update(whole)
     if site.biased and (config.biases == "all" or (config.biases == "lora_only" and low_rank)):
         values.add("bias")
-    entries = tuple(config.entries(name))
-    if entries and site.path == HEAD:
-        raise config.error("trainable_token_indices of lm_head are not offered: expected wte's")
+    table = layout.table.rpartition(".")[2]
+    entries = tuple(config.entries(name, table))
+    if entries and site.path == layout.head:
+        raise config.error(
+            f"trainable_token_indices of {layout.head} are not offered: expected {table}'s"
+        )
     if not all(0 <= entry < site.inputs for entry in entries):
         raise config.error(f"trainable_token_indices: expected tokens from 0 to {site.inputs - 1}")
     return Expected(
@@ -138,26 +178,32 @@ def is_replaced(files: AdapterFiles, path: str) -> bool:
     return any(name.endswith(module) for name in around for module in files.config.saved_modules)
 
 
-def _along(files: AdapterFiles, sites: Mapping[str, Site]) -> Iterator[str]:
+def _along(files: AdapterFiles, layout: ModuleLayout, sites: Mapping[str, Site]) -> Iterator[str]:
     """Yield copies of table and head, which PEFT saves along with adapters of these."""
-    for path in ("wte", HEAD):
+    for path in (layout.table, layout.head):
         name = f"{path}.weight"
         tensor = files.tensors.get(name)
-        if tensor is not None and tuple(tensor.shape) == (
-            sites["wte"].inputs,
-            sites["wte"].outputs,
-        ):
+        if tensor is not None and path in sites and tuple(tensor.shape) == _flat(sites[path]):
             yield name
 
 
+def _flat(site: Site) -> tuple[int, int]:
+    """Return the sizes of a table or a head, entries first."""
+    flat = (site.inputs, site.outputs)
+    return flat if site.kind == "table" else flat[::-1]
+
+
 def _check_shapes(
-    files: AdapterFiles, wanted: Mapping[str, Shape], sites: Mapping[str, Site]
+    files: AdapterFiles,
+    layout: ModuleLayout,
+    wanted: Mapping[str, Shape],
+    sites: Mapping[str, Site],
 ) -> None:
     known = dict(wanted)
-    table = sites["wte"]
     # PEFT saves these on its own account where a vocabulary grew.
-    for path in ("wte", HEAD):
-        known.setdefault(f"{path}.weight", (table.inputs, table.outputs))
+    for path in (layout.table, layout.head):
+        if path in sites:
+            known.setdefault(f"{path}.weight", _flat(sites[path]))
     wrong = [
         (name, tuple(tensor.shape), shape)
         for name, tensor in files.tensors.items()
@@ -169,46 +215,47 @@ def _check_shapes(
     text = f"{name}: expected {_written(shape)}, found {list(found)}"
     others = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
     raise CheckpointError(
-        f"{files.folder}: the adapter does not fit the model{_why(files, table)}: {text}{others}",
+        f"{files.folder}: the adapter does not fit the model{_why(files, layout)}: {text}{others}",
         path=files.folder,
         mismatched=[name for name, _, _ in wrong],
     )
 
 
-def _why(files: AdapterFiles, table: Site) -> str:
+def _why(files: AdapterFiles, layout: ModuleLayout) -> str:
     """Say what sizes of another model the tensors imply."""
     for name, tensor in files.tensors.items():
         shape = tuple(tensor.shape)
         width = _width(name, shape)
-        if width is not None and width != table.outputs:
-            return f", since it is for n_embd={width}, and this one has n_embd={table.outputs}"
+        if width is not None and width != layout.width:
+            key = layout.width_name
+            return f", since it is for {key}={width}, and this one has {key}={layout.width}"
     for name, tensor in files.tensors.items():
-        entries = _entries(name, tuple(tensor.shape))
-        if entries is not None and entries != table.inputs:
+        entries = _entries(name, tuple(tensor.shape), layout)
+        rows = layout.model.vocab_size
+        if entries is not None and entries != rows:
             return (
                 f", since its vocabulary was resized to {entries} tokens, and this one has "
-                f"{table.inputs}: give it that model, resized likewise and saved with its tokenizer"
+                f"{rows}: give it that model, resized likewise and saved with its tokenizer"
             )
     return ""
 
 
 def _width(name: str, shape: tuple[int, ...]) -> int | None:
     """Return the width that a tensor tells of."""
-    if name.endswith(
-        ("attn.c_attn.lora_A.weight", "attn.c_proj.lora_A.weight", "mlp.c_fc.lora_A.weight")
-    ):
+    if name.endswith(_READING_THE_STREAM):
         return shape[-1]
-    if name.endswith(("wte.weight", "lm_head.weight")):
+    if name.endswith(("wte.weight", "lm_head.weight", "embed_tokens.weight")):
         return shape[-1]
     if name.endswith(("mlp.c_proj.lora_B.weight", "lora_embedding_B")):
         return shape[0]
     return None
 
 
-def _entries(name: str, shape: tuple[int, ...]) -> int | None:
-    if name in ("wte.weight", "lm_head.weight", "lm_head.lora_B.weight"):
+def _entries(name: str, shape: tuple[int, ...], layout: ModuleLayout) -> int | None:
+    table, head = layout.table, layout.head
+    if name in (f"{table}.weight", f"{head}.weight", f"{head}.lora_B.weight"):
         return shape[0]
-    return shape[-1] if name == "wte.lora_embedding_A" else None
+    return shape[-1] if name == f"{table}.lora_embedding_A" else None
 
 
 def _fits(found: tuple[int, ...], shape: Shape) -> bool:
@@ -261,7 +308,9 @@ def _listed(names: list[str]) -> str:
     return shown if len(names) <= _MOST else f"{shown} and {len(names) - _MOST} more"
 
 
-def _found(files: AdapterFiles, site: Site, expected: Expected) -> Found | None:
+def _found(
+    files: AdapterFiles, layout: ModuleLayout, site: Site, expected: Expected
+) -> Found | None:
     prefix = f"{site.path}."
     tensors = {
         suffix: files.tensors[prefix + suffix].T
@@ -269,5 +318,6 @@ def _found(files: AdapterFiles, site: Site, expected: Expected) -> Found | None:
         else files.tensors[prefix + suffix]
         for suffix in expected.shapes
     }
-    entries = tuple(files.config.entries(files.name_of(site.path)))
+    table = layout.table.rpartition(".")[2]
+    entries = tuple(files.config.entries(files.name_of(site.path), table))
     return Found(tensors, entries) if tensors else None

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from gpt2sdk import GPT2Config
-from gpt2sdk.gpt2 import GPT2
 from gpt2sdk_train.adapter_files import AdapterFiles
+from gpt2sdk_train.module_layout import AdaptableLM
 
 # The model's attribute, so that whoever asks for its adapters sees the same.
 _NAME = "_adapter_state"
@@ -27,7 +27,7 @@ class AdapterState:
     read: dict[str, AdapterFiles] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: GPT2) -> "AdapterState":
+    def of(cls, model: AdaptableLM) -> "AdapterState":
         """Return a model's state, which is made when it is first asked for."""
         state = vars(model).setdefault(_NAME, cls())
         if not isinstance(state, cls):

@@ -10,14 +10,15 @@ from torch import nn
 
 from gpt2sdk import CheckpointError, OptionError
 from gpt2sdk.gpt2 import GPT2
-from gpt2sdk_train.adapted import Adapted, adapt, separate_head
+from gpt2sdk_train.adapted import Adapted, adapt, check_mergeable, separate_head
 from gpt2sdk_train.adapter_files import make_config, read_files, write_files
 from gpt2sdk_train.adapter_part import AdapterPart
 from gpt2sdk_train.adapter_state import AdapterState
 from gpt2sdk_train.lora import LoRA
 from gpt2sdk_train.low_rank import LowRank
+from gpt2sdk_train.module_layout import AdaptableLM, ModuleLayout
 from gpt2sdk_train.part_making import file_tensors, make_parts
-from gpt2sdk_train.sites import HEAD, Site, device_of, find_sites
+from gpt2sdk_train.sites import Site, find_sites
 
 
 class Adapters:
@@ -42,8 +43,10 @@ class Adapters:
         ()
     """
 
-    def __init__(self, model: GPT2) -> None:
+    def __init__(self, model: AdaptableLM) -> None:
+        self._layout = ModuleLayout.of(model)
         self._model = model
+        self._root = self._layout.root
         # On the model, so that whoever asks for its adapters sees the same.
         self._state = AdapterState.of(model)
 
@@ -93,11 +96,11 @@ class Adapters:
         """
         lora = lora or LoRA()
         self._check_new(name)
-        sites = self._targets(lora.targets)
+        sites = self._targets(lora)
         self._freeze()
         generator = torch.Generator().manual_seed(seed)
         for site in sites:
-            device = device_of(site, self._model)
+            device = self._layout.device(site.path, site.base)
             part = LowRank(lora, site.inputs, site.outputs, device)
             part.initialize(generator, site.base)
             self._attach(site, name, part)
@@ -126,11 +129,11 @@ class Adapters:
         scale = _checked_scale(scale)
         name = name or Path(folder).resolve().name
         self._check_new(name)
-        files = read_files(folder)
-        parts = make_parts(files, self._model)
+        files = read_files(folder, self._layout)
+        parts = make_parts(files, self._layout)
         if trainable:
             self._freeze()
-        sites = find_sites(self._model)
+        sites = find_sites(self._layout)
         for path, part in parts.items():
             part.scale = scale
             self._attach(sites[path], name, part.requires_grad_(requires_grad=trainable))
@@ -148,7 +151,7 @@ class Adapters:
             OptionError: If there is no such adapter.
         """
         parts = self.parts(name)
-        found = make_parts(read_files(folder), self._model)
+        found = make_parts(read_files(folder, self._layout), self._layout)
         for path, part in parts.items():
             if path not in found or _shapes(found[path]) != _shapes(part):
                 raise CheckpointError(
@@ -169,15 +172,15 @@ class Adapters:
         read = self._state.read.get(name)
         if read is None:
             sizes = {path: part.lora for path, part in parts.items() if isinstance(part, LowRank)}
-            config, trunk = make_config(sizes, self._model.layers), "transformer."
+            config, trunk = make_config(sizes, self._layout), self._layout.trunk
         else:
             config, trunk = dict(read.config.values), read.trunk
         tensors = {
             path: file_tensors(part, site)
-            for path, site in find_sites(self._model).items()
+            for path, site in find_sites(self._layout).items()
             if (part := parts.get(path))
         }
-        write_files(tensors, config, folder, trunk)
+        write_files(tensors, config, folder, self._layout, trunk)
 
     def scale(self, name: str, scale: float) -> None:
         """Set how strongly an adapter acts: 0 is not at all, 1 as it was trained.
@@ -219,26 +222,31 @@ class Adapters:
         if self.merged:
             return
         model, state = self._model, self._state
-        head = separate_head(model)
         found = dict(self._layers())
+        head = None
+        if isinstance(model, GPT2):
+            head = separate_head(model)
+        else:
+            check_mergeable(self._layout)
         if head is not None:
-            found.pop(HEAD, None)
+            found.pop(self._layout.head, None)
         made = {path: layer.merged() for path, layer in found.items()}
-        if head is not None:
-            made[HEAD] = head
+        if head is not None and isinstance(model, GPT2):
+            made[self._layout.head] = head
             state.config = model.config
             model.config = model.config.model_copy(update={"tie_word_embeddings": False})
         for path, merged in made.items():
-            state.unmerged[path] = model.get_submodule(path)
+            state.unmerged[path] = self._root.get_submodule(path)
             self._put(path, merged)
 
     def unmerge(self) -> None:
         """Put the matrices and adapters back, bit for bit."""
         model, state = self._model, self._state
         for path, layer in state.unmerged.items():
-            layer.to(model.get_submodule(path).get_parameter("weight").device)
-            self._put(path, layer.train(model.training))
-        model.config = state.config or model.config
+            layer.to(self._root.get_submodule(path).get_parameter("weight").device)
+            self._put(path, layer.train(self._root.training))
+        if isinstance(model, GPT2):
+            model.config = state.config or model.config
         state.unmerged.clear()
         state.config = None
 
@@ -269,7 +277,7 @@ class Adapters:
             )
 
     def _freeze(self) -> None:
-        self._model.requires_grad_(requires_grad=False)
+        self._root.requires_grad_(requires_grad=False)
 
     def _every(self) -> list[tuple[str, Adapted]]:
         """The layers with adapters, merged or not."""
@@ -280,12 +288,15 @@ class Adapters:
         ]
 
     def _layers(self) -> Iterator[tuple[str, Adapted]]:
-        for path, module in list(self._model.named_modules()):
+        for path, module in list(self._root.named_modules()):
             if isinstance(module, Adapted):
                 yield path, module
 
-    def _targets(self, patterns: tuple[str, ...]) -> list[Site]:
-        sites = [site for site in find_sites(self._model).values() if site.kind == "matrix"]
+    def _targets(self, lora: LoRA) -> list[Site]:
+        sites = [site for site in find_sites(self._layout).values() if site.kind == "matrix"]
+        if self._layout.foreign and "targets" not in lora.model_fields_set:
+            return [site for site in sites if site.linear]
+        patterns = lora.targets
         for pattern in patterns:
             if not any(fnmatchcase(site.path, pattern) for site in sites):
                 raise _bad(
@@ -304,7 +315,7 @@ class Adapters:
         layer.adapters[name] = part.train(layer.training)
 
     def _put(self, path: str, module: nn.Module) -> None:
-        self._model.set_submodule(path, module)
+        self._root.set_submodule(path, module)
 
     def _check_new(self, name: str) -> None:
         self._refuse_merged("add")

@@ -9,7 +9,7 @@ from typing import TypeVar
 import typer
 from accelerate import PartialState  # type: ignore[import-untyped]
 
-from gpt2sdk import Component, Generator, GPT2Config, OptionError, Tokenizer
+from gpt2sdk import Component, Generator, GPT2Config, NetworkLM, OptionError, Tokenizer
 from gpt2sdk.gpt2 import GPT2
 from gpt2sdk_train.adapters import Adapters
 from gpt2sdk_train.bpe import train_tokenizer
@@ -18,6 +18,7 @@ from gpt2sdk_train.documents import read_documents
 from gpt2sdk_train.events import Event, Observer
 from gpt2sdk_train.log_file import json_line
 from gpt2sdk_train.lora import LoRA
+from gpt2sdk_train.module_layout import AdaptableLM
 from gpt2sdk_train.progress_bar import ProgressBar
 from gpt2sdk_train.resumption import earlier_checkpoint
 from gpt2sdk_train.tensorboard_log import TensorBoardLog
@@ -134,11 +135,13 @@ def _config(fields: Mapping[str, object]) -> GPT2Config:
     return make(**fields)
 
 
-def _loaded(arguments: Arguments) -> tuple[GPT2, Tokenizer]:
+def _loaded(arguments: Arguments) -> tuple[AdaptableLM, Tokenizer]:
     generator = Generator.from_pretrained(str(arguments.model), dtype="float32")
     model, tokenizer = generator.model, generator.tokenizer
-    if not isinstance(model, GPT2) or not isinstance(tokenizer, Tokenizer):
-        raise OptionError(f"{arguments.model}: expected a GPT-2 model", name="model")
+    if not isinstance(model, GPT2 | NetworkLM) or not isinstance(tokenizer, Tokenizer):
+        raise OptionError(
+            f"{arguments.model}: expected a GPT-2 model or one of transformers", name="model"
+        )
     return model, tokenizer
 
 

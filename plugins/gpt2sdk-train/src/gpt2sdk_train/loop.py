@@ -10,12 +10,12 @@ import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from gpt2sdk.gpt2 import GPT2
 from gpt2sdk_train.checkpoints import TrainingCheckpoint, TrainingCheckpoints, TrainingState
 from gpt2sdk_train.errors import TrainingError
 from gpt2sdk_train.events import Ended, Event, Reason, Saved, Started, Stepped, Validated
 from gpt2sdk_train.interruption import Interruption
-from gpt2sdk_train.objective import Objective
+from gpt2sdk_train.module_layout import AdaptableLM
+from gpt2sdk_train.network_objective import make_objective
 from gpt2sdk_train.optimizers import make_optimizers
 from gpt2sdk_train.packing import PackedTokens, derived_seed
 from gpt2sdk_train.preparation import Workload
@@ -44,7 +44,7 @@ class Task:
         processes: How many processes train together.
     """
 
-    model: GPT2
+    model: AdaptableLM
     parameters: Mapping[str, nn.Parameter]
     weights: Weights
     settings: TrainingSettings
@@ -81,7 +81,7 @@ class Loop:
         self._task = task
         self._checkpoints = checkpoints
         self._observers = tell
-        self._objective = Objective(task.model, bf16=task.settings.mixed_precision == "bf16")
+        self._objective = make_objective(task.model, bf16=task.settings.mixed_precision == "bf16")
         self._optimizers = make_optimizers(task.parameters, task.settings)
         self._prepared: nn.Module = accelerator.prepare(self._objective)
         self._speed = 0.0

@@ -44,7 +44,8 @@ class LoRA(Component):
         Patterns,
         Field(
             min_length=1,
-            description="The matrices, as patterns of modules' names: `*.attn.c_attn`, `h.0.*`.",
+            description="The matrices, as patterns of modules' names: `*.attn.c_attn`, `h.0.*`. "
+            "Where left out for another model than a GPT-2, all matrices of its blocks.",
         ),
     ] = ("*.attn.c_attn",)
     base_model: Annotated[

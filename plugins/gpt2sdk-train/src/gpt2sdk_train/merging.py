@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gpt2sdk import Generator, OptionError
+from gpt2sdk import Generator, NetworkLM, OptionError
 from gpt2sdk.gpt2 import GPT2
 from gpt2sdk_train.adapters import Adapters
 
@@ -23,11 +23,11 @@ def merge_adapter(
     Raises:
         CheckpointError: If the model or the adapter cannot be read, they do not fit, or the folder
             cannot be written.
-        OptionError: If it is no GPT-2 model, or the scale is no finite number.
+        OptionError: If it is no model that adapters are for, or the scale is no finite number.
     """
     loaded = Generator.from_pretrained(model, device="cpu")
-    if not isinstance(loaded.model, GPT2):
-        raise OptionError(f"{model}: expected a GPT-2 model", name="model")
+    if not isinstance(loaded.model, GPT2 | NetworkLM):
+        raise OptionError(f"{model}: expected a GPT-2 model or one of transformers", name="model")
     adapters = Adapters(loaded.model)
     adapters.load(adapter, _NAME, scale=scale)
     adapters.merge()

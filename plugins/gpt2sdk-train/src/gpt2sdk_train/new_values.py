@@ -1,8 +1,11 @@
 """Values of a module, or some rows of them, that an adapter brings along whole."""
 
+from typing import cast
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 from typing_extensions import override
 
@@ -29,9 +32,10 @@ class NewValues(AdapterPart):
         if self.weight is None:
             return self.deltas(base)["bias"]
         kept = bias(base) if self.bias is None else self.bias
-        if isinstance(base, nn.LayerNorm):
-            shape = base.normalized_shape
-            new = functional.layer_norm(x.to(self.weight.dtype), shape, self.weight, kept, base.eps)
+        if self.weight.ndim == 1:
+            given = {"weight": self.weight} | ({} if kept is None else {"bias": kept})
+            # Whatever norm it is.
+            new = cast("Tensor", functional_call(base, given, (x,)))
         elif not x.is_floating_point():
             new = functional.embedding(x, self.weight)
         else:

@@ -6,39 +6,39 @@ import torch
 from torch import Tensor, nn
 
 from gpt2sdk import Quantized
-from gpt2sdk.gpt2 import GPT2
 from gpt2sdk_train.adapter_config import AdapterConfig
 from gpt2sdk_train.adapter_files import ROWS, AdapterFiles
 from gpt2sdk_train.adapter_part import AdapterPart, Several, matrix
 from gpt2sdk_train.adapter_reading import Found, hold, is_replaced
 from gpt2sdk_train.low_rank import LowRank, LowRankTable
+from gpt2sdk_train.module_layout import ModuleLayout
 from gpt2sdk_train.new_values import NewRows, NewValues
-from gpt2sdk_train.sites import HEAD, Site, device_of, find_sites
+from gpt2sdk_train.sites import Site, find_sites
 
 # Rounding to few bits moves a table less than this, in parts of its length.
 _ANOTHER = 0.25
 
 
-def make_parts(files: AdapterFiles, model: GPT2) -> dict[str, AdapterPart]:
+def make_parts(files: AdapterFiles, layout: ModuleLayout) -> dict[str, AdapterPart]:
     """Return an adapter's part in each module, by module; nothing of the model is changed.
 
     Raises:
         CheckpointError: If the adapter does not hold what its config asks for, or does not fit.
     """
-    sites = find_sites(model)
-    tied = model.config.tie_word_embeddings
+    sites = find_sites(layout)
+    tied = layout.tied
     made: dict[str, list[AdapterPart]] = {}
-    for path, found in hold(files, sites).items():
-        device = device_of(sites[path], model)
+    for path, found in hold(files, layout, sites).items():
+        device = layout.device(path, sites[path].base)
         tensors = {
             name: each.to(device, torch.float32, copy=True) for name, each in found.tensors.items()
         }
         parts = _parts(files, sites[path], tensors, found)
         made.setdefault(path, []).extend(parts)
-    for path, values in _copies(files, sites, tied=tied):
-        device = device_of(sites[path], model)
+    for path, values in _copies(files, layout, sites):
+        device = layout.device(path, sites[path].base)
         copy = NewValues(
-            values.to(device, torch.float32, copy=True), None, tied=tied and path == "wte"
+            values.to(device, torch.float32, copy=True), None, tied=tied and path == layout.table
         )
         if files.config.dora and path in made:
             raise files.config.error(f"it has DoRA of another {path} than this model's")
@@ -89,22 +89,24 @@ def _low_rank(
 
 
 def _copies(
-    files: AdapterFiles, sites: Mapping[str, Site], *, tied: bool
+    files: AdapterFiles, layout: ModuleLayout, sites: Mapping[str, Site]
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield tables that PEFT saved along with an adapter, where they are not the model's own.
 
     Of a tied model, table and head are one, and PEFT loads either into both; unless the adapter
     has a table of its own, which PEFT puts beside that one.
     """
-    own = {path for path in ("wte", HEAD) if is_replaced(files, path)}
+    table, tied = layout.table, layout.tied
+    both = [path for path in (table, layout.head) if path in sites]
+    own = {path for path in both if is_replaced(files, path)}
     seen = set()
-    for path in ("wte", HEAD):
-        place = "wte" if tied and "wte" not in own else path
+    for path in both:
+        place = table if tied and table not in own and table in sites else path
         values = files.tensors.get(f"{path}.weight")
         if values is None or path in own or place in seen:
             continue
         seen.add(place)
-        if not _same(values, sites["wte" if tied else path].base):
+        if not _same(values, sites[table if tied and table in sites else path].base):
             yield place, values
 
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from torch import nn
 
 from gpt2sdk import OptionError, Quantized, Tokenizer, TokenizerError, argument
-from gpt2sdk.gpt2 import GPT2
 from gpt2sdk_train.adapters import Adapters
 from gpt2sdk_train.documents import check_documents
+from gpt2sdk_train.module_layout import AdaptableLM, ModuleLayout
 from gpt2sdk_train.packing import BlockOrder, PackedTokens
 from gpt2sdk_train.training_settings import TrainingSettings
+
+# Most tokens of a block, unless more are asked for: windows of 100,000 tokens fit no memory.
+_USUAL = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +35,15 @@ class Workload:
 
 
 def make_workload(
-    settings: TrainingSettings, model: GPT2, text: PackedTokens, processes: int
+    settings: TrainingSettings, model: AdaptableLM, text: PackedTokens, processes: int
 ) -> Workload:
     """Turn settings into numbers of steps and blocks.
 
     Raises:
         OptionError: If blocks are longer than the context window, or a batch cannot be shared.
     """
-    size = settings.block_size or model.context_length
+    longest = min(model.context_length, _USUAL) if ModuleLayout.of(model).foreign else None
+    size = settings.block_size or longest or model.context_length
     if size > model.context_length:
         raise _bad("block_size", size, f"at most the context window, {model.context_length}")
     if settings.batch_size % processes:
@@ -51,7 +55,9 @@ def make_workload(
     return Workload(order, steps, evaluate_every, settings.batch_size // processes)
 
 
-def check_model(model: GPT2, tokenizer: Tokenizer, parameters: Mapping[str, nn.Parameter]) -> None:
+def check_model(
+    model: AdaptableLM, tokenizer: Tokenizer, parameters: Mapping[str, nn.Parameter]
+) -> None:
     """Make sure that the model can be trained on what the tokenizer makes.
 
     Raises:
@@ -63,7 +69,8 @@ def check_model(model: GPT2, tokenizer: Tokenizer, parameters: Mapping[str, nn.P
             f"the tokenizer has {tokenizer.vocab_size} tokens, the model {model.vocab_size}: "
             "expected the tokenizer that belongs to the model, or a model made for this one"
         )
-    quantized = any(isinstance(module, Quantized) for module in model.modules())
+    root = ModuleLayout.of(model).root
+    quantized = any(isinstance(module, Quantized) for module in root.modules())
     if quantized and not Adapters(model).names:
         raise OptionError(
             "the model is quantized, and what is quantized cannot be trained: load it without "

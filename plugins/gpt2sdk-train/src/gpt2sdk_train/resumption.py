@@ -1,5 +1,6 @@
 """Whether a run can go on from an earlier one in its folder."""
 
+import json
 from collections.abc import Mapping
 
 from torch import nn
@@ -7,6 +8,7 @@ from torch import nn
 from gpt2sdk import GPT2Config, OptionError
 from gpt2sdk.gpt2 import GPT2
 from gpt2sdk_train.checkpoints import TrainingCheckpoint, TrainingCheckpoints, TrainingState
+from gpt2sdk_train.module_layout import AdaptableLM, ModuleLayout
 from gpt2sdk_train.weights import Weights
 
 # These may differ when a run goes on: they decide how long it goes and what is written when, not
@@ -21,14 +23,17 @@ _NO_MATTER = frozenset(
 )
 
 
-def describe(model: GPT2, weights: Weights, processes: int) -> dict[str, object]:
+def describe(model: AdaptableLM, weights: Weights, processes: int) -> dict[str, object]:
     """Say what is trained, as JSON has it: all that shapes a step besides settings and text."""
-    config = {
-        name: value
-        for name, value in model.config.to_dict().items()
-        if name in GPT2Config.model_fields and name not in _NO_MATTER
-    }
-    drops = any(isinstance(module, nn.Dropout) and module.p > 0.0 for module in model.modules())
+    if isinstance(model, GPT2):
+        values: Mapping[str, object] = model.config.to_dict()
+        known = GPT2Config.model_fields.keys() - _NO_MATTER
+        config = {name: value for name, value in values.items() if name in known}
+    else:
+        # As it is when it was read from a file.
+        config = json.loads(json.dumps(dict(model.sizes)))
+    modules = ModuleLayout.of(model).root.modules()
+    drops = any(isinstance(module, nn.Dropout) and module.p > 0.0 for module in modules)
     # What is dropped is drawn by each process.
     return {**weights.describe(), "config": config, "processes": processes if drops else 1}
 

@@ -16,6 +16,7 @@ from gpt2sdk_train.dropout import fast_dropout
 from gpt2sdk_train.events import Event, Observer, Reason, Validated
 from gpt2sdk_train.log_file import JsonLinesLog
 from gpt2sdk_train.loop import Loop, Task
+from gpt2sdk_train.module_layout import AdaptableLM, ModuleLayout
 from gpt2sdk_train.packing import PackedTokens
 from gpt2sdk_train.preparation import check_model, check_validation, make_workload
 from gpt2sdk_train.processes import join_processes
@@ -46,7 +47,7 @@ class TrainingResult:
 
 
 def train(  # noqa: PLR0913 - what is trained, on what, how, where to, watched by whom
-    model: GPT2,
+    model: AdaptableLM,
     tokenizer: Tokenizer,
     documents: Sequence[str],
     settings: TrainingSettings | None = None,
@@ -68,7 +69,8 @@ def train(  # noqa: PLR0913 - what is trained, on what, how, where to, watched b
 
     Args:
         model: A model with float32 weights. If adapters were added to it, these are trained and
-            everything else stays; otherwise all that `settings.freeze` does not name.
+            everything else stays; otherwise all that `settings.freeze` does not name. A model of
+            transformers has to have adapters.
         tokenizer: Its tokenizer.
         documents: The text. What ends a document in it also ends texts of the saved model.
         settings: How; the defaults if left out.
@@ -92,7 +94,7 @@ def train(  # noqa: PLR0913 - what is trained, on what, how, where to, watched b
     model.unpack()
     weights, parameters = trained_part(model, tokenizer, settings.freeze)
     check_model(model, tokenizer, parameters)
-    ends = find_end_tokens(model.config, tokenizer)
+    ends = find_end_tokens(model.config if isinstance(model, GPT2) else None, tokenizer)
     text = PackedTokens.encode(documents, tokenizer, ends)
     held_out = PackedTokens.encode(validation, tokenizer, ends) if validation else None
     accelerator = join_processes(settings)
@@ -113,27 +115,32 @@ def train(  # noqa: PLR0913 - what is trained, on what, how, where to, watched b
     if accelerator.is_main_process:
         checkpoints.publish(result, folder / BEST)
     accelerator.wait_for_everyone()
-    model.eval()
+    ModuleLayout.of(model).root.eval()
     return TrainingResult(folder / BEST, loop.state.step, reason, best)
 
 
 @contextmanager
 def _prepared(
-    model: GPT2, parameters: Mapping[str, nn.Parameter], settings: TrainingSettings
+    model: AdaptableLM, parameters: Mapping[str, nn.Parameter], settings: TrainingSettings
 ) -> Iterator[None]:
     """Set the model up for training, and back."""
-    before = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-    checkpointing, training = model.gradient_checkpointing, model.training
-    for name, parameter in model.named_parameters():
+    root = ModuleLayout.of(model).root
+    before = {name: parameter.requires_grad for name, parameter in root.named_parameters()}
+    checkpointing, training = model.gradient_checkpointing, root.training
+    for name, parameter in root.named_parameters():
         parameter.requires_grad_(name in parameters)
     model.gradient_checkpointing = settings.gradient_checkpointing
     try:
-        with fast_dropout(model):
+        with ExitStack() as stack:
+            if not isinstance(model, GPT2):
+                # Activations may be computed a second time when a call is over.
+                stack.enter_context(model.as_in_transformers())
+            stack.enter_context(fast_dropout(root))
             yield
     finally:
         model.gradient_checkpointing = checkpointing
-        model.train(training)
-        for name, parameter in model.named_parameters():
+        root.train(training)
+        for name, parameter in root.named_parameters():
             parameter.requires_grad_(before[name])
             parameter.grad = None
 

@@ -13,6 +13,7 @@ from typing_extensions import override
 from gpt2sdk import OptionError, Tokenizer
 from gpt2sdk.gpt2 import GPT2, open_checkpoint, save_pretrained
 from gpt2sdk_train.adapters import Adapters
+from gpt2sdk_train.module_layout import AdaptableLM, ModuleLayout
 
 
 class Weights(Protocol):
@@ -81,7 +82,7 @@ class AdapterWeights(Weights):
 
 
 def trained_part(
-    model: GPT2, tokenizer: Tokenizer, frozen: tuple[str, ...]
+    model: AdaptableLM, tokenizer: Tokenizer, frozen: tuple[str, ...]
 ) -> tuple[Weights, dict[str, nn.Parameter]]:
     """Choose what is trained: a model's adapter if it has one, else all of the model.
 
@@ -97,12 +98,21 @@ def trained_part(
         OptionError: If a pattern matches no parameter, nothing is left to train, adapters are
             merged, or not exactly one of several is set to be trained.
     """
-    parameters = dict(model.named_parameters())
+    parameters = dict(ModuleLayout.of(model).root.named_parameters())
     adapters = Adapters(model)
     adapters.check_trainable()
-    weights: Weights = ModelWeights(model, tokenizer)
     candidates = parameters
-    if adapters.names:
+    weights: Weights
+    if not adapters.names:
+        if not isinstance(model, GPT2):
+            raise OptionError(
+                "all weights are trained of GPT-2 models only: add an adapter to this one "
+                "(--lora rank=8, or Adapters(model).add) and train that; transformers' Trainer "
+                "trains model.network",
+                name="model",
+            )
+        weights = ModelWeights(model, tokenizer)
+    else:
         weights = AdapterWeights(adapters, adapters.trained)
         own = {
             id(p) for part in adapters.parts(adapters.trained).values() for p in part.parameters()

@@ -31,6 +31,15 @@ if TYPE_CHECKING:
 _NETWORK = "network."
 
 
+def _number(value: dict[str, object]) -> object:
+    """Return an infinity that transformers wrote as an object, as JSON has none.
+
+    >>> _number({"__float__": "Infinity"}), _number({"a": 1})
+    (inf, {'a': 1})
+    """
+    return float(str(value["__float__"])) if value.keys() == {"__float__"} else value
+
+
 class TransformersArchitecture(Architecture):
     """A model that transformers has the network of: Llama, Qwen, Gemma, Phi and so on.
 
@@ -54,6 +63,7 @@ class TransformersArchitecture(Architecture):
     config: str
 
     _notes: tuple[str, ...] = PrivateAttr(default=())
+    _types: dict[torch.dtype, Mapping[str, torch.dtype]] = PrivateAttr(default_factory=dict)
 
     @classmethod
     @override
@@ -97,7 +107,7 @@ class TransformersArchitecture(Architecture):
         """
         from transformers import AutoConfig
 
-        values = json.loads(self.config)
+        values = json.loads(self.config, object_hook=_number)
         kind = values.pop("model_type")
         try:
             return AutoConfig.for_model(kind, **values)
@@ -122,11 +132,28 @@ class TransformersArchitecture(Architecture):
         return {name: tuple(each.shape) for name, each in tensors}
 
     @override
+    def parameter_dtype(self, name: str, dtype: torch.dtype) -> torch.dtype:
+        return self._types_beside(dtype).get(name.removeprefix(_NETWORK), dtype)
+
+    def _types_beside(self, dtype: torch.dtype) -> Mapping[str, torch.dtype]:
+        from gpt2sdk_transformers.network import make_network
+        from gpt2sdk_transformers.own_types import own_types
+
+        if dtype not in self._types:
+            with torch.device("meta"):
+                network = make_network(self.configuration(), dtype)
+            self._types[dtype] = own_types(network, dtype)
+        return self._types[dtype]
+
+    @override
     def matrices(self, dtype: torch.dtype) -> Iterator[Matrix]:
+        head = self._network.get_output_embeddings()
+        # What 16 bits are too coarse for is not quantized either.
+        kept = {f"{_NETWORK}{each}" for each in self._types_beside(torch.bfloat16)}
         for name, module in self._model.named_modules():
-            if type(module) is Linear:
+            if type(module) is Linear and f"{name}.weight" not in kept:
                 size = (module.out_features, module.in_features)
-                yield Matrix(f"{name}.weight", size, dtype, "linear")
+                yield Matrix(f"{name}.weight", size, dtype, "head" if module is head else "linear")
 
     @override
     def packs(self, matrix: Matrix, dtype: torch.dtype, device: torch.device) -> bool:
@@ -140,6 +167,17 @@ class TransformersArchitecture(Architecture):
             return 0
         held = torch.promote_types(dtype, torch.float32) if device.type == "cpu" else dtype
         return token_numbers(self.configuration()) * held.itemsize
+
+    @override
+    def row_nbytes(self, part: str, dtype: torch.dtype, device: torch.device) -> int:
+        """Bytes of a part's states: of the one that a row has, and of those it can go back to."""
+        from gpt2sdk_transformers.mixers import state_nbytes
+        from gpt2sdk_transformers.recurrent_cache import MARKS
+
+        model = cast("TransformersLM", self._model)
+        if not model.mixers or not part:
+            return 0
+        return (1 + MARKS) * state_nbytes(model.get_submodule(part), model.width, dtype)
 
     @override
     def weight_dtype(self) -> torch.dtype | None:
@@ -178,15 +216,27 @@ class TransformersArchitecture(Architecture):
 
     @override
     def facts(self) -> Mapping[str, str]:
+        from gpt2sdk_transformers.network import attending_layers
+
         config = self.configuration().get_text_config()
-        heads, shared = config.num_attention_heads, getattr(config, "num_key_value_heads", None)
+        attending = len(attending_layers(config))
+        heads, shared = (
+            getattr(config, f"num_{name}_heads", None) for name in ("attention", "key_value")
+        )
         keys = f", {shared} of keys and values" if shared not in (None, heads) else ""
         window = getattr(config, "sliding_window", None)
+        layers = f"{config.num_hidden_layers}"
+        if attending == config.num_hidden_layers:
+            layers += f", each with {heads} heads{keys}"
+        elif attending:
+            layers += f", {attending} of them with {heads} heads{keys}"
         facts = {
             "network": f"{type(self._network).__name__} of transformers",
-            "layers": f"{config.num_hidden_layers}, each with {heads} heads{keys}",
+            "layers": layers,
             "width": f"{config.hidden_size:,}",
         }
+        if mixers := cast("TransformersLM", self._model).mixers:
+            facts["recurrent layers"] = f"{mixers}, each with a state of every row"
         return facts | ({"sliding window": f"{window:,} tokens"} if window else {})
 
     @override

@@ -56,7 +56,7 @@ class ConvertedSource(TensorSource):
             CheckpointError: If the shapes cannot be converted.
         """
         self._source = source
-        self._config = network.config
+        self._network = network
         self._plain: dict[str, str] = {}
         self._made: dict[str, _Made] = {}
         infos: dict[str, TensorInfo] = {}
@@ -155,7 +155,7 @@ class ConvertedSource(TensorSource):
         transform = deepcopy(made.transform)
         for pattern, key in made.sources:
             transform.add_tensor(made.first, key, pattern, get(self._source, key))
-        tensors = transform.convert(made.first, config=self._config)
+        tensors = transform.convert(made.first, model=self._network, config=self._network.config)
         return {name: each[0] if isinstance(each, list) else each for name, each in tensors.items()}
 
 

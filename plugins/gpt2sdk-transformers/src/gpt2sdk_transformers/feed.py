@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
 from jaxtyping import Float, Int
@@ -21,6 +21,9 @@ from torch.nn.functional import pad
 from gpt2sdk import OptionError
 from gpt2sdk.gpt2 import Cache
 from gpt2sdk_transformers.attention import Rule, attend
+
+if TYPE_CHECKING:
+    from gpt2sdk_transformers.state_feed import StateFeed
 
 # What a kernel call costs besides its scores (about 8 µs), in scores times the model's width.
 _CALL = 2**16
@@ -143,9 +146,10 @@ class RaggedFeed:
         wanted: The layers whose input is kept.
         hidden: What was kept of them.
         attended: How many layers attended to what they wrote.
+        states: What the call does to states; `None` where no layer has one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a call is about
         self,
         cache: Cache,
         tokens: Sequence[Sequence[int]],
@@ -154,6 +158,7 @@ class RaggedFeed:
         *,
         width: int,
         device: torch.device,
+        states: "StateFeed | None" = None,
     ) -> None:
         """Plan a call whose arguments were checked; nothing is written yet.
 
@@ -164,9 +169,11 @@ class RaggedFeed:
             wanted: The layers whose input is asked for.
             width: Width of the residual stream.
             device: Where tokens are wanted.
+            states: What layers with a state go on from.
         """
         pasts = cache.lengths
         self._cache = cache
+        self.states = states
         self._counts = counts = [len(row) for row in tokens]
         cache.reserve(max(map(int.__add__, pasts, counts)))
         self._groups = group(pasts, counts, width)
@@ -262,6 +269,8 @@ class RaggedFeed:
     def finish(self) -> None:
         """Let the cache count what was written."""
         self._cache.advance(self._counts)
+        if self.states is not None:
+            self.states.finish()
 
     def _dtype(self, layer: int, like: Tensor) -> torch.dtype:
         return self._cache.buffer(layer, like).dtype

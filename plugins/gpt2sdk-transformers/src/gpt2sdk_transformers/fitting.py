@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from gpt2sdk import CheckpointError, TensorSource
-from gpt2sdk_transformers.network import SharedHead
+from gpt2sdk_transformers.network import SharedHead, name_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -56,9 +56,8 @@ def without_repeated(
 
 def _tied_head(source: TensorSource, network: "PreTrainedModel") -> tuple[str, str] | None:
     """Return the names of a stored head and of the table that it repeats."""
-    names = {id(module): name for name, module in network.named_modules()}
     head = network.get_output_embeddings()
     if not isinstance(head, SharedHead):
         return None
-    pair = f"{names[id(head)]}.weight", f"{names[id(head.__dict__['table'])]}.weight"
+    pair = f"{name_of(network, head)}.weight", f"{head.table_name}.weight"
     return pair if all(name in source.infos for name in pair) else None

@@ -2,8 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,10 +14,14 @@ from typing_extensions import override
 
 from gpt2sdk import Quantized, Scores, residency_of
 from gpt2sdk.gpt2 import Cache, Linear, Packable, Snapshot, check_fed, pack
-from gpt2sdk_transformers.conduit import RAGGED, Conduit
+from gpt2sdk_transformers.conduit import Conduit
 from gpt2sdk_transformers.feed import UNDER_WAY, RaggedFeed, misfit
 from gpt2sdk_transformers.given import check_layers, own_cache
-from gpt2sdk_transformers.network import logits_width
+from gpt2sdk_transformers.mixers import make_mixers
+from gpt2sdk_transformers.network import attending_layers, logits_width
+from gpt2sdk_transformers.recurrent_cache import RecurrentCache
+from gpt2sdk_transformers.state_feed import StateFeed
+from gpt2sdk_transformers.whole_sequences import WholeSequences
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -35,11 +38,12 @@ _NORMS = (
     "norm_f",
     "layer_norm",
     "layernorm",
+    "embedding_norm",
 )
 _BEHIND = ("project_out",)
 
 
-class TransformersLM(nn.Module):
+class TransformersLM(WholeSequences):
     """A network of transformers as a `CausalLM`: ragged rows in one packed sequence.
 
     Attributes:
@@ -47,20 +51,22 @@ class TransformersLM(nn.Module):
         vocab_size: How many logits a position has.
         context_length: How many tokens a slot can be fed.
         layers: How many blocks there are.
-        depth: How many of them have keys and values of their own, the first ones.
+        attending: Those that have keys and values of their own.
+        mixers: How many modules have a state that each token changes.
         width: Width of the residual stream.
     """
 
     def __init__(self, network: "PreTrainedModel", *, context_length: int) -> None:
-        super().__init__()
-        self.network = network
+        super().__init__(network)
         config = network.config.get_text_config()
         self.context_length = context_length
         self.vocab_size = logits_width(network)
         self.layers: int = config.num_hidden_layers
         self.width: int = config.hidden_size
+        self.mixers = make_mixers(network)
+        self._attend = attending_layers(config)
         shared = getattr(config, "num_kv_shared_layers", 0) or 0
-        self.depth = self.layers - shared
+        self.attending = frozenset(each for each in self._attend if each < self.layers - shared)
         words = inspect.signature(type(network).forward).parameters
         self._cache_word = "cache" if "cache" in words else "past_key_values"
         self._seen: Snapshot | None = None
@@ -81,12 +87,15 @@ class TransformersLM(nn.Module):
     def layer_of(self, part: str) -> int | None:
         """Return which layer's keys and values a part makes; `None` for none."""
         stack, _, number = part.removeprefix("network.").rpartition(".")
-        own = stack == self._stack[1] and number.isdigit() and int(number) < self.depth
+        own = stack == self._stack[1] and number.isdigit() and int(number) in self.attending
         return int(number) if own else None
 
-    def make_cache(self, slots: int) -> Cache:
+    def make_cache(self, slots: int) -> Cache | RecurrentCache:
         """Return an empty cache; it grows by itself as tokens are fed."""
-        return Cache(slots, layers=self.layers, depth=self.depth, limit=self.context_length)
+        if self.mixers:
+            return RecurrentCache(slots, layers=self.layers, limit=self.context_length)
+        depth = len(self.attending)
+        return Cache(slots, layers=self.layers, depth=depth, limit=self.context_length)
 
     def score(
         self,
@@ -103,18 +112,36 @@ class TransformersLM(nn.Module):
             OptionError: If an argument does not fit the cache or the model.
             ContextOverflowError: If a slot would hold more than the context window.
         """
-        cache = own_cache(cache, layers=self.layers, limit=self.context_length)
-        anything = check_fed(cache, tokens, keep, self.vocab_size)
+        own = own_cache(
+            cache, layers=self.layers, limit=self.context_length, recurrent=bool(self.mixers)
+        )
+        anything = check_fed(own, tokens, keep, self.vocab_size)
         check_layers(hidden_states, self.layers)
         total = sum(keep)
         if not anything:
             return self._nothing(hidden_states)
         # A head may not be able to multiply nothing: it gets one position more.
         asked = keep if total else [len(row) and 1 for row in tokens]
-        feed = RaggedFeed(cache, tokens, asked, hidden_states, width=self.width, device=self.device)
+        keys, fed, states = own, tokens, None
+        if isinstance(own, RecurrentCache):
+            keys, fed = own.keys, own.unseen(tokens)
+            states = StateFeed(own, tokens, fed, keep)
+        feed = RaggedFeed(
+            keys,
+            fed,
+            asked,
+            hidden_states,
+            width=self.width,
+            device=self.device,
+            states=states,
+        )
         logits = self._compute(feed)[:total]
         feed.finish()
-        return Scores(logits, {layer: feed.hidden[layer][:total] for layer in hidden_states})
+        return Scores(
+            logits,
+            {layer: feed.hidden[layer][:total] for layer in hidden_states},
+            [len(all_) - len(new) for all_, new in zip(fed, tokens, strict=True)],
+        )
 
     def final_norm(self, hidden: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places embed"]:
         """Return hidden states as they are behind the last norm."""
@@ -132,21 +159,12 @@ class TransformersLM(nn.Module):
         x = hidden.reshape(1, -1, hidden.shape[-1]).to(self.device, self._dtype)
         # The network's own code computes them, for the sake of its scalings and caps, from a base
         # that answers at once.
-        beheaded = _exchanged(self.network, self._base.split("."), _Answer(x))
+        answer = _Answer(x, self.network.get_submodule(self._base))
+        beheaded = _exchanged(self.network, self._base.split("."), answer)
         with torch.no_grad():
             ids = torch.zeros(x.shape[:2], dtype=torch.int64, device=x.device)
             logits: Tensor = beheaded(input_ids=ids, use_cache=False, return_dict=True).logits
         return logits.float().to(hidden.device).view(*hidden.shape[:-1], -1)
-
-    @contextmanager
-    def as_in_transformers(self) -> Iterator[None]:
-        """Let the network attend by itself meanwhile, for whole sequences; not while it scores."""
-        # A cap of scores and sinks are known to this one alone.
-        self.network.set_attn_implementation("eager")
-        try:
-            yield
-        finally:
-            self.network.set_attn_implementation(RAGGED)
 
     @property
     def quantized(self) -> bool:
@@ -232,12 +250,14 @@ class TransformersLM(nn.Module):
             UNDER_WAY.reset(token)
             for hook in hooks:
                 hook.remove()
-        if (feed.written, feed.attended) != (self.depth, self.layers):
+        if (feed.written, feed.attended) != (len(self.attending), len(self._attend)):
             raise misfit(
-                f"{feed.written} of {self.depth} layers wrote keys and values as transformers' "
-                f"own attention functions are told of, and {feed.attended} of {self.layers} "
-                "attended to them"
+                f"{feed.written} of {len(self.attending)} layers wrote keys and values as transformers' "
+                f"own attention functions are told of, and {feed.attended} of "
+                f"{len(self._attend)} attended to them"
             )
+        if feed.states is not None and feed.states.ran != self.mixers:
+            raise misfit(f"{feed.states.ran} of {self.mixers} layers with states were called")
         return logits[0].float()
 
     def _watch(self, feed: RaggedFeed) -> list[RemovableHandle]:
@@ -263,9 +283,15 @@ class TransformersLM(nn.Module):
 class _Answer(nn.Module):
     """A base that has computed already."""
 
-    def __init__(self, hidden: Tensor) -> None:
+    def __init__(self, hidden: Tensor, base: nn.Module) -> None:
         super().__init__()
         self._hidden = hidden
+        # Not a child: it is only asked for the numbers that a head multiplies with.
+        self.__dict__["base"] = base
+
+    @override
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as torch's
+        return getattr(self.__dict__["base"], name)
 
     @override
     def forward(self, *_args: object, **_kwargs: object) -> "_Answered":

@@ -5,7 +5,8 @@ rotary positions, is computed at once, on the CPU; a head that is tied to the ta
 that table instead of sharing its weight.
 """
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -15,7 +16,7 @@ from torch.nn import functional
 from typing_extensions import override
 
 from gpt2sdk import CheckpointError
-from gpt2sdk.gpt2 import Linear
+from gpt2sdk.gpt2 import Linear, Table
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # Where a config names no limit: no row gets there.
 _BOUNDLESS = 2**20
+# Modules whose matrices others read, past them (Mamba's): nobody may hold them otherwise.
+_READ = ".dt_proj"
 
 
 def make_network(config: "PretrainedConfig", dtype: torch.dtype) -> "PreTrainedModel":
@@ -39,8 +42,12 @@ def make_network(config: "PretrainedConfig", dtype: torch.dtype) -> "PreTrainedM
         config, dtype=dtype, attn_implementation=RAGGED, trust_remote_code=False
     )
     _untie(network)
-    for module in network.modules():
-        if type(module) is nn.Linear:
+    apart = _share(network)
+    if "weight" in inspect.unwrap(type(network).forward).__code__.co_names:
+        # Mamba's asks its head of which type it is: nobody may hold its matrix otherwise.
+        apart.add(network.get_output_embeddings())
+    for path, module in network.named_modules():
+        if type(module) is nn.Linear and not (module in apart or path.endswith(_READ)):
             # The same, and its matrix may be held in the form that a CPU reads fastest.
             module.__class__ = Linear
     compute_buffers(network)
@@ -61,6 +68,25 @@ def context_length(config: "PretrainedConfig") -> int:
     return limit
 
 
+# What a layer may be that has keys and values of each token.
+_ATTENDING = frozenset({"full_attention", "sliding_attention", "hybrid", "hybrid_sliding"})
+# The others that a layer may be in a network that has layers with states.
+_RECURRENT = frozenset({"linear_attention", "conv"})
+
+
+def is_recurrent(config: "PretrainedConfig") -> bool:
+    """Whether some layer has a state that each token changes."""
+    kinds = set(getattr(config.get_text_config(), "layer_types", None) or ())
+    return bool(kinds & (_RECURRENT | {"hybrid", "hybrid_sliding"}))
+
+
+def attending_layers(config: "PretrainedConfig") -> Sequence[int]:
+    """Return the numbers of the layers that attend to tokens."""
+    if not is_recurrent(config):
+        return range(config.num_hidden_layers)
+    return [at for at, kind in enumerate(config.layer_types) if kind in _ATTENDING]
+
+
 def token_numbers(config: "PretrainedConfig") -> int:
     """Return how many numbers a block keeps of a token: keys and values, of one width.
 
@@ -78,8 +104,12 @@ def token_numbers(config: "PretrainedConfig") -> int:
 def logits_width(network: "PreTrainedModel") -> int:
     """Return how many logits a position has."""
     head = network.get_output_embeddings()
-    weight = head.__dict__["table"].weight if isinstance(head, SharedHead) else head.weight
-    return int(weight.shape[0])
+    return int(head.weight.shape[0])
+
+
+def name_of(network: nn.Module, module: nn.Module | None) -> str:
+    """Return a module's name in a network; empty where it is none of it."""
+    return next((name for name, each in network.named_modules() if each is module), "")
 
 
 def lasting_buffers(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -99,22 +129,32 @@ def compute_buffers(network: nn.Module) -> None:
     Raises:
         CheckpointError: If something is left.
     """
-    left = []
+    found: dict[str, list[str]] = {}
     for path, module in network.named_modules():
         names = [
             name
             for name, buffer in module.named_buffers(recurse=False)
             if buffer.is_meta and name in module._non_persistent_buffers_set  # noqa: SLF001 - likewise
         ]
-        if not names:
-            continue
+        if names:
+            found[path] = names
         for name in names:
             buffer = module.get_buffer(name)
             with torch.device("cpu"):
                 module.register_buffer(name, _unset(buffer), persistent=False)
-        with torch.device("cpu"):
-            cast("PreTrainedModel", network)._init_weights(module)  # noqa: SLF001 - see above
-        left += [f"{path}.{name}" for name in names if _is_unset(module.get_buffer(name))]
+    for path, names in found.items():
+        # Some modules set those of the modules in them.
+        for above in _upwards(path):
+            with torch.device("cpu"):
+                cast("PreTrainedModel", network)._init_weights(network.get_submodule(above))  # noqa: SLF001 - see above
+            if not any(_is_unset(network.get_submodule(path).get_buffer(name)) for name in names):
+                break
+    left = [
+        f"{path}.{name}"
+        for path, names in found.items()
+        for name in names
+        if _is_unset(network.get_submodule(path).get_buffer(name))
+    ]
     if left:
         raise CheckpointError(
             f"{type(network).__name__}: transformers does not say how to compute "
@@ -125,16 +165,30 @@ def compute_buffers(network: nn.Module) -> None:
 class SharedHead(nn.Module):
     """A head whose matrix is the table of tokens: it lets the table multiply."""
 
-    def __init__(self, table: nn.Module, bias: nn.Parameter | None) -> None:
+    def __init__(self, network: nn.Module, table: str, bias: nn.Parameter | None) -> None:
         super().__init__()
-        # Not a child: it would be there twice.
-        self.__dict__["table"] = table
+        # No child: it would be there twice. Looked up, since another module may take its place.
+        self.__dict__["network"] = network
+        self.table_name = table
         self.bias = bias
+
+    @property
+    def weight(self) -> Tensor:
+        """The table's, for networks that ask of which type it is."""
+        return cast("Tensor", self._table.weight)
 
     @override
     def forward(self, hidden: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places vocab"]:
-        logits: Tensor = self.__dict__["table"](hidden)
+        table = self._table
+        if not isinstance(table, Table):
+            message = f"{type(table).__name__} is no table that a head can read"
+            raise TypeError(message)
+        logits = table.attend(hidden)
         return logits if self.bias is None else logits + self.bias
+
+    @property
+    def _table(self) -> nn.Module:
+        return cast("nn.Module", self.__dict__["network"].get_submodule(self.table_name))
 
 
 class _TokenTable:
@@ -147,6 +201,10 @@ class _TokenTable:
             return functional.linear(x, self.weight)
         return cast("Tensor", super().forward(x))  # type: ignore[misc]
 
+    def attend(self, x: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places vocab"]:
+        """Return each vector's product with every entry: by a call, which placements see."""
+        return cast("Tensor", self(x))  # type: ignore[operator]
+
 
 def _untie(network: "PreTrainedModel") -> None:
     """Let a head that shares the table's weight call the table."""
@@ -157,7 +215,34 @@ def _untie(network: "PreTrainedModel") -> None:
     table.__class__ = type(
         f"Tied{kind.__name__}", (_TokenTable, kind), {"__module__": kind.__module__}
     )
-    network.set_output_embeddings(SharedHead(table, getattr(head, "bias", None)))
+    path = name_of(network, table)
+    network.set_output_embeddings(SharedHead(network, path, getattr(head, "bias", None)))
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """Yield the path of a module, and those of the modules around it."""
+    while path:
+        yield path
+        path = path.rpartition(".")[0]
+    yield path
+
+
+def _share(network: nn.Module) -> set[nn.Module]:
+    """Let layers that share weights be one module, so that each weight has one place (Zamba).
+
+    Returns:
+        Those modules.
+    """
+    first: dict[tuple[object, ...], nn.Module] = {}
+    shared: set[nn.Module] = set()
+    for path, module in list(network.named_modules()):
+        own = tuple(map(id, module.parameters(recurse=False)))
+        if own and first.setdefault((type(module), *own), module) is not module:
+            above, _, name = path.rpartition(".")
+            kept = first[type(module), *own]
+            setattr(network.get_submodule(above), name, kept)
+            shared.add(kept)
+    return shared
 
 
 def _unset(buffer: Tensor) -> Tensor:

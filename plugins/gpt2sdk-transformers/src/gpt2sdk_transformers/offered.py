@@ -19,7 +19,15 @@ nanochat nemotron olmo olmo2 olmo3 olmoe opt persimmon phi phi3 qwen2 qwen2_moe 
 qwen3_moe sarvam_mla sarvam_moe seed_oss smollm3 solar_open stablelm starcoder2
 vaultgemma youtu
 """
-OFFERED: Final = frozenset(_NAMES.split())
+_RECURRENT_NAMES = """
+bailing_hybrid bamba falcon_h1 falcon_mamba granitemoehybrid jamba kimi_linear lara_mini lfm2
+lfm2_moe lfm3 mamba mamba2 nemotron_h olmo_hybrid qwen3_5_moe_text qwen3_5_text qwen3_next
+recurrent_gemma zamba zamba2 zaya
+"""
+RECURRENT: Final = frozenset(_RECURRENT_NAMES.split())
+"""Those of `OFFERED` that have layers with a state that each token changes."""
+
+OFFERED: Final = frozenset(_NAMES.split()) | RECURRENT
 """The values of `model_type` whose networks were compared with transformers, fed by rows."""
 
 _OWN = ("gpt2", "gpt-sw3", "gpt_sw3")
@@ -28,15 +36,20 @@ bert bert-generation big_bird camembert data2vec-text electra ernie megatron-ber
 roberta-prelayernorm roc_bert roformer xlm-roberta xlm-roberta-xl xmod
 """
 _ENCODERS = frozenset(_ENCODER_NAMES.split())
-# What a layer may be whose past can be cut to any length; all tokens' keys and values are kept.
+# What a layer may be; all tokens' keys and values are kept, of those that attend.
 _PLAIN_LAYERS = frozenset({"full_attention", "sliding_attention"})
+_STATE_LAYERS = frozenset({"linear_attention", "conv", "hybrid", "hybrid_sliding", "mlp", "moe"})
 
 _BOTH = "an encoder besides its decoder: only decoder-only models are offered"
 _ENCODER = "the network of an encoder, whose tokens see those behind them"
 _SEVERAL = "inputs besides text: only models of text are offered"
 _RECURRENT = (
-    "layers with a state that each token changes, as recurrences and convolutions have: it cannot "
-    "be taken back token by token, so recurrent and hybrid models are not offered yet"
+    "layers with a state that each token changes, and that is not kept in transformers' cache "
+    "layers by one module for each layer: it is not known how rows are told apart"
+)
+_RWKV = (
+    "a network that changes its weights as it computes, and that mixes rows which decode together: "
+    "it is not offered"
 )
 _CHUNKED = "layers whose tokens see a part of the text that is no window: it is not offered"
 _UNTRIED = (
@@ -78,6 +91,11 @@ def why_not(  # noqa: PLR0911 - one for each reason
         return _SEVERAL
     if getattr(config, "attention_chunk_size", None) or "chunked_attention" in layers:
         return _CHUNKED
-    if getattr(kind, "_is_stateful", False) or not layers <= _PLAIN_LAYERS:
+    if config.model_type == "rwkv":
+        return _RWKV
+    recurrent = config.model_type in RECURRENT
+    if not layers <= (_PLAIN_LAYERS | _STATE_LAYERS if recurrent else _PLAIN_LAYERS):
+        return _RECURRENT
+    if getattr(kind, "_is_stateful", False) and not recurrent:
         return _RECURRENT
     return "" if config.model_type in OFFERED else _UNTRIED
