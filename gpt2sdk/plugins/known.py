@@ -97,5 +97,6 @@ COMMANDS = {
     "lm-eval": "gpt2sdk-lm-eval",
     "measure": "gpt2sdk-evaluation",
     "merge": "gpt2sdk-train",
+    "serve": "gpt2sdk-serve",
     "train": "gpt2sdk-train",
 }

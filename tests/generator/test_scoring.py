@@ -1,5 +1,6 @@
 """Scores: what a text costs, whatever it is read together with and in which windows."""
 
+import dataclasses
 import math
 
 import pytest
@@ -122,9 +123,9 @@ def test_logits_are_made_a_few_at_a_time(gen, monkeypatch, positions):
     made = []
     chosen = judging._chosen  # noqa: SLF001 - where all logits go through
 
-    def watched(logits, lines, tokens):
+    def watched(logits, sums, lines, tokens):
         made.append(len(logits))
-        return chosen(logits, lines, tokens)
+        return chosen(logits, sums, lines, tokens)
 
     monkeypatch.setattr(judging, "_chosen", watched)
     monkeypatch.setattr(judging, "_LOGITS_BYTES", 4 * 278 * positions)
@@ -205,3 +206,30 @@ def test_what_is_wrong_is_said(gen, text, options, message):
     with pytest.raises(OptionError) as caught:
         gen.score(text, **options)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("top", [1, 3])
+def test_the_likeliest_tokens_are_named_in_the_place_of_each(top, gen):
+    texts = [TEXT, "Once upon", "Once upon a time"]
+    scores = gen.score(texts, top=top, window=12, stride=5)
+
+    assert gen.score(texts, window=12, stride=5) == [
+        dataclasses.replace(each, top_logprobs=()) for each in scores
+    ]
+    for score in scores:
+        assert len(score.tokens) == len(score.top_logprobs)
+        columns = zip(
+            score.tokens, score.logprobs, score.likeliest, score.top_logprobs, strict=True
+        )
+        for token, logprob, likeliest, tops in columns:
+            assert top == len(tops)
+            assert sorted(tops, key=lambda each: -each[1]) == list(tops)
+            assert likeliest == (tops[0][0] == token)
+            assert dict(tops).get(token, logprob) == logprob
+            assert logprob <= tops[0][1]
+
+
+@pytest.mark.parametrize("top", [-1, True])
+def test_top_is_a_number_of_tokens(top, gen):
+    with pytest.raises(OptionError, match="top is"):
+        gen.score("Once upon", top=top)

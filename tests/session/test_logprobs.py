@@ -1,6 +1,7 @@
 """Log-probabilities of what was appended: the model's own, or after the processors."""
 
 import math
+from collections import defaultdict
 
 import pytest
 import torch
@@ -161,3 +162,39 @@ def test_nothing_is_recorded_unless_it_is_asked_for(run):
 
     assert completion.logprobs is completion.processed_logprobs is None
     assert completion.support is completion.top_logprobs is None
+
+
+@pytest.mark.parametrize("stop", [None, ["e"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"logprobs": 2},
+        {"logprobs": 0, "num_return_sequences": 2},
+        {"logprobs": 1, "strategy": "beam", "num_beams": 3},
+        {"logprobs": 2, "drafter": "prompt_lookup"},
+    ],
+    ids=str,
+)
+def test_deltas_have_the_log_probabilities_of_their_tokens(options, stop):
+    gen = Generator(tiny_gpt2(), tiny_tokenizer())
+    found = defaultdict(lambda: ([], [], []))
+    options = {"seed": 3, "max_new_tokens": 12, "stop": stop or [], **options}
+    prompts = ["Once upon a time", "the cat the cat the cat"]
+    for delta in gen.stream(prompts, **options):
+        tokens, logprobs, top = found[delta.prompt_index, delta.sample_index]
+        assert len(delta.tokens) == len(delta.logprobs) == len(delta.top_logprobs)
+        tokens += delta.tokens
+        logprobs += delta.logprobs
+        top += delta.top_logprobs
+
+    for completion in gen.generate(prompts, **options).completions:
+        told = found[completion.prompt_index, completion.sample_index]
+        assert (list(completion.tokens), list(completion.top_logprobs)) == (told[0], told[2])
+        assert list(completion.logprobs) == pytest.approx(told[1], nan_ok=True)
+
+
+def test_deltas_have_none_where_none_were_asked_for():
+    gen = Generator(tiny_gpt2(), tiny_tokenizer())
+
+    deltas = list(gen.stream("Once upon a time", max_new_tokens=5))
+    assert {(None, None)} == {(each.logprobs, each.top_logprobs) for each in deltas}

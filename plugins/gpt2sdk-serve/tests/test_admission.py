@@ -203,9 +203,7 @@ def test_stopping_finishes_what_runs_and_takes_nothing_new(serve, storyteller):
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_what_runs_too_long_is_answered_as_it_is_when_the_server_stops(
-    stream, serve, storyteller
-):
+def test_what_runs_too_long_is_answered_as_it_is_when_the_server_stops(stream, serve, storyteller):
     answers = []
     with serve({"storyteller": storyteller}, grace=0.1) as site:
         fields = {"prompt": "The king", "seed": 7, "max_tokens": 500, "stream": stream}

@@ -73,7 +73,9 @@ def test_several_prompts_and_completions_are_numbered_through(client, storytelle
     made = client.completions.create(
         model="storyteller", prompt=[KING, "The cat"], n=2, seed=5, max_tokens=6
     )
-    alone = storyteller.generate([KING, "The cat"], num_return_sequences=2, seed=5, max_new_tokens=6)
+    alone = storyteller.generate(
+        [KING, "The cat"], num_return_sequences=2, seed=5, max_new_tokens=6
+    )
 
     assert [0, 1, 2, 3] == [choice.index for choice in made.choices]
     assert alone.texts == [choice.text for choice in made.choices]
@@ -180,7 +182,10 @@ def test_a_json_schema_gives_a_completion_its_form(client, storyteller):
         seed=7,
         max_tokens=60,
         extra_body={
-            "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "a", "schema": schema},
+            }
         },
     )
     alone = storyteller.generate(KING, seed=7, max_new_tokens=60, json_schema=schema)
@@ -243,7 +248,5 @@ def test_the_servers_preset_counts_where_a_request_gives_nothing(serve, storytel
         )
 
     beams = storyteller.generate(KING, seed=7, max_new_tokens=8, **preset)
-    greedy = storyteller.generate(
-        KING, max_new_tokens=8, strategy="greedy", repetition_penalty=1.2
-    )
+    greedy = storyteller.generate(KING, max_new_tokens=8, strategy="greedy", repetition_penalty=1.2)
     assert [beams.text, greedy.text] == [each["choices"][0]["text"] for each in (usual, other)]

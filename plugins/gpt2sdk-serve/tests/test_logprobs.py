@@ -8,7 +8,9 @@ KING = "The king"
 
 
 def test_each_token_has_its_log_probability_and_place(site, storyteller):
-    [choice] = site.post("/v1/completions", prompt=KING, seed=7, max_tokens=10, logprobs=3)["choices"]
+    [choice] = site.post("/v1/completions", prompt=KING, seed=7, max_tokens=10, logprobs=3)[
+        "choices"
+    ]
     alone = storyteller.generate(KING, seed=7, max_new_tokens=10, logprobs=3).completions[0]
     told = choice["logprobs"]
 
@@ -22,7 +24,9 @@ def test_each_token_has_its_log_probability_and_place(site, storyteller):
 
 
 def test_logprobs_of_0_name_the_tokens_alone(site):
-    [choice] = site.post("/v1/completions", prompt=KING, seed=7, max_tokens=4, logprobs=0)["choices"]
+    [choice] = site.post("/v1/completions", prompt=KING, seed=7, max_tokens=4, logprobs=0)[
+        "choices"
+    ]
 
     assert [{token} for token in choice["logprobs"]["tokens"]] == [
         top.keys() for top in choice["logprobs"]["top_logprobs"]
@@ -75,7 +79,9 @@ def test_the_form_that_lm_eval_asks_for_gives_the_scores_of_a_continuation(
         ("The cat sat", " on the"),
     ]
     prompts = [[*encode(context), *encode(rest)][-window:] for context, rest in pairs]
-    lengths = [len(tokens) - len(encode(rest)) for tokens, (_, rest) in zip(prompts, pairs, strict=True)]
+    lengths = [
+        len(tokens) - len(encode(rest)) for tokens, (_, rest) in zip(prompts, pairs, strict=True)
+    ]
     made = site.post(
         "/v1/completions",
         prompt=prompts,

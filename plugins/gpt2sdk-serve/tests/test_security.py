@@ -26,11 +26,11 @@ def bearer(key):
 
 def test_other_machines_are_served_only_with_a_key():
     with pytest.raises(OptionError, match="GPT2SDK_API_KEY"):
-        ServeSettings(host="0.0.0.0")
+        ServeSettings(host="10.0.0.1")
     with pytest.raises(OptionError, match="the key is empty"):
         ServeSettings(api_key=" ")
 
-    assert not ServeSettings(host="0.0.0.0", api_key="k").is_local
+    assert not ServeSettings(host="10.0.0.1", api_key="k").is_local
     assert "secret" not in repr(ServeSettings(api_key="secret"))
 
 
@@ -47,7 +47,9 @@ def test_other_machines_are_served_only_with_a_key():
         ("GET", "/v1/nothing"),
     ],
 )
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer no"}, {"Authorization": KEY[:3]}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"Authorization": "Bearer no"}, {"Authorization": KEY[:3]}]
+)
 def test_without_the_key_nothing_is_said(method, path, headers, locked):
     status, told, answer = locked.ask(method, path, headers=headers)
 
@@ -170,8 +172,10 @@ def test_a_log_line_is_cut_and_printable():
         b"\x00\x01\x02\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
-        b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
-        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n",
+        (
+            b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n"
+        ),
         b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n",
     ],
     ids=["bytes", "two hosts", "length", "smuggling", "long"],

@@ -194,7 +194,9 @@ def until(condition, seconds=10.0):
 @pytest.mark.parametrize("stream", [True, False])
 def test_who_hangs_up_ends_their_rows(stream, site):
     body = json.dumps({"prompt": KING, "stream": stream, "max_tokens": 500, "n": 8}).encode()
-    head = f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
     [served] = site.state.distinct
     with socket.create_connection(("127.0.0.1", site.port)) as raw:
         raw.sendall(head.encode() + body)
@@ -210,7 +212,8 @@ def test_a_client_that_reads_nothing_is_let_go(serve, storyteller):
         body = json.dumps(
             {"prompt": KING, "stream": True, "max_tokens": 500, "n": 32, "logprobs": 20}
         ).encode()
-        head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+        head += f"Content-Length: {len(body)}\r\n\r\n"
         with socket.socket() as raw:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
             raw.connect(("127.0.0.1", site.port))

@@ -197,6 +197,7 @@ class ModelsBody(BaseModel):
 class OptionsBody(BaseModel):
     """What `/options` answers."""
 
+    call: list[dict[str, Any]]
     components: list[dict[str, Any]]
 
 

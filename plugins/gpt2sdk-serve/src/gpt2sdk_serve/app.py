@@ -65,14 +65,14 @@ def make_app(served: Mapping[str, Generator], settings: ServeSettings) -> Starle
     return app
 
 
-async def _explain(request: Request, error: Exception) -> Response:
+async def _explain(_request: Request, error: Exception) -> Response:
     """Answer with what went wrong."""
     problem = problem_of(error)
     log_failure(problem, error)
     return problem.response()
 
 
-async def _hung_up(request: Request, error: Exception) -> Response:
+async def _hung_up(_request: Request, _error: Exception) -> Response:
     """Answer nobody."""
     return Response(status_code=499)
 

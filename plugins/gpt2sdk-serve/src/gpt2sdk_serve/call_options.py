@@ -184,8 +184,10 @@ def _over(
 def _counts(preset: Mapping[str, object], generator: Generator) -> list[int]:
     """Return how many rows a strategy makes of a prompt, by each of its options that says so."""
     strategy = _strategy(preset, generator)
+    if strategy is None:
+        return []
     found = []
-    for name, field in strategy.model_fields.items() if strategy else ():
+    for name, field in strategy.model_fields.items():
         if COUNT_RULE in field.metadata:
             value = preset.get(name, preset.get(f"{strategy.name}.{name}", field.default))
             found += [value] if type(value) is int else []

@@ -4,17 +4,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from gpt2sdk import Completion, Delta, Result
-from gpt2sdk_serve.answer import Answer, Frame, of_completion
+from gpt2sdk_serve.answer import Frame, TextAnswer, of_completion
 from gpt2sdk_serve.chat_fields import ChatFields
 from gpt2sdk_serve.finish import finish_reason
-from gpt2sdk_serve.job import Job
+from gpt2sdk_serve.job import ServedJob
 from gpt2sdk_serve.logprobs import Told, chat_logprobs
 
 
-class ChatAnswer(Answer):
+class ChatAnswer(TextAnswer):
     """Writes what a chat is answered with."""
 
-    def __init__(self, frame: Frame, fields: ChatFields, job: Job) -> None:
+    def __init__(self, frame: Frame, fields: ChatFields, job: ServedJob) -> None:
         """Take what it is made of.
 
         Args:

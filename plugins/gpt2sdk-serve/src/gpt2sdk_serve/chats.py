@@ -14,7 +14,7 @@ from gpt2sdk_serve.chat_fields import ChatFields
 from gpt2sdk_serve.disconnection import while_connected
 from gpt2sdk_serve.event_stream import EventStream
 from gpt2sdk_serve.ignored_fields import check_neutral
-from gpt2sdk_serve.job import Job
+from gpt2sdk_serve.job import ServedJob
 from gpt2sdk_serve.json_answer import JSONAnswer
 from gpt2sdk_serve.messages import read_messages
 from gpt2sdk_serve.problem import RequestError
@@ -36,7 +36,7 @@ async def chat_completions(request: Request) -> Response:
     own = _own_options(fields, state.settings, served, len(tokens))
     options = read_options(fields, served.generator, state.settings, own)
     options.check_rows(1, state.settings.max_rows)
-    job = Job(state, served, prompts, options, fields.timeout)
+    job = ServedJob(state, served, prompts, options, fields.timeout)
     kind = "chat.completion.chunk" if fields.stream else "chat.completion"
     frame = Frame(kind, "chatcmpl", fields.model or served.name, served.fingerprint)
     answer = ChatAnswer(frame, fields, job)
@@ -72,11 +72,13 @@ def write_prompt(fields: ChatFields, served: ServedModel, settings: ServeSetting
     )
 
 
-async def _whole(job: Job, answer: ChatAnswer) -> dict[str, Any]:
+async def _whole(job: ServedJob, answer: ChatAnswer) -> dict[str, Any]:
     return answer.body(await job.whole())
 
 
-async def _stream(job: Job, answer: ChatAnswer) -> AsyncGenerator[dict[str, Any] | None, None]:
+async def _stream(
+    job: ServedJob, answer: ChatAnswer
+) -> AsyncGenerator[dict[str, Any] | None, None]:
     async with job.stream() as stream:
         yield None
         for chunk in answer.first_chunks():

@@ -128,7 +128,6 @@ def serve(  # noqa: PLR0913 - each is a flag
     import os  # noqa: PLC0415
 
     from gpt2sdk import parse_size  # noqa: PLC0415
-
     from gpt2sdk_serve.command_line import (  # noqa: PLC0415
         How,
         carry_out,

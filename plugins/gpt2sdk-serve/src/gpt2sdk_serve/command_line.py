@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpt2sdk import Generator, OptionError
-
 from gpt2sdk_serve.app import make_app
 from gpt2sdk_serve.graceful_server import GracefulServer, listening
 from gpt2sdk_serve.settings import ServeSettings

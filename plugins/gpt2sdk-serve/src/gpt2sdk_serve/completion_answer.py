@@ -5,20 +5,20 @@ from dataclasses import replace
 from typing import Any
 
 from gpt2sdk import Completion, Delta, Result
-from gpt2sdk_serve.answer import Answer, Frame, of_completion
+from gpt2sdk_serve.answer import Frame, TextAnswer, of_completion
 from gpt2sdk_serve.completion_fields import CompletionFields
 from gpt2sdk_serve.echo import Echo
 from gpt2sdk_serve.finish import finish_reason
-from gpt2sdk_serve.job import Job
+from gpt2sdk_serve.job import ServedJob
 from gpt2sdk_serve.logprobs import Told, completion_logprobs
 from gpt2sdk_serve.token_words import OffsetMeter
 
 
-class CompletionAnswer(Answer):
+class CompletionAnswer(TextAnswer):
     """Writes what a request is answered with."""
 
     def __init__(
-        self, frame: Frame, fields: CompletionFields, job: Job, echoes: Sequence[Echo]
+        self, frame: Frame, fields: CompletionFields, job: ServedJob, echoes: Sequence[Echo]
     ) -> None:
         """Take what it is made of.
 

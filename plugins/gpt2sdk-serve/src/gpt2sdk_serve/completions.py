@@ -15,7 +15,7 @@ from gpt2sdk_serve.disconnection import while_connected
 from gpt2sdk_serve.echo import read_echoes
 from gpt2sdk_serve.event_stream import EventStream
 from gpt2sdk_serve.ignored_fields import check_neutral
-from gpt2sdk_serve.job import Job
+from gpt2sdk_serve.job import ServedJob
 from gpt2sdk_serve.json_answer import JSONAnswer
 from gpt2sdk_serve.problem import RequestError
 from gpt2sdk_serve.prompts import read_prompts
@@ -39,7 +39,7 @@ async def completions(request: Request) -> Response:
     own = _own_options(fields, state.settings)
     options = read_options(fields, served.generator, state.settings, own)
     options.check_rows(len(prompts.tokens), state.settings.max_rows)
-    job = Job(state, served, prompts, options, fields.timeout)
+    job = ServedJob(state, served, prompts, options, fields.timeout)
     frame = Frame("text_completion", "cmpl", fields.model or served.name, served.fingerprint)
     if fields.stream:
         chunks = _stream(fields, job, frame)
@@ -47,7 +47,7 @@ async def completions(request: Request) -> Response:
     return JSONAnswer(await while_connected(request, _whole(fields, job, frame)))
 
 
-async def _whole(fields: CompletionFields, job: Job, frame: Frame) -> dict[str, Any]:
+async def _whole(fields: CompletionFields, job: ServedJob, frame: Frame) -> dict[str, Any]:
     """Return the whole answer."""
     answer = await _answer(fields, job, frame)
     result = await job.whole()
@@ -55,7 +55,7 @@ async def _whole(fields: CompletionFields, job: Job, frame: Frame) -> dict[str, 
 
 
 async def _stream(
-    fields: CompletionFields, job: Job, frame: Frame
+    fields: CompletionFields, job: ServedJob, frame: Frame
 ) -> AsyncGenerator[dict[str, Any] | None, None]:
     """Yield the answer chunk by chunk."""
     async with job.stream() as stream:
@@ -71,7 +71,7 @@ async def _stream(
             yield answer.last_chunk(stream.result)
 
 
-async def _answer(fields: CompletionFields, job: Job, frame: Frame) -> CompletionAnswer:
+async def _answer(fields: CompletionFields, job: ServedJob, frame: Frame) -> CompletionAnswer:
     echoes = await read_echoes(job.prompts, job.served, fields.logprobs) if fields.echo else []
     return CompletionAnswer(frame, fields, job, echoes)
 

@@ -15,7 +15,7 @@ from gpt2sdk_serve.served_model import ServedModel
 from gpt2sdk_serve.state import Ending, ServerState
 
 
-class Job:
+class ServedJob:
     """A request on its way.
 
     Attributes:

@@ -62,9 +62,7 @@ class Histogram:
             yield f"{self.name}_count{written(key)} {below}"
 
 
-def exposed(
-    name: str, kind: str, description: str, values: Mapping[Labels, int]
-) -> Iterable[str]:
+def exposed(name: str, kind: str, description: str, values: Mapping[Labels, int]) -> Iterable[str]:
     """Yield the lines of a number for each combination of labels."""
     yield f"# HELP {name} {description}"
     yield f"# TYPE {name} {kind}"

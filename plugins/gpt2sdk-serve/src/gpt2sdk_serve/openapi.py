@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -29,6 +29,8 @@ from gpt2sdk_serve.completion_fields import CompletionFields
 from gpt2sdk_serve.json_answer import JSONAnswer
 from gpt2sdk_serve.judging_fields import DecisionFields, ScoreFields
 from gpt2sdk_serve.token_fields import DetokenizeFields, TokenizeFields
+
+Mode = Literal["validation", "serialization"]
 
 _POSTS: Mapping[str, tuple[str, type[BaseModel], type[BaseModel]]] = {
     "/v1/completions": ("Continue prompts.", CompletionFields, CompletionBody),
@@ -59,7 +61,7 @@ _ERRORS = {
 }
 
 
-async def openapi(request: Request) -> Response:
+async def openapi(_request: Request) -> Response:
     """Describe what there is."""
     return JSONAnswer(document())
 
@@ -67,14 +69,14 @@ async def openapi(request: Request) -> Response:
 @cache
 def document() -> dict[str, Any]:
     """Return the whole description."""
-    bodies = [each[1] for each in _GETS.values()] + [each[2] for each in _POSTS.values()]
-    requests = [each[1] for each in _POSTS.values()]
+    bodies: list[type[BaseModel]] = [body for _, body in _GETS.values()]
+    bodies += [body for _, _, body in _POSTS.values()]
+    requests: list[type[BaseModel]] = [wanted for _, wanted, _ in _POSTS.values()]
+    bodies.append(ErrorBody)
+    answered: list[tuple[type[BaseModel], Mode]] = [(body, "serialization") for body in bodies]
+    asked: list[tuple[type[BaseModel], Mode]] = [(each, "validation") for each in requests]
     known, definitions = models_json_schema(
-        [
-            *((each, "serialization") for each in (*bodies, ErrorBody)),
-            *((each, "validation") for each in requests),
-        ],
-        ref_template="#/components/schemas/{model}",
+        [*answered, *asked], ref_template="#/components/schemas/{model}"
     )
     schemas = {model: schema for (model, _), schema in known.items()}
     error = _content("application/json", schemas[ErrorBody])

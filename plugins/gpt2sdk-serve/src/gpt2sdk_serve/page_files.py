@@ -1,5 +1,6 @@
 """The page at `/`: whatever files lie in the package's folder `page`, and nothing else."""
 
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
 
 from starlette.requests import Request
@@ -36,8 +37,8 @@ def page_routes() -> list[Route]:
     return routes
 
 
-def _serving(content: bytes, kind: str):  # type: ignore[no-untyped-def] # noqa: ANN202
-    async def serve(request: Request) -> Response:
+def _serving(content: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
+    async def serve(_request: Request) -> Response:
         headers = {"Content-Security-Policy": _CSP, "Cache-Control": "no-cache"}
         return Response(content, headers=headers, media_type=kind)
 

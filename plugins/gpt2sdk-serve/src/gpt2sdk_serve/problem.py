@@ -24,6 +24,9 @@ Kind = Literal[
 
 _MISTAKES = (OptionError, ContextOverflowError, TokenizerError, PluginConflictError)
 
+_FIELDS: Mapping[str | None, str] = {"max_new_tokens": "max_tokens", "num_return_sequences": "n"}
+"""What options are called in a request."""
+
 
 class RequestError(Exception):
     """What a request is answered with in place of what it asked for.
@@ -88,11 +91,10 @@ def problem_of(error: Exception) -> RequestError:
     if isinstance(error, ContextOverflowError):
         return RequestError(str(error), param="prompt", code="context_length_exceeded")
     if isinstance(error, _MISTAKES):
-        return RequestError(str(error), param=getattr(error, "name", "") or None)
-    if isinstance(error, GenerationError):
-        code = "component_failed"
-        return RequestError(str(error), status=500, kind="server_error", code=code)
+        name = getattr(error, "name", "") or None
+        return RequestError(str(error), param=_FIELDS.get(name, name))
     if isinstance(error, GPT2SDKError):
-        return RequestError(str(error), status=500, kind="server_error")
+        code = "component_failed" if isinstance(error, GenerationError) else None
+        return RequestError(str(error), status=500, kind="server_error", code=code)
     message = "something went wrong in the server; its log says what"
     return RequestError(message, status=500, kind="server_error", code="internal_error")

@@ -16,14 +16,14 @@ Ending = Literal["timeout", "shutdown", "disconnect"]
 """What ends a request early."""
 
 
-class Running(Protocol):
+class Endable(Protocol):
     """A request that runs or waits."""
 
     def end(self, why: Ending) -> None:
         """End early."""
 
 
-class _Reading:
+class _Unending:
     """What runs to its end in any case: it takes no longer than a pass or two."""
 
     def end(self, why: Ending) -> None:
@@ -44,7 +44,7 @@ class ServerState:
     def __init__(self, served: Mapping[str, Generator], settings: ServeSettings) -> None:
         self.settings = settings
         self.metrics = ServerMetrics()
-        self.running: set[Running] = set()
+        self.running: set[Endable] = set()
         self._idle = asyncio.Event()
         self.stopping = False
         self.models: dict[str, ServedModel] = {}
@@ -105,14 +105,14 @@ class ServerState:
     @asynccontextmanager
     async def busy(self) -> AsyncIterator[None]:
         """Count what reads and does not write among what runs; it cannot be ended early."""
-        reading = _Reading()
+        reading = _Unending()
         self.running.add(reading)
         try:
             yield
         finally:
             self.leave(reading)
 
-    def leave(self, job: Running) -> None:
+    def leave(self, job: Endable) -> None:
         """Forget a request that is over."""
         self.running.discard(job)
         if not self.running:
