@@ -3,7 +3,8 @@
 32 clients each wait for one answer after another: prompts of 16 to 256 tokens, 16 to 128 new ones,
 greedy, the same model of 124M with random weights in float32. transformers' `generate` answers
 them one by one in process; llama-cpp-python's server and ours over HTTP, as streams. `in process`
-is our engine without HTTP. What runs has all threads; contestants take turns.
+is our engine without HTTP. What runs has all threads; contestants take turns. `work` is the time of
+processors, which says more than seconds on a machine that is shared.
 
 Then the memory of a server over thousands of requests, and thousands of answers over HTTP beside
 the calls they stand for, with mixed options and strategies, some cut off by their clients.
@@ -43,6 +44,7 @@ from gpt2sdk.testing import save_tiny_model
 FOLDER = Path(__file__).parent
 PEERS = FOLDER.parent / ".venv-peers" / "bin" / "python"
 WANTED = {"transformers": 6.0, "llama.cpp's server": 2.0}
+MEASURED = ("tokens_per_second", "work_ms_per_token", "first_token_p50", "first_token_p95")
 Found = dict[str, float]
 
 
@@ -128,15 +130,16 @@ def _over(server: Running, more: dict[str, object], wanted: list, count: int) ->
     """Load a server."""
     ask = over_http(server.port, None, more)
     asyncio.run(clients(ask, wanted[:1], 1))
-    return {**summary(*asyncio.run(clients(ask, wanted, count))), "held_mb": server.held_mb}
+    before = server.worked
+    seconds, took = asyncio.run(clients(ask, wanted, count))
+    return {**summary(seconds, took, server.worked - before), "held_mb": server.held_mb}
 
 
 def _spread(rounds: list[Found]) -> dict[str, object]:
     """Median and quartiles of what counts, over the rounds."""
-    return {
-        name: asdict(Spread.of([each[name] for each in rounds]))
-        for name in ("tokens_per_second", "first_token_p50", "first_token_p95")
-    } | {"held_mb": rounds[-1].get("held_mb")}
+    return {name: asdict(Spread.of([each[name] for each in rounds])) for name in MEASURED} | {
+        "held_mb": rounds[-1].get("held_mb")
+    }
 
 
 def _ratios(name: str, found: dict[str, list[Found]]) -> dict[str, object]:
@@ -147,13 +150,16 @@ def _ratios(name: str, found: dict[str, list[Found]]) -> dict[str, object]:
     for peer in WANTED.keys() & found.keys():
         pairs = list(zip(found[name], found[peer], strict=True))
         rate = [one["tokens_per_second"] / other["tokens_per_second"] for one, other in pairs]
+        work = [other["work_ms_per_token"] / one["work_ms_per_token"] for one, other in pairs]
         first = [one["first_token_p95"] / other["first_token_p95"] for one, other in pairs]
         made[f"times {peer}"] = asdict(Spread.of(rate))
+        made[f"times the work {peer}"] = asdict(Spread.of(work))
         made[f"first token beside {peer}"] = asdict(Spread.of(first))
     inside = found[name.replace("serve", "in process")]
     pairs = list(zip(found[name], inside, strict=True))
     costs = [1 - one["tokens_per_second"] / other["tokens_per_second"] for one, other in pairs]
-    return made | {"overhead": asdict(Spread.of(costs))}
+    works = [one["work_ms_per_token"] / other["work_ms_per_token"] - 1 for one, other in pairs]
+    return made | {"overhead": asdict(Spread.of(costs)), "work_overhead": asdict(Spread.of(works))}
 
 
 def memory(given: argparse.Namespace) -> Iterator[dict[str, object]]:

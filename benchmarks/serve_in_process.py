@@ -33,7 +33,9 @@ def main() -> None:
 
     wanted = requests(count)
     asyncio.run(clients(ask, wanted[:1], 1))
-    print(json.dumps(summary(*asyncio.run(clients(ask, wanted, tasks)))))
+    before = time.process_time()
+    seconds, took = asyncio.run(clients(ask, wanted, tasks))
+    print(json.dumps(summary(seconds, took, time.process_time() - before)))
 
 
 if __name__ == "__main__":

@@ -132,12 +132,21 @@ def one_by_one(
     return clock, took
 
 
-def summary(seconds: float, took: Sequence[Took]) -> dict[str, float]:
-    """Tokens per second, and how long clients waited for their first token."""
+def summary(seconds: float, took: Sequence[Took], worked: float) -> dict[str, float]:
+    """Tokens per second, how long clients waited for their first token, and the work.
+
+    Args:
+        seconds: How long it took.
+        took: How each request went.
+        worked: Seconds of processors that it took; on a machine that others use, too, they say more
+            than the others.
+    """
+    tokens = sum(each.tokens for each in took)
     firsts = sorted(each.first for each in took)
     return {
         "requests": len(took),
-        "tokens_per_second": sum(each.tokens for each in took) / seconds,
+        "tokens_per_second": tokens / seconds,
+        "work_ms_per_token": 1000 * worked / tokens,
         "first_token_p50": statistics.median(firsts),
         "first_token_p95": firsts[min(len(firsts) - 1, int(0.95 * len(firsts)))],
         "seconds": seconds,

@@ -41,6 +41,12 @@ class Running:
         return held_mb(self.process.pid)
 
     @property
+    def worked(self) -> float:
+        """Seconds of processors that its process has taken."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
     def said(self) -> str:
         """The end of its log."""
         return self.log.read_text(errors="replace")[-2000:]

@@ -49,7 +49,9 @@ def main() -> None:
 
     wanted = requests(count)
     generate(wanted[0])
-    print(json.dumps(summary(*one_by_one(generate, wanted, clients))))
+    before = time.process_time()
+    seconds, took = one_by_one(generate, wanted, clients)
+    print(json.dumps(summary(seconds, took, time.process_time() - before)))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Self
 
 from typing_extensions import override
@@ -15,6 +16,43 @@ from gpt2sdk.generator.call import Call
 from gpt2sdk.session.engine import Engine
 
 
+class _Bell:
+    """Wakes an event loop once for all calls that have news: each time costs both threads some."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._calls: deque[_AwaitedCall] = deque()
+
+    def note(self, call: "_AwaitedCall") -> None:
+        self._calls.append(call)
+
+    def ring(self) -> None:
+        # Drivers of several engines may ring for one loop.
+        calls = []
+        while self._calls:
+            with suppress(IndexError):
+                calls.append(self._calls.popleft())
+        if not calls:
+            return
+        try:
+            loop = self._loop()
+            if loop is not None:
+                loop.call_soon_threadsafe(self._wake, calls)
+                return
+        except RuntimeError:  # the loop was closed, and nobody is there to listen
+            pass
+        for each in calls:
+            each.call.drop()
+
+    @staticmethod
+    def _wake(calls: "list[_AwaitedCall]") -> None:
+        for each in calls:
+            each.news.set()
+
+
+_BELLS: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Bell]" = weakref.WeakKeyDictionary()
+
+
 class _AwaitedCall:
     """A call on its way: what the driver's thread makes of it gets to an event loop.
 
@@ -23,7 +61,7 @@ class _AwaitedCall:
 
     def __init__(self, call: Call, loop: asyncio.AbstractEventLoop) -> None:
         self.call = call
-        self._loop = loop
+        self._bell = _BELLS.setdefault(loop, _Bell(loop))
         self.news = asyncio.Event()
         self.deltas: deque[Delta] = deque()
         self.boarded = False
@@ -40,8 +78,11 @@ class _AwaitedCall:
         self.deltas += deltas
         self.over = over
         if deltas or over:
-            self._tell()
+            self._bell.note(self)
         return not over
+
+    def announce(self) -> None:
+        self._bell.ring()
 
     def fail(self, error: BaseException) -> None:
         if self.boarded:
@@ -51,10 +92,8 @@ class _AwaitedCall:
         self._tell()
 
     def _tell(self) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self.news.set)
-        except RuntimeError:  # the loop was closed, and nobody is there to listen
-            self.call.drop()
+        self._bell.note(self)
+        self._bell.ring()
 
 
 class AsyncStream(AsyncIterator[Delta]):

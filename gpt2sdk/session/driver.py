@@ -21,6 +21,9 @@ class Passenger(Protocol):
             Whether to be called again.
         """
 
+    def announce(self) -> None:
+        """Let those know who wait for it; called when all have looked."""
+
     def fail(self, error: BaseException) -> None:
         """Learn that the engine, or the passenger's own code, raised; it is not called again."""
 
@@ -70,7 +73,9 @@ class Driver:
                     each.fail(error)
                 aboard = []
                 continue
-            aboard = [each for each in aboard if _stays(each, idle=idle)]
+            looked, aboard = aboard, [each for each in aboard if _stays(each, idle=idle)]
+            for each in looked:
+                each.announce()
 
 
 def _boards(passenger: Passenger) -> bool:

@@ -224,3 +224,23 @@ def test_threads_and_tasks_share_an_engine_that_both_are_given(gen):
 def test_what_a_stream_has_made_is_not_asked_for_before_it_begins(gen):
     with pytest.raises(Exception, match="no result yet"):
         _ = gen.astream("abc").result
+
+
+def test_a_loop_is_woken_once_for_all_calls_that_a_step_brought_on(gen, monkeypatch):
+    async def woken(count):
+        loop, times = asyncio.get_running_loop(), []
+        wake = loop.call_soon_threadsafe
+
+        def counted(call, *arguments, **more):
+            if "_wake" in call.__name__:
+                times.append(call)
+            return wake(call, *arguments, **more)
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+        fixed = {"max_new_tokens": 40, "eos_token_id": None, "engine": gen.engine()}
+        calls = [gen.agenerate("abc", seed=number, **fixed) for number in range(count)]
+        await asyncio.gather(*calls)
+        return len(times)
+
+    # Each is told that it was taken, and then of all its steps.
+    assert asyncio.run(woken(8)) < 8 + 3 * 40

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 
 import pytest
@@ -35,7 +36,14 @@ def generator() -> Generator:
 
 @pytest.fixture(scope="module")
 def origin(generator: Generator) -> Iterator[str]:
-    app = make_app({"storyteller": generator}, ServeSettings(chat_template=TEMPLATE))
+    with serving(generator, ServeSettings(chat_template=TEMPLATE)) as url:
+        yield url
+
+
+@contextmanager
+def serving(generator: Generator, settings: ServeSettings) -> Iterator[str]:
+    """Serve the page, in a thread."""
+    app = make_app({"storyteller": generator}, settings)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -312,6 +320,26 @@ def test_what_is_copied_does_the_same_elsewhere(
     options = {"max_new_tokens": 9, "seed": 11, "temperature": 0.8, "min_p": 0.02}
     assert json.loads(copied["preset"]) == options
     assert copied["curl"].startswith(f"curl {origin}v1/completions")
+
+
+def test_a_server_with_a_key_is_asked_with_it(browser: Chromium, generator: Generator) -> None:
+    browser.show()
+    with serving(generator, ServeSettings(api_key="sesame")) as url:
+        browser.ask("Page.navigate", url=url)
+        browser.wait("document.querySelector('#key-form')?.hidden === false")
+        assert "key" in browser.run("document.querySelector('#notice').textContent")
+        assert browser.run("document.activeElement.id") == "key"
+        browser.write("wrong")
+        browser.press("Enter")
+        browser.wait("document.querySelector('#notice').textContent")
+        browser.run("document.querySelector('#key').select()")
+        browser.write("sesame")
+        browser.press("Enter")
+        browser.wait("document.body.dataset.ready")
+        assert browser.run("document.querySelector('#key-form').hidden")
+        fill(browser, "max_new_tokens", 3)
+        assert generate(browser)
+        browser.ask("Page.navigate", url="about:blank")
 
 
 def test_no_request_leaves_the_origin_and_nothing_complains(page: Chromium, origin: str) -> None:
