@@ -34,6 +34,7 @@ COMPLETIONS = "/v1/completions"
         ({"prompt": "a\ud800"}, None, "Unicode"),
         ({"prompt": ["a"] * 257}, "prompt", "257 prompts, expected 256 at most"),
         ({"prompt": [5] * 513}, "prompt", "the window is 512"),
+        ({"prompt": [5] * 131_073, "echo": True, "logprobs": 0}, "prompt", "than 131072 tokens"),
         ({"prompt": "a", "max_tokens": 0}, "max_tokens", "0 is for prompts that are echoed"),
         ({"prompt": "a", "max_tokens": -1}, "max_tokens", "greater than or equal to 0"),
         ({"prompt": "a", "max_tokens": 600}, "prompt", "may grow by 600"),

@@ -123,6 +123,7 @@ def test_a_decision_is_what_choose_says(site, storyteller):
         ({"prompt": "a", "options": [" b"], "normalization": "x"}, "normalization"),
         ({"prompt": "a", "options": [f" {n}" for n in range(5000)]}, "options"),
         ({"prompt": "a", "options": [" b"], "more": 1}, "more"),
+        ({"prompt": ["a", "b"], "options": [" b" * 40_000]}, "options"),
     ],
 )
 def test_what_is_wrong_with_a_decision_is_named(fields, param, site):
@@ -182,6 +183,7 @@ def test_a_chat_is_tokenized_as_it_would_be_answered(chat_site):
         ("/detokenize", {"tokens": [[1]]}),
         ("/detokenize", {"tokens": [4096]}),
         ("/v1/scores", {"text": ""}),
+        ("/v1/scores", {"text": [" a" * 70_000] * 2}),
         ("/v1/scores", {"text": "a", "top": 21}),
     ],
 )

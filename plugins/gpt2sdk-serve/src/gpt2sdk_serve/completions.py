@@ -34,8 +34,8 @@ async def completions(request: Request) -> Response:
     fields = await read_fields(request, CompletionFields)
     served = state.model(fields.model)
     # A text of megabytes takes a while: others go on.
-    most = state.settings.max_prompts
-    prompts = await asyncio.to_thread(read_prompts, fields.prompt, served, most)
+    settings = state.settings
+    prompts = await asyncio.to_thread(read_prompts, fields.prompt, served, settings)
     own = _own_options(fields, state.settings)
     options = read_options(fields, served.generator, state.settings, own)
     options.check_rows(len(prompts.tokens), state.settings.max_rows)

@@ -22,11 +22,16 @@ async def decisions(request: Request) -> Response:
     state: ServerState = request.app.state.server
     fields = await read_fields(request, DecisionFields)
     served = state.model(fields.model)
-    prompts = read_prompts(fields.prompt, served, state.settings.max_prompts)
+    prompts = await asyncio.to_thread(read_prompts, fields.prompt, served, state.settings)
     several = max(len(fields.options), *(len(each) for each in fields.options), 1)
     if len(prompts.tokens) * several > state.settings.max_rows * 8:
         message = f"there are {several} options for {len(prompts.tokens)} prompts: ask for fewer"
         raise RequestError(message, param="options")
+    shared = any(isinstance(each, str) for each in fields.options)
+    times = len(prompts.tokens) if shared else 1
+    if _size(fields.options) * times > state.settings.max_prompt_tokens:
+        message = "the options are too long for so many prompts: ask for less at a time"
+        raise RequestError(message, param="options", code="too_large")
     state.check_room()
 
     def decide() -> Sequence[Decision]:
@@ -40,6 +45,13 @@ async def decisions(request: Request) -> Response:
     return JSONAnswer(_listed(served, fields.model, data, prompts.count))
 
 
+def _size(given: object) -> int:
+    """How many characters or token ids there are in all."""
+    if isinstance(given, str):
+        return len(given)
+    return sum(map(_size, given)) if isinstance(given, list) else 1
+
+
 async def scores(request: Request) -> Response:
     """Say how likely texts are."""
     state: ServerState = request.app.state.server
@@ -48,7 +60,7 @@ async def scores(request: Request) -> Response:
     if fields.top > state.settings.max_logprobs:
         message = f"top is {fields.top}, expected {state.settings.max_logprobs} at most"
         raise RequestError(message, param="top")
-    texts = read_prompts(fields.text, served, state.settings.max_prompts, "text")
+    texts = await asyncio.to_thread(read_prompts, fields.text, served, state.settings, "text")
     state.check_room()
 
     def judge() -> Sequence[Score]:

@@ -6,6 +6,7 @@ from typing import TypeGuard
 
 from gpt2sdk_serve.problem import RequestError
 from gpt2sdk_serve.served_model import ServedModel
+from gpt2sdk_serve.settings import ServeSettings
 
 Written = str | list[int]
 """One prompt, as it was written."""
@@ -36,41 +37,57 @@ class Prompts:
         return sum(map(len, self.tokens))
 
 
-def read_prompts(given: object, served: ServedModel, most: int, name: str = "prompt") -> Prompts:
+def read_prompts(
+    given: object, served: ServedModel, settings: ServeSettings, name: str = "prompt"
+) -> Prompts:
     """Read a text, token ids, or a list of such.
 
     Args:
         given: What a request has.
         served: The model that reads them.
-        most: How many there may be.
+        settings: How many there may be, and how long.
         name: What the field is called.
 
     Raises:
-        RequestError: It is something else, or there are too many.
+        RequestError: It is something else, or there is too much of it.
         TokenizerError: A text is no Unicode.
     """
     listed, single = _listed(given, name)
-    if len(listed) > most:
-        raise RequestError(f"{name} has {len(listed)} prompts, expected {most} at most", param=name)
-    vocab_size = served.generator.model.vocab_size
+    if len(listed) > settings.max_prompts:
+        message = f"{name} has {len(listed)} prompts, expected {settings.max_prompts} at most"
+        raise RequestError(message, param=name)
     written: list[Written] = []
     tokens: list[tuple[int, ...]] = []
+    left = settings.max_prompt_tokens
     for place, each in enumerate(listed):
         where = name if single else f"{name}[{place}]"
-        if isinstance(each, str):
-            found = served.encode(each)
-        elif _are_ids(each):
-            found = each
-            _check_ids(found, where, vocab_size)
-        else:
-            message = f"{where} is {each!r:.60}, expected a text or a list of token ids"
-            raise RequestError(message, param=name)
-        if not found:
-            message = f"{where} is empty: expected at least one token to continue from"
-            raise RequestError(message, param=name, code="empty_prompt")
-        written.append(each)
+        known, found = _read(each, served, where)
+        left -= len(found)
+        if left < 0:
+            most = settings.max_prompt_tokens
+            message = f"{name} has more than {most} tokens: ask for less at a time"
+            raise RequestError(message, param=name, code="too_large")
+        written.append(known)
         tokens.append(tuple(found))
     return Prompts(tuple(written), tuple(tokens), single)
+
+
+def _read(given: object, served: ServedModel, where: str) -> tuple[Written, list[int]]:
+    """Return a prompt as it was written, and its tokens."""
+    name = where.partition("[")[0]
+    known: Written
+    if isinstance(given, str):
+        known, found = given, served.encode(given)
+    elif _are_ids(given):
+        known = found = given
+        _check_ids(found, where, served.generator.model.vocab_size)
+    else:
+        message = f"{where} is {given!r:.60}, expected a text or a list of token ids"
+        raise RequestError(message, param=name)
+    if not found:
+        message = f"{where} is empty: expected at least one token to continue from"
+        raise RequestError(message, param=name, code="empty_prompt")
+    return known, found
 
 
 def _listed(given: object, name: str) -> tuple[list[object], bool]:

@@ -25,6 +25,7 @@ class ServeSettings:
             `None` for half of what is free when the server starts.
         max_body: Bytes of a request.
         max_prompts: Prompts of a request.
+        max_prompt_tokens: Tokens of all prompts, texts or options of a request.
         max_rows: Rows of a request: prompts times completions, beams or particles.
         max_new_tokens: Most tokens by which a row may grow, whatever is asked for.
         max_logprobs: How many alternatives of each token may be asked for.
@@ -45,6 +46,7 @@ class ServeSettings:
     memory: int | None = None
     max_body: int = 4 * 2**20
     max_prompts: int = 256
+    max_prompt_tokens: int = 131_072
     max_rows: int = 512
     max_new_tokens: int = MOST_NEW_TOKENS
     max_logprobs: int = 20

@@ -66,7 +66,7 @@ async def detokenize(request: Request) -> Response:
     served = state.model(fields.model)
     if fields.tokens == []:
         return JSONAnswer({"prompt": ""})
-    found = read_prompts(fields.tokens, served, 1, "tokens")
+    found = read_prompts(fields.tokens, served, state.settings, "tokens")
     if isinstance(found.written[0], str) or not found.single:
         raise RequestError("tokens is no list of token ids", param="tokens")
     return JSONAnswer({"prompt": served.generator.tokenizer.decode(found.written[0])})
