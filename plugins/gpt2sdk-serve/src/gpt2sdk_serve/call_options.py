@@ -192,6 +192,8 @@ def _counts(preset: Mapping[str, object], generator: Generator) -> list[int]:
         if COUNT_RULE in field.metadata:
             value = preset.get(name, preset.get(f"{strategy.name}.{name}", field.default))
             # Behind `-o` of the command line it is a text.
-            number = isinstance(value, str) and value.isdecimal()
-            found += [int(value)] if number or type(value) is int else []
+            if isinstance(value, str) and value.isdecimal():
+                found.append(int(value))
+            elif type(value) is int:
+                found.append(value)
     return found
