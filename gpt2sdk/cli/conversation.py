@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from gpt2sdk.cli.running import Job, Outcome, run
 from gpt2sdk.cli.terminal import fail, remark, write
 from gpt2sdk.errors import ContextOverflowError, OptionError
-from gpt2sdk.generator.chatting import write_chat
+from gpt2sdk.generator.chatting import answer_ends, write_chat
 from gpt2sdk.generator.generator import Generator
 from gpt2sdk.options import Composition, compose
 from gpt2sdk.plugins.registry import Registry
@@ -57,7 +57,8 @@ class Conversation:
         )
         chat = [*told, *self.messages]
         prompt = write_chat(generator.tokenizer, chat, chat_template=self.chat_template)
-        return Job(generator, [prompt.text], self.composed(), tokens=[prompt.tokens])
+        composition = self.composed().ending_at(answer_ends(generator, self.chat_template))
+        return Job(generator, [prompt.text], composition, tokens=[prompt.tokens])
 
     def say(self, role: str, content: str) -> None:
         """Add a turn."""

@@ -8,7 +8,7 @@ from gpt2sdk.cli.messages import Chats, read_messages
 from gpt2sdk.cli.prompt_files import read_prompts
 from gpt2sdk.cli.running import Job
 from gpt2sdk.errors import OptionError
-from gpt2sdk.generator.chatting import write_chat
+from gpt2sdk.generator.chatting import answer_ends, write_chat
 from gpt2sdk.generator.generator import Generator
 from gpt2sdk.options import Composition, Preset
 
@@ -65,7 +65,7 @@ class PromptSource:
         return Job(
             generator,
             [each.text for each in written],
-            composition,
+            composition.ending_at(answer_ends(generator, template)),
             preset,
             tokens=[each.tokens for each in written],
             chats=self.chats,

@@ -1,10 +1,11 @@
 """Chats as a generator takes them: one or several, written by its tokenizer's template."""
 
-from collections.abc import Mapping, Sequence
-from typing import TypeGuard, cast
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol, TypeGuard, cast
 
 from gpt2sdk.components.language import Language
 from gpt2sdk.errors import OptionError
+from gpt2sdk.mention import argument
 from gpt2sdk.tokenizer.chat_writer import ChatPrompt, Message
 from gpt2sdk.tokenizer.tokenizer import Tokenizer
 
@@ -27,6 +28,52 @@ def chats_of(messages: Chat | Sequence[Chat]) -> tuple[list[Chat], bool]:
 
 def _is_list(value: object) -> TypeGuard[Sequence[object]]:
     return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def turn_end(
+    language: Language,
+    ends: Collection[int],
+    *,
+    chat_template: str | None = None,
+    tools: Sequence[Mapping[str, object]] | None = None,
+) -> tuple[int, str] | None:
+    """Return the token that ends an answer by the template alone, and a note; `None` for none.
+
+    Args:
+        language: The tokenizer.
+        ends: The tokens that end texts anyway.
+        chat_template: As for `Generator.chat_prompt`.
+        tools: As for `Generator.chat_prompt`.
+    """
+    if not isinstance(language, Tokenizer):
+        return None
+    found = language.chats.turn_end(chat_template=chat_template, tools=tools)
+    if found is None or found[0] in ends:
+        return None
+    token, text = found
+    return token, (
+        f"answers end at {text} ({token}), which the chat template writes behind them, though "
+        f"neither the tokenizer nor a config names it; {argument('eos_token_id')} says otherwise"
+    )
+
+
+class Answerer(Protocol):
+    """Whose answers end somewhere."""
+
+    @property
+    def tokenizer(self) -> Language:
+        """What writes its prompts."""
+
+    @property
+    def eos_token_ids(self) -> frozenset[int]:
+        """The tokens that end its texts."""
+
+
+def answer_ends(answerer: Answerer, chat_template: str | None) -> frozenset[int]:
+    """Return the tokens that end answers: those of all texts, and that of the template."""
+    ends = answerer.eos_token_ids
+    found = turn_end(answerer.tokenizer, ends, chat_template=chat_template)
+    return ends if found is None else ends | {found[0]}
 
 
 def write_chat(  # noqa: PLR0913 - what templates read

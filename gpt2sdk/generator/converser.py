@@ -3,11 +3,12 @@
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, overload
 
 from gpt2sdk.components.call_record import CallRecord
 from gpt2sdk.components.records import Result
-from gpt2sdk.generator.chatting import Chat, chats_of, write_chat
+from gpt2sdk.generator.chatting import Chat, chats_of, turn_end, write_chat
 from gpt2sdk.generator.holder import ModelHolder
 from gpt2sdk.generator.prompts import PromptInput
 from gpt2sdk.session.engine import Engine
@@ -15,6 +16,8 @@ from gpt2sdk.session.engine import Engine
 
 class Converser(ModelHolder, ABC):
     """Takes part in chats, as its model's template writes them."""
+
+    eos_token_ids: frozenset[int]
 
     @abstractmethod
     def generate(
@@ -119,7 +122,9 @@ class Converser(ModelHolder, ABC):
     ) -> Result:
         """Answer a chat, or several at once, and return everything.
 
-        It is `generate(chat_prompt(messages), …)`; `stream(chat_prompt(messages), …)` yields the
+        An answer also ends at the special token that the template writes behind answers, where that
+        is no end token by the model's files; `Result.notes` says so. Otherwise it is
+        `generate(chat_prompt(messages), …)`; `stream(chat_prompt(messages), …)` yields the
         answer as it becomes certain.
 
         Args:
@@ -152,4 +157,11 @@ class Converser(ModelHolder, ABC):
             for each in chats
         ]
         prompt = prompts[0] if single else prompts
-        return self.generate(prompt, cancel=cancel, engine=engine, config=config, **options)
+        notes: tuple[str, ...] = ()
+        if config is None and "eos_token_id" not in options:
+            ends = self.eos_token_ids
+            found = turn_end(self.tokenizer, ends, chat_template=chat_template, tools=tools)
+            if found is not None:
+                options["eos_token_id"], notes = sorted({*ends, found[0]}), (found[1],)
+        result = self.generate(prompt, cancel=cancel, engine=engine, config=config, **options)
+        return replace(result, notes=(*result.notes, *notes)) if notes else result

@@ -106,6 +106,34 @@ class ChatWriter:
             written = _open_ended(written, messages[-1].get("content"))
         return ChatPrompt(self._stand_ins.take(written), tuple(self._stand_ins.encode(written)))
 
+    def turn_end(
+        self, *, chat_template: str | None = None, tools: Sequence[object] | None = None
+    ) -> tuple[int, str] | None:
+        """Return the special token that a template writes behind an answer, and its text.
+
+        A model that was taught chats ends its answers with it, whether or not a file says so.
+
+        Args:
+            chat_template: As for `write`.
+            tools: As for `write`.
+
+        Returns:
+            `None` where something else stands there, or the template takes no such chat.
+        """
+        asked, answer = (chr(each) * 3 for each in _PRIVATE[:2])
+        turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+        given: dict[str, object] = {"messages": turns, "tools": tools, "documents": None}
+        others = {**self._special, "add_generation_prompt": False}
+        try:
+            template = self._template(chat_template, tools=bool(tools))
+            written = self._settled(template.render({**others, **given}), template, given, others)
+        except OptionError:
+            return None
+        _, found, behind = written.rpartition(answer)
+        behind = behind.lstrip()
+        text = self._stand_ins.begins(behind) if found else None
+        return None if text is None else (self._stand_ins.encode(behind)[0], text)
+
     def _template(self, wanted: str | None, *, tools: bool) -> ChatTemplate:
         name = chosen_name(wanted, self._templates, tools=tools)
         source = wanted if name is None else self._templates[name]

@@ -73,6 +73,11 @@ class StandIns:
         """Return the special tokens that a text spells out beside its stand-ins, in order."""
         return [each for each in self._either.findall(text) if each in self._names]
 
+    def begins(self, text: str) -> str | None:
+        """Return the special token whose stand-in a text begins with; `None` for none."""
+        found = self._named.match(text)
+        return None if found is None else self._texts.get(found[0])
+
     def is_broken(self, text: str) -> bool:
         """Whether a text has parts of stand-ins, or some that were written in other letters."""
         rest = self._named.sub("", text).lower()

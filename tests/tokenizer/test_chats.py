@@ -308,3 +308,26 @@ def test_every_kind_keeps_messages_text(tongues, kind):
 
     assert 1 == prompt.tokens.count(tokenizer.eos_token_id)
     assert tokenizer.eos_token_id == prompt.tokens[-1]
+
+
+ENDS = FOLLOWS | {"mistral": "</s>"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_ends_an_answer_is_read_off_the_template(read, name):
+    token, text = read[name].chats.turn_end()
+
+    assert (ENDS[name], read[name].special_tokens[ENDS[name]]) == (text, token)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for message in messages %}{{ message['content'] }}. {% endfor %}",
+        "{% for message in messages %}<|im_start|>{{ message['content'] }}{% endfor %}",
+        "{{ messages[0]['content'] }}<|im_end|>",
+        "{{ raise_exception('no') }}",
+    ],
+)
+def test_a_template_may_end_answers_with_nothing(read, template):
+    assert read["chatml"].chats.turn_end(chat_template=template) is None

@@ -1,7 +1,9 @@
 """`gpt2sdk batch` in processes of its own, which are killed, stopped and out of room."""
 
 import json
+import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -187,3 +189,29 @@ def test_two_runs_on_one_output_are_refused(write, tmp_path, some_lines):
 
     assert 2 == second.returncode
     assert "another run is at work on it" in said
+
+
+@pytest.mark.slow
+def test_the_slurm_example_does_its_shards(app, write, tmp_path, some_lines, request):
+    page = (request.config.rootpath / "docs" / "guides" / "batch.md").read_text()
+    (script,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "array.sh").write_text(script)
+    (tmp_path / "gpt2sdk").write_text(f'#!/bin/sh\nexec {sys.executable} -m gpt2sdk "$@"\n')
+    (tmp_path / "gpt2sdk").chmod(0o755)
+    source = write(some_lines(7))
+    subprocess.run(["bash", "-n", "array.sh"], cwd=tmp_path, check=True)
+    for number in range(2):
+        slurm = {
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "MODEL": "storyteller",
+            "SLURM_ARRAY_TASK_ID": str(number),
+            "SLURM_ARRAY_TASK_COUNT": "2",
+        }
+        subprocess.run(["bash", "array.sh"], cwd=tmp_path, check=True, env={**os.environ, **slurm})
+    parts = sorted((tmp_path / "parts").glob("*.jsonl"))
+    merged, whole = tmp_path / "merged.jsonl", tmp_path / "whole.jsonl"
+    ran = invoke(app, "merge", merged, *parts)
+    invoke(app, source, whole, "-m", "storyteller", "--max-new-tokens", "64")
+
+    assert (0, 2) == (ran.exit_code, len(parts))
+    assert whole.read_bytes() == merged.read_bytes()

@@ -108,6 +108,13 @@ def test_packed_rows_are_bit_equal_beside_any_others():
     assert all(torch.equal(module(x[:rows]), together[:rows]) for rows in range(1, 65))
 
 
+def test_rows_may_lie_apart_in_memory():
+    module, x = linear(normal(64, 64)), normal(64, 5)
+    module.pack()
+
+    assert torch.equal(module(x.t()), module(x.t().contiguous()))
+
+
 def test_gradients_reach_the_input_of_a_packed_layer():
     module, x = linear(normal(64, 64)), torch.ones(2, 64, requires_grad=True)
     module.pack()

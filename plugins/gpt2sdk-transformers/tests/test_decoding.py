@@ -1,5 +1,6 @@
 """Decoding methods with a model of transformers choose what recomputing everything would choose."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -84,6 +85,13 @@ class Recomputing(nn.Module):
                 hook.remove()
 
 
+TALE = {
+    "type": "object",
+    "properties": {"who": {"enum": ["the king", "a witch"]}, "old": {"type": "boolean"}},
+    "required": ["who", "old"],
+    "additionalProperties": False,
+}
+SUMS = 'start: NUMBER ("+" NUMBER)* "."\nNUMBER: /[0-9]{1,3}/'
 METHODS: dict[str, dict[str, object]] = {
     "guidance with beams": {
         "guidance_scale": 1.5,
@@ -95,6 +103,15 @@ METHODS: dict[str, dict[str, object]] = {
     "DoLa": {"strategy": "greedy", "dola_layers": [0, 1]},
     "DoLa behind the norm": {"strategy": "greedy", "dola_layers": [1], "dola_final_norm": True},
     "a regular expression": {"regex": r"[a-z ]{5,12}", "temperature": 0.7},
+    "JSON": {"json_schema": TALE, "temperature": 0.8, "max_new_tokens": 60},
+    "JSON with beams": {
+        "json_schema": TALE,
+        "strategy": "beam",
+        "num_beams": 3,
+        "max_new_tokens": 60,
+    },
+    "a grammar": {"grammar": SUMS, "temperature": 0.8},
+    "a grammar with beams": {"grammar": SUMS, "strategy": "beam", "num_beams": 4},
     "a watermark": {"kgw_bias": 4.0, "hashing_key": 7},
     "another watermark": {"sampler": "gumbel_watermark", "hashing_key": 7},
     "a particle filter": {
@@ -162,3 +179,20 @@ def test_a_watermark_is_found_in_what_was_marked(tiny: Tiny, kind: str) -> None:
         for each in (marked, plain)
     )
     assert found.p_value < 1e-6 < nothing.p_value
+
+
+@BOTH
+@pytest.mark.parametrize("strategy", [{}, {"strategy": "beam", "num_beams": 3}], ids=["", "beams"])
+def test_guided_texts_are_what_was_asked_for(
+    tiny: Tiny, kind: str, strategy: dict[str, object]
+) -> None:
+    gen, _ = tiny(kind)
+    options = {"max_new_tokens": 60, "seed": 5, **strategy}
+    for written in gen.generate(PROMPTS, json_schema=TALE, **options).completions:
+        parsed = written.parsed
+        assert isinstance(parsed, dict)
+        assert parsed["who"] in {"the king", "a witch"}
+        assert isinstance(parsed["old"], bool)
+    for completion in gen.generate(PROMPTS, grammar=SUMS, **options).completions:
+        whole = completion.finish_reason == "end_token"
+        assert re.fullmatch(r"\d{1,3}(\+\d{1,3})*" + (r"\." if whole else ".*"), completion.text)

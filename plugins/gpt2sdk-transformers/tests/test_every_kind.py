@@ -92,7 +92,13 @@ _STATES: Mapping[str, Mapping[str, object]] = {
     "qwen3_next": _DELTA,
     "recurrent_gemma": {"lru_width": 32, "num_hidden_layers": 3, "attention_window_size": 5},
     "zamba": {**_ZAMBA, "n_mamba_heads": 2, "mamba_dt_rank": 4},
-    "zamba2": {**_ZAMBA, "hybrid_layer_ids": [1, 3], "mamba_headdim": 8, "mamba_ngroups": 1, "chunk_size": 4},
+    "zamba2": {
+        **_ZAMBA,
+        "hybrid_layer_ids": [1, 3],
+        "mamba_headdim": 8,
+        "mamba_ngroups": 1,
+        "chunk_size": 4,
+    },
     "zaya": {"num_experts_per_tok": 1},
 }
 

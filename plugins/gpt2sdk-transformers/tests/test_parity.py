@@ -169,7 +169,10 @@ def test_hidden_states_are_those_before_the_last_norm(tiny: Tiny, kind: str) -> 
     if kind.startswith("mamba"):
         # Its list begins behind the first block.
         table = network.get_input_embeddings()
-        streams = [(table(torch.tensor([row])), *each[:-1]) for row, each in zip(rows, streams, strict=True)]
+        streams = [
+            (table(torch.tensor([row])), *each[:-1])
+            for row, each in zip(rows, streams, strict=True)
+        ]
     for layer in range(model.layers):
         wanted = [each[layer][0] for each in streams]
         assert close(scores.hidden_states[layer], torch.cat([wanted[0][-2:], wanted[1][-1:]]))

@@ -1,4 +1,4 @@
-"""Models whose layers have states: rows are taken back all the same, and what that costs is said."""
+"""Models whose layers have states: rows are taken back all the same, and its price is counted."""
 
 from collections.abc import Callable, Sequence
 
@@ -161,9 +161,10 @@ def test_a_call_that_fails_changes_nothing(tiny: Tiny, monkeypatch: pytest.Monke
     gen, network = tiny("jamba")
     model = lm_of(gen)
     cache, tokens = fed(model)
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="too late"):
+    with monkeypatch.context() as patch:
         patch.setattr(model.blocks[-1], "forward", _fail)
-        model.score(cache, [[1, 2, 3]], [1])
+        with pytest.raises(RuntimeError, match="too late"):
+            model.score(cache, [[1, 2, 3]], [1])
     assert tuple(cache.lengths) == (len(tokens),)
     found = model.score(cache, [[60, 61]], [2]).logits
     assert close(found, whole(network, [*tokens, 60, 61])[-2:])
@@ -201,16 +202,14 @@ def test_whatever_happens_a_slot_is_what_it_was_fed(
             keep = [min(len(each), 2) for each in new]
             logits = model.score(cache, new, keep).logits.split(keep)
             for row, each, kept, found in zip(rows, new, keep, logits, strict=True):
-                row += each
+                row.extend(each)
                 if kept:
                     assert close(found, whole(network, row)[-kept:])
         elif what == "fork":
             cache.fork([int(parent) for parent in values])
             rows = [list(rows[int(parent)]) if parent >= 0 else [] for parent in values]
         else:
-            rows = [
-                row[: int(part * len(row))] for row, part in zip(rows, values, strict=True)
-            ]
+            rows = [row[: int(part * len(row))] for row, part in zip(rows, values, strict=True)]
             cache.rewind([len(row) for row in rows])
         assert tuple(cache.lengths) == tuple(map(len, rows))
 

@@ -9,7 +9,7 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
 from typing_extensions import override
 
-from gpt2sdk import Generator, Score, argument
+from gpt2sdk import Generator, OptionError, Score, Tokenizer, argument
 
 Pair = tuple[tuple[str, str] | None, list[int], list[int]]
 """What was asked, for the harness's cache, with the tokens of context and continuation."""
@@ -47,6 +47,8 @@ class GPT2SDKLM(TemplateLM):  # type: ignore[misc]  # the harness has no types
         add_bos_token: Whether texts begin with the bos token; by default where the tokenizer's
             files say so.
         seed: Where the random numbers of tasks that sample start.
+        chat_template_args: What chat templates read besides the messages.
+        enable_thinking: One of these, as for `hf`.
         settings: The other arguments of `Generator.from_pretrained`: `dtype`, `quantization`,
             `placement`, `adapter`, …; `prefix_cache` is "256MB", so that examples before many
             questions are read once.
@@ -67,6 +69,8 @@ class GPT2SDKLM(TemplateLM):  # type: ignore[misc]  # the harness has no types
         prefix_token_id: int | None = None,
         add_bos_token: bool | None = None,
         seed: int = 0,
+        chat_template_args: Mapping[str, object] | None = None,
+        enable_thinking: bool | None = None,
         **settings: object,
     ) -> None:
         super().__init__()
@@ -90,6 +94,9 @@ class GPT2SDKLM(TemplateLM):  # type: ignore[misc]  # the harness has no types
             self.generator.tokenizer.adds_bos if add_bos_token is None else bool(add_bos_token)
         )
         self._seed = int(seed)
+        self._template: str | None = None
+        thinking = {} if enable_thinking is None else {"enable_thinking": bool(enable_thinking)}
+        self._template_args = {**(chat_template_args or {}), **thinking}
 
     @property
     @override
@@ -134,6 +141,56 @@ class GPT2SDKLM(TemplateLM):  # type: ignore[misc]  # the harness has no types
         if wanted and self._adds_bos and bos is not None and tokens[:1] != [bos]:
             return [bos, *tokens]
         return tokens
+
+    @override
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """Return the text of a chat, for `--apply_chat_template`; special tokens are spelled out.
+
+        As for `hf`, a template that refuses the messages gets them once more, without those of the
+        system.
+        """
+        try:
+            return self._written(chat_history, begun=not add_generation_prompt)
+        except OptionError:
+            said = [message for message in chat_history if message["role"] != "system"]
+            if len(said) == len(chat_history):
+                raise
+            return self._written(said, begun=not add_generation_prompt)
+
+    @override
+    def chat_template(self, chat_template: bool | str = False) -> str | None:
+        """Return the template that chats are written with, which the harness notes; `None` for off.
+
+        Args:
+            chat_template: Whether there is one; or the name of one of several.
+
+        Raises:
+            ValueError: There is none, or none of that name.
+        """
+        if chat_template is False or chat_template is None:
+            return None
+        tokenizer = self.generator.tokenizer
+        templates = tokenizer.chat_templates if isinstance(tokenizer, Tokenizer) else {}
+        self._template = chat_template if isinstance(chat_template, str) else None
+        found = templates.get(self._template or "default")
+        if found is None:
+            raise ValueError(
+                f"--apply_chat_template {chat_template}: the tokenizer has "
+                f"{', '.join(templates) or 'no chat template'}"
+            )
+        return found
+
+    def _written(self, messages: list[dict[str, str]], *, begun: bool) -> str:
+        return self.generator.chat_prompt(
+            messages,
+            add_generation_prompt=not begun,
+            continue_final_message=begun,
+            chat_template=self._template,
+            chat_template_kwargs=self._template_args,
+            tokenize=False,
+        )
 
     @override
     def _loglikelihood_tokens(

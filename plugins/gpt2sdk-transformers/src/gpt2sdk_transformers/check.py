@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LENGTH = 12
 # In units of the logits' spread: rounding in float32, and in 16 bits or with quantized weights.
-_EXACT, _ROUGH = 1e-2, 0.5
+_EXACT, _ROUGH = 2e-3, 0.15
 
 
 def check_scores(model: "TransformersLM") -> None:
@@ -32,17 +32,19 @@ def check_scores(model: "TransformersLM") -> None:
     tokens = [(7 * place + 3) % model.vocab_size for place in range(length)]
     wanted = _own(model, tokens)
     cache, part = model.make_cache(2), max(1, length // 3)
-    # The second row holds the first part of the other one, so that positions differ in a call.
+    # The second row is one token behind the other, so that positions differ in a call.
     first = model.score(cache, [tokens[:part], tokens[: part - 1]], [part, 0]).logits
-    rest = tokens[part:], tokens[part - 1 : part]
+    rest = tokens[part:], tokens[part - 1 : -1]
     counts = [len(row) for row in rest]
-    scores = model.score(cache, rest, [counts[0], 0], hidden_states=[model.layers])
-    found = torch.cat([first, scores.logits])
-    again = model.unembed(model.final_norm(scores.hidden_states[model.layers]))
+    scores = model.score(cache, rest, counts, hidden_states=[model.layers])
+    own, beside = scores.logits[: counts[0]], scores.logits[counts[0] :]
+    found = torch.cat([first, own])
+    again = model.unembed(model.final_norm(scores.hidden_states[model.layers][: counts[0]]))
     exact = next(model.parameters()).dtype in (torch.float32, torch.float64)
     limit = _EXACT if exact and not model.quantized else _ROUGH
     for what, off in (
         ("rows fed in parts", _distance(found, wanted)),
+        ("rows beside another one", _distance(beside, wanted[part - 1 : -1])),
         ("its last norm and head by themselves", _distance(again, wanted[part:])),
     ):
         if not off <= limit:
@@ -62,5 +64,9 @@ def _own(model: "TransformersLM", tokens: list[int]) -> Float[Tensor, "tokens vo
 
 
 def _distance(found: Tensor, wanted: Tensor) -> float:
+    """Return how far off half of the tokens are at least, by the root of the mean square.
+
+    Not the worst: near a tie between two experts, rounding decides, and a token goes elsewhere.
+    """
     spread = wanted.std().clamp(min=1e-6)
-    return float(((found - wanted).abs().amax(dim=-1) / spread).median())
+    return float(((found - wanted).square().mean(dim=-1).sqrt() / spread).median())

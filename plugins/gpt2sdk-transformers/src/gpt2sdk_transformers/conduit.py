@@ -36,6 +36,9 @@ _SILENT = frozenset(
     }
 )
 
+# Those that slide by their mask alone, and say nothing of it to their attention function.
+_WINDOW_IN_MASK = frozenset({"phimoe"})
+
 
 class Conduit(TransformersCache):
     """Looks like an empty cache: whoever updates it gets back what was given."""
@@ -89,6 +92,9 @@ def ragged_attention(  # noqa: PLR0913, PLR0917 - as transformers calls it
     causal = is_causal if is_causal is not None else getattr(module, "is_causal", True)
     if attention_mask is not None or not causal or dropout:
         raise misfit("its attention is given a mask, dropout or the order to look ahead")
+    config = getattr(module, "config", None)
+    if sliding_window is None and getattr(config, "model_type", "") in _WINDOW_IN_MASK:
+        sliding_window = config.sliding_window  # type: ignore[union-attr]
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     rule = Rule(float(scaling), sliding_window, softcap, s_aux)
     return feed.attend(query, key, value, rule), None

@@ -149,7 +149,7 @@ class RaggedFeed:
         states: What the call does to states; `None` where no layer has one.
     """
 
-    def __init__(  # noqa: PLR0913 - what a call is about
+    def __init__(
         self,
         cache: Cache,
         tokens: Sequence[Sequence[int]],

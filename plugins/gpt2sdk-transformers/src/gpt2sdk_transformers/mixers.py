@@ -27,6 +27,7 @@ from gpt2sdk_transformers.states import StateKey
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+_MODELS = "transformers.models."
 # What a module calls that has a state in its cache.
 _WRITES = frozenset({"update_conv_state", "update_recurrent_state"})
 # What scans are given that go on from a state, in the code of modules that can.
@@ -77,6 +78,8 @@ def make_mixers(network: "PreTrainedModel") -> int:
     ]
     for path, module, mixer in found:
         kind = type(module)
+        if issubclass(kind, ByRows):
+            continue
         members = {"__module__": kind.__module__, "mixer": mixer}
         module.__class__ = type(f"ByRows{kind.__name__}", (ByRows, kind), members)
         if not hasattr(module, "layer_idx"):
@@ -98,7 +101,8 @@ def state_nbytes(block: nn.Module, width: int, dtype: torch.dtype) -> int:
     for module in block.modules():
         if isinstance(module, ByRows):
             hollow = deepcopy(module).to("meta", dtype)
-            store = TransformersCache(layers=[LinearAttentionLayer()])
+            states = LinearAttentionLayer()
+            store = TransformersCache(layers=[states])
             hollow.layer_idx = 0
             x = torch.empty(1, 1, width, dtype=dtype, device="meta")
             words: dict[str, object] = {"cache": store}
@@ -106,8 +110,9 @@ def state_nbytes(block: nn.Module, width: int, dtype: torch.dtype) -> int:
                 places = torch.zeros(1, 1, dtype=torch.int64, device="meta")
                 words |= {"position_ids": places, "attention_mask": None}
             with torch.no_grad():
-                _call(hollow, super(ByRows, hollow).forward, store.layers[0], False, x, **words)  # noqa: FBT003 - as its type says
-            total += sum(state.nbytes for _, state in layer_states(0, store.layers[0]))
+                own = super(ByRows, hollow).forward  # type: ignore[misc]
+                _call(hollow, own, states, False, x, **words)  # noqa: FBT003 - as its type says
+            total += sum(state.nbytes for _, state in layer_states(0, states))
     return total
 
 
@@ -121,7 +126,7 @@ def layer_states(layer: int, held: Any) -> Iterator[tuple[StateKey, Tensor]]:  #
 
 def _mixer(kind: type) -> Mixer | None:
     """Say how a kind of module goes on from a state; `None` for one without."""
-    if not issubclass(kind, nn.Module) or not kind.__module__.startswith("transformers.models."):
+    if not issubclass(kind, nn.Module) or not kind.__module__.startswith(_MODELS):
         return None
     names = _names(kind)
     if names >= _INSIDE:
@@ -135,9 +140,10 @@ def _mixer(kind: type) -> Mixer | None:
 
 
 def _names(kind: type) -> frozenset[str]:
-    """Return what the methods of a class call and name."""
+    """Return what the methods of a class, and of those of transformers it comes of, name."""
     names: set[str] = set()
-    for member in vars(kind).values():
+    theirs = [each for each in kind.__mro__ if each.__module__.startswith(_MODELS)]
+    for member in [member for each in theirs for member in vars(each).values()]:
         if inspect.isfunction(member):
             code = inspect.unwrap(member).__code__
             names.update(code.co_names)

@@ -1,6 +1,5 @@
 """A decoder-only network of transformers, fed by rows."""
 
-import copy
 import inspect
 from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from typing_extensions import override
 
 from gpt2sdk import Quantized, Scores, residency_of
 from gpt2sdk.gpt2 import Cache, Linear, Packable, Snapshot, check_fed, pack
+from gpt2sdk_transformers.answer import answering
 from gpt2sdk_transformers.conduit import Conduit
 from gpt2sdk_transformers.feed import UNDER_WAY, RaggedFeed, misfit
 from gpt2sdk_transformers.given import check_layers, own_cache
@@ -122,13 +122,10 @@ class TransformersLM(WholeSequences):
             return self._nothing(hidden_states)
         # A head may not be able to multiply nothing: it gets one position more.
         asked = keep if total else [len(row) and 1 for row in tokens]
-        keys, fed, states = own, tokens, None
-        if isinstance(own, RecurrentCache):
-            keys, fed = own.keys, own.unseen(tokens)
-            states = StateFeed(own, tokens, fed, keep)
+        states = StateFeed(own, tokens, keep) if isinstance(own, RecurrentCache) else None
         feed = RaggedFeed(
-            keys,
-            fed,
+            own.keys if isinstance(own, RecurrentCache) else own,
+            tokens if states is None else states.fed,
             asked,
             hidden_states,
             width=self.width,
@@ -137,11 +134,8 @@ class TransformersLM(WholeSequences):
         )
         logits = self._compute(feed)[:total]
         feed.finish()
-        return Scores(
-            logits,
-            {layer: feed.hidden[layer][:total] for layer in hidden_states},
-            [len(all_) - len(new) for all_, new in zip(fed, tokens, strict=True)],
-        )
+        hidden = {layer: feed.hidden[layer][:total] for layer in hidden_states}
+        return Scores(logits, hidden, () if states is None else states.again)
 
     def final_norm(self, hidden: Float[Tensor, "*places embed"]) -> Float[Tensor, "*places embed"]:
         """Return hidden states as they are behind the last norm."""
@@ -159,8 +153,7 @@ class TransformersLM(WholeSequences):
         x = hidden.reshape(1, -1, hidden.shape[-1]).to(self.device, self._dtype)
         # The network's own code computes them, for the sake of its scalings and caps, from a base
         # that answers at once.
-        answer = _Answer(x, self.network.get_submodule(self._base))
-        beheaded = _exchanged(self.network, self._base.split("."), answer)
+        beheaded = answering(self.network, self._base, x)
         with torch.no_grad():
             ids = torch.zeros(x.shape[:2], dtype=torch.int64, device=x.device)
             logits: Tensor = beheaded(input_ids=ids, use_cache=False, return_dict=True).logits
@@ -252,8 +245,8 @@ class TransformersLM(WholeSequences):
                 hook.remove()
         if (feed.written, feed.attended) != (len(self.attending), len(self._attend)):
             raise misfit(
-                f"{feed.written} of {len(self.attending)} layers wrote keys and values as transformers' "
-                f"own attention functions are told of, and {feed.attended} of "
+                f"{feed.written} of {len(self.attending)} layers wrote keys and values as "
+                f"transformers' own attention functions are told of, and {feed.attended} of "
                 f"{len(self._attend)} attended to them"
             )
         if feed.states is not None and feed.states.ran != self.mixers:
@@ -280,37 +273,6 @@ class TransformersLM(WholeSequences):
         return Scores(logits, dict.fromkeys(hidden_states, nothing))
 
 
-class _Answer(nn.Module):
-    """A base that has computed already."""
-
-    def __init__(self, hidden: Tensor, base: nn.Module) -> None:
-        super().__init__()
-        self._hidden = hidden
-        # Not a child: it is only asked for the numbers that a head multiplies with.
-        self.__dict__["base"] = base
-
-    @override
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as torch's
-        return getattr(self.__dict__["base"], name)
-
-    @override
-    def forward(self, *_args: object, **_kwargs: object) -> "_Answered":
-        return _Answered(self._hidden)
-
-
-class _Answered:
-    """What a base returns: hidden states, and nothing of all else that may be asked for."""
-
-    def __init__(self, hidden: Tensor) -> None:
-        self.last_hidden_state = hidden
-
-    def __getattr__(self, name: str) -> None:
-        return None
-
-    def __getitem__(self, place: object) -> Tensor | None:
-        return self.last_hidden_state if place in (0, "last_hidden_state") else None
-
-
 def _take(module: nn.Module, args: object, output: Any) -> Any:  # noqa: ANN401, ARG001 - a hook
     """Leave of a base's output what is to be scored, so that the head computes nothing in vain."""
     feed = UNDER_WAY.get()
@@ -334,15 +296,6 @@ def _keep(layer: int, hidden: object) -> None:
     feed = UNDER_WAY.get()
     if feed is not None and layer in feed.wanted:
         feed.hidden[layer] = feed.take(cast("Tensor", hidden))[0]
-
-
-def _exchanged(module: nn.Module, path: Sequence[str], other: nn.Module) -> nn.Module:
-    """Return a module as it would be with another one at a path; all else is shared."""
-    name, *rest = path
-    copied = copy.copy(module)
-    inner = _exchanged(module.get_submodule(name), rest, other) if rest else other
-    copied.__dict__["_modules"] = {**module._modules, name: inner}  # noqa: SLF001 - torch's
-    return copied
 
 
 def _base(network: "PreTrainedModel") -> str:

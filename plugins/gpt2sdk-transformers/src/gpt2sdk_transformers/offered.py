@@ -15,7 +15,7 @@ gemma4_unified_text glm glm4 glm4_moe glm4_moe_lite gpt_bigcode gpt_neox gpt_oss
 granite granite_swa granitemoe granitemoe_swa granitemoeshared helium hunyuan_v1_dense
 hunyuan_v1_moe hy_v3 hyperclovax internlm3 iquestcoder jais2 jetmoe kolibri1 laguna
 llama mellum mimo_v2_flash minicpm3 minimax_m2 ministral ministral3 mistral mixtral
-nanochat nemotron olmo olmo2 olmo3 olmoe opt persimmon phi phi3 qwen2 qwen2_moe qwen3
+nanochat nemotron olmo olmo2 olmo3 olmoe opt persimmon phi phi3 phimoe qwen2 qwen2_moe qwen3
 qwen3_moe sarvam_mla sarvam_moe seed_oss smollm3 solar_open stablelm starcoder2
 vaultgemma youtu
 """

@@ -26,7 +26,7 @@ takes two passes through a layer's matrices."""
 
 
 @dataclass(slots=True)
-class Mark:
+class StateMark:
     """A state that a slot can go back to.
 
     Attributes:
@@ -52,7 +52,7 @@ class RecurrentSlot:
     ids: list[int] = field(default_factory=list)
     seen: int = 0
     page: int | None = None
-    marks: list[Mark] = field(default_factory=list)
+    marks: list[StateMark] = field(default_factory=list)
 
     @property
     def pages(self) -> list[int]:
@@ -207,7 +207,7 @@ class RecurrentCache:
         if held.page is not None:
             last = held.marks[-1].length if held.marks else -STRIDE
             if last < held.seen and (drafted or held.seen - last >= STRIDE):
-                self._add(held, Mark(held.seen, self.pages.share(held.page)))
+                self._add(held, StateMark(held.seen, self.pages.share(held.page)))
             if self.pages.users(held.page) == 1:
                 return held.page
             self.pages.release(held.page)
@@ -217,7 +217,7 @@ class RecurrentCache:
     def mark(self, slot: int, more: int) -> int:
         """Return a page for the state that a slot has so many tokens behind the one it had."""
         held, page = self._slots[slot], self.pages.take()
-        self._add(held, Mark(held.seen + more, page))
+        self._add(held, StateMark(held.seen + more, page))
         return page
 
     def advance(self, tokens: Sequence[Sequence[int]]) -> None:
@@ -237,7 +237,7 @@ class RecurrentCache:
         slot.page = self.pages.share(kept[-1].page) if kept else None
         slot.seen = kept[-1].length if kept else 0
 
-    def _add(self, slot: RecurrentSlot, mark: Mark) -> None:
+    def _add(self, slot: RecurrentSlot, mark: StateMark) -> None:
         """Add a mark, in the place of the last one if that is near the one before."""
         marks = slot.marks
         if len(marks) > 1 and marks[-1].length - marks[-2].length < STRIDE:

@@ -6,7 +6,7 @@ around the states of these rows.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 import torch
 from torch import Tensor
@@ -86,7 +86,7 @@ class StateGroup:
         if len(values) == 1:
             return first
         if isinstance(first, tuple):
-            return tuple(map(self.join, zip(*values, strict=True)))  # type: ignore[call-overload]
+            return tuple(map(self.join, zip(*values, strict=True)))
         return torch.cat(values, dim=1) if isinstance(first, Tensor) else values[-1]  # type: ignore[arg-type]
 
     def put(self, out: object, value: object) -> object:
@@ -110,6 +110,7 @@ class StateFeed:
     """What one call does to the states of a cache.
 
     Attributes:
+        fed: What is fed to each slot: the new tokens, behind those that have to be fed again.
         ran: How many layers with states were called.
     """
 
@@ -117,7 +118,6 @@ class StateFeed:
         self,
         cache: "RecurrentCache",
         tokens: Sequence[Sequence[int]],
-        fed: Sequence[Sequence[int]],
         keep: Sequence[int],
     ) -> None:
         """Plan a call whose arguments were checked; nothing is written yet.
@@ -125,16 +125,16 @@ class StateFeed:
         Args:
             cache: What is fed.
             tokens: The new tokens of each slot.
-            fed: The same behind what has to be fed again.
             keep: How many of the last ones are scored.
         """
         self._cache = cache
         self._tokens = tokens
+        self.fed = cache.unseen(tokens)
         self._drafted = [kept > 1 for kept in keep]
         self.ran = 0
         groups: dict[tuple[int, int, bool], StateGroup] = {}
-        start, total = 0, sum(map(len, fed))
-        for slot, row in enumerate(fed):
+        start, total = 0, sum(map(len, self.fed))
+        for slot, row in enumerate(self.fed):
             if not row:
                 continue
             split, page = cache.split(slot, len(tokens[slot]), keep[slot]), cache.slots[slot].page
@@ -146,6 +146,11 @@ class StateFeed:
             groups[key].pages += [] if page is None else [page]
             start += len(row)
         self._groups = list(groups.values())
+
+    @property
+    def again(self) -> Sequence[int]:
+        """How many tokens of each slot are fed again."""
+        return [len(all_) - len(new) for all_, new in zip(self.fed, self._tokens, strict=True)]
 
     def mix(
         self,
@@ -196,7 +201,7 @@ class StateFeed:
         """Give a layer what its rows hold of it."""
         if group.cache.layers[layer] is not None:
             raise misfit(f"layer {layer} has states of more than one module")
-        made = LinearAttentionLayer()
+        made: Any = LinearAttentionLayer()
         group.cache.layers[layer] = made
         for key, state in self._cache.pages.read(layer, group.pages) if group.pages else ():
             made.device, made.dtype = state.device, state.dtype
@@ -208,7 +213,7 @@ class StateFeed:
                 made.recurrent_states[key.number] = state
                 made.is_recurrent_states_initialized[key.number] = True
             made.has_previous_state[key.number] = True
-        return made
+        return cast("LinearAttentionLayer", made)
 
     def _stretches(
         self, group: StateGroup, layer: int, *, steps: bool
