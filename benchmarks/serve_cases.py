@@ -27,7 +27,7 @@ KINDS: tuple[Mapping[str, object], ...] = (
     {"drafter": "prompt_lookup", "temperature": 0.5},
     {"sampler": "mirostat"},
     {"strategy": "best_of_n", "best_of": 3},
-    {"strategy": "metropolis_hastings"},
+    {"strategy": "metropolis_hastings", "num_moves": 4},
     {"strategy": "smc", "num_particles": 4},
     {"choice": ["a wolf", "a king", "nobody"]},
     {"frequency_penalty": 0.5, "presence_penalty": 0.25},

@@ -30,6 +30,10 @@ RUBBISH: tuple[object, ...] = (
     b'{"prompt": "' + b"a" * (5 * 2**20) + b'"}',
     b"[" * 20_000,
 )
+PATIENCE = 240.0
+"""Seconds after which an answer is given up: on a machine that others use, steps take long."""
+MANY = 2**20
+"""Bytes that are many for a request."""
 RAW = (
     b"\x16\x03\x01\x00\xa5\x01",
     b"GET / HTTP/9.9\r\n\r\n",
@@ -93,10 +97,10 @@ class Crowd:
             while asyncio.get_running_loop().time() < until:
                 (way,) = self._drawn.choices([*self._ways], [*self._ways.values()])
                 try:
-                    async with asyncio.timeout(120):
+                    async with asyncio.timeout(PATIENCE):
                         await way()
                 except TimeoutError:
-                    self.tally.blame("no answer in two minutes", way.__name__)
+                    self.tally.blame(f"no end in {PATIENCE:.0f} seconds", way.__name__)
                 except (OSError, EOFError) as error:
                     self.tally.blame(f"{type(error).__name__}: {error}", way.__name__)
 
@@ -142,11 +146,18 @@ class Crowd:
 
     async def _rubbish(self) -> None:
         body = self._drawn.choice(RUBBISH)
-        async with post(self.port, "/v1/completions", body) as answer:
-            said = await answer.json()
-            if not 400 <= answer.status < 500 or not said["error"]["message"]:
-                self.tally.blame(f"rubbish was answered {answer.status}", body)
-            self.tally.seen[f"rubbish {answer.status}"] += 1
+        try:
+            async with post(self.port, "/v1/completions", body) as answer:
+                status, said = answer.status, await answer.json()
+        except ConnectionError:
+            # What is too large is refused before it was read, and the rest meets a closed door.
+            if len(body) < MANY:
+                raise
+            self.tally.seen["rubbish 413"] += 1
+            return
+        if not 400 <= status < 500 or not said["error"]["message"]:
+            self.tally.blame(f"rubbish was answered {status}", body)
+        self.tally.seen[f"rubbish {status}"] += 1
 
     async def _raw(self) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)

@@ -14,7 +14,7 @@ from gpt2sdk_serve.state import ServerState
 async def models(request: Request) -> Response:
     """List what is served."""
     state: ServerState = request.app.state.server
-    data = [served.as_listed(name) for name, served in state.models.items()]
+    data = [_listed(state, served, name) for name, served in state.models.items()]
     return JSONAnswer({"object": "list", "data": data})
 
 
@@ -22,7 +22,14 @@ async def model(request: Request) -> Response:
     """Say what is served by a name."""
     state: ServerState = request.app.state.server
     name = request.path_params["name"]
-    return JSONAnswer(state.model(name).as_listed(name))
+    return JSONAnswer(_listed(state, state.model(name), name))
+
+
+def _listed(state: ServerState, served: ServedModel, name: str) -> dict[str, object]:
+    """Return what is said of a model; a template of the server's is one for each."""
+    listed = served.as_listed(name)
+    chats = state.settings.chat_template is not None
+    return {**listed, "has_chat_template": chats or listed["has_chat_template"]}
 
 
 async def health(request: Request) -> Response:

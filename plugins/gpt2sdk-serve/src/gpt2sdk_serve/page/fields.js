@@ -27,7 +27,7 @@ export class Field {
       element("span", { class: "values" }, [values + HINTS[this.kind]]),
     ]);
     this.node = element("div", { class: `field ${this.kind}`, "data-field": name }, [
-      element("label", { for: this.id }, [option.name]),
+      element("label", { for: this.id }, breakable(option.name)),
       this.input,
       this.problem,
       help,
@@ -76,6 +76,11 @@ export class Field {
   complain(words) {
     complainAt(this.input, this.problem, words);
   }
+}
+
+/** A name that may be broken behind each of its words. */
+function breakable(name) {
+  return name.split(/(?<=_)/).flatMap((word) => [word, element("wbr")]);
 }
 
 /** What was entered does not fit the field. */
