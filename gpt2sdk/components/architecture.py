@@ -132,12 +132,7 @@ class Architecture(Component):
         return {name: tuple(each.shape) for name, each in self._model.named_parameters()}
 
     def parameter_dtype(self, name: str, dtype: torch.dtype) -> torch.dtype:
-        """The type in which a parameter is held that is not quantized.
-
-        Args:
-            name: The parameter's.
-            dtype: The type that was asked for; by default all have it.
-        """
+        """The type in which a parameter is held if not quantized; by default as was asked for."""
         del name
         return dtype
 
