@@ -204,6 +204,9 @@ class Session(ABC):
     def rewind(self, counts: Sequence[int] | Counts) -> None:
         """Take back each row's last tokens, with their ends, memory and mirrors.
 
+        A row that something is wrong with stays as it is: a component that raised must not look
+        like a hypothesis that came to nothing.
+
         Raises:
             PluginContractError: A count reaches into the prompt, or behind text that was certain.
         """

@@ -222,6 +222,8 @@ class DecodingSession(Session):
                 name = self.course.lead.strategy.name
                 message = f"{name} takes tokens back: declare @strategy(rewinds=True)"
                 raise PluginContractError(message, plugin=name)
+            if row.failure is not None and not row.failure.dead:
+                backs[seat] = 0
         self.course.read = False
         self.course.followers.rewind(backs)
 

@@ -65,3 +65,22 @@ def test_a_call_that_nobody_shares_ends_at_once(gen):
         gen.generate(["abc", "abd"], seed=1, processors=[Once(once=True)], **FIXED)
 
     assert [3, 3] == [len(each.tokens) for each in caught.value.partial.completions]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"strategy": "metropolis_hastings", "potential": lambda _: 0.0, "num_moves": 5},
+        {"strategy": "smc", "potential": lambda _: 0.0, "num_particles": 4},
+        {"strategy": "backtrack", "banned_phrases": ["a", "b", "c"]},
+        {"strategy": "tree_search", "value": lambda *_: 0.5, "num_simulations": 3},
+        {"strategy": "beam", "num_beams": 3},
+    ],
+    ids=lambda options: options["strategy"],
+)
+def test_a_fault_is_no_bad_hypothesis(gen, options):
+    name = options["strategy"]
+    if name in {"metropolis_hastings", "smc"}:
+        pytest.importorskip("gpt2sdk_steering", reason=f"{name} comes with it")
+    with pytest.raises(GenerationError, match="once"):
+        gen.generate("abc", seed=1, processors=[Once(once=True)], **options, **FIXED)

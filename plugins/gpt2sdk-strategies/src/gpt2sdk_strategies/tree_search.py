@@ -188,12 +188,11 @@ class Lookout:
         self._session.append([tokens.get(seat, -1) for seat in range(len(self._session.rows))])
 
     def _take_back(self, grown: Mapping[int, int]) -> None:
-        """Take back what was tried; but what is wrong with a row, or over with it, stays so."""
+        """Take back what was tried; but a row that is over for good stays so."""
         backs = [0] * len(self._session.rows)
         for seat, length in grown.items():
             row = self._session.rows.records[seat]
-            wrong = row.failure is not None and not row.failure.dead
-            if not wrong and row.finish_reason != "cancelled":
+            if row.finish_reason != "cancelled":
                 backs[seat] = row.grown - length
         self._session.rewind(backs)
 
