@@ -34,8 +34,7 @@ async def chat_completions(request: Request) -> Response:
     tokens = await asyncio.to_thread(write_prompt, fields, served, state.settings)
     prompts = Prompts((tokens,), (tuple(tokens),), single=True)
     own = _own_options(fields, state.settings, served, len(tokens))
-    options = read_options(fields, served.generator, state.settings, own)
-    options.check_rows(1, state.settings.max_rows)
+    options = await asyncio.to_thread(read_options, fields, served.generator, state.settings, own)
     job = ServedJob(state, served, prompts, options, fields.timeout)
     kind = "chat.completion.chunk" if fields.stream else "chat.completion"
     frame = Frame(kind, "chatcmpl", fields.model or served.name, served.fingerprint)

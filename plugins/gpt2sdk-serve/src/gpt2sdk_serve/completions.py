@@ -37,8 +37,10 @@ async def completions(request: Request) -> Response:
     most = state.settings.max_prompts
     prompts = await asyncio.to_thread(read_prompts, fields.prompt, served, most)
     own = _own_options(fields, state.settings)
-    options = read_options(fields, served.generator, state.settings, own)
-    options.check_rows(len(prompts.tokens), state.settings.max_rows)
+    count = len(prompts.tokens)
+    options = await asyncio.to_thread(
+        read_options, fields, served.generator, state.settings, own, count
+    )
     job = ServedJob(state, served, prompts, options, fields.timeout)
     frame = Frame("text_completion", "cmpl", fields.model or served.name, served.fingerprint)
     if fields.stream:

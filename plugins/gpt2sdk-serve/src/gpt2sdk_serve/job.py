@@ -60,8 +60,9 @@ class ServedJob:
         room = self.options.preset.get("max_new_tokens")
         room = room if isinstance(room, int) else 128
         window = self.served.generator.context_length
-        places = sum(min(len(each) + room, window) for each in self.prompts.tokens)
-        return places * self.options.rows * self.served.token_bytes
+        each = zip(self.prompts.tokens, self.options.rows, strict=True)
+        places = sum(min(len(tokens) + room, window) * rows for tokens, rows in each)
+        return places * self.served.token_bytes
 
     def end(self, why: Ending) -> None:
         """End early: what was made is the answer."""
