@@ -109,6 +109,7 @@ if TYPE_CHECKING:
     from gpt2sdk.mention import argument
     from gpt2sdk.normalizer import log_normalizer
     from gpt2sdk.options.catalogue import OptionRecord, option_records, schema_of
+    from gpt2sdk.options.explanation import Explanation
     from gpt2sdk.options.given import each
     from gpt2sdk.session.engine import Engine
     from gpt2sdk.session.prefix_cache import CacheInfo
@@ -152,6 +153,7 @@ __all__ = [
     "DrafterRun",
     "EndTokens",
     "Engine",
+    "Explanation",
     "FormatWords",
     "GPT2Config",
     "GPT2SDKError",

@@ -95,6 +95,7 @@ _HOMES = {
     ),
     "gpt2sdk.normalizer": ("log_normalizer",),
     "gpt2sdk.options.catalogue": ("OptionRecord", "option_records", "schema_of"),
+    "gpt2sdk.options.explanation": ("Explanation",),
     "gpt2sdk.options.given": ("each",),
     "gpt2sdk.files.tensors": ("open_tensors",),
     "gpt2sdk.generator.async_stream": ("AsyncStream",),

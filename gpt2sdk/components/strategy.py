@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from gpt2sdk.components.causal_lm import CausalLM
 from gpt2sdk.components.component import Component, unwanted
+from gpt2sdk.components.preset_rules import COUNT_RULE
 from gpt2sdk.components.session import Session, Step
 
 P = ParamSpec("P")
@@ -56,6 +57,20 @@ class Strategy(Component):
         """
         return 0
 
+    def rows_per_prompt(self, num_return_sequences: int = 1) -> int:
+        """How many rows of one prompt it may have in memory at a time.
+
+        Servers ask before a call begins whether there is room. By default it is the largest of
+        `num_return_sequences` and the options that have the `COUNT_RULE`, as `num_beams` has; a
+        strategy of which that is not true says otherwise.
+        """
+        counts = [
+            getattr(self, name)
+            for name, field in type(self).model_fields.items()
+            if COUNT_RULE in field.metadata
+        ]
+        return max(num_return_sequences, *(each for each in counts if isinstance(each, int)), 1)
+
     def decode(self, session: Session) -> Iterator[Step]:
         """Grow the rows, yielding what `session.append` returns."""
         message = f"{type(self).__name__} does not override decode"
@@ -101,6 +116,7 @@ def strategy(
     chooses: bool = True,
     rewinds: bool = True,
     wants: Wants = (),
+    rows_per_prompt: Callable[..., int] | None = None,
     examples: Mapping[str, object] = NO_EXAMPLES,
 ) -> Callable[[Decoding[P]], StrategyFunction[P]]: ...
 
@@ -115,6 +131,7 @@ def strategy(  # noqa: PLR0913 - each declares something else
     chooses: bool = True,
     rewinds: bool = True,
     wants: Wants = (),
+    rows_per_prompt: Callable[..., int] | None = None,
     examples: Mapping[str, object] = NO_EXAMPLES,
 ) -> StrategyFunction[P] | Callable[[Decoding[P]], StrategyFunction[P]]:
     """Make a generator function a strategy of the same name.
@@ -132,6 +149,8 @@ def strategy(  # noqa: PLR0913 - each declares something else
         rewinds: See `Strategy`.
         wants: The layers whose hidden states it reads, as `Strategy.wants` names them; or a
             function of those options, and of `model`, that are its parameters.
+        rows_per_prompt: A function of those options, and of `num_return_sequences`, that are its
+            parameters: how many rows a prompt may have at a time, as in `Strategy`.
         examples: Values of options to check it with, such as functions; see
             `Component.example_options`.
     """
@@ -172,9 +191,23 @@ def strategy(  # noqa: PLR0913 - each declares something else
         component.decode = decode  # type: ignore[method-assign]
         component.hold = held  # type: ignore[method-assign]
         component.wants = wanted  # type: ignore[method-assign]
+        component.rows_per_prompt = _counting(rows_per_prompt)  # type: ignore[method-assign]
         return StrategyFunction(function, component)
 
     return decorate if function is None else decorate(function)
+
+
+def _counting(rows: Callable[..., int] | None) -> Callable[..., int]:
+    """Return a method that says how many rows a prompt may have."""
+    if rows is None:
+        return Strategy.rows_per_prompt
+    accepted = [*inspect.signature(rows).parameters]
+
+    def counted(self: Strategy, num_return_sequences: int = 1) -> int:
+        known = {**dict(self), "num_return_sequences": num_return_sequences}
+        return max(num_return_sequences, rows(**{name: known[name] for name in accepted}))
+
+    return counted
 
 
 def _check_layers(owner: str, wants: Iterable[int]) -> None:

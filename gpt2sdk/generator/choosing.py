@@ -1,6 +1,7 @@
 """Options behind prompts: how likely each is, without generating anything."""
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
@@ -45,6 +46,7 @@ def choose_all(
     *,
     normalization: Normalization,
     prefixes: PrefixCache | None = None,
+    cancel: threading.Event | None = None,
 ) -> Decision | list[Decision]:
     """Do what `Generator.choose` says.
 
@@ -55,6 +57,7 @@ def choose_all(
         language: Its tokenizer.
         normalization: By what options are compared.
         prefixes: What was read in other calls.
+        cancel: Ends it early.
 
     Raises:
         OptionError: Something of this is wrong; nothing has run then.
@@ -74,7 +77,7 @@ def choose_all(
     _check_room(posed, size)
     sequences = [sequence for each in posed for sequence in each.sequences]
     known = [each.known for each in posed for _ in each.sequences]
-    verdicts = iter(judge(model, sequences, size, size, known, prefixes))
+    verdicts = iter(judge(model, sequences, size, size, known, prefixes, cancel=cancel))
     decisions = []
     for number, each in enumerate(posed):
         found = [next(verdicts) for _ in each.sequences]

@@ -306,19 +306,24 @@ class Generator(Scorer, Examiner, Converser, Awaited):
         return self._identity.record(self.dtype, self.quantizer)
 
     def explain(
-        self, *, config: CallRecord | Mapping[str, object] | None = None, **options: object
+        self,
+        *,
+        config: CallRecord | Mapping[str, object] | None = None,
+        prompts: int = 1,
+        **options: object,
     ) -> Explanation:
         """Say what a call with these options would run, in which order and why.
 
         Args:
             config: As for `generate`.
-            options: As for `generate`; prompts are not needed.
+            prompts: How many prompts there would be; options may be one for each.
+            options: As for `generate`; prompts themselves are not needed.
 
         Raises:
             OptionError: An option is wrong.
         """
         preset = read_preset(config)
-        composition = compose(options, registry=self.registry, config=preset)
+        composition = compose(options, registry=self.registry, prompts=prompts, config=preset)
         return explain(composition.ending_at(self.eos_token_ids), self.registry)
 
     @override

@@ -1,6 +1,7 @@
 """The log-probability of every token of sequences; what they begin with alike is fed once."""
 
 import math
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -54,7 +55,7 @@ class Piece(NamedTuple):
     scored: int
 
 
-def judge(
+def judge(  # noqa: PLR0913 - as many as `score_all` has for it
     model: CausalLM,
     sequences: Sequence[Sequence[int]],
     size: int,
@@ -62,6 +63,8 @@ def judge(
     known: Sequence[int] | None = None,
     prefixes: PrefixCache | None = None,
     top: int = 0,
+    *,
+    cancel: threading.Event | None = None,
 ) -> list[list[Verdict]]:
     """Return what the model says of the tokens of each sequence.
 
@@ -73,9 +76,10 @@ def judge(
         known: How many first tokens of each are not judged, one or more; one by default.
         prefixes: What was read in other calls; those tokens are looked for and kept.
         top: How many of the likeliest tokens are named in each place.
+        cancel: Looked at before each model call: once it is set, nothing more is read.
 
     Raises:
-        GenerationError: The model's logits are no numbers.
+        GenerationError: The model's logits are no numbers, or `cancel` was set.
     """
     known = known or [1] * len(sequences)
     windows = [
@@ -83,7 +87,7 @@ def judge(
         for number, (sequence, skipped) in enumerate(zip(sequences, known, strict=True))
         for window in cut(number, len(sequence), size, stride, skipped)
     ]
-    found = _Judging(model, sequences, windows, prefixes, top).run()
+    found = _Judging(model, sequences, windows, prefixes, top, cancel).run()
     verdicts: list[list[Verdict]] = [[] for _ in sequences]
     for window, each in zip(windows, found, strict=True):
         verdicts[window.text] += each
@@ -106,8 +110,10 @@ class _Judging:
         windows: Sequence[Window],
         prefixes: PrefixCache | None,
         top: int,
+        cancel: threading.Event | None,
     ) -> None:
         self._model = model
+        self._cancel = cancel
         self._top = top
         self._fed = [tuple(sequences[each.text][each.start : each.stop]) for each in windows]
         self._targets = [
@@ -214,7 +220,13 @@ class _Judging:
     def _feed(
         self, cache: KeyValueCache, here: Mapping[int, Segment], call: Mapping[int, Piece]
     ) -> None:
-        """Run the model once, and note what it says."""
+        """Run the model once, and note what it says.
+
+        Raises:
+            GenerationError: Nobody wants to know any more.
+        """
+        if self._cancel is not None and self._cancel.is_set():
+            raise GenerationError("it was cancelled before all texts were read")
         tokens: list[Sequence[int]] = [()] * len(cache.lengths)
         keep = [0] * len(tokens)
         lines: list[tuple[int, int, int]] = []  # line of logits, window, token

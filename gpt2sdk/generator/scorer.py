@@ -1,5 +1,6 @@
 """What says how likely texts are, and which of several is the likeliest."""
 
+import threading
 from collections.abc import Sequence
 from typing import overload
 
@@ -27,6 +28,7 @@ class Scorer(PrefixHolder):
         bos: bool = True,
         context: PromptInput | None = None,
         top: int = 0,
+        cancel: threading.Event | None = None,
     ) -> Score: ...
 
     @overload
@@ -39,6 +41,7 @@ class Scorer(PrefixHolder):
         bos: bool = True,
         context: PromptInput | None = None,
         top: int = 0,
+        cancel: threading.Event | None = None,
     ) -> list[Score]: ...
 
     @overload
@@ -51,6 +54,7 @@ class Scorer(PrefixHolder):
         bos: bool = True,
         context: PromptInput | None = None,
         top: int = 0,
+        cancel: threading.Event | None = None,
     ) -> Score | list[Score]: ...
 
     @answering(SCORE_WORDS)
@@ -63,6 +67,7 @@ class Scorer(PrefixHolder):
         bos: bool = True,
         context: PromptInput | None = None,
         top: int = 0,
+        cancel: threading.Event | None = None,
     ) -> Score | list[Score]:
         """Say how likely text is: every token's log-probability, perplexity, bits per byte.
 
@@ -84,6 +89,7 @@ class Scorer(PrefixHolder):
                 each. It is encoded together with the text; a token that reaches from one into the
                 other is scored. Of a context that does not fit, the end is read.
             top: How many of the likeliest tokens to name in the place of each scored one.
+            cancel: An event that another thread may set: it is looked at before each model call.
 
         Returns:
             A score, or a list of them for a list of texts.
@@ -93,7 +99,7 @@ class Scorer(PrefixHolder):
                 context for each text; a token id, `window` or `stride` is out of range. Nothing has
                 run then.
             TokenizerError: A text cannot be encoded.
-            GenerationError: The model's logits are no numbers.
+            GenerationError: The model's logits are no numbers, or `cancel` was set.
         """
         return score_all(
             text,
@@ -106,6 +112,7 @@ class Scorer(PrefixHolder):
             context=context,
             prefixes=self.prefixes,
             top=top,
+            cancel=cancel,
         )
 
     @overload
@@ -115,6 +122,7 @@ class Scorer(PrefixHolder):
         options: Options,
         *,
         normalization: Normalization = "sum",
+        cancel: threading.Event | None = None,
     ) -> Decision: ...
 
     @overload
@@ -124,16 +132,27 @@ class Scorer(PrefixHolder):
         options: Options,
         *,
         normalization: Normalization = "sum",
+        cancel: threading.Event | None = None,
     ) -> list[Decision]: ...
 
     @overload
     def choose(
-        self, prompt: TokenInput, options: Options, *, normalization: Normalization = "sum"
+        self,
+        prompt: TokenInput,
+        options: Options,
+        *,
+        normalization: Normalization = "sum",
+        cancel: threading.Event | None = None,
     ) -> Decision | list[Decision]: ...
 
     @answering(CHOOSE_WORDS)
     def choose(
-        self, prompt: PromptInput, options: Options, *, normalization: Normalization = "sum"
+        self,
+        prompt: PromptInput,
+        options: Options,
+        *,
+        normalization: Normalization = "sum",
+        cancel: threading.Event | None = None,
     ) -> Decision | list[Decision]:
         """Say how likely each of several options is to follow a prompt; nothing is generated.
 
@@ -154,6 +173,7 @@ class Scorer(PrefixHolder):
             normalization: What options are compared by. "sum" is the log-probability of the whole
                 option, lm-eval's `acc`; "token" its mean over tokens, sglang's
                 `token_length_normalized`; "byte" its mean over UTF-8 bytes, lm-eval's `acc_bytes`.
+            cancel: As for `score`.
 
         Returns:
             A decision, or a list of them for a list of prompts.
@@ -163,7 +183,8 @@ class Scorer(PrefixHolder):
                 then.
             TokenizerError: A text cannot be encoded.
             ContextOverflowError: A prompt with an option does not fit the window.
-            GenerationError: The model's logits are no numbers, or it rules out all options.
+            GenerationError: The model's logits are no numbers, it rules out all options, or
+                `cancel` was set.
         """
         return choose_all(
             prompt,
@@ -172,4 +193,5 @@ class Scorer(PrefixHolder):
             self.tokenizer,
             normalization=normalization,
             prefixes=self.prefixes,
+            cancel=cancel,
         )

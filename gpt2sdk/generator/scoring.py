@@ -1,5 +1,6 @@
 """How likely texts are to a model, by themselves or behind contexts."""
 
+import threading
 from collections.abc import Sequence
 
 from gpt2sdk.components.causal_lm import CausalLM
@@ -25,6 +26,7 @@ def score_all(  # noqa: PLR0913 - as many as `Generator.score` has
     context: PromptInput | None,
     prefixes: PrefixCache | None = None,
     top: int = 0,
+    cancel: threading.Event | None = None,
 ) -> Score | list[Score]:
     """Do what `Generator.score` says.
 
@@ -39,6 +41,7 @@ def score_all(  # noqa: PLR0913 - as many as `Generator.score` has
         context: What stands before the texts: one for all, or one for each.
         prefixes: What was read in other calls.
         top: How many of the likeliest tokens are named in each place.
+        cancel: Ends it early.
 
     Raises:
         OptionError: Something of this is wrong; nothing has run then.
@@ -58,6 +61,7 @@ def score_all(  # noqa: PLR0913 - as many as `Generator.score` has
         [len(each.context) for each in texts],
         prefixes,
         top,
+        cancel=cancel,
     )
     scores = [_record(text, each, decoder) for text, each in zip(texts, verdicts, strict=True)]
     return scores[0] if single else scores

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 import pytest
 from pydantic import Field
 
-from gpt2sdk import OptionError, Prompt, Session, Step, Strategy, strategy
+from gpt2sdk import COUNT_RULE, OptionError, Prompt, Session, Step, Strategy, strategy
 from gpt2sdk.defaults import Greedy
 from gpt2sdk.session.decoding import DecodingSession
 from gpt2sdk.session.reader import Reader
@@ -53,6 +53,32 @@ def test_the_function_makes_a_component_of_its_name():
 
 def test_hold_may_depend_on_the_options():
     assert wide.component(width=3).hold() == 4
+
+
+def test_a_prompt_has_as_many_rows_as_its_options_count():
+    @strategy
+    def counting(
+        session: Session,
+        *,
+        beams: Annotated[int, COUNT_RULE, Field(ge=1)] = 4,
+        tries: Annotated[int, Field(ge=1)] = 50,
+    ) -> Iterator[Step]:
+        yield from ()
+
+    assert wide.component(width=9).rows_per_prompt() == 1
+    assert counting.component(beams=3).rows_per_prompt() == 3
+    assert counting.component(beams=3).rows_per_prompt(5) == 5
+
+
+def test_a_strategy_may_count_its_rows_itself():
+    @strategy(rows_per_prompt=lambda particles, num_return_sequences: particles * 2)
+    def doubling(
+        session: Session, *, particles: Annotated[int, COUNT_RULE, Field(ge=1)] = 4
+    ) -> Iterator[Step]:
+        yield from ()
+
+    assert doubling.component().rows_per_prompt() == 8
+    assert doubling.component(particles=1).rows_per_prompt(3) == 3
 
 
 def test_it_stays_callable_and_its_options_are_checked():

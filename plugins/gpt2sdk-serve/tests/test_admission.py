@@ -9,8 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpt2sdk import Generator
+from gpt2sdk_serve import ServeSettings
 from gpt2sdk_serve.admission import Admission, token_bytes
+from gpt2sdk_serve.job import ServedJob
 from gpt2sdk_serve.problem import RequestError
+from gpt2sdk_serve.prompts import Prompts
+from gpt2sdk_serve.state import ServerState
 
 COMPLETIONS = "/v1/completions"
 
@@ -68,6 +73,48 @@ def test_a_token_takes_the_bytes_of_its_keys_and_values(storyteller):
     config = storyteller.config
 
     assert 2 * config.n_layer * config.n_embd * 4 == token_bytes(storyteller)
+
+
+def test_a_job_may_be_ended_while_its_time_is_up(storyteller):
+    async def run():
+        failures = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: failures.append(context))
+        settings = ServeSettings(memory=1000 * token_bytes(storyteller))
+        state = ServerState({"storyteller": storyteller}, settings)
+        served = state.model(None)
+        await served.admission.take(settings.memory)
+        prompts = Prompts(("a",), ((1,),), single=True)
+        jobs = [ServedJob(state, served, prompts, 0.05) for _ in range(2)]
+
+        async def ask(job):
+            async with job.admitted():
+                pytest.fail("there was no room")
+
+        tasks = [asyncio.ensure_future(ask(job)) for job in jobs]
+        await asyncio.sleep(0)
+
+        def stop():
+            for job in list(state.running):
+                job.end("shutdown")
+
+        # Alarms, then timeouts, then this: while both jobs' timeouts have struck.
+        loop.call_later(0.06, loop.call_soon, stop)
+        time.sleep(0.1)  # noqa: ASYNC251 - so that all of it is due in one turn of the loop
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        return failures, [each.code for each in found]
+
+    assert ([], ["overloaded", "overloaded"]) == asyncio.run(run())
+
+
+def test_models_share_what_is_free(storyteller, monkeypatch):
+    monkeypatch.setattr("gpt2sdk_serve.state.free_memory", lambda _: 1200)
+    other = Generator.from_pretrained("storyteller")
+    served = {"one": storyteller, "alias": storyteller, "two": other}
+    state = ServerState(served, ServeSettings())
+
+    assert [300, 300] == [each.admission.limit for each in state.distinct]
+    assert 7 == ServerState(served, ServeSettings(memory=7)).distinct[1].admission.limit
 
 
 def together(site, fields):

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import time
 
 import pytest
 
@@ -109,6 +110,44 @@ def test_no_other_site_may_read_an_answer(site):
         assert not [name for name in headers if name.startswith("access-control")]
 
 
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin", "Content-Type": "application/json"}, 200),
+        ({"Origin": "http://127.0.0.1:{port}", "Content-Type": "application/json"}, 200),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content-Type": "Application/JSON; charset=utf-8"}, 200),
+        ({}, 200),
+    ],
+    ids=str,
+)
+def test_no_other_site_may_send_anything(headers, expected, site):
+    told = {name: value.format(port=site.port) for name, value in headers.items()}
+    fields = {"prompt": "a", "max_tokens": 1}
+    status, _, answer = site.ask("POST", "/v1/completions", fields, told)
+
+    assert expected == status, answer
+    assert status == 200 or answer["error"]["code"] in {"foreign_origin", "no_json"}
+    assert 200 == site.ask("GET", "/", headers={"Sec-Fetch-Site": "cross-site"})[0]
+
+
+def test_a_key_says_who_asks_from_wherever(locked):
+    told = {**bearer(KEY), "Origin": "https://chat.example"}
+
+    assert 200 == locked.ask("POST", "/v1/completions", {"prompt": "a", "max_tokens": 1}, told)[0]
+
+
+def test_the_newline_at_a_files_end_is_no_part_of_a_key():
+    assert ServeSettings(api_key=" abc\n").api_key == "abc"
+    assert is_key("Bearer abc", ServeSettings(api_key=" abc\n").api_key)
+
+
 @pytest.mark.parametrize("path", ["/", "/v1/models", "/v1/nothing", "/metrics"])
 def test_every_answer_has_the_headers_that_keep_browsers_safe(path, site):
     _, headers, _ = site.ask("GET", path)
@@ -143,6 +182,9 @@ def test_what_nobody_expected_is_logged_without_its_words_and_not_told(site, cap
 def test_nobody_writes_lines_of_their_own_into_the_log(site, caplog):
     with caplog.at_level(logging.INFO, "gpt2sdk_serve"):
         site.ask("GET", "/v1/models/%0aINFO%20fake%1b[31m%e2%80%ae")
+        # It is logged behind its answer.
+        while "fake" not in caplog.text:
+            time.sleep(0.002)
 
     [line] = [line for record in caplog.records if "fake" in (line := record.getMessage())]
     assert "\\nINFO fake\\x1b[31m\\u202e" in line

@@ -25,6 +25,11 @@ def joined(chunks):
     return dict(texts), reasons
 
 
+def hung_up(site):
+    """Return how many requests ended since their clients had hung up."""
+    return site.state.metrics.cancelled.values.get((("why", "disconnect"),), 0)
+
+
 def test_the_chunks_of_a_stream_are_the_whole_answer(client):
     asked = {"model": "storyteller", "prompt": KING, "seed": 7, "max_tokens": 30}
     whole = client.completions.create(**asked)
@@ -71,6 +76,16 @@ def test_usage_is_a_last_chunk_without_choices_where_it_is_asked_for(client):
     )
     assert {None} == {chunk.usage for chunk in (*chunks, *without)}
     assert 7 == last.gpt2sdk["seed"]
+
+
+def test_the_usage_of_a_prompt_that_is_judged_alone_has_no_new_tokens(client):
+    asked = {"model": "storyteller", "prompt": KING, "max_tokens": 0, "echo": True, "logprobs": 1}
+    streamed = client.completions.create(
+        **asked, stream=True, stream_options={"include_usage": True, "continuous_usage_stats": True}
+    )
+    whole = client.completions.create(**asked)
+
+    assert {0} == {each.usage.completion_tokens for each in (whole, *streamed)}
 
 
 def test_the_usage_so_far_comes_with_every_chunk_where_it_is_asked_for(client):
@@ -198,12 +213,14 @@ def test_who_hangs_up_ends_their_rows(stream, site):
         f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     [served] = site.state.distinct
+    before = hung_up(site)
     with socket.create_connection(("127.0.0.1", site.port)) as raw:
         raw.sendall(head.encode() + body)
         assert until(lambda: served.engine.rows == 8)
 
     assert until(lambda: served.engine.rows == 0 and not site.state.running, 2.0)
     assert 0 == served.admission.taken
+    assert until(lambda: before + 1 == hung_up(site))
 
 
 def test_a_client_that_reads_nothing_is_let_go(serve, storyteller):

@@ -27,7 +27,11 @@ class NextTokens(NamedTuple):
     probs: list[float]
 
 
-@strategy(draws=False, wants=[-1])
+def _rows(top_k: int) -> int:
+    return top_k
+
+
+@strategy(draws=False, wants=[-1], rows_per_prompt=_rows)
 def contrastive_search(
     session: Session, *, penalty_alpha: PenaltyAlpha = 0.6, top_k: TopK = 4
 ) -> Iterator[Step]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from gpt2sdk import Completion, Result
 from gpt2sdk_serve.fields import StreamFields, TextFields
-from gpt2sdk_serve.job import ServedJob
 from gpt2sdk_serve.reading import plain
+from gpt2sdk_serve.text_job import TextJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def usage_of(prompt_tokens: int, new_tokens: int) -> dict[str, int]:
     }
 
 
-def extension(job: ServedJob, result: Result, *, record: bool) -> dict[str, Any]:
+def extension(job: TextJob, result: Result, *, record: bool) -> dict[str, Any]:
     """Return what is ours in an answer.
 
     Args:
@@ -84,7 +84,7 @@ def extension(job: ServedJob, result: Result, *, record: bool) -> dict[str, Any]
     return said
 
 
-def of_completion(job: ServedJob, completion: Completion) -> dict[str, Any]:
+def of_completion(job: TextJob, completion: Completion) -> dict[str, Any]:
     """Return what is ours of a completion.
 
     Args:
@@ -103,7 +103,7 @@ def of_completion(job: ServedJob, completion: Completion) -> dict[str, Any]:
 class TextAnswer:
     """Writes what a request for text is answered with: what both endpoints have in common."""
 
-    def __init__(self, frame: Frame, fields: TextFields, job: ServedJob) -> None:
+    def __init__(self, frame: Frame, fields: TextFields, job: TextJob) -> None:
         """Take what it is made of.
 
         Args:

@@ -1,11 +1,12 @@
 """What a request asks of a call: its fields and its own options, as one preset."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gpt2sdk import COUNT_RULE, Drafter, Generator, Sampler, Strategy
+from gpt2sdk import Drafter, Explanation, Generator, LogitsProcessor, Sampler, Strategy
 from gpt2sdk_serve.fields import FormatFields, TextFields
 from gpt2sdk_serve.ignored_fields import options_among
 from gpt2sdk_serve.problem import RequestError
@@ -45,27 +46,21 @@ class CallOptions:
         preset: Its options, as data.
         seed: Where its random numbers start.
         count: Completions of each prompt.
-        rows: Rows of each prompt: completions, or beams, particles and the like.
+        rows: Rows of each prompt at a time: completions, or beams, particles and the like.
     """
 
     preset: Mapping[str, object]
     seed: int
     count: int
-    rows: int
-
-    def check_rows(self, prompts: int, most: int) -> None:
-        """Refuse more rows than the server allows.
-
-        Raises:
-            RequestError: There are more.
-        """
-        if prompts * self.rows > most:
-            message = f"the request asks for {prompts * self.rows} rows, expected {most} at most"
-            raise RequestError(f"{message}: prompts times completions or beams", param="n")
+    rows: tuple[int, ...]
 
 
 def read_options(
-    fields: TextFields, generator: Generator, settings: ServeSettings, own: Mapping[str, object]
+    fields: TextFields,
+    generator: Generator,
+    settings: ServeSettings,
+    own: Mapping[str, object],
+    prompts: int = 1,
 ) -> CallOptions:
     """Bring the fields of a request and its options together.
 
@@ -74,10 +69,11 @@ def read_options(
         generator: What will run it.
         settings: What the server allows.
         own: What its endpoint decides: `max_new_tokens`, `num_return_sequences`, `logprobs`.
+        prompts: How many prompts there are.
 
     Raises:
         RequestError: An option is given twice, or is more than the server allows.
-        OptionError: There is no such strategy.
+        OptionError: An option is wrong.
     """
     named = {name: getattr(fields, name) for name in _SAME_NAME}
     given = {
@@ -85,17 +81,17 @@ def read_options(
         for name, value in named.items()
         if value is not None and not _is_neutral(name, value)
     }
-    if "logit_bias" in given and len(given["logit_bias"]) > settings.max_biases:
-        message = f"logit_bias has {len(given['logit_bias'])} entries, expected"
-        raise RequestError(f"{message} {settings.max_biases} at most", param="logit_bias")
+    # What asks for nothing says so: the server's own value does not count then.
+    said = {name for name, value in named.items() if value is not None}
     if fields.response_format is not None:
         given |= _form(fields.response_format)
+        said.add("json_schema")
     for more in (options_among(fields.model_extra or {}, type(fields)), fields.gpt2sdk or {}):
         _check_names(more, given, named)
         given |= more
     if _is_cold(given, settings.preset, generator):
         del given["temperature"]
-    preset = _over(settings.preset, given, generator)
+    preset = _over(settings.preset, given, said, generator)
     seed = secrets.randbelow(_SEEDS) if fields.seed is None else fields.seed
     if "seed" in preset:
         drawn = preset.pop("seed")
@@ -105,8 +101,24 @@ def read_options(
         seed = drawn if fields.seed is None else seed
     count = own.get("num_return_sequences")
     count = count if isinstance(count, int) else 1
-    rows = max(count, *_counts(preset, generator), 1)
-    return CallOptions({**preset, **own, "seed": seed}, seed, count, rows)
+    _check_rows(count * prompts, settings.max_rows)
+    preset |= {**own, "seed": seed}
+    call = generator.explain(config=preset, prompts=prompts)
+    _check_biases(call, generator, settings)
+    rows = _rows(call, prompts)
+    _check_rows(sum(rows), settings.max_rows)
+    return CallOptions(preset, seed, count, rows)
+
+
+def _check_rows(rows: int, most: int) -> None:
+    """Refuse more rows than the server allows.
+
+    Raises:
+        RequestError: There are more.
+    """
+    if rows > most:
+        message = f"the request asks for {rows} rows, expected {most} at most"
+        raise RequestError(f"{message}: prompts times completions or beams", param="n")
 
 
 def _is_neutral(name: str, value: object) -> bool:
@@ -123,7 +135,7 @@ def _check_names(
         RequestError: It does.
     """
     for name in more:
-        plain = name.replace("-", "_")
+        plain = _plain(name)
         if field := _OWN.get(plain):
             message = f"{name} is the field {field}: give that one"
             raise RequestError(message, param=name)
@@ -165,13 +177,21 @@ def _is_cold(
 
 
 def _over(
-    usual: Mapping[str, object], given: Mapping[str, object], generator: Generator
+    usual: Mapping[str, object],
+    given: Mapping[str, object],
+    said: AbstractSet[str],
+    generator: Generator,
 ) -> dict[str, object]:
     """Put the options of a request over those of the server.
 
     Where it names another strategy, sampler or drafter, the options of the server's go with it.
     """
-    kept = {name: value for name, value in usual.items() if name not in given}
+    over = {*map(_plain, given), *said}
+    kept = {
+        name: value
+        for name, value in usual.items()
+        if _plain(name) not in over and _plain(name).rpartition(".")[2] not in said
+    }
     for role, setting in ((Strategy, "strategy"), (Sampler, "sampler"), (Drafter, "drafter")):
         name = usual.get(setting)
         if setting not in given or given[setting] == name or not isinstance(name, str):
@@ -182,18 +202,46 @@ def _over(
     return {**kept, **given}
 
 
-def _counts(preset: Mapping[str, object], generator: Generator) -> list[int]:
-    """Return how many rows a strategy makes of a prompt, by each of its options that says so."""
-    strategy = _strategy(preset, generator)
-    if strategy is None:
-        return []
-    found = []
-    for name, field in strategy.model_fields.items():
-        if COUNT_RULE in field.metadata:
-            value = preset.get(name, preset.get(f"{strategy.name}.{name}", field.default))
-            # Behind `-o` of the command line it is a text.
-            if isinstance(value, str) and value.isdecimal():
-                found.append(int(value))
-            elif type(value) is int:
-                found.append(value)
-    return found
+def _plain(name: str) -> str:
+    """Return an option's name in one spelling.
+
+    >>> _plain("no-repeat-ngram-size")
+    'no_repeat_ngram_size'
+    """
+    return name.replace("-", "_")
+
+
+def _rows(call: Explanation, prompts: int) -> tuple[int, ...]:
+    """Return how many rows each prompt has at a time, by what its strategy says."""
+    leads = map(call.composition.lead_of, range(prompts))
+    return tuple(lead.strategy.rows_per_prompt(lead.num_return_sequences) for lead in leads)
+
+
+def _check_biases(call: Explanation, generator: Generator, settings: ServeSettings) -> None:
+    """Refuse more biases than the server allows, wherever a request has them.
+
+    Raises:
+        RequestError: There are more; the server's own are not asked.
+    """
+    found = _biases(call)
+    if found <= settings.max_biases:
+        return
+    if settings.preset and found <= _biases(generator.explain(config=settings.preset)):
+        return
+    message = (
+        f"logit_bias and the like have {found} entries, expected {settings.max_biases} at most"
+    )
+    raise RequestError(message, param="logit_bias")
+
+
+def _biases(call: Explanation) -> int:
+    """Return how many biases a prompt's rows have."""
+    return sum(
+        max(_entries(each) for each in entry.components if each is not None)
+        for entry in call.composition.processors
+    )
+
+
+def _entries(processor: LogitsProcessor) -> int:
+    biases = [value for name, value in processor if name.endswith("_bias")]
+    return sum(len(value) for value in biases if isinstance(value, Sized))

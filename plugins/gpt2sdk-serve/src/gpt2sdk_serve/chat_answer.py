@@ -7,14 +7,14 @@ from gpt2sdk import Completion, Delta, Result
 from gpt2sdk_serve.answer import Frame, TextAnswer, of_completion
 from gpt2sdk_serve.chat_fields import ChatFields
 from gpt2sdk_serve.finish import finish_reason
-from gpt2sdk_serve.job import ServedJob
 from gpt2sdk_serve.logprobs import Told, chat_logprobs
+from gpt2sdk_serve.text_job import TextJob
 
 
 class ChatAnswer(TextAnswer):
     """Writes what a chat is answered with."""
 
-    def __init__(self, frame: Frame, fields: ChatFields, job: ServedJob) -> None:
+    def __init__(self, frame: Frame, fields: ChatFields, job: TextJob) -> None:
         """Take what it is made of.
 
         Args:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -14,7 +15,6 @@ from gpt2sdk_serve.chat_fields import ChatFields
 from gpt2sdk_serve.disconnection import while_connected
 from gpt2sdk_serve.event_stream import EventStream
 from gpt2sdk_serve.ignored_fields import check_neutral
-from gpt2sdk_serve.job import ServedJob
 from gpt2sdk_serve.json_answer import JSONAnswer
 from gpt2sdk_serve.messages import read_messages
 from gpt2sdk_serve.problem import RequestError
@@ -23,6 +23,7 @@ from gpt2sdk_serve.reading import read_fields
 from gpt2sdk_serve.served_model import ServedModel
 from gpt2sdk_serve.settings import ServeSettings
 from gpt2sdk_serve.state import ServerState
+from gpt2sdk_serve.text_job import TextJob
 
 
 async def chat_completions(request: Request) -> Response:
@@ -34,16 +35,16 @@ async def chat_completions(request: Request) -> Response:
     tokens = await asyncio.to_thread(write_prompt, fields, served, state.settings)
     prompts = Prompts((tokens,), (tuple(tokens),), single=True)
     own = _own_options(fields, state.settings, served, len(tokens))
-    options = read_options(fields, served.generator, state.settings, own)
-    options.check_rows(1, state.settings.max_rows)
-    job = ServedJob(state, served, prompts, options, fields.timeout)
+    options = await asyncio.to_thread(read_options, fields, served.generator, state.settings, own)
+    job = TextJob(state, served, prompts, options, fields.timeout)
     kind = "chat.completion.chunk" if fields.stream else "chat.completion"
     frame = Frame(kind, "chatcmpl", fields.model or served.name, served.fingerprint)
     answer = ChatAnswer(frame, fields, job)
+    left = partial(job.end, "disconnect")
     if fields.stream:
         chunks = _stream(job, answer)
-        return EventStream(chunks, state.settings.stall, lambda: job.end("disconnect"))
-    return JSONAnswer(await while_connected(request, _whole(job, answer)))
+        return EventStream(chunks, state.settings.stall, left)
+    return JSONAnswer(await while_connected(request, _whole(job, answer), left))
 
 
 def write_prompt(fields: ChatFields, served: ServedModel, settings: ServeSettings) -> list[int]:
@@ -72,13 +73,11 @@ def write_prompt(fields: ChatFields, served: ServedModel, settings: ServeSetting
     )
 
 
-async def _whole(job: ServedJob, answer: ChatAnswer) -> dict[str, Any]:
+async def _whole(job: TextJob, answer: ChatAnswer) -> dict[str, Any]:
     return answer.body(await job.whole())
 
 
-async def _stream(
-    job: ServedJob, answer: ChatAnswer
-) -> AsyncGenerator[dict[str, Any] | None, None]:
+async def _stream(job: TextJob, answer: ChatAnswer) -> AsyncGenerator[dict[str, Any] | None, None]:
     async with job.stream() as stream:
         yield None
         for chunk in answer.first_chunks():

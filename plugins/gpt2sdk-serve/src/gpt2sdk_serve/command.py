@@ -54,7 +54,8 @@ RowMemory = Annotated[
     typer.Option(
         "--row-memory",
         metavar="SIZE",
-        help="What running rows may remember, such as 2GB; half of what is free by default.",
+        help="What running rows of each model may remember, such as 2GB; half of what is free, in "
+        "equal parts, by default.",
     ),
 ]
 Timeout = Annotated[

@@ -9,8 +9,8 @@ from gpt2sdk_serve.answer import Frame, TextAnswer, of_completion
 from gpt2sdk_serve.completion_fields import CompletionFields
 from gpt2sdk_serve.echo import Echo
 from gpt2sdk_serve.finish import finish_reason
-from gpt2sdk_serve.job import ServedJob
 from gpt2sdk_serve.logprobs import Told, completion_logprobs
+from gpt2sdk_serve.text_job import TextJob
 from gpt2sdk_serve.token_words import OffsetMeter
 
 
@@ -18,7 +18,7 @@ class CompletionAnswer(TextAnswer):
     """Writes what a request is answered with."""
 
     def __init__(
-        self, frame: Frame, fields: CompletionFields, job: ServedJob, echoes: Sequence[Echo]
+        self, frame: Frame, fields: CompletionFields, job: TextJob, echoes: Sequence[Echo]
     ) -> None:
         """Take what it is made of.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -15,7 +16,6 @@ from gpt2sdk_serve.disconnection import while_connected
 from gpt2sdk_serve.echo import read_echoes
 from gpt2sdk_serve.event_stream import EventStream
 from gpt2sdk_serve.ignored_fields import check_neutral
-from gpt2sdk_serve.job import ServedJob
 from gpt2sdk_serve.json_answer import JSONAnswer
 from gpt2sdk_serve.problem import RequestError
 from gpt2sdk_serve.prompts import read_prompts
@@ -23,6 +23,7 @@ from gpt2sdk_serve.reading import read_fields
 from gpt2sdk_serve.settings import ServeSettings
 from gpt2sdk_serve.silence import silent, without_text
 from gpt2sdk_serve.state import ServerState
+from gpt2sdk_serve.text_job import TextJob
 
 DEFAULT_TOKENS = 16
 """What OpenAI takes for `max_tokens` where a request has none."""
@@ -37,25 +38,35 @@ async def completions(request: Request) -> Response:
     settings = state.settings
     prompts = await asyncio.to_thread(read_prompts, fields.prompt, served, settings)
     own = _own_options(fields, state.settings)
-    options = read_options(fields, served.generator, state.settings, own)
-    options.check_rows(len(prompts.tokens), state.settings.max_rows)
-    job = ServedJob(state, served, prompts, options, fields.timeout)
+    count = len(prompts.tokens)
+    options = await asyncio.to_thread(
+        read_options, fields, served.generator, state.settings, own, count
+    )
+    job = TextJob(state, served, prompts, options, fields.timeout)
     frame = Frame("text_completion", "cmpl", fields.model or served.name, served.fingerprint)
+    left = partial(job.end, "disconnect")
     if fields.stream:
         chunks = _stream(fields, job, frame)
-        return EventStream(chunks, state.settings.stall, lambda: job.end("disconnect"))
-    return JSONAnswer(await while_connected(request, _whole(fields, job, frame)))
+        return EventStream(chunks, state.settings.stall, left)
+    return JSONAnswer(await while_connected(request, _whole(fields, job, frame), left))
 
 
-async def _whole(fields: CompletionFields, job: ServedJob, frame: Frame) -> dict[str, Any]:
+async def _whole(fields: CompletionFields, job: TextJob, frame: Frame) -> dict[str, Any]:
     """Return the whole answer."""
-    answer = await _answer(fields, job, frame)
-    result = await job.whole()
+    if fields.echo and fields.logprobs is not None:
+        async with job.stream() as stream:
+            answer = await _answer(fields, job, frame)
+            async for _ in stream:
+                pass
+            result = stream.result
+    else:
+        answer = await _answer(fields, job, frame)
+        result = await job.whole()
     return answer.body(result if fields.max_tokens != 0 else without_text(result))
 
 
 async def _stream(
-    fields: CompletionFields, job: ServedJob, frame: Frame
+    fields: CompletionFields, job: TextJob, frame: Frame
 ) -> AsyncGenerator[dict[str, Any] | None, None]:
     """Yield the answer chunk by chunk."""
     async with job.stream() as stream:
@@ -68,11 +79,12 @@ async def _stream(
             elif delta.completion is not None:
                 yield answer.chunk(silent(delta))
         if answer.has_last_chunk:
-            yield answer.last_chunk(stream.result)
+            result = stream.result
+            yield answer.last_chunk(result if fields.max_tokens != 0 else without_text(result))
 
 
-async def _answer(fields: CompletionFields, job: ServedJob, frame: Frame) -> CompletionAnswer:
-    echoes = await read_echoes(job.prompts, job.served, fields.logprobs) if fields.echo else []
+async def _answer(fields: CompletionFields, job: TextJob, frame: Frame) -> CompletionAnswer:
+    echoes = await read_echoes(job, fields.logprobs) if fields.echo else []
     return CompletionAnswer(frame, fields, job, echoes)
 
 

@@ -1,7 +1,7 @@
 """Clients that hang up: what they asked for ends."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -16,8 +16,15 @@ async def hung_up(receive: Receive) -> None:
         pass
 
 
-async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def while_connected(
+    request: Request, work: Coroutine[Any, Any, T], left: Callable[[], None]
+) -> T:
     """Return what some work returns; it is cancelled when the client hangs up.
+
+    Args:
+        request: Who asks.
+        work: What is done for it.
+        left: Told when the client hangs up.
 
     Raises:
         ClientDisconnect: It has.
@@ -27,6 +34,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     try:
         await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
+            left()
             raise ClientDisconnect
         return working.result()
     finally:

@@ -1,10 +1,12 @@
 """Prompts that stand before their completions, with what the model thinks of them."""
 
-import asyncio
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gpt2sdk import Score
+from gpt2sdk_serve.job import ServedJob
 from gpt2sdk_serve.logprobs import Told, completion_logprobs
 from gpt2sdk_serve.prompts import Prompts
 from gpt2sdk_serve.served_model import ServedModel
@@ -29,25 +31,25 @@ class Echo:
         return {name: [*self.said[name], *values] for name, values in found.items()}
 
 
-async def read_echoes(prompts: Prompts, served: ServedModel, logprobs: int | None) -> list[Echo]:
+async def read_echoes(job: ServedJob, logprobs: int | None) -> list[Echo]:
     """Return the prompts as they stand before their completions.
 
     Args:
-        prompts: The prompts.
-        served: What judges their tokens.
+        job: The request that has the prompts, under way where their tokens are told of.
         logprobs: How many of the likeliest tokens are told of each; `None` for nothing.
 
     Raises:
+        RequestError: The job ended before.
         GenerationError: The model's logits are no numbers.
     """
+    prompts, served = job.prompts, job.served
     texts = [
         one if isinstance(one, str) else served.generator.tokenizer.decode(one)
         for one in prompts.written
     ]
     if logprobs is None:
         return [Echo(text) for text in texts]
-    async with served.reading:
-        told = await asyncio.to_thread(_judged, prompts, served, logprobs)
+    told = await job.read(lambda cancel: _judged(prompts, served, logprobs, cancel))
     words = served.words
     echoes = []
     for one, text, each in zip(prompts.written, texts, told, strict=True):
@@ -59,12 +61,14 @@ async def read_echoes(prompts: Prompts, served: ServedModel, logprobs: int | Non
     return echoes
 
 
-def _judged(prompts: Prompts, served: ServedModel, top: int) -> list[Told]:
+def _judged(
+    prompts: Prompts, served: ServedModel, top: int, cancel: threading.Event
+) -> Sequence[Told]:
     """Score all tokens but the first of each prompt."""
     longer = [list(tokens) for tokens in prompts.tokens if len(tokens) > 1]
     scores: list[Score] = []
     if longer:
-        scores = served.generator.score(longer, bos=False, top=top)
+        scores = served.generator.score(longer, bos=False, top=top, cancel=cancel)
     found = iter(scores)
     told = []
     for tokens in prompts.tokens:

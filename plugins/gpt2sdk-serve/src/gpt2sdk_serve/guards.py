@@ -2,6 +2,7 @@
 
 import hmac
 import time
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +22,8 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""What does nothing; browsers keep the answers from other sites."""
 _DEFAULT_CSP = "default-src 'none'; frame-ancestors 'none'"
 
 
@@ -70,6 +73,10 @@ class Guard:
                 "the host is another one than this machine's own: ask at 127.0.0.1 or localhost"
             )
             return RequestError(message, status=421, code="wrong_host")
+        # A key is nothing that a browser sends by itself.
+        if settings.api_key is None and scope["method"] not in _SAFE and is_foreign(headers):
+            message = "a page of another site sent this: ask from this server's own, or give a key"
+            return RequestError(message, status=403, code="foreign_origin")
         if scope["path"] in self._open or settings.api_key is None:
             return None
         if not is_key(headers.get("authorization", ""), settings.api_key):
@@ -100,6 +107,20 @@ def is_loopback(host: str) -> bool:
     elif name.count(":") == 1:
         name = name.partition(":")[0]
     return name in {"localhost", "127.0.0.1", "::1"}
+
+
+def is_foreign(headers: Headers) -> bool:
+    """Whether a browser says that another site's page asks.
+
+    >>> is_foreign(Headers({"host": "localhost:8000", "origin": "https://evil.example"}))
+    True
+    >>> is_foreign(Headers({"host": "localhost:8000", "origin": "http://localhost:8000"}))
+    False
+    """
+    if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
+        return True
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get("host", "").lower()
 
 
 def is_key(header: str, key: str) -> bool:

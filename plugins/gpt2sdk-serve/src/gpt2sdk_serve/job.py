@@ -3,16 +3,21 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
-from gpt2sdk import AsyncStream, Delta, GenerationError, Result
-from gpt2sdk_serve.call_options import CallOptions
+from gpt2sdk import GenerationError
 from gpt2sdk_serve.log import LOG, one_line
 from gpt2sdk_serve.problem import RequestError
 from gpt2sdk_serve.prompts import Prompts
 from gpt2sdk_serve.served_model import ServedModel
 from gpt2sdk_serve.state import Ending, ServerState
+
+T = TypeVar("T")
+
+_PLACES = 8192
+"""Tokens that are in memory at a time, at most, where texts are scored."""
 
 
 class ServedJob:
@@ -20,8 +25,7 @@ class ServedJob:
 
     Attributes:
         served: What runs it.
-        prompts: What is continued.
-        options: How.
+        prompts: What is continued, or judged.
         ended_by: What ended it early, if anything did.
     """
 
@@ -30,99 +34,89 @@ class ServedJob:
         state: ServerState,
         served: ServedModel,
         prompts: Prompts,
-        options: CallOptions,
-        timeout: float | None,
+        timeout: float | None = None,
     ) -> None:
         """Prepare a request; nothing of it waits or runs yet.
 
         Args:
             state: What requests share.
             served: What runs it.
-            prompts: What is continued.
-            options: How.
+            prompts: What is continued, or judged.
             timeout: Seconds it has, where it says so.
         """
         self.served = served
         self.prompts = prompts
-        self.options = options
         self.ended_by: Ending | None = None
         self._state = state
         self._began = time.perf_counter()
-        self._seen = False
         limits = [each for each in (timeout, state.settings.timeout) if each is not None]
         self._seconds = min(limits, default=None)
         self._wait: asyncio.Timeout | None = None
+        self._reading: asyncio.Future[object] | None = None
         self._cancel = threading.Event()
 
     @property
     def cost(self) -> int:
-        """Bytes that its rows may take, by estimate."""
-        room = self.options.preset.get("max_new_tokens")
-        room = room if isinstance(room, int) else 128
+        """Bytes that it may take, by estimate."""
         window = self.served.generator.context_length
-        places = sum(min(len(each) + room, window) for each in self.prompts.tokens)
-        return places * self.options.rows * self.served.token_bytes
+        places = sum(min(len(each), window) for each in self.prompts.tokens)
+        return min(places, max(_PLACES, window)) * self.served.token_bytes
 
     def end(self, why: Ending) -> None:
         """End early: what was made is the answer."""
         self.ended_by = self.ended_by or why
         self._cancel.set()
-        if self._wait is not None:
+        if self._wait is not None and not self._wait.expired():
             self._wait.reschedule(asyncio.get_running_loop().time())
+        if self._reading is not None:
+            self._reading.cancel()
 
-    async def whole(self) -> Result:
-        """Run it to its end.
+    async def read(self, work: Callable[[threading.Event], Sequence[T]]) -> Sequence[T]:
+        """Score texts once those before are done, in the thread for that.
+
+        Args:
+            work: What does it; it looks at the event, and ends early once that is set.
+
+        Raises:
+            RequestError: The job ended before.
+            GenerationError: The model's logits are no numbers.
+        """
+        self._check_wanted()
+        loop = asyncio.get_running_loop()
+        # Cancelled, it is not begun, or the thread is through with it soon; and only then goes on.
+        reading = loop.run_in_executor(self.served.reader, work, self._cancel)
+        self._reading = reading
+        try:
+            return await reading
+        except (asyncio.CancelledError, GenerationError):
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():
+                self._check_wanted()
+            self._cancel.set()
+            raise
+        finally:
+            self._reading = None
+
+    def _check_wanted(self) -> None:
+        """Say what ended the job, if anything did.
+
+        Raises:
+            RequestError: It has ended.
+        """
+        if self.ended_by == "timeout":
+            message = f"not all texts were read within {self._seconds:g} s: send less at a time"
+            raise RequestError(message, status=503, kind="server_error", code="timeout")
+        if self.ended_by is not None:
+            message = "the server is stopping: ask another one, or again when it is back"
+            raise RequestError(message, status=503, kind="server_error", retry_after=5)
+
+    @asynccontextmanager
+    async def admitted(self) -> AsyncIterator[None]:
+        """Wait for room, and run until the time is over.
 
         Raises:
             RequestError: There is no room, or not in time.
-            OptionError: The options are wrong.
-            ContextOverflowError: A prompt does not fit the window.
-            GenerationError: Something raised.
         """
-        async with self._admitted():
-            try:
-                result = await self.served.generator.agenerate(
-                    self.prompts.given,
-                    engine=self.served.engine,
-                    config=self.options.preset,
-                    cancel=self._cancel,
-                )
-            except GenerationError as error:
-                self._note(error.partial)
-                raise
-            self._note(result)
-            return result
-
-    @asynccontextmanager
-    async def stream(self) -> AsyncIterator[AsyncStream]:
-        """Run it, delta by delta; at the end, nothing of it is left.
-
-        Raises:
-            RequestError: As for `whole`, and so on.
-        """
-        async with self._admitted():
-            stream = self.served.generator.astream(
-                self.prompts.given,
-                engine=self.served.engine,
-                config=self.options.preset,
-                cancel=self._cancel,
-            )
-            async with stream:
-                try:
-                    yield stream
-                finally:
-                    self._note(stream.result)
-
-    def see(self, delta: Delta) -> None:
-        """Take note of a delta that is sent."""
-        if not self._seen and delta.tokens:
-            self._seen = True
-            seconds = time.perf_counter() - self._began
-            self._state.metrics.first_token.note(seconds, model=self.served.name)
-
-    @asynccontextmanager
-    async def _admitted(self) -> AsyncIterator[None]:
-        """Wait for room, and run until the time is over."""
         self._state.check_room()
         self._state.running.add(self)
         if self._state.settings.log_prompts:
@@ -155,18 +149,6 @@ class ServedJob:
             ) from None
         finally:
             self._wait = None
-
-    def _note(self, result: object) -> None:
-        if not isinstance(result, Result):
-            return
-        if self._state.settings.log_prompts:
-            for text in result.texts:
-                LOG.info("text: %s", one_line(text))
-        metrics, usage, name = self._state.metrics, result.usage, self.served.name
-        metrics.prompt_tokens.add(self.prompts.count, model=name)
-        metrics.new_tokens.add(usage.new_tokens, model=name)
-        metrics.drafted.add(usage.drafted, model=name)
-        metrics.accepted.add(usage.accepted, model=name)
 
     def _note_end(self) -> None:
         metrics = self._state.metrics

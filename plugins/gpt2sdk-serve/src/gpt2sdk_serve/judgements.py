@@ -1,13 +1,17 @@
 """`/v1/decisions` and `/v1/scores`: how likely texts are, without writing any."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gpt2sdk import Decision, Score
+from gpt2sdk_serve.disconnection import while_connected
+from gpt2sdk_serve.job import ServedJob
 from gpt2sdk_serve.json_answer import JSONAnswer
 from gpt2sdk_serve.judging_fields import DecisionFields, ScoreFields
 from gpt2sdk_serve.problem import RequestError
@@ -16,31 +20,36 @@ from gpt2sdk_serve.reading import plain, read_fields
 from gpt2sdk_serve.served_model import ServedModel
 from gpt2sdk_serve.state import ServerState
 
+T = TypeVar("T")
+
 
 async def decisions(request: Request) -> Response:
     """Say which of several options is the likeliest behind each prompt."""
     state: ServerState = request.app.state.server
     fields = await read_fields(request, DecisionFields)
     served = state.model(fields.model)
+    # A text of megabytes takes a while: others go on.
     prompts = await asyncio.to_thread(read_prompts, fields.prompt, served, state.settings)
-    several = max(len(fields.options), *(len(each) for each in fields.options), 1)
-    if len(prompts.tokens) * several > state.settings.max_rows * 8:
-        message = f"there are {several} options for {len(prompts.tokens)} prompts: ask for fewer"
+    count, limit = _count(fields.options, len(prompts.tokens)), state.settings.max_rows * 8
+    if count > limit:
+        message = f"there are {count} options of all prompts, expected {limit} at most"
         raise RequestError(message, param="options")
-    shared = any(isinstance(each, str) for each in fields.options)
-    times = len(prompts.tokens) if shared else 1
-    if _size(fields.options) * times > state.settings.max_prompt_tokens:
+    shared = any(isinstance(each, str) or _are_ids(each) for each in fields.options)
+    size = _size(fields.options) * (len(prompts.tokens) if shared else 1)
+    if size > state.settings.max_prompt_tokens:
         message = "the options are too long for so many prompts: ask for less at a time"
         raise RequestError(message, param="options", code="too_large")
-    state.check_room()
 
-    def decide() -> Sequence[Decision]:
+    def decide(cancel: threading.Event) -> Sequence[Decision]:
         return served.generator.choose(
-            list(prompts.written), fields.options, normalization=fields.normalization
+            list(prompts.written),
+            fields.options,
+            normalization=fields.normalization,
+            cancel=cancel,
         )
 
-    async with state.busy(), served.reading:
-        made = await asyncio.to_thread(decide)
+    job = ServedJob(state, served, prompts)
+    made = await while_connected(request, _done(job, decide), partial(job.end, "disconnect"))
     data = [_decision(each) for each in made]
     return JSONAnswer(_listed(served, fields.model, data, prompts.count))
 
@@ -52,6 +61,28 @@ def _size(given: object) -> int:
     return sum(map(_size, given)) if isinstance(given, list) else 1
 
 
+def _count(options: Sequence[str | list[int] | list[str | list[int]]], prompts: int) -> int:
+    """Return how many options there are, of all prompts.
+
+    They are one list for all prompts, of texts or token ids; or one such list for each.
+
+    >>> _count([" a", [3, 4, 5]], 2), _count([[" a", " b"], [[3, 4, 5]]], 2)
+    (4, 3)
+    """
+    lists = [each for each in options if not isinstance(each, str) and not _are_ids(each)]
+    return sum(map(len, lists)) if lists else len(options) * prompts
+
+
+def _are_ids(option: list[int] | list[str | list[int]]) -> bool:
+    return all(isinstance(each, int) for each in option)
+
+
+async def _done(job: ServedJob, work: Callable[[threading.Event], Sequence[T]]) -> Sequence[T]:
+    """Score texts, as any request is done."""
+    async with job.admitted():
+        return await job.read(work)
+
+
 async def scores(request: Request) -> Response:
     """Say how likely texts are."""
     state: ServerState = request.app.state.server
@@ -61,15 +92,18 @@ async def scores(request: Request) -> Response:
         message = f"top is {fields.top}, expected {state.settings.max_logprobs} at most"
         raise RequestError(message, param="top")
     texts = await asyncio.to_thread(read_prompts, fields.text, served, state.settings, "text")
-    state.check_room()
 
-    def judge() -> Sequence[Score]:
+    def judge(cancel: threading.Event) -> Sequence[Score]:
         return served.generator.score(
-            list(texts.written), context=fields.context, bos=fields.bos, top=fields.top
+            list(texts.written),
+            context=fields.context,
+            bos=fields.bos,
+            top=fields.top,
+            cancel=cancel,
         )
 
-    async with state.busy(), served.reading:
-        made = await asyncio.to_thread(judge)
+    job = ServedJob(state, served, texts)
+    made = await while_connected(request, _done(job, judge), partial(job.end, "disconnect"))
     data = [_score(index, each, served) for index, each in enumerate(made)]
     return JSONAnswer(_listed(served, fields.model, data, texts.count))
 

@@ -51,9 +51,11 @@ _STREAMED = frozenset({"/v1/completions", "/v1/chat/completions"})
 _ERRORS = {
     "400": "The request is wrong.",
     "401": "The key is missing or wrong.",
+    "403": "A page of another site asks.",
     "404": "There is no such model.",
     "408": "The body came too slowly.",
     "413": "The body is too large.",
+    "415": "The body is said to be no JSON.",
     "421": "The host is another one.",
     "429": "Too many requests: try again after `Retry-After` seconds.",
     "500": "A component raised.",

@@ -22,6 +22,10 @@ async def read_fields(request: Request, model: type[M]) -> M:
     Raises:
         RequestError: It is no JSON object, too large or too slow, or a field is wrong or missing.
     """
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+    if not kind.lower().endswith(("/json", "+json")):
+        message = f"the body is {kind:.60}: send Content-Type: application/json (curl --json does)"
+        raise RequestError(message, status=415, code="no_json")
     settings: ServeSettings = request.app.state.server.settings
     try:
         async with asyncio.timeout(settings.stall):

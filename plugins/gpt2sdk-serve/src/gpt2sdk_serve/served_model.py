@@ -1,8 +1,8 @@
 """A model that is served: its generator, the engine of all its requests, and what it is called."""
 
-import asyncio
 import hashlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -20,7 +20,8 @@ class ServedModel:
         generator: What runs it.
         engine: What runs all its requests.
         admission: Who may begin.
-        reading: Held while texts are scored: that has threads of its own, and shares no passes.
+        reader: Where texts are scored, which shares no passes: one after another, in a thread that
+            nothing else needs.
         token_bytes: Bytes that a token of a row takes; 0 where nobody knows.
         created: When it was loaded, in seconds since 1970.
     """
@@ -29,7 +30,7 @@ class ServedModel:
     generator: Generator
     engine: Engine
     admission: Admission
-    reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    reader: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "reader"))
     token_bytes: int = 0
     created: int = field(default_factory=lambda: int(time.time()))
 

@@ -22,7 +22,8 @@ class ServeSettings:
         batch_size: Rows at a time of each model, 1 or more.
         max_queue: Requests that may run or wait at a time; more are answered 429.
         memory: Bytes that keys and values of running rows may take by estimate, for each model;
-            `None` for half of what is free when the server starts.
+            `None` for half of what is free when the server starts, in equal parts for the models
+            of a device.
         max_body: Bytes of a request.
         max_prompts: Prompts of a request.
         max_prompt_tokens: Tokens of all prompts, texts or options of a request.
@@ -62,6 +63,9 @@ class ServeSettings:
         if self.api_key is not None and not self.api_key.strip():
             message = "the key is empty: expected some characters, or no key"
             raise OptionError(message, name="api_key")
+        if self.api_key is not None:
+            # Files end in a newline, and no header can hold one.
+            object.__setattr__(self, "api_key", self.api_key.strip())
         if self.host not in LOOPBACK and self.api_key is None:
             message = (
                 f"host {self.host!r} is reached from other machines: give the environment variable "

@@ -1,8 +1,8 @@
 """What requests share: models, settings, counts, and who is running."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Literal, Protocol
 
 from gpt2sdk import Generator, free_memory
@@ -23,13 +23,6 @@ class Endable(Protocol):
         """End early."""
 
 
-class _Unending:
-    """What runs to its end in any case: it takes no longer than a pass or two."""
-
-    def end(self, why: Ending) -> None:
-        """Go on."""
-
-
 class ServerState:
     """What requests share.
 
@@ -48,17 +41,19 @@ class ServerState:
         self._idle = asyncio.Event()
         self.stopping = False
         self.models: dict[str, ServedModel] = {}
+        distinct = list({id(each): each for each in served.values()}.values())
         for name, generator in served.items():
             known = next(
                 (each for each in self.models.values() if each.generator is generator), None
             )
-            self.models[name] = known or self._served(name, generator)
+            neighbours = sum(each.device == generator.device for each in distinct)
+            self.models[name] = known or self._served(name, generator, neighbours)
 
-    def _served(self, name: str, generator: Generator) -> ServedModel:
+    def _served(self, name: str, generator: Generator, neighbours: int) -> ServedModel:
         engine = generator.engine(batch_size=self.settings.batch_size)
         limit = self.settings.memory
         if limit is None:
-            limit = free_memory(generator.device) // 2
+            limit = free_memory(generator.device) // 2 // neighbours
         size = token_bytes(generator)
         return ServedModel(name, generator, engine, Admission(limit), token_bytes=size)
 
@@ -101,16 +96,6 @@ class ServerState:
                 code="queue_full",
                 retry_after=retry_after(self.metrics.duration.mean()),
             )
-
-    @asynccontextmanager
-    async def busy(self) -> AsyncIterator[None]:
-        """Count what reads and does not write among what runs; it cannot be ended early."""
-        reading = _Unending()
-        self.running.add(reading)
-        try:
-            yield
-        finally:
-            self.leave(reading)
 
     def leave(self, job: Endable) -> None:
         """Forget a request that is over."""

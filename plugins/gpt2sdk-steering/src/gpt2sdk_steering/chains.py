@@ -10,6 +10,15 @@ from gpt2sdk_steering.potential import PotentialRun
 from gpt2sdk_steering.steps import DEAD, LOST, AtLimit, targets, weigh
 
 
+def rows_of_chains(num_return_sequences: int) -> int:
+    """How many rows a prompt has at a time: each chain, and what it may move to.
+
+    >>> rows_of_chains(3)
+    6
+    """
+    return 2 * num_return_sequences
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """What is known of a row, as the state of a chain.

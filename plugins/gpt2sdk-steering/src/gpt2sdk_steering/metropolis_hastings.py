@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from gpt2sdk import COUNT_RULE, Session, Step, strategy
-from gpt2sdk_steering.chains import Chains
+from gpt2sdk_steering.chains import Chains, rows_of_chains
 from gpt2sdk_steering.conversion import PotentialOption
 from gpt2sdk_steering.potential import PotentialRun
 from gpt2sdk_steering.smc import Limit
@@ -18,7 +18,7 @@ NumMoves = Annotated[
 ]
 
 
-@strategy(hold=None, chooses=False)
+@strategy(hold=None, chooses=False, rows_per_prompt=rows_of_chains)
 def metropolis_hastings(
     session: Session,
     *,

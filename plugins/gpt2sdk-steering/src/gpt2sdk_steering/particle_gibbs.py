@@ -35,7 +35,12 @@ AncestorSampling = Annotated[
 ]
 
 
-@strategy(hold=None, chooses=False)
+def _rows(num_particles: int, *, ancestor_sampling: bool) -> int:
+    # Each particle is tried before the rest of the retained text, on a copy.
+    return num_particles * (2 if ancestor_sampling else 1)
+
+
+@strategy(hold=None, chooses=False, rows_per_prompt=_rows)
 def particle_gibbs(  # noqa: PLR0913 - each is an option
     session: Session,
     *,

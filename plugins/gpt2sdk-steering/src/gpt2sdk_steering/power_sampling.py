@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from gpt2sdk import Session, Step, strategy
-from gpt2sdk_steering.chains import Chains
+from gpt2sdk_steering.chains import Chains, rows_of_chains
 from gpt2sdk_steering.conversion import PotentialOption
 from gpt2sdk_steering.metropolis_hastings import NumMoves
 from gpt2sdk_steering.potential import PotentialRun
@@ -20,7 +20,7 @@ BlockSize = Annotated[
 ]
 
 
-@strategy(hold=None, chooses=False)
+@strategy(hold=None, chooses=False, rows_per_prompt=rows_of_chains)
 def power_sampling(
     session: Session,
     *,

@@ -50,7 +50,11 @@ TerminateWhen = Annotated[
 ]
 
 
-@strategy(hold=None, chooses=False)
+def _rows(num_particles: int, beam_factor: int) -> int:
+    return num_particles * beam_factor
+
+
+@strategy(hold=None, chooses=False, rows_per_prompt=_rows)
 def smc(  # noqa: PLR0913 - each is an option
     session: Session,
     *,

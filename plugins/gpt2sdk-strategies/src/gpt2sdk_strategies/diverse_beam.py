@@ -33,7 +33,12 @@ DiversityPenalty = Annotated[
 ]
 
 
-@strategy(hold=None, rewinds=False, draws=False)
+def _rows(num_beams: int) -> int:
+    # The best completions stay beside the beams until all groups are done.
+    return 2 * num_beams
+
+
+@strategy(hold=None, rewinds=False, draws=False, rows_per_prompt=_rows)
 def diverse_beam(
     session: Session,
     *,

@@ -45,7 +45,17 @@ VisitTemperature = Annotated[
 ]
 
 
-@strategy(hold=None, chooses=False, examples={"value": len, "visit_temperature": 1.0})
+def _rows(num_return_sequences: int) -> int:
+    # One writes, and one looks ahead.
+    return 2 * num_return_sequences
+
+
+@strategy(
+    hold=None,
+    chooses=False,
+    rows_per_prompt=_rows,
+    examples={"value": len, "visit_temperature": 1.0},
+)
 def tree_search(
     session: Session,
     *,
