@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import Final
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, Final
 
 import torch
 
@@ -213,13 +215,18 @@ def _send(pipe: Connection, message: object) -> None:
 
 
 class _Inbox:
-    """The lines that a process is given, as an iterator that never waits while there is work."""
+    """The lines that a process is given, as an iterator that never waits while there is work.
+
+    A thread takes in what is sent, also while results are sent: both sides write as much as they
+    like at the same time, and if neither read then, both would wait for ever.
+    """
 
     def __init__(self, pipe: Connection) -> None:
-        self.pipe = pipe
         self.stopped = False
         self.worker: Worker | None = None
         self._tasks: deque[LineTask] = deque()
+        self._heard: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        Thread(target=_take_in, args=(pipe, self._heard.put), daemon=True).start()
 
     def __iter__(self) -> "_Inbox":
         return self
@@ -232,14 +239,29 @@ class _Inbox:
         return None
 
     def look(self) -> bool:
-        """Read what was sent; wait for it where there is nothing else to do."""
+        """Read what was sent; wait for it where there is nothing else to do.
+
+        Raises:
+            EOFError: Nobody is there any more.
+        """
         idle = not self._tasks and not (self.worker is not None and self.worker.busy)
-        while not self.stopped and self.pipe.poll(None if idle else 0):
-            word, what = self.pipe.recv()
+        while not self.stopped and (idle or not self._heard.empty()):
+            word, what = self._heard.get()
+            if word == "gone":
+                raise what
             self.stopped = word == "stop"
             self._tasks.extend(what or ())
             idle = False
         return self.stopped
+
+
+def _take_in(pipe: Connection, put: Callable[[tuple[str, Any]], None]) -> None:
+    """Read messages for as long as there are any."""
+    try:
+        while True:
+            put(pipe.recv())
+    except Exception as error:  # noqa: BLE001 - whoever reads the lines says it
+        put(("gone", error))
 
 
 def _work(pipe: Connection, load: Load, settings: RunSettings, threads: int) -> None:
