@@ -16,7 +16,7 @@ import torch
 from gpt2sdk import GPT2SDKError
 from gpt2sdk_batch.answers import LineAnswer
 from gpt2sdk_batch.errors import BatchError
-from gpt2sdk_batch.run_settings import RunSettings
+from gpt2sdk_batch.run_settings import RunSettings, check_same
 from gpt2sdk_batch.tasks import LineTask
 from gpt2sdk_batch.worker import Load, Worker, loaded
 
@@ -155,7 +155,8 @@ class ProcessCrew:
                 self._replace(mate)
                 continue
             if word == "facts":
-                self._check(what)
+                check_same(self.facts, what, "processes")
+                self.facts = self.facts or what
                 mate.ready = True
             elif word == "error":
                 raise what
@@ -163,17 +164,6 @@ class ProcessCrew:
                 answers += [each for each in what if mate.tasks.pop(each.index, None)]
                 self._deaths = 0
         return answers
-
-    def _check(self, facts: Mapping[str, object]) -> None:
-        """Keep the facts; make sure that all processes have the same.
-
-        Raises:
-            BatchError: They have not.
-        """
-        if self.facts and facts != self.facts:
-            message = "processes of one run disagree about model, options or versions"
-            raise BatchError(f"{message}: were files changed meanwhile? Run the same again")
-        self.facts = facts
 
     def _replace(self, mate: _ProcessMate) -> None:
         """Take back what a dead process had, and start another.

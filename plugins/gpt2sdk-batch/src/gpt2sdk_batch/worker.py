@@ -134,8 +134,7 @@ class Worker:
                     more = False
                     break
                 answers += self._take(cast("LineTask", task))
-            answers += self._advance()
-            if answers:
+            if answers := answers + self._advance():
                 yield answers
 
     def asked(self, task: LineTask) -> tuple[Mapping[str, object] | None, dict[str, Any]]:
@@ -330,9 +329,8 @@ def _is_hunger(error: Exception) -> bool:
     """Whether memory was short."""
     cause: BaseException | None = error
     while cause is not None:
-        refused = isinstance(cause, OSError) and cause.errno == errno.ENOMEM
-        named = type(cause).__name__ == "OutOfMemoryError"
-        if refused or named or isinstance(cause, MemoryError):
+        named = type(cause).__name__ in {"MemoryError", "OutOfMemoryError"}
+        if named or (isinstance(cause, OSError) and cause.errno == errno.ENOMEM):
             return True
         cause = cause.__cause__
     return False
