@@ -247,11 +247,15 @@ def test_what_does_not_fit_together_is_not_merged(gen, undisturbed, tmp_path):
     for given, said in (
         (paths[:2], "shard 2/3 is missing"),
         ([paths[0], *paths[:2]], "are both shard 0/3"),
-        (paths, "2.jsonl: there is no such file: it is not finished"),
+        (paths, r"2.jsonl is not finished, 2.jsonl.journal is beside it"),
         ([], "there is no shard"),
     ):
         with pytest.raises(OptionError, match=said):
             merge(merged, given)
+    run(gen, source, paths[2], shard="2/3", **USUAL)
+    run(gen, source, paths[2], shard="2/3", overwrite=True, seed=2, stopped=Stop(3), batch_size=4)
+    with pytest.raises(OptionError, match=r"2.jsonl is not finished"):
+        merge(merged, paths)
     run(gen, source, paths[2], shard="2/3", overwrite=True, max_new_tokens=8)
     with pytest.raises(OptionError, match=r"are of different runs: top_p was 0.9 and is None"):
         merge(merged, paths)

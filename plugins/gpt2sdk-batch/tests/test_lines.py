@@ -83,7 +83,7 @@ def test_a_number_that_is_another_lines_place_is_told(write):
 def test_texts_and_numbers_are_different_ids(write):
     found = survey(open_source(write([{"id": "1", "prompt": "x"}, {"id": 1, "prompt": "x"}])))
 
-    assert (2, True, True) == (found.lines, found.texts, found.numbers)
+    assert (2, True, True) == (found.lines, found.ids.texts, found.ids.numbers)
 
 
 def test_a_line_that_is_no_json_is_found_before_any_work(tmp_path):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from gpt2sdk import Generator
 from gpt2sdk_batch import BatchError, GenerateBatch, generate_table, ray_actors, run
 
 # Ray warns of what it does itself.
@@ -58,6 +59,32 @@ def test_actors_that_are_killed_make_the_same(gen, ray, write, tmp_path, some_li
 def test_what_is_wrong_in_an_actor_is_said(ray, write, tmp_path, some_lines):
     with pytest.raises(BatchError, match="there is no option top_q"):
         run(ray_actors("storyteller", 1), write(some_lines(3)), tmp_path / "out.jsonl", top_q=1)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_actors_that_compute_otherwise_do_no_line(ray, write, tmp_path, some_lines, killed):
+    def load():
+        try:
+            (tmp_path / "first").mkdir()
+        except FileExistsError:
+            return Generator.from_pretrained("storyteller", runner="torch")
+        return Generator.from_pretrained("storyteller", runner="native")
+
+    def engage(settings):
+        crew = ray_actors(load, 1 if killed else 2, num_cpus=0.5)(settings)
+        if killed:
+            ray.kill(crew._mates[0].actor)  # noqa: SLF001 - another takes its place
+        ray.wait([mate.facts for mate in crew._mates], num_returns=len(crew._mates))  # noqa: SLF001
+        return crew
+
+    with pytest.raises(BatchError, match="actors of one run disagree: runner was"):
+        run(engage, write(some_lines(400)), tmp_path / "out.jsonl", max_new_tokens=20)
+    ran = {line.rpartition(b'"run":')[2] for line in _results(tmp_path / "out.jsonl.journal")}
+    assert len(ran) <= 1
+
+
+def _results(journal):
+    return [line for line in journal.read_bytes().splitlines() if b'"index":' in line]
 
 
 def test_rows_of_a_dataset_are_those_of_a_table(gen, ray, some_lines):

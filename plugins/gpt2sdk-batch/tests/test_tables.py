@@ -5,7 +5,8 @@ import json
 import pytest
 
 from gpt2sdk import OptionError
-from gpt2sdk_batch import GenerateBatch, generate_table, run
+from gpt2sdk_batch import GenerateBatch, generate_table, merge, run
+from gpt2sdk_batch.side_file import journal_of
 
 USUAL = {"max_new_tokens": 4, "top_p": 0.9}
 ROWS = [
@@ -105,6 +106,36 @@ def test_ids_of_two_kinds_do_not_fit_into_a_column(gen, write, tmp_path):
 
     with pytest.raises(OptionError, match="a column of a table has one type"):
         run(gen, source, tmp_path / "out.parquet", **USUAL)
+
+
+@pytest.mark.parametrize(("name", "said"), [(2**63, "64 bits"), ("a\ud83d", "whole characters")])
+def test_ids_that_no_column_can_have_are_refused_before_any_work(gen, write, tmp_path, name, said):
+    source = write([{"id": name, "prompt": "x"}])
+    target = tmp_path / "out.parquet"
+
+    with pytest.raises(OptionError, match=rf"the id .* does not fit .* {said}"):
+        run(gen, source, target, **USUAL)
+    assert not journal_of(target).exists()
+    run(gen, source, tmp_path / "out.jsonl", **USUAL)
+    with pytest.raises(OptionError, match=rf"the id .* does not fit .* {said}"):
+        merge(target, [tmp_path / "out.jsonl"])
+    assert not target.exists()
+
+
+def test_half_a_character_in_an_error_or_an_option_is_written_out(gen, write, tmp_path):
+    arrow = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: gpt2sdk-batch[parquet]")
+    source = write(
+        [
+            {"id": "a", "prompt": "Once", "options": {"no\ud83d": 1}},
+            {"id": "b", "prompt": "Once", "options": {"stop": ["\ud83d"]}},
+            {"id": "c", "prompt": "Once", "choices": ["\ud83d", " b"]},
+        ]
+    )
+    run(gen, source, tmp_path / "out.parquet", **USUAL)
+    rows = arrow.read_table(tmp_path / "out.parquet").to_pylist()
+
+    assert r"no\ud83d" in rows[0]["error"]["message"]
+    assert ["a", "b", "c"] == [row["id"] for row in rows]
 
 
 @pytest.mark.parametrize("kind", ["arrow", "pandas", "numpy"])

@@ -185,9 +185,8 @@ def _check_target(path: Path, source: object, found: Survey) -> None:
     if isinstance(source, str | Path) and path.exists() and path.samefile(source):
         message = f"{path} is the input: expected another file for the output"
         raise OptionError(message, name="target", value=str(path))
-    if suffix == ".parquet" and found.texts and found.numbers:
-        message = "some ids are texts and some are numbers, and a column of a table has one type"
-        raise OptionError(f"{message}: expected an output in .jsonl", name="target")
+    if suffix == ".parquet":
+        found.ids.check()
 
 
 def _finished(path: Path, head: Mapping[str, object], *, overwrite: bool) -> BatchSummary | None:
@@ -276,7 +275,7 @@ def _publish(
     side["runs"] = {str(each["name"]): each["facts"] for each in journal.ran}
     try:
         write_json(side_file_of(path), side)
-        write_results(path, journal.results(iter(wanted)), numbered=not found.texts)
+        write_results(path, journal.results(iter(wanted)), numbered=not found.ids.texts)
         journal.path.unlink()
         sync_folder(path.parent)
     except OSError as error:

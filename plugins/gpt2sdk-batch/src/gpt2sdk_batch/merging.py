@@ -12,6 +12,7 @@ from gpt2sdk_batch.outputs import read_results, write_json, write_results
 from gpt2sdk_batch.run_settings import disagreements
 from gpt2sdk_batch.side_file import journal_of, read_side_file, side_file_of
 from gpt2sdk_batch.sources import suffix_of
+from gpt2sdk_batch.table_ids import TableIds
 
 
 def merge(target: str | Path, shards: Sequence[str | Path], *, overwrite: bool = False) -> int:
@@ -25,8 +26,8 @@ def merge(target: str | Path, shards: Sequence[str | Path], *, overwrite: bool =
         overwrite: Whether another file may be there.
 
     Raises:
-        OptionError: A shard is missing, not finished, there twice, or of another run; or a line is
-            not where it should be.
+        OptionError: A shard is missing, not finished, there twice, or of another run; a line is
+            not where it should be, or a table cannot have its id.
     """
     path = Path(target)
     suffix_of(path, "target")
@@ -45,21 +46,16 @@ def merge(target: str | Path, shards: Sequence[str | Path], *, overwrite: bool =
         "errors": sum(each["errors"] for each in sides),
         "runs": dict(sorted(runs.items())),
     }
-    texts = _Kinds()
-    # Whether ids are numbers is known once all lines were read, so tables are made in a second go.
+    ids = TableIds()
+    # Of what type ids are is known once all lines were read, so tables are made in a second go.
     if path.name.lower().endswith(".parquet"):
         needed("pyarrow.parquet", str(path))
-        for _ in _interleaved(ordered, lines, texts):
+        for _ in _interleaved(ordered, lines, ids):
             pass
-    write_results(path, _interleaved(ordered, lines, texts), numbered=not texts.found)
+        ids.check()
+    write_results(path, _interleaved(ordered, lines, ids), numbered=not ids.texts)
     write_json(side_file_of(path), side)
     return int(lines)
-
-
-class _Kinds:
-    """Whether an id is a text."""
-
-    found = False
 
 
 def _check_files(path: Path, files: Sequence[Path], *, overwrite: bool) -> None:
@@ -79,9 +75,12 @@ def _check_files(path: Path, files: Sequence[Path], *, overwrite: bool) -> None:
                 f"{file}: shards are merged as .jsonl or .jsonl.gz, the output may be .parquet"
             )
             raise OptionError(message, name="shards", value=str(file))
+        if journal_of(file).exists():
+            # What is there may be of the run before, which this one is to take the place of.
+            message = f"{file} is not finished, {journal_of(file).name} is beside it"
+            raise OptionError(f"{message}: run it to its end", name="shards", value=str(file))
         if not file.is_file():
-            begun = ": it is not finished, run it to its end" if journal_of(file).exists() else ""
-            raise OptionError(f"{file}: there is no such file{begun}", name="shards")
+            raise OptionError(f"{file}: there is no such file", name="shards", value=str(file))
 
 
 def _side(file: Path) -> dict[str, Any]:
@@ -131,7 +130,7 @@ def _check_alike(files: Sequence[Path], sides: Sequence[Mapping[str, Any]]) -> N
             raise OptionError(message, name="shards", value=str(file))
 
 
-def _interleaved(files: Sequence[Path], lines: int, texts: _Kinds) -> Iterator[bytes]:
+def _interleaved(files: Sequence[Path], lines: int, ids: TableIds) -> Iterator[bytes]:
     """Yield results in the order of the lines.
 
     Raises:
@@ -147,7 +146,7 @@ def _interleaved(files: Sequence[Path], lines: int, texts: _Kinds) -> Iterator[b
                 got = "ends" if text is None else f"has line {found.get('index')}"
                 message = f"{file} {got} where line {index} is expected: it was changed or cut off"
                 raise OptionError(message, name="shards", value=str(file))
-            texts.found = texts.found or isinstance(found["id"], str)
+            ids.see(found["id"])
             yield text
         for file, reader in zip(files, readers, strict=True):
             if next(reader, None) is not None:

@@ -108,19 +108,34 @@ def _parquet(results: Iterator[bytes], *, numbered: bool) -> Callable[[IO[bytes]
 
 
 def table_row(result: Mapping[str, object]) -> dict[str, object]:
-    """Return a result as a row of a table: what has a form of its own on each line, as JSON.
+    r"""Return a result as a row of a table: what has a form of its own on each line, as JSON.
+
+    Half a character, which a table cannot have, becomes what it is written as in JSON.
 
     >>> table_row({"id": 1, "options": {"seed": 5}})["options"]
     '{"seed": 5}'
+    >>> table_row({"error": {"message": "there is no option \ud83d"}})["error"]["message"]
+    'there is no option \\ud83d'
     """
     row = {
-        name: json.dumps(value, ensure_ascii=False) if name in _NESTED else value
+        name: _storable(json.dumps(value, ensure_ascii=False) if name in _NESTED else value)
         for name, value in result.items()
     }
     completions = row.get("completions")
     if isinstance(completions, list):
         row["completions"] = [table_row(each) for each in completions]
     return row
+
+
+def _storable(value: object) -> object:
+    """Return a value whose texts can be written in UTF-8."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {name: _storable(each) for name, each in value.items()}
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        return [_storable(each) for each in value]
+    return value
 
 
 def table_schema(arrow: Any, *, numbered: bool) -> Any:  # noqa: ANN401 - pyarrow is optional

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import Final
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, Final
 
 import torch
 
 from gpt2sdk import GPT2SDKError
 from gpt2sdk_batch.answers import LineAnswer
 from gpt2sdk_batch.errors import BatchError
-from gpt2sdk_batch.run_settings import RunSettings
+from gpt2sdk_batch.run_settings import RunSettings, check_same
 from gpt2sdk_batch.tasks import LineTask
 from gpt2sdk_batch.worker import Load, Worker, loaded
 
@@ -153,7 +155,8 @@ class ProcessCrew:
                 self._replace(mate)
                 continue
             if word == "facts":
-                self._check(what)
+                check_same(self.facts, what, "processes")
+                self.facts = self.facts or what
                 mate.ready = True
             elif word == "error":
                 raise what
@@ -161,17 +164,6 @@ class ProcessCrew:
                 answers += [each for each in what if mate.tasks.pop(each.index, None)]
                 self._deaths = 0
         return answers
-
-    def _check(self, facts: Mapping[str, object]) -> None:
-        """Keep the facts; make sure that all processes have the same.
-
-        Raises:
-            BatchError: They have not.
-        """
-        if self.facts and facts != self.facts:
-            message = "processes of one run disagree about model, options or versions"
-            raise BatchError(f"{message}: were files changed meanwhile? Run the same again")
-        self.facts = facts
 
     def _replace(self, mate: _ProcessMate) -> None:
         """Take back what a dead process had, and start another.
@@ -213,13 +205,18 @@ def _send(pipe: Connection, message: object) -> None:
 
 
 class _Inbox:
-    """The lines that a process is given, as an iterator that never waits while there is work."""
+    """The lines that a process is given, as an iterator that never waits while there is work.
+
+    A thread takes in what is sent, also while results are sent: both sides write as much as they
+    like at the same time, and if neither read then, both would wait for ever.
+    """
 
     def __init__(self, pipe: Connection) -> None:
-        self.pipe = pipe
         self.stopped = False
         self.worker: Worker | None = None
         self._tasks: deque[LineTask] = deque()
+        self._heard: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        Thread(target=_take_in, args=(pipe, self._heard.put), daemon=True).start()
 
     def __iter__(self) -> "_Inbox":
         return self
@@ -232,14 +229,29 @@ class _Inbox:
         return None
 
     def look(self) -> bool:
-        """Read what was sent; wait for it where there is nothing else to do."""
+        """Read what was sent; wait for it where there is nothing else to do.
+
+        Raises:
+            EOFError: Nobody is there any more.
+        """
         idle = not self._tasks and not (self.worker is not None and self.worker.busy)
-        while not self.stopped and self.pipe.poll(None if idle else 0):
-            word, what = self.pipe.recv()
+        while not self.stopped and (idle or not self._heard.empty()):
+            word, what = self._heard.get()
+            if word == "gone":
+                raise what
             self.stopped = word == "stop"
             self._tasks.extend(what or ())
             idle = False
         return self.stopped
+
+
+def _take_in(pipe: Connection, put: Callable[[tuple[str, Any]], None]) -> None:
+    """Read messages for as long as there are any."""
+    try:
+        while True:
+            put(pipe.recv())
+    except Exception as error:  # noqa: BLE001 - whoever reads the lines says it
+        put(("gone", error))
 
 
 def _work(pipe: Connection, load: Load, settings: RunSettings, threads: int) -> None:

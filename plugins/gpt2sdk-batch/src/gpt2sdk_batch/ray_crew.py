@@ -8,7 +8,7 @@ from typing import Any, Final
 from gpt2sdk_batch.answers import LineAnswer
 from gpt2sdk_batch.errors import BatchError
 from gpt2sdk_batch.missing import needed
-from gpt2sdk_batch.run_settings import RunSettings
+from gpt2sdk_batch.run_settings import RunSettings, check_same
 from gpt2sdk_batch.tasks import LineTask
 from gpt2sdk_batch.worker import Load, Worker, loaded
 
@@ -86,18 +86,20 @@ class LineActor:
 
 @dataclass(eq=False)
 class _ActorMate:
-    """An actor, what it was asked, and the lines it has."""
+    """An actor, what it was asked, and the lines it has; it gets some once it said its facts."""
 
     actor: Any
+    facts: Any
     calls: list[Any] = field(default_factory=list)
     tasks: dict[int, LineTask] = field(default_factory=dict)
+    ready: bool = False
 
 
 class RayCrew:
     """Hands lines to actors, and takes what they make of them.
 
     Attributes:
-        facts: What results depend on besides the lines, as the first actor says.
+        facts: What results depend on besides the lines; all actors say the same.
     """
 
     def __init__(
@@ -123,9 +125,11 @@ class RayCrew:
         self._some = 2 * settings.batch_size
         self._deaths = 0
         self._back: deque[LineTask] = deque()
-        self._mates = [_ActorMate(start()) for _ in range(count)]
+        self.facts: Mapping[str, object] = {}
+        self._mates = [self._engage() for _ in range(count)]
         try:
-            self.facts: Mapping[str, object] = ray.get(self._mates[0].actor.facts.remote())
+            first, _ = ray.wait([mate.facts for mate in self._mates])
+            self.facts = ray.get(first[0])
         except ray.exceptions.RayError as error:
             self.close()
             raise BatchError(f"an actor cannot begin: {_said(error)}") from error
@@ -141,18 +145,21 @@ class RayCrew:
                 then is done anew by the next run.
 
         Raises:
-            BatchError: Something is wrong in an actor that is no line's fault, or they die again
-                and again.
+            BatchError: Something is wrong in an actor that is no line's fault, they disagree about
+                model, runner or versions, or they die again and again.
         """
         more = True
         while not stopped():
             for mate in self._mates:
                 more = self._hand_out(mate, tasks, more=more)
-            calls = [call for mate in self._mates for call in mate.calls]
-            if not calls:
+            if not more and not self._back and not any(mate.tasks for mate in self._mates):
                 return
-            ready, _ = self._ray.wait(calls, timeout=_LOOK)
+            calls = [call for mate in self._mates for call in mate.calls]
+            begun = [mate.facts for mate in self._mates if not mate.ready]
+            ready, _ = self._ray.wait([*begun, *calls], timeout=_LOOK)
             for mate in list(self._mates):
+                if mate.facts in ready:
+                    self._welcome(mate)
                 for call in [each for each in mate.calls if each in ready]:
                     if answers := self._read(mate, call):
                         yield answers
@@ -162,9 +169,25 @@ class RayCrew:
         for mate in self._mates:
             self._ray.kill(mate.actor)
 
+    def _engage(self) -> _ActorMate:
+        actor = self._start()
+        return _ActorMate(actor, actor.facts.remote())
+
+    def _welcome(self, mate: _ActorMate) -> None:
+        """Let an actor take part, if it makes of lines what the others do.
+
+        Raises:
+            BatchError: It does not.
+        """
+        try:
+            check_same(self.facts, self._ray.get(mate.facts), "actors")
+            mate.ready = True
+        except self._ray.exceptions.RayError as error:
+            self._replace(mate, error)
+
     def _hand_out(self, mate: _ActorMate, tasks: Iterator[LineTask | None], *, more: bool) -> bool:
         """Give an actor lines when it has few calls; return whether there may be more."""
-        while len(mate.calls) < _CALLS:
+        while mate.ready and len(mate.calls) < _CALLS:
             some: list[LineTask] = []
             while len(some) < self._some:
                 task = self._back.popleft() if self._back else (next(tasks, None) if more else None)
@@ -206,7 +229,7 @@ class RayCrew:
             message = f"actors died {self._deaths} times without finishing a line"
             raise BatchError(f"{message}: {_said(error)}") from error
         self._back.extendleft(reversed(mate.tasks.values()))
-        self._mates[self._mates.index(mate)] = _ActorMate(self._start())
+        self._mates[self._mates.index(mate)] = self._engage()
 
 
 def _said(error: Exception) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gpt2sdk import CallRecord, Generator, OptionError
+from gpt2sdk_batch.errors import BatchError
 
 _OWN: Final = ("batch_size", "seed")
 _USUAL_BATCH: Final = 32
@@ -158,6 +159,28 @@ def disagreements(before: Mapping[str, object], now: Mapping[str, object]) -> li
     if not changes and before.get("components") != now.get("components"):
         changes.append("a component has other options")
     return changes
+
+
+def check_same(before: Mapping[str, object], now: Mapping[str, object], who: str) -> None:
+    """Make sure that two of those who do lines make the same of them; what they ran has one name.
+
+    Args:
+        before: The facts of the first; empty where there is none.
+        now: Those of the other.
+        who: What they are called.
+
+    Raises:
+        BatchError: They do not.
+
+    >>> usual = {"options": {}, "model": {"name": "a"}, "runner": "native", "versions": {}}
+    >>> check_same(usual, {**usual, "runner": "torch"}, "actors")
+    Traceback (most recent call last):
+    gpt2sdk_batch.errors.BatchError: actors of one run disagree: runner was 'native' and is 'torch'
+    """
+    if not before or name_of(before) == name_of(now):
+        return
+    changes = disagreements(before, now) or ["they have other versions of packages"]
+    raise BatchError(f"{who} of one run disagree: {'; '.join(changes)}")
 
 
 def _change(name: str, old: object, new: object) -> str:

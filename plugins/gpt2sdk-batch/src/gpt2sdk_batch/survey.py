@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gpt2sdk import OptionError
 from gpt2sdk_batch.seeds import id_bytes
 from gpt2sdk_batch.sources import LineSource
+from gpt2sdk_batch.table_ids import TableIds
 from gpt2sdk_batch.tasks import LineTask, read_task
 
 _DIGEST = 16
@@ -20,14 +21,12 @@ class Survey:
     Attributes:
         lines: How many lines it has.
         digest: What stands for its content.
-        texts: Whether some ids are texts.
-        numbers: Whether some ids are numbers.
+        ids: What is known of their ids.
     """
 
     lines: int
     digest: str
-    texts: bool
-    numbers: bool
+    ids: TableIds
 
 
 def survey(source: LineSource, ignored: Collection[str] = ()) -> Survey:
@@ -45,19 +44,19 @@ def survey(source: LineSource, ignored: Collection[str] = ()) -> Survey:
     """
     buckets = [bytearray() for _ in range(_BUCKETS)]
     lines = 0
-    texts = numbers = False
+    ids = TableIds()
     for task in read_tasks(source, ignored):
         digest = _digest(task)
         buckets[digest[0]] += digest
         lines += 1
-        texts, numbers = texts or isinstance(task.id, str), numbers or isinstance(task.id, int)
+        ids.see(task.id)
     if not lines:
         message = f"{source.name} has no line: expected one or more"
         raise OptionError(message, name="source", value=source.name)
     for bucket in buckets:
         if twice := _twice(bucket):
             raise _repeated(source, ignored, twice)
-    return Survey(lines, source.digest(), texts, numbers)
+    return Survey(lines, source.digest(), ids)
 
 
 def read_tasks(source: LineSource, ignored: Collection[str] = ()) -> Iterator[LineTask]:

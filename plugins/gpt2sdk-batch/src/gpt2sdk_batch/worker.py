@@ -1,10 +1,12 @@
 """Lines through one model: many at a time, each to the result that it has alone."""
 
+import errno
 import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
@@ -73,7 +75,7 @@ class Worker:
     """Does lines with one generator, which is kept busy: more are handed in than run at a time.
 
     A line whose call fails is done again by itself, so neither its result nor its error depends on
-    its neighbours.
+    its neighbours. Where memory is short even then, it is done once more when nothing else is.
 
     Attributes:
         generator: What runs them.
@@ -102,11 +104,12 @@ class Worker:
         self._size = max(1, min(_GROUP, settings.batch_size // 2))
         self._pool: list[_Ready] = []
         self._groups: list[_LineGroup] = []
+        self._starved: list[Callable[[], list[LineAnswer]]] = []
 
     @property
     def busy(self) -> bool:
         """Whether there is something to do without another line."""
-        return bool(self._pool or self._groups)
+        return bool(self._pool or self._groups or self._starved)
 
     def run(
         self, tasks: Iterator[LineTask | None], stopped: Callable[[], bool] = lambda: False
@@ -116,10 +119,6 @@ class Worker:
         Args:
             tasks: The lines; `None` where there is none at the moment.
             stopped: Asked before each step whether to end early, with what is whole.
-
-        Raises:
-            MemoryError: There was not enough for a line; so did other troubles of the machine, as
-                whatever the system says.
         """
         more = True
         while more or self.busy:
@@ -135,13 +134,7 @@ class Worker:
                     more = False
                     break
                 answers += self._take(cast("LineTask", task))
-            answers += self._submit()
-            if self._groups:
-                self.engine.step()
-            for group in [each for each in self._groups if each.stream.over]:
-                self._groups.remove(group)
-                answers += self._finish(group)
-            if answers:
+            if answers := answers + self._advance():
                 yield answers
 
     def asked(self, task: LineTask) -> tuple[Mapping[str, object] | None, dict[str, Any]]:
@@ -175,7 +168,7 @@ class Worker:
             config = {name: value for name, value in config.items() if name not in leads}
         return {name: each for name, each in config.items() if each is not None} or None, given
 
-    def _take(self, task: LineTask) -> list[LineAnswer]:
+    def _take(self, task: LineTask, *, last: bool = False) -> list[LineAnswer]:
         """Write a line's prompt; return its result if it is a choice, or wrong."""
         try:
             prompt = task.prompt
@@ -187,7 +180,8 @@ class Worker:
                 return [self._choose(task, prompt)]
             self._pool.append(self._ready(task, prompt))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this line's
-            return [self._failed(task, error)]
+            again = None if last else partial(self._take, task, last=True)
+            return self._refused(task, error, again)
         return []
 
     def _ready(self, task: LineTask, prompt: object) -> _Ready:
@@ -217,6 +211,18 @@ class Worker:
         # It says what is wrong with any of them.
         return decided(task, self.generator.choose(prompt, choices, normalization=by), self.ran)
 
+    def _advance(self) -> list[LineAnswer]:
+        """Do a step of all calls, and return the results of those that are over."""
+        answers = self._submit()
+        if self._groups:
+            self.engine.step()
+        for group in [each for each in self._groups if each.stream.over]:
+            self._groups.remove(group)
+            answers += self._finish(group)
+        if self._starved and not self._groups and not self._pool:
+            answers += self._starved.pop(0)()
+        return answers
+
     def _submit(self) -> list[LineAnswer]:
         """Hand in calls until enough lines wait for room in the engine."""
         answers: list[LineAnswer] = []
@@ -241,17 +247,18 @@ class Worker:
             self._groups.append(_LineGroup(self, lines))
         except Exception as error:  # noqa: BLE001 - a component may raise anything
             if len(lines) == 1:
-                return [self._failed(lines[0].task, error)]
+                again = partial(self._alone, lines[0], last=True)
+                return self._refused(lines[0].task, error, again)
             return [answer for line in lines for answer in self._call([line])]
         return []
 
     def _finish(self, group: _LineGroup) -> list[LineAnswer]:
         """Return the results of a call that is over; what failed in it is done again, alone."""
         result = group.result()
-        return [
-            answer or self._alone(line)
-            for line, answer in zip(group.lines, self._whole(group, result), strict=True)
-        ]
+        answers: list[LineAnswer] = []
+        for line, answer in zip(group.lines, self._whole(group, result), strict=True):
+            answers += self._alone(line) if answer is None else [answer]
+        return answers
 
     def _whole(self, group: _LineGroup, result: Result) -> Iterator[LineAnswer | None]:
         """Yield the results of a call's lines; `None` for those that have not all they ask for."""
@@ -268,16 +275,26 @@ class Worker:
             else:
                 yield completed(line.task, found, line.length, options, self.ran)
 
-    def _alone(self, line: _Ready) -> LineAnswer:
-        """Do a line without neighbours."""
+    def _alone(self, line: _Ready, *, last: bool = False) -> list[LineAnswer]:
+        """Do a line without neighbours; return no result if it is to be done once more."""
         config, options = self.asked(line.task)
         options = {**options, "seed": line.seed}
         try:
             result = self.generator.generate(line.prompt, config=config, **options)
         except Exception as error:  # noqa: BLE001 - a component may raise anything
-            return self._failed(line.task, error)
+            again = None if last else partial(self._alone, line, last=True)
+            return self._refused(line.task, error, again)
         own = self._own_options(result, 0)
-        return completed(line.task, result.completions, line.length, own, self.ran)
+        return [completed(line.task, result.completions, line.length, own, self.ran)]
+
+    def _refused(
+        self, task: LineTask, error: Exception, again: Callable[[], list[LineAnswer]] | None
+    ) -> list[LineAnswer]:
+        """Return an error as a result; where memory was short, keep it for once more instead."""
+        if again is None or not _is_hunger(error):
+            return [failed(task, error, self.ran)]
+        self._starved.append(again)
+        return []
 
     def _own_options(self, result: Result, index: int) -> dict[str, object]:
         """Return what was in force for a line and not for all lines.
@@ -296,21 +313,6 @@ class Worker:
             if name not in self._base or self._base[name] != value
         }
 
-    def _failed(self, task: LineTask, error: Exception) -> LineAnswer:
-        """Return an error as a result, unless it is the machine's.
-
-        Raises:
-            MemoryError: There was not enough.
-            OSError: The system said something.
-        """
-        cause: BaseException | None = error
-        while cause is not None:
-            trouble = isinstance(cause, MemoryError | OSError)
-            if trouble or type(cause).__name__ == "OutOfMemoryError":
-                raise error
-            cause = cause.__cause__
-        return failed(task, error, self.ran)
-
     def _stop(self) -> list[LineAnswer]:
         """End what runs, and return the results that are whole."""
         answers: list[LineAnswer] = []
@@ -319,8 +321,19 @@ class Worker:
         for group in self._groups:
             result = group.result()
             answers += [each for each in self._whole(group, result) if each is not None]
-        self._groups, self._pool = [], []
+        self._groups, self._pool, self._starved = [], [], []
         return answers
+
+
+def _is_hunger(error: Exception) -> bool:
+    """Whether memory was short."""
+    cause: BaseException | None = error
+    while cause is not None:
+        named = type(cause).__name__ in {"MemoryError", "OutOfMemoryError"}
+        if named or (isinstance(cause, OSError) and cause.errno == errno.ENOMEM):
+            return True
+        cause = cause.__cause__
+    return False
 
 
 def _without(options: Mapping[str, object], names: Mapping[str, object]) -> dict[str, object]:
