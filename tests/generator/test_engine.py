@@ -330,8 +330,8 @@ def test_a_large_call_does_not_hold_those_behind_it(gen, large):
     first = gen.stream(prompts, engine=engine, **options, **large)
     engine.step()
     late = [gen.stream("abd", engine=engine, **options) for _ in range(2)]
-    for each in late:
-        list(each)
+    for stream in late:
+        list(stream)
 
     # Two of its rows had begun, and one more before each of the others, at most.
     assert len(first.result.completions) <= 4
