@@ -18,7 +18,7 @@ from gpt2sdk.session.fair_lock import FairLock
 from gpt2sdk.session.member import Member, grouped
 from gpt2sdk.session.prefix_cache import PrefixCache
 from gpt2sdk.session.reader import Reader, Reading, by_model
-from gpt2sdk.session.request import Request
+from gpt2sdk.session.request import Request, lanes_of
 from gpt2sdk.streaming import TextDecoder
 
 _END = object()
@@ -31,7 +31,8 @@ class Engine:
     lets rows come and go, and batches of prompts where it does not. Once every session has
     yielded, what all of them appended is fed to the model in one pass.
 
-    Several threads may use it: they take turns, first come, first served.
+    Several threads may use it: they take turns, first come, first served. Where rows of several
+    calls wait for room, they begin in turn, one of each.
 
     Attributes:
         model: What scores tokens.
@@ -98,9 +99,8 @@ class Engine:
         """
         opened: list[Member] = []
         joined: list[tuple[Course, Request]] = []
-        for request in requests:
-            request.number = next(self._numbers)
         with self._alone(), torch.inference_mode():
+            self._give_turns(requests)
             try:
                 for group in grouped(requests, self.batch_size):
                     member = self._joinable(group[0])
@@ -116,8 +116,8 @@ class Engine:
                 for course, request in joined:
                     course.end(request, "error")
                 raise
-            opened.sort(key=lambda member: member.course.requests.oldest)
             self._unbegun += opened
+            self._unbegun.sort(key=lambda member: member.course.requests.oldest)
 
     def step(self) -> bool:
         """Let each session that can make its next step; return whether anything is left to do."""
@@ -175,6 +175,14 @@ class Engine:
             finally:
                 self._at_work = False
 
+    def _give_turns(self, requests: Sequence[Request]) -> None:
+        """Let the first row of a call come behind the next of each that waits, and so on."""
+        member = self._next()
+        turn = 0 if member is None else member.course.requests.oldest[0]
+        for request in requests:
+            request.number, request.turn = next(self._numbers), turn
+            turn += lanes_of(request)
+
     def _joinable(self, request: Request) -> Member | None:
         """The session that a request's rows can join."""
         if not request.lead.strategy.rows_independent:
@@ -196,7 +204,7 @@ class Engine:
         return self.batch_size - self.rows
 
     def _begin(self) -> None:
-        """Let waiting requests begin, in the order in which they came, while there is room."""
+        """Let waiting requests begin, each call in its turn, while there is room."""
         for member in self._members:
             if member.independent:
                 member.course.refill(0)
@@ -220,12 +228,12 @@ class Engine:
                 self._end(member, "cancelled")
 
     def _next(self) -> Member | None:
-        """The session whose request has waited longest."""
-        # Sessions that have not begun stand in the order in which they came.
+        """The session whose request is the next."""
+        # Sessions that have not begun stand in the order of their turns.
         while self._unbegun and self._unbegun[0].course.requests.first() is None:
             self._end(self._unbegun[0], "cancelled")
         waiting = [
-            (first.number, member)
+            ((first.turn, first.number), member)
             for member in (*self._members, *self._unbegun[:1])
             if (first := member.course.requests.first()) is not None
         ]

@@ -1,6 +1,7 @@
 """A request: one prompt on its way through a session, with all that acts on it and comes of it."""
 
 import time
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -113,6 +114,7 @@ class Request:
         streaming: Whether its text is wanted as it becomes certain.
         cancelled: Asked before each model call whether it is to end.
         number: Which of the requests it is that its engine was given, in order.
+        turn: When its next row begins, among those that wait: the lower one first.
         outbox: Where its deltas go; those of one call share one.
         meter: What counts its cost; those of one call share one.
         loss: What was wrong with it; `None` for nothing.
@@ -128,6 +130,7 @@ class Request:
     streaming: bool = False
     cancelled: Callable[[], bool] = lambda: False
     number: int = 0
+    turn: int = 0
     outbox: deque[Delta] = field(default_factory=deque)
     meter: Meter = field(default_factory=Meter)
     loss: Loss | None = None
@@ -271,8 +274,8 @@ class Requests:
 
     def wait(self, request: Request) -> None:
         """Let the rows of a request wait for a seat."""
-        lanes = _lanes(request)
-        self._queue.append(request)
+        lanes = lanes_of(request)
+        self._seat(request)
         self._unborn[request] = lanes
         self._waiting += lanes
 
@@ -284,19 +287,26 @@ class Requests:
         return self._queue[0] if self._queue else None
 
     @property
-    def oldest(self) -> int:
-        """The number of the `first` request; of none, 0."""
+    def oldest(self) -> tuple[int, int]:
+        """The turn and the number of the `first` request; of none, 0."""
         first = self.first()
-        return 0 if first is None else first.number
+        return (0, 0) if first is None else (first.turn, first.number)
 
     def begin(self, request: Request) -> Row:
         """The next row of the `first` request."""
-        lane = _lanes(request) - self._unborn[request]
+        lane = lanes_of(request) - self._unborn[request]
+        self._queue.popleft()
         self._waiting -= 1
         self._unborn[request] -= 1
         if not self._unborn[request]:
             del self._unborn[request]
+        else:
+            request.turn += 1
+            self._seat(request)
         return Row(request.prompt, lane, list(request.prompt.tokens))
+
+    def _seat(self, request: Request) -> None:
+        insort(self._queue, request, key=lambda each: (each.turn, each.number))
 
     def drop(self, request: Request) -> list[int]:
         """Forget a request; returns the lanes of the completions that had not begun."""
@@ -305,11 +315,11 @@ class Requests:
         self._waiting -= left
         if not left or not request.lead.strategy.rows_independent:
             return list(range(request.lead.num_return_sequences)) if left else []
-        lanes = _lanes(request)
+        lanes = lanes_of(request)
         return list(range(lanes - left, lanes))
 
 
-def _lanes(request: Request) -> int:
+def lanes_of(request: Request) -> int:
     """How many rows of a request wait in the beginning: all its lanes, or the first."""
     lead = request.lead
     return lead.num_return_sequences if lead.strategy.rows_independent else 1

@@ -320,3 +320,34 @@ def test_an_end_may_be_taken_back_after_the_step_that_brought_it(gen, shared):
         alone = gen.generate([prompts[number]], **{**options, "seed": [result.options["seed"]]})
         assert made.tokens
         assert number or alone.completions[0].tokens == made.tokens
+
+
+@pytest.mark.parametrize("large", [{"num_return_sequences": 12}, {}], ids=["rows", "prompts"])
+def test_a_large_call_does_not_hold_those_behind_it(gen, large):
+    engine = gen.engine(batch_size=2)
+    prompts = ["abc"] * (1 if large else 12)
+    options = {"max_new_tokens": 4, "eos_token_id": None, "seed": 1}
+    first = gen.stream(prompts, engine=engine, **options, **large)
+    engine.step()
+    late = [gen.stream("abd", engine=engine, **options) for _ in range(2)]
+    for stream in late:
+        list(stream)
+
+    # Two of its rows had begun, and one more before each of the others, at most.
+    assert len(first.result.completions) <= 4
+    assert [essence(gen.generate("abd", **options))] * 2 == [essence(each.result) for each in late]
+    list(first)
+    assert len(first.result.completions) == 12
+
+
+def test_batches_of_strategies_that_compare_rows_take_their_turns(gen):
+    engine = gen.engine(batch_size=2)
+    options = {"max_new_tokens": 4, "eos_token_id": None, "seed": 1, "strategy": particles}
+    first = gen.stream(["abc"] * 12, engine=engine, **options)
+    engine.step()
+    late = gen.stream("abd", engine=engine, **options)
+    list(late)
+
+    assert len(first.result.completions) <= 6
+    list(first)
+    assert len(first.result.completions) == 12

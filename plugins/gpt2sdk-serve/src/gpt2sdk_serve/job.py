@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gpt2sdk import GenerationError
 from gpt2sdk_serve.log import LOG, one_line
@@ -52,7 +52,7 @@ class ServedJob:
         limits = [each for each in (timeout, state.settings.timeout) if each is not None]
         self._seconds = min(limits, default=None)
         self._wait: asyncio.Timeout | None = None
-        self._reading: asyncio.Future[object] | None = None
+        self._reading: asyncio.Future[Any] | None = None
         self._cancel = threading.Event()
 
     @property
