@@ -95,6 +95,11 @@ METHODS: dict[str, dict[str, object]] = {
     "DoLa": {"strategy": "greedy", "dola_layers": [0, 1]},
     "DoLa behind the norm": {"strategy": "greedy", "dola_layers": [1], "dola_final_norm": True},
     "a regular expression": {"regex": r"[a-z ]{5,12}", "temperature": 0.7},
+    "a regular expression under beams": {
+        "regex": r"[a-z ]{5,12}",
+        "strategy": "beam",
+        "num_beams": 3,
+    },
     "a watermark": {"kgw_bias": 4.0, "hashing_key": 7},
     "another watermark": {"sampler": "gumbel_watermark", "hashing_key": 7},
     "a particle filter": {

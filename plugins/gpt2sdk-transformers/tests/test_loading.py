@@ -277,4 +277,6 @@ def test_a_map_of_parts_places_them(tiny: Tiny, tmp_path: Path) -> None:
     # As transformers and accelerate name them.
     first = {"model.embed_tokens": "cpu", "model.rotary_emb": "cpu", "model.norm": "cpu"}
     theirs = first | {"model.layers.0": "disk", "model.layers.1": "disk", "lm_head": "cpu"}
-    assert tokens(Generator.from_pretrained(tmp_path, placement=theirs, device="cpu")) == tokens(gen)
+    assert tokens(Generator.from_pretrained(tmp_path, placement=theirs, device="cpu")) == tokens(
+        gen
+    )
