@@ -112,6 +112,11 @@ METHODS: dict[str, dict[str, object]] = {
     },
     "a grammar": {"grammar": SUMS, "temperature": 0.8},
     "a grammar with beams": {"grammar": SUMS, "strategy": "beam", "num_beams": 4},
+    "a regular expression under beams": {
+        "regex": r"[a-z ]{5,12}",
+        "strategy": "beam",
+        "num_beams": 3,
+    },
     "a watermark": {"kgw_bias": 4.0, "hashing_key": 7},
     "another watermark": {"sampler": "gumbel_watermark", "hashing_key": 7},
     "a particle filter": {

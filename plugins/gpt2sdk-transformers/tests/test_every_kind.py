@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -199,4 +200,19 @@ def test_folders_of_recurrent_models_write_what_transformers_writes(
         assert theirs[0, len(prompt) :].tolist() == list(completion.tokens)
     gen.save_pretrained(tmp_path / "again")
     again = Generator.from_pretrained(tmp_path / "again")
+    assert again.score("the pond").logprobs == gen.score("the pond").logprobs
+
+
+@pytest.mark.parametrize("model_type", ["zamba", "zamba2"])
+@pytest.mark.filterwarnings("ignore")
+def test_layers_that_share_weights_may_each_be_stored(model_type: str, tmp_path: Path) -> None:
+    network = network_of(tiny_config(model_type))
+    network.save_pretrained(tmp_path)
+    tiny_tokenizer().save(tmp_path)
+    gen = Generator.from_pretrained(tmp_path)
+    stored = load_file(tmp_path / "model.safetensors")
+    every = {name: each.clone() for name, each in network.state_dict().items()}
+    assert stored.keys() < every.keys()
+    save_file(every, tmp_path / "model.safetensors", {"format": "pt"})
+    again = Generator.from_pretrained(tmp_path)
     assert again.score("the pond").logprobs == gen.score("the pond").logprobs

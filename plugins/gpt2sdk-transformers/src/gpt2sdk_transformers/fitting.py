@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from gpt2sdk import CheckpointError, TensorSource
-from gpt2sdk_transformers.network import SharedHead, name_of
+from gpt2sdk_transformers.network import SharedHead, lasting_buffers, name_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -40,6 +40,10 @@ def without_repeated(
         and (_COMPUTED.search(name) or any(each.search(name) for each in ignored))
     ]
     notes = [f"{len(computed)} keys that are no weights were left out"] if computed else []
+    # Of a module that stands in several layers, each may have been stored.
+    once = {name for name, _ in (*network.named_parameters(), *lasting_buffers(network))}
+    repeated = set(network.state_dict()) - once
+    computed += [name for name in source.infos if name in repeated]
     tied = _tied_head(source, network)
     if tied is not None:
         head, table = tied

