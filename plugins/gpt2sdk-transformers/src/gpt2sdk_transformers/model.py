@@ -133,6 +133,8 @@ class TransformersLM(WholeSequences):
             states=states,
         )
         logits = self._compute(feed)[:total]
+        if states is not None and states.ran != self.mixers:
+            raise misfit(f"{states.ran} of {self.mixers} layers with states were called")
         feed.finish()
         hidden = {layer: feed.hidden[layer][:total] for layer in hidden_states}
         return Scores(logits, hidden, () if states is None else states.again)
@@ -249,8 +251,6 @@ class TransformersLM(WholeSequences):
                 f"transformers' own attention functions are told of, and {feed.attended} of "
                 f"{len(self._attend)} attended to them"
             )
-        if feed.states is not None and feed.states.ran != self.mixers:
-            raise misfit(f"{feed.states.ran} of {self.mixers} layers with states were called")
         return logits[0].float()
 
     def _watch(self, feed: RaggedFeed) -> list[RemovableHandle]:
