@@ -169,8 +169,8 @@ class TransformersLM(WholeSequences):
     def origin(self) -> Hashable | None:
         """Say what keys and values would come of now: see `RecallableLM`.
 
-        Weights that are written to or replaced are another origin. There is none while a module has
-        a hook, and none where parts are brought by a placement.
+        Weights that are written to or replaced are another origin, as is an adapter's other scale.
+        There is none while a module has a hook, and none where parts are brought by a placement.
         """
         if residency_of(self) is not None or self._watched():
             return None
