@@ -169,6 +169,10 @@ class NetworkLM(CausalLM, Protocol):
         """Whether the head multiplies with the table of tokens."""
 
     @property
+    def read_past(self) -> frozenset[str]:
+        """Modules whose matrices the network reads past them: what stands there does nothing."""
+
+    @property
     def width(self) -> int:
         """Width of the residual stream."""
 

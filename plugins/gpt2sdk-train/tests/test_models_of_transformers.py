@@ -30,6 +30,7 @@ KINDS = {
     "llama": {"attention_bias": True},
     "qwen3": {"tie_word_embeddings": True},
     "gemma2": {"sliding_window": 5},
+    "mamba": {"state_size": 4, "time_step_rank": 4},
 }
 DORA = {"use_dora": True}
 CASES = {
@@ -254,6 +255,26 @@ def test_a_table_that_scales_is_refused_by_its_name(kind, folder, tmp_path):
     make(folder, {"target_modules": ["embed_tokens"]}, tmp_path / "tone")
     with pytest.raises(CheckpointError, match=r"LoRA of model\.embed_tokens, a .*Gemma2TextScaled"):
         Generator.from_pretrained(folder, adapter=tmp_path / "tone")
+
+
+@pytest.mark.parametrize("kind", ["mamba"])
+def test_matrices_that_are_read_past_their_modules_have_no_adapters(kind, folder, tokens, tmp_path):
+    make(folder, {"target_modules": ["in_proj", "dt_proj"]}, tmp_path / "tone")
+    ours = Generator.from_pretrained(folder)
+    adapters = Adapters(ours.model)
+    with pytest.raises(CheckpointError, match=r"adapter of .*0\.mixer\.dt_proj would do nothing"):
+        adapters.load(tmp_path / "tone")
+    with pytest.raises(OptionError, match=r"reads backbone\.layers\.0\.mixer\.dt_proj past the"):
+        adapters.add("tone", LoRA(targets=("*.dt_proj",)))
+
+    adapters.add("tone", LoRA(rank=2))
+    names = {path.rpartition(".")[2] for path in adapters.parts("tone")}
+    assert names == {"in_proj", "x_proj", "out_proj"}
+    for part in adapters.parts("tone").values():
+        part.up.data.normal_(0.0, 0.3)
+    beside = logits(ours, tokens)
+    adapters.merge()
+    assert_same(beside, logits(ours, tokens))
 
 
 @pytest.fixture

@@ -299,10 +299,12 @@ class Adapters:
         patterns = lora.targets
         for pattern in patterns:
             if not any(fnmatchcase(site.path, pattern) for site in sites):
+                past = [each for each in self._layout.read_past if fnmatchcase(each, pattern)]
+                why = f"; the network reads {min(past)} past the module" if past else ""
                 raise _bad(
                     "targets",
                     pattern,
-                    f"a pattern of matrices, which are called like {sites[0].path}",
+                    f"a pattern of matrices, which are called like {sites[0].path}{why}",
                 )
         return [
             site for site in sites if any(fnmatchcase(site.path, pattern) for pattern in patterns)

@@ -4,8 +4,10 @@ import re
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from gpt2sdk import CheckpointError, TensorSource
+from gpt2sdk_transformers.exposed import read_past
 from gpt2sdk_transformers.network import SharedHead, lasting_buffers, name_of
 
 if TYPE_CHECKING:
@@ -56,6 +58,25 @@ def without_repeated(
             )
         computed.append(head)
     return (source.without(computed) if computed else source), tuple(notes)
+
+
+def check_read_past(source: TensorSource, network: nn.Module) -> None:
+    """Make sure that nothing is quantized whose numbers the network reads by itself.
+
+    Raises:
+        CheckpointError: If something is; the message says which modules to skip.
+    """
+    for path in sorted(read_past(network)):
+        beside = (f"{path}.weight.", f"{path}.SCB")
+        found = [name for name in source.infos if name.startswith(beside)]
+        if found:
+            raise CheckpointError(
+                f"{source.path}: {path} is quantized, and this network reads its matrix past the "
+                f'module: expected it plain, as llm_int8_skip_modules=["lm_head", '
+                f'"{path.rpartition(".")[2]}"] of BitsAndBytesConfig leaves it',
+                path=source.path,
+                unexpected=found,
+            )
 
 
 def _tied_head(source: TensorSource, network: "PreTrainedModel") -> tuple[str, str] | None:

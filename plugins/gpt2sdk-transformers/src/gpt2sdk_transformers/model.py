@@ -84,11 +84,15 @@ class TransformersLM(WholeSequences):
         """The blocks, in their order."""
         return list(self.network.get_submodule(self._stack[1]).children())
 
+    def is_block(self, part: str) -> bool:
+        """Whether a part is one of the blocks, rather than around or beside them."""
+        stack, _, number = part.removeprefix("network.").rpartition(".")
+        return stack == self._stack[1] and number.isdigit()
+
     def layer_of(self, part: str) -> int | None:
         """Return which layer's keys and values a part makes; `None` for none."""
-        stack, _, number = part.removeprefix("network.").rpartition(".")
-        own = stack == self._stack[1] and number.isdigit() and int(number) in self.attending
-        return int(number) if own else None
+        layer = int(part.rpartition(".")[2]) if self.is_block(part) else -1
+        return layer if layer in self.attending else None
 
     def make_cache(self, slots: int) -> Cache | RecurrentCache:
         """Return an empty cache; it grows by itself as tokens are fed."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from gpt2sdk_transformers.exposed import read_past
 from gpt2sdk_transformers.network import SharedHead, name_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class WholeSequences(nn.Module):
         table_name: The name of the table of tokens in it.
         head_name: The name of what makes logits in it.
         tied: Whether that multiplies with the table.
+        read_past: The names of modules whose matrices it reads past them.
     """
 
     def __init__(self, network: "PreTrainedModel") -> None:
@@ -35,6 +37,7 @@ class WholeSequences(nn.Module):
         self.table_name = name_of(network, network.get_input_embeddings())
         self.head_name = name_of(network, network.get_output_embeddings())
         self.tied = isinstance(network.get_output_embeddings(), SharedHead)
+        self.read_past = read_past(network)
 
     @contextmanager
     def as_in_transformers(self) -> Iterator[None]:
