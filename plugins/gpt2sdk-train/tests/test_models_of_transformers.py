@@ -347,6 +347,32 @@ def test_activations_computed_twice_change_nothing(
     assert_same(*found)
 
 
+@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.parametrize("kind", ["llama"])
+def test_observers_may_generate(kind, twice, folder, documents, settings, tmp_path):
+    found = []
+    for watched in (False, True):
+        ours = Generator.from_pretrained(folder)
+        Adapters(ours.model).add("tone", LoRA(rank=2, dropout=0.2))
+        texts = []
+
+        def watch(event, gen=ours, texts=texts):
+            texts.append(gen.generate("the cat", max_new_tokens=3, seed=len(texts)).text)
+
+        train(
+            ours.model,
+            ours.tokenizer,
+            documents,
+            settings.model_copy(update={"gradient_checkpointing": twice}),
+            output=tmp_path / str(watched),
+            observers=[watch] if watched else [],
+        )
+        assert len(texts) > settings.steps or not watched
+        assert ours.model.training is False
+        found.append(ours.score(documents[0]).logprobs)
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("kind", ["qwen3"])
 def test_a_run_goes_on_where_it_was(kind, folder, documents, settings, tmp_path):
     # The same in a run of fewer steps.

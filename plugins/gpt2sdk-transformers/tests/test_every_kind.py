@@ -17,7 +17,7 @@ from gpt2sdk.testing import tiny_tokenizer
 from gpt2sdk_transformers.model import TransformersLM
 from gpt2sdk_transformers.network import make_network
 from gpt2sdk_transformers.offered import OFFERED, RECURRENT
-from gpt2sdk_transformers.recurrent_cache import MARKS, RecurrentCache
+from gpt2sdk_transformers.recurrent_cache import PAGES, RecurrentCache
 
 # Whatever of these a config knows. The window is shorter than the longest row.
 _SIZES: Mapping[str, object] = {
@@ -202,7 +202,7 @@ def test_folders_load_with_the_logits_of_transformers_and_plans_are_what_caches_
         assert gen.architecture.cache_nbytes(part, torch.float32, cpu) == taken
     states = cache.pages.page_nbytes if isinstance(cache, RecurrentCache) else 0
     planned = sum(gen.architecture.row_nbytes(part, torch.float32, cpu) for part in parts)
-    assert planned == (1 + MARKS) * states
+    assert planned == PAGES * states
 
 
 @pytest.mark.slow

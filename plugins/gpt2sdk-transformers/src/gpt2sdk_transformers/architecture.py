@@ -173,12 +173,12 @@ class TransformersArchitecture(Architecture):
     def row_nbytes(self, part: str, dtype: torch.dtype, device: torch.device) -> int:
         """Bytes of a part's states: of the one that a row has, and of those it can go back to."""
         from gpt2sdk_transformers.mixers import state_nbytes
-        from gpt2sdk_transformers.recurrent_cache import MARKS
+        from gpt2sdk_transformers.recurrent_cache import PAGES
 
         model = cast("TransformersLM", self._model)
         if not model.mixers or not model.is_block(part):
             return 0
-        return (1 + MARKS) * state_nbytes(model.get_submodule(part), model.width, dtype)
+        return PAGES * state_nbytes(model.get_submodule(part), model.width, dtype)
 
     @override
     def weight_dtype(self) -> torch.dtype | None:

@@ -21,7 +21,7 @@ from gpt2sdk_transformers.mixers import make_mixers
 from gpt2sdk_transformers.network import attending_layers, logits_width
 from gpt2sdk_transformers.recurrent_cache import RecurrentCache
 from gpt2sdk_transformers.state_feed import StateFeed
-from gpt2sdk_transformers.whole_sequences import WholeSequences
+from gpt2sdk_transformers.whole_sequences import WholeSequences, evaluating
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -110,7 +110,8 @@ class TransformersLM(WholeSequences):
     ) -> Scores:
         """Feed `tokens[i]` to slot `i`, after what it holds, and score its last positions.
 
-        The cache is changed only if all goes well.
+        No gradients, and no dropout even while training. The cache is changed only if all goes
+        well.
 
         Raises:
             OptionError: If an argument does not fit the cache or the model.
@@ -236,7 +237,7 @@ class TransformersLM(WholeSequences):
         token = UNDER_WAY.set(feed)
         hooks = self._watch(feed)
         try:
-            with torch.no_grad():
+            with torch.no_grad(), evaluating(self.network):
                 words: dict[str, Any] = {self._cache_word: Conduit(feed)}
                 logits: Tensor = self.network(
                     input_ids=feed.ids,

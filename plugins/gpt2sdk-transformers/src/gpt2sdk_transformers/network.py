@@ -61,9 +61,13 @@ def context_length(config: "PretrainedConfig") -> int:
     text = config.get_text_config()
     rope = getattr(text, "rope_parameters", None) or {}
     limit = int(getattr(text, "max_position_embeddings", 0) or 0) or _BOUNDLESS
-    if rope.get("rope_type") in ("longrope", "dynamic"):
-        return int(rope.get("original_max_position_embeddings") or limit)
-    return limit
+    # Some have one for each type of layer.
+    ropes = [rope, *(each for each in rope.values() if isinstance(each, dict))]
+    stretched = [each for each in ropes if each.get("rope_type") in ("longrope", "dynamic")]
+    return min(
+        (int(each.get("original_max_position_embeddings") or limit) for each in stretched),
+        default=limit,
+    )
 
 
 # What a layer may be that has keys and values of each token.
