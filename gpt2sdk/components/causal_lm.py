@@ -186,5 +186,8 @@ class NetworkLM(CausalLM, Protocol):
     def logits(self, tokens: Int[Tensor, "rows time"]) -> Float[Tensor, "rows time vocab"]:
         """Return the logits behind each token of whole sequences, with gradients if wanted."""
 
+    def pack(self) -> None:
+        """Hold matrices in the form that is read fastest, if they stay where they are."""
+
     def unpack(self) -> None:
         """Hold matrices as they were loaded, which gradients need."""

@@ -277,6 +277,32 @@ def test_matrices_that_are_read_past_their_modules_have_no_adapters(kind, folder
     assert_same(beside, logits(ours, tokens))
 
 
+@pytest.mark.parametrize("kind", ["llama"])
+def test_merged_matrices_are_packed_as_they_were(kind, folder):
+    def packed():
+        return sum(getattr(each, "packed", None) is not None for each in ours.model.modules())
+
+    ours = Generator.from_pretrained(wide(folder))
+    before = packed()
+    adapters = Adapters(ours.model)
+    adapters.add("tone", LoRA(rank=2))
+    adapters.merge()
+    assert packed() == before > 0
+    adapters.unmerge()
+    adapters.remove("tone")
+    assert packed() == before
+
+
+def wide(folder):
+    """Write a model of transformers whose matrices are worth packing."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes = {**SIZES, "hidden_size": 512, "intermediate_size": 512}
+    ends = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    LlamaForCausalLM(LlamaConfig(vocab_size=290, **sizes, **ends)).save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def settings():
     return TrainingSettings(

@@ -55,6 +55,11 @@ class AdapterPart(nn.Module, Adjustable):
     def stored(self) -> dict[str, Tensor]:
         """Return its tensors by what PEFT appends to the module's name."""
 
+    @property
+    def shapes(self) -> dict[str, torch.Size]:
+        """The shapes of what is stored."""
+        return {suffix: tensor.shape for suffix, tensor in self.stored().items()}
+
     @abstractmethod
     def describe(self) -> dict[str, object]:
         """Return all that decides a step of training besides its values, as JSON has it."""
