@@ -4,8 +4,9 @@ import asyncio
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Self
 
 from typing_extensions import override
@@ -16,84 +17,105 @@ from gpt2sdk.generator.call import Call
 from gpt2sdk.session.engine import Engine
 
 
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What a driver's thread has for an event loop: that a call has begun, or got on."""
+
+    deltas: Sequence[Delta] = ()
+    over: bool = False
+    error: BaseException | None = None
+
+
 class _Bell:
     """Wakes an event loop once for all calls that have news: each time costs both threads some."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
-        self._calls: deque[_AwaitedCall] = deque()
+        self._noted: deque[tuple[_AwaitedCall, _News]] = deque()
 
-    def note(self, call: "_AwaitedCall") -> None:
-        self._calls.append(call)
+    def note(self, call: "_AwaitedCall", news: _News) -> None:
+        self._noted.append((call, news))
 
     def ring(self) -> None:
         # Drivers of several engines may ring for one loop.
-        calls = []
-        while self._calls:
-            with suppress(IndexError):
-                calls.append(self._calls.popleft())
-        if not calls:
+        noted = []
+        with suppress(IndexError):
+            while True:
+                noted.append(self._noted.popleft())
+        if not noted:
             return
         try:
             loop = self._loop()
             if loop is not None:
-                loop.call_soon_threadsafe(self._wake, calls)
+                loop.call_soon_threadsafe(self._wake, noted)
                 return
         except RuntimeError:  # the loop was closed, and nobody is there to listen
             pass
-        for each in calls:
-            each.call.drop()
+        for call, _ in noted:
+            call.call.drop()
 
     @staticmethod
-    def _wake(calls: "list[_AwaitedCall]") -> None:
-        for each in calls:
-            each.news.set()
+    def _wake(noted: "list[tuple[_AwaitedCall, _News]]") -> None:
+        for call, news in noted:
+            call.hear(news)
 
 
 _BELLS: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Bell]" = weakref.WeakKeyDictionary()
 
 
 class _AwaitedCall:
-    """A call on its way: what the driver's thread makes of it gets to an event loop.
+    """A call on its way between two threads.
 
-    Only `deltas`, `over` and `error` are read there, after `news` was set.
+    `board`, `look`, `announce` and `fail` are the driver's. `hear` and the attributes belong to the
+    event loop, so that none of them changes while a task looks at several.
+
+    Attributes:
+        call: The call.
+        news: Set whenever something was heard.
+        deltas: What was heard, and not read.
+        begun: Whether it was submitted.
+        over: Whether nothing more comes.
+        error: What was wrong with the call as a whole.
     """
 
     def __init__(self, call: Call, loop: asyncio.AbstractEventLoop) -> None:
         self.call = call
         self._bell = _BELLS.setdefault(loop, _Bell(loop))
+        self._boarded = False
         self.news = asyncio.Event()
         self.deltas: deque[Delta] = deque()
-        self.boarded = False
+        self.begun = False
         self.over = False
         self.error: BaseException | None = None
 
     def board(self) -> None:
         self.call.submit()
-        self.boarded = True
-        self._tell()
+        self._boarded = True
+        self._bell.note(self, _News())
+        self._bell.ring()
 
     def look(self, *, idle: bool) -> bool:
         deltas, over = self.call.made(idle=idle)
-        self.deltas += deltas
-        self.over = over
         if deltas or over:
-            self._bell.note(self)
+            self._bell.note(self, _News(deltas, over))
         return not over
 
     def announce(self) -> None:
         self._bell.ring()
 
     def fail(self, error: BaseException) -> None:
-        if self.boarded:
-            self.call.settle()
-        self.error = error
-        self.over = True
-        self._tell()
-
-    def _tell(self) -> None:
-        self._bell.note(self)
+        if self._boarded:
+            with suppress(Exception):  # what was first wrong is told
+                self.call.abandon()
+        self._bell.note(self, _News(over=True, error=error))
         self._bell.ring()
+
+    def hear(self, news: _News) -> None:
+        self.begun = self.begun or news.error is None
+        self.deltas += news.deltas
+        self.over = self.over or news.over
+        self.error = self.error or news.error
+        self.news.set()
 
 
 class AsyncStream(AsyncIterator[Delta]):
@@ -108,6 +130,7 @@ class AsyncStream(AsyncIterator[Delta]):
         self._engine = engine
         self._cancel = cancel
         self._awaited: _AwaitedCall | None = None
+        self._starting = asyncio.Lock()
         self._ended = False
 
     @override
@@ -122,8 +145,7 @@ class AsyncStream(AsyncIterator[Delta]):
                 self._end(awaited)
                 raise StopAsyncIteration
             awaited.news.clear()
-            if not awaited.deltas and not awaited.over:
-                await awaited.news.wait()
+            await awaited.news.wait()
         return awaited.deltas.popleft()
 
     async def __aenter__(self) -> Self:
@@ -163,21 +185,23 @@ class AsyncStream(AsyncIterator[Delta]):
             OptionError: As for `generate`.
             ContextOverflowError: Likewise.
         """
-        if self._awaited is not None:
-            return self._awaited
+        async with self._starting:
+            return self._awaited or await self._start()
+
+    async def _start(self) -> _AwaitedCall:
         call = await asyncio.to_thread(self._begin)
         # On an engine of many calls, one whose stream nobody has any more would run to its end.
         weakref.finalize(self, call.drop).atexit = False
         awaited = self._awaited = _AwaitedCall(call, asyncio.get_running_loop())
         self._engine.run_for(awaited)
         try:
-            while not awaited.boarded and awaited.error is None:
+            while not awaited.begun and not awaited.over:
                 await awaited.news.wait()
                 awaited.news.clear()
         except asyncio.CancelledError:
             self.cancel()
             raise
-        if not awaited.boarded:
+        if not awaited.begun:
             self._end(awaited)
         return awaited
 

@@ -123,17 +123,17 @@ class Call:
 
     def result(self) -> Result:
         """Everything made so far."""
-        with self._engine.lock:
-            unread = [each.completion for each in self._outbox if each.completion is not None]
-            made = [*self._completions, *unread]
+        # The outbox first, without waiting for the engine: what is taken meanwhile is there twice.
+        unread = [each.completion for each in self._outbox.copy() if each.completion is not None]
+        made = {id(each): each for each in (*unread, *self._completions)}.values()
         ordered = sorted(made, key=lambda each: (each.prompt_index, each.sample_index))
         return Result(tuple(ordered), self._meter.usage(), self._options, self._record, self._notes)
 
     def _take(self) -> Delta:
-        delta = self._outbox.popleft()
+        delta = self._outbox[0]
         if delta.completion is not None:
             self._completions.append(delta.completion)
-        return delta
+        return self._outbox.popleft()
 
     def _ends_cancelled(self) -> bool:
         """Cancel what is unfinished if that was asked for; return whether it was."""
@@ -152,10 +152,14 @@ class Call:
         if self._owns_engine:
             self._engine.close()
         self.drop()
-        with self._engine.lock:
-            self._completions += [each.completion for each in self._outbox if each.completion]
-            self._outbox.clear()
+        while self._outbox:
+            self._take()
         self._finished(self.result())
+
+    def abandon(self) -> None:
+        """Cancel what is unfinished, since nobody will run it on, and settle."""
+        self._engine.cancel(self._requests)
+        self.settle()
 
     def raise_loss(self) -> None:
         """Raise what was wrong with any of the requests, once they are over.

@@ -1,6 +1,7 @@
 """The driver: runs an engine in a thread of its own while somebody waits for what it makes."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Lock, Thread
 from typing import Protocol
 
@@ -25,7 +26,10 @@ class Passenger(Protocol):
         """Let those know who wait for it; called when all have looked."""
 
     def fail(self, error: BaseException) -> None:
-        """Learn that the engine, or the passenger's own code, raised; it is not called again."""
+        """Learn that the engine, or the passenger's own code, raised; it is not called again.
+
+        Like `announce`, it raises nothing.
+        """
 
 
 class Driver:
@@ -72,6 +76,8 @@ class Driver:
                 for each in aboard:
                     each.fail(error)
                 aboard = []
+                with suppress(BaseException):
+                    step()  # what has ended is let go of
                 continue
             looked, aboard = aboard, [each for each in aboard if _stays(each, idle=idle)]
             for each in looked:

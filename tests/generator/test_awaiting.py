@@ -244,3 +244,69 @@ def test_a_loop_is_woken_once_for_all_calls_that_a_step_brought_on(gen, monkeypa
 
     # Each is told that it was taken, and then of all its steps.
     assert asyncio.run(woken(8)) < 8 + 3 * 40
+
+
+def test_two_tasks_that_read_one_stream_begin_it_once(gen):
+    async def read():
+        stream = gen.astream("abc", **endless(1))
+        pieces = []
+
+        async def some():
+            async for delta in stream:
+                pieces.append(delta.text)
+                await asyncio.sleep(0)
+
+        await asyncio.gather(some(), some())
+        return "".join(pieces), stream.result
+
+    text, result = asyncio.run(read())
+
+    assert text == result.text == gen.generate("abc", **endless(1)).text
+
+
+def test_what_was_made_is_told_while_another_thread_has_the_engine(gen):
+    engine, found, held, told = gen.engine(), [], threading.Event(), threading.Event()
+    stream = gen.stream("abc", engine=engine, **endless(1))
+    next(stream)
+
+    def hold():
+        with engine.lock:
+            held.set()
+            told.wait(20)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(20)
+    reader = threading.Thread(target=lambda: found.append(stream.result), daemon=True)
+    reader.start()
+    reader.join(20)
+    told.set()
+    holder.join(20)
+
+    assert len(found) == 1
+    stream.close()
+
+
+class Walkout(LogitsProcessor):
+    """Ends its thread, as `sys.exit` does."""
+
+    fuse: int = 0
+
+    def process(self, logits, rows):
+        if any(row.grown >= self.fuse for row in rows.records):
+            raise SystemExit(3)
+        return logits
+
+
+def test_a_component_that_exits_ends_what_runs_and_the_engine_goes_on(gen):
+    engine = gen.engine()
+
+    async def exit_and_go_on():
+        with pytest.raises(SystemExit):
+            await gen.agenerate("abc", engine=engine, processors=[Walkout(fuse=3)], **endless(1))
+        assert (engine.rows, engine.waiting) == (0, 0)
+        return await gen.agenerate("abc", engine=engine, **endless(1))
+
+    loop = asyncio.new_event_loop()
+    assert loop.run_until_complete(exit_and_go_on()).text == gen.generate("abc", **endless(1)).text
+    loop.close()

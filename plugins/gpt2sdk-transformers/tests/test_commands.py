@@ -51,6 +51,19 @@ def test_info_counts_what_there_is(tiny: Tiny, kind: str, folder: str) -> None:
     assert card["config"]["model_type"] == kind
 
 
+@pytest.mark.parametrize("kind", ["mamba", "jamba"])
+def test_states_of_recurrent_layers_are_counted(kind: str, folder: str) -> None:
+    found = answer("info", folder, "--quantization", "int8")
+    # A convolution of 64 channels sees 4 tokens, and each channel has 4 numbers of state: in two
+    # layers, now and at three earlier lengths.
+    states = 2 * 4 * (64 * 4 + 64 * 4) * 4
+    assert found["cache_bytes_per_row"]["float32"] == found["plan"]["row_nbytes"] == states
+    tokens = found["plan"]["cache_nbytes_per_1000_tokens"] * found["plan"]["reserved_tokens"] / 1000
+    assert found["plan"]["devices"]["cpu"]["cache"] == tokens + states
+    shown = CliRunner().invoke(app, ["info", folder, "--quantization", "int8"]).stdout
+    assert "16.4 kB of each row" in shown
+
+
 @BOTH
 def test_a_plan_says_what_is_held_how(kind: str, folder: str) -> None:
     plan = answer("info", folder, "--quantization", "int8")["plan"]

@@ -186,7 +186,7 @@ def test_a_watermark_is_found_in_what_was_marked(tiny: Tiny, kind: str) -> None:
     assert found.p_value < 1e-6 < nothing.p_value
 
 
-@BOTH
+@KINDS
 @pytest.mark.parametrize("strategy", [{}, {"strategy": "beam", "num_beams": 3}], ids=["", "beams"])
 def test_guided_texts_are_what_was_asked_for(
     tiny: Tiny, kind: str, strategy: dict[str, object]
