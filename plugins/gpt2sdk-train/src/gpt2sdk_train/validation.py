@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from gpt2sdk_train.module_layout import ModuleLayout
 from gpt2sdk_train.network_objective import NetworkObjective
 from gpt2sdk_train.objective import Objective
 from gpt2sdk_train.packing import PackedTokens, windows
@@ -69,7 +70,7 @@ def score(
     """
     tokens = torch.cat([packed.tokens[-1:], packed.tokens]).to(torch.int64)
     cut = list(windows(len(tokens), size, stride or size))[part[0] :: part[1]]
-    training = objective.training
+    training = ModuleLayout.of(objective.model).root.training
     objective.eval()
     nats, count = 0.0, 0
     try:
