@@ -44,8 +44,7 @@ class Adapters:
     """
 
     def __init__(self, model: AdaptableLM) -> None:
-        self._layout = ModuleLayout.of(model)
-        self._model = model
+        self._model, self._layout = model, ModuleLayout.of(model)
         self._root = self._layout.root
         # On the model, so that whoever asks for its adapters sees the same.
         self._state = AdapterState.of(model)
@@ -221,9 +220,7 @@ class Adapters:
         """
         if self.merged:
             return
-        model, state = self._model, self._state
-        found = dict(self._layers())
-        head = None
+        model, state, found, head = self._model, self._state, dict(self._layers()), None
         if isinstance(model, GPT2):
             head = separate_head(model)
         else:
