@@ -169,6 +169,10 @@ class NetworkLM(CausalLM, Protocol):
         """Whether the head multiplies with the table of tokens."""
 
     @property
+    def read_past(self) -> frozenset[str]:
+        """Modules whose matrices the network reads past them: what stands there does nothing."""
+
+    @property
     def width(self) -> int:
         """Width of the residual stream."""
 
@@ -181,6 +185,9 @@ class NetworkLM(CausalLM, Protocol):
 
     def logits(self, tokens: Int[Tensor, "rows time"]) -> Float[Tensor, "rows time vocab"]:
         """Return the logits behind each token of whole sequences, with gradients if wanted."""
+
+    def pack(self) -> None:
+        """Hold matrices in the form that is read fastest, if they stay where they are."""
 
     def unpack(self) -> None:
         """Hold matrices as they were loaded, which gradients need."""

@@ -143,6 +143,8 @@ class Checkpoint(Generic[A_co]):
         whole = self._allocate(name, device, dtype)
         start = 0
         for slab in self.slabs(name):
+            if not whole.ndim:
+                return whole.copy_(slab)
             whole[start : start + len(slab)].copy_(slab)
             start += len(slab)
         return whole

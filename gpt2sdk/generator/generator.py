@@ -29,7 +29,7 @@ from gpt2sdk.generator.examiner import Examiner
 from gpt2sdk.generator.identity import Identity
 from gpt2sdk.generator.load_words import LOADS_ELSEWHERE
 from gpt2sdk.generator.peeking import peek
-from gpt2sdk.generator.prefix_holder import limit_of
+from gpt2sdk.generator.prefix_holder import limit_of, unused
 from gpt2sdk.generator.prompt_words import asking_for_a_prompt
 from gpt2sdk.generator.prompts import PromptInput, encode_prompts
 from gpt2sdk.generator.scorer import Scorer
@@ -116,7 +116,7 @@ class Generator(Scorer, Examiner, Converser, Awaited):
         else:
             self.end_tokens = EndTokens(tuple(eos_token_ids))
         self.eos_token_ids = frozenset(self.end_tokens.ids)
-        self.notes = (*notes, *self.end_tokens.notes)
+        self.notes = (*notes, *self.end_tokens.notes, *unused(model, prefix_cache))
         self.quantizer = quantizer
         self.architecture = architecture
         self._identity = identity or Identity(model)

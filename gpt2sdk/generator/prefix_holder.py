@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from gpt2sdk.components.causal_lm import CausalLM, PortableCache, RecallableLM
 from gpt2sdk.errors import OptionError
 from gpt2sdk.generator.answering import answering
 from gpt2sdk.generator.holder import ModelHolder
@@ -95,3 +96,17 @@ def limit_of(size: int | str) -> int:
         raise OptionError(
             message, name="prefix_cache", value=size, expected=error.expected
         ) from None
+
+
+def unused(model: CausalLM, size: int | str | None) -> tuple[str, ...]:
+    """Say that a size was given for a model whose prompts are read anew in each call."""
+    if size is None or not limit_of(size):
+        return ()
+    if isinstance(model, RecallableLM) and isinstance(model.make_cache(1), PortableCache):
+        return ()
+    return (
+        (
+            f"{argument('prefix_cache', size)} keeps nothing: what this model remembers of a text "
+            "cannot be cut to its beginning, so each call reads its prompts anew"
+        ),
+    )

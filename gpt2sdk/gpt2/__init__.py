@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gpt2sdk.gpt2.activations import Activation
+    from gpt2sdk.gpt2.adjustable import Adjustable
     from gpt2sdk.gpt2.architecture import GPT2Architecture
     from gpt2sdk.gpt2.attention import Attend, CausalAttention, Heads
     from gpt2sdk.gpt2.block import Block
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "gpt2sdk.gpt2.activations": ("Activation",),
+    "gpt2sdk.gpt2.adjustable": ("Adjustable",),
     "gpt2sdk.gpt2.architecture": ("GPT2Architecture",),
     "gpt2sdk.gpt2.attention": ("Attend", "CausalAttention", "Heads"),
     "gpt2sdk.gpt2.block": ("Block",),
@@ -49,6 +51,7 @@ __all__ = [
     "GPT2",
     "Activation",
     "Activations",
+    "Adjustable",
     "Attend",
     "Block",
     "Cache",

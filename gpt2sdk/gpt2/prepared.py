@@ -74,9 +74,10 @@ class Prepared(Layered):
     def origin(self) -> Hashable | None:
         """Say what keys and values would come of now: see `RecallableLM`.
 
-        Weights that are written to, replaced or packed anew are another origin. There is none
-        while a module has a hook, as under `capture` and `patch`. What torch keeps no count of is
-        not noticed: what is written through `.data`, and attributes that are no tensors.
+        Weights that are written to, replaced or packed anew are another origin, and so are other
+        settings of what is `Adjustable`. There is none while a module has a hook, as under
+        `capture` and `patch`. What torch keeps no count of is not noticed: what is written through
+        `.data`, and other attributes that are no tensors.
         """
         self._ready()
         found = self._running

@@ -1,6 +1,6 @@
 """Which objects a model consists of: where they are others, what was packed is out of date."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from itertools import chain
 from operator import attrgetter, is_, methodcaller
 from typing import final
@@ -8,6 +8,7 @@ from typing import final
 from torch import Tensor, nn
 
 from gpt2sdk.components.quantized import Quantized
+from gpt2sdk.gpt2.adjustable import Adjustable
 from gpt2sdk.gpt2.packable import PackedParameter
 
 _END = object()
@@ -49,6 +50,7 @@ class Snapshot:
         # Of tensors that were made in inference mode, nobody counts how often they are written to.
         self._counted = [each for each in self._tensors if not each.is_inference()]
         self._own = [vars(module) for module in modules]
+        self._adjustable = [each for each in modules if isinstance(each, Adjustable)]
         self.mark = object()
 
     @property
@@ -66,14 +68,15 @@ class Snapshot:
         """Whether each module, parameter and quantized buffer is the very object it was."""
         return all(map(is_, self._now(), self._before))
 
-    def written(self, *, at_rest: bool) -> tuple[int, ...]:
-        """Return what becomes another thing when one of the tensors is written to.
+    def written(self, *, at_rest: bool) -> tuple[Hashable, ...]:
+        """Return what becomes another thing when a tensor is written to, or a setting changed.
 
         Args:
             at_rest: Whether tensors keep their memory, so that other memory says something.
         """
         places = map(Tensor.data_ptr, self._tensors) if at_rest else ()
-        return *map(_VERSION, self._counted), *places
+        settings = (each.setting for each in self._adjustable)
+        return *map(_VERSION, self._counted), *places, *settings
 
     def _now(self) -> Iterator[object]:
         # With an end, so that one object more is as different as one less.

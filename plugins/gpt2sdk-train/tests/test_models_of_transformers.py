@@ -30,6 +30,7 @@ KINDS = {
     "llama": {"attention_bias": True},
     "qwen3": {"tie_word_embeddings": True},
     "gemma2": {"sliding_window": 5},
+    "mamba": {"state_size": 4, "time_step_rank": 4},
 }
 DORA = {"use_dora": True}
 CASES = {
@@ -256,6 +257,52 @@ def test_a_table_that_scales_is_refused_by_its_name(kind, folder, tmp_path):
         Generator.from_pretrained(folder, adapter=tmp_path / "tone")
 
 
+@pytest.mark.parametrize("kind", ["mamba"])
+def test_matrices_that_are_read_past_their_modules_have_no_adapters(kind, folder, tokens, tmp_path):
+    make(folder, {"target_modules": ["in_proj", "dt_proj"]}, tmp_path / "tone")
+    ours = Generator.from_pretrained(folder)
+    adapters = Adapters(ours.model)
+    with pytest.raises(CheckpointError, match=r"adapter of .*0\.mixer\.dt_proj would do nothing"):
+        adapters.load(tmp_path / "tone")
+    with pytest.raises(OptionError, match=r"reads backbone\.layers\.0\.mixer\.dt_proj past the"):
+        adapters.add("tone", LoRA(targets=("*.dt_proj",)))
+
+    adapters.add("tone", LoRA(rank=2))
+    names = {path.rpartition(".")[2] for path in adapters.parts("tone")}
+    assert names == {"in_proj", "x_proj", "out_proj"}
+    for part in adapters.parts("tone").values():
+        part.up.data.normal_(0.0, 0.3)
+    beside = logits(ours, tokens)
+    adapters.merge()
+    assert_same(beside, logits(ours, tokens))
+
+
+@pytest.mark.parametrize("kind", ["llama"])
+def test_merged_matrices_are_packed_as_they_were(kind, folder):
+    def packed():
+        return sum(getattr(each, "packed", None) is not None for each in ours.model.modules())
+
+    ours = Generator.from_pretrained(wide(folder))
+    before = packed()
+    adapters = Adapters(ours.model)
+    adapters.add("tone", LoRA(rank=2))
+    adapters.merge()
+    assert packed() == before > 0
+    adapters.unmerge()
+    adapters.remove("tone")
+    assert packed() == before
+
+
+def wide(folder):
+    """Write a model of transformers whose matrices are worth packing."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes = {**SIZES, "hidden_size": 512, "intermediate_size": 512}
+    ends = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    LlamaForCausalLM(LlamaConfig(vocab_size=290, **sizes, **ends)).save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def settings():
     return TrainingSettings(
@@ -324,6 +371,32 @@ def test_activations_computed_twice_change_nothing(
         train(ours.model, ours.tokenizer, documents, chosen, output=tmp_path / str(twice))
         found.append(logits(ours, tokens))
     assert_same(*found)
+
+
+@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.parametrize("kind", ["llama"])
+def test_observers_may_generate(kind, twice, folder, documents, settings, tmp_path):
+    found = []
+    for watched in (False, True):
+        ours = Generator.from_pretrained(folder)
+        Adapters(ours.model).add("tone", LoRA(rank=2, dropout=0.2))
+        texts = []
+
+        def watch(event, gen=ours, texts=texts):
+            texts.append(gen.generate("the cat", max_new_tokens=3, seed=len(texts)).text)
+
+        train(
+            ours.model,
+            ours.tokenizer,
+            documents,
+            settings.model_copy(update={"gradient_checkpointing": twice}),
+            output=tmp_path / str(watched),
+            observers=[watch] if watched else [],
+        )
+        assert len(texts) > settings.steps or not watched
+        assert ours.model.training is False
+        found.append(ours.score(documents[0]).logprobs)
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("kind", ["qwen3"])

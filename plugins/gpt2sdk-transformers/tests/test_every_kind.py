@@ -12,10 +12,12 @@ from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from gpt2sdk import Generator
+from gpt2sdk.gpt2 import Cache
 from gpt2sdk.testing import tiny_tokenizer
 from gpt2sdk_transformers.model import TransformersLM
 from gpt2sdk_transformers.network import make_network
 from gpt2sdk_transformers.offered import OFFERED, RECURRENT
+from gpt2sdk_transformers.recurrent_cache import PAGES, RecurrentCache
 
 # Whatever of these a config knows. The window is shorter than the longest row.
 _SIZES: Mapping[str, object] = {
@@ -171,6 +173,36 @@ def test_rows_have_the_logits_of_transformers(model_type: str) -> None:
     scores = model.score(model.make_cache(1), rows[:1], [19], hidden_states=[model.layers])
     again = model.unembed(model.final_norm(scores.hidden_states[model.layers]))
     assert torch.allclose(again, scores.logits, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_type", sorted(OFFERED))
+@pytest.mark.filterwarnings("ignore")
+def test_folders_load_with_the_logits_of_transformers_and_plans_are_what_caches_take(
+    model_type: str, tmp_path: Path
+) -> None:
+    network = network_of(tiny_config(model_type))
+    network.save_pretrained(tmp_path)
+    tiny_tokenizer().save(tmp_path)
+    gen = Generator.from_pretrained(tmp_path)
+    ids = [5, 6, 7, 8, 9, 10, 11, 12]
+    cache = gen.model.make_cache(1)
+    found = gen.model.score(cache, [ids], [8]).logits
+    with torch.no_grad():
+        wanted = network(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
+    assert float((found - wanted).abs().max() / wanted.std()) < 2e-3
+
+    keys = cache.keys if isinstance(cache, RecurrentCache) else cache
+    assert isinstance(keys, Cache)
+    cpu, parts = torch.device("cpu"), gen.architecture.parts()
+    assert isinstance(gen.model, TransformersLM)
+    for part in parts:
+        layer = gen.model.layer_of(part)
+        taken = 0 if layer is None else keys.read(layer, 0, 1, 8).nbytes // 8
+        assert gen.architecture.cache_nbytes(part, torch.float32, cpu) == taken
+    states = cache.pages.page_nbytes if isinstance(cache, RecurrentCache) else 0
+    planned = sum(gen.architecture.row_nbytes(part, torch.float32, cpu) for part in parts)
+    assert planned == PAGES * states
 
 
 @pytest.mark.slow

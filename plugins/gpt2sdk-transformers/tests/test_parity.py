@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from gpt2sdk import Generator, LayeredLM, PortableCache, Scores
 from gpt2sdk_transformers.model import TransformersLM
 from gpt2sdk_transformers.offered import RECURRENT
-from gpt2sdk_transformers.recurrent_cache import MARKS, RecurrentCache
+from gpt2sdk_transformers.recurrent_cache import PAGES, RecurrentCache
 
 Tiny = Callable[[str], tuple[Generator, PreTrainedModel]]
 
@@ -194,7 +194,7 @@ def test_a_plan_counts_what_the_cache_takes(tiny: Tiny, kind: str) -> None:
     states = sum(gen.architecture.row_nbytes(part, torch.float32, cpu) for part in parts)
     if isinstance(cache, RecurrentCache):
         assert planned == cache.keys.token_nbytes
-        assert states == (1 + MARKS) * cache.pages.page_nbytes > 0
+        assert states == PAGES * cache.pages.page_nbytes > 0
     else:
         assert planned == cache.token_nbytes
         assert states == 0

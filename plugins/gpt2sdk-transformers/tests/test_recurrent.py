@@ -10,7 +10,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from gpt2sdk import Generator, OptionError
 from gpt2sdk_transformers.model import TransformersLM
-from gpt2sdk_transformers.recurrent_cache import MARKS, NEAR, STRIDE, RecurrentCache
+from gpt2sdk_transformers.recurrent_cache import MARKS, NEAR, PAGES, STRIDE, RecurrentCache
 
 Tiny = Callable[[str], tuple[Generator, PreTrainedModel]]
 
@@ -140,6 +140,19 @@ def test_a_row_that_is_fed_one_by_one_has_few_marks(tiny: Tiny) -> None:
     assert lengths == [10, 10 + 3 * STRIDE, 10 + 4 * STRIDE]
     cache.rewind([75])
     assert model.score(cache, [[5]], [1]).fed_again == [75 - lengths[-1]]
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_rows_that_draft_hold_no_more_states_than_plans_count(tiny: Tiny, slots: int) -> None:
+    model = lm_of(tiny("mamba")[0])
+    cache = cache_of(model, slots)
+    model.score(cache, [ids(10)] * slots, [1] * slots)
+    most = 0.0
+    for turn in range(16):
+        model.score(cache, [[turn + 3, *ids(10)]] * slots, [11] * slots)
+        most = max(most, cache.pages.nbytes / cache.pages.page_nbytes)
+        cache.rewind([length - 10 + (turn + slot) % 4 for slot, length in enumerate(cache.lengths)])
+    assert most <= PAGES * slots
 
 
 def test_rows_that_fork_share_their_states(tiny: Tiny) -> None:

@@ -1,6 +1,6 @@
 """What an adapter does to one module of a model."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from typing import cast
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from gpt2sdk import Quantized, QuantizedLinear
-from gpt2sdk.gpt2 import Packable
+from gpt2sdk.gpt2 import Adjustable, Packable
 
 
-class AdapterPart(nn.Module, ABC):
+class AdapterPart(nn.Module, Adjustable):
     """One adapter's part in one module: something is added to what the module returns.
 
     The module stays as it is and is told at each call, so a quantized one serves as well.
@@ -25,6 +25,12 @@ class AdapterPart(nn.Module, ABC):
     def __init__(self) -> None:
         super().__init__()
         self.scale = 1.0
+
+    @property
+    @override
+    def setting(self) -> float:
+        """Its scale: keys and values that were read with another one are not used again."""
+        return self.scale
 
     @abstractmethod
     @override
@@ -48,6 +54,11 @@ class AdapterPart(nn.Module, ABC):
     @abstractmethod
     def stored(self) -> dict[str, Tensor]:
         """Return its tensors by what PEFT appends to the module's name."""
+
+    @property
+    def shapes(self) -> dict[str, torch.Size]:
+        """The shapes of what is stored."""
+        return {suffix: tensor.shape for suffix, tensor in self.stored().items()}
 
     @abstractmethod
     def describe(self) -> dict[str, object]:

@@ -101,6 +101,13 @@ def _check_places(files: AdapterFiles, layout: ModuleLayout, sites: Mapping[str,
     config = files.config
     if config.values.get("target_modules") is None and not config.saved_modules:
         raise config.error("target_modules: expected the names of modules, found none")
+    for path in sorted(layout.read_past):
+        name = files.name_of(path)
+        if config.is_target(name, linear=True) or is_replaced(files, path):
+            raise config.error(
+                f"an adapter of {path} would do nothing, since the network reads its matrix past "
+                "the module: expected it among exclude_modules"
+            )
     for path, module in layout.root.named_modules():
         around = any(place == path or place.startswith(f"{path}.") for place in sites)
         inside = any(path.startswith(f"{place}.") for place in sites)

@@ -44,8 +44,7 @@ class Adapters:
     """
 
     def __init__(self, model: AdaptableLM) -> None:
-        self._layout = ModuleLayout.of(model)
-        self._model = model
+        self._model, self._layout = model, ModuleLayout.of(model)
         self._root = self._layout.root
         # On the model, so that whoever asks for its adapters sees the same.
         self._state = AdapterState.of(model)
@@ -53,8 +52,7 @@ class Adapters:
     @property
     def names(self) -> tuple[str, ...]:
         """The adapters there are, in the order in which they were added."""
-        found = {name: None for _, layer in self._every() for name in layer.parts}
-        return tuple(found)
+        return tuple({name: None for _, layer in self._every() for name in layer.parts})
 
     @property
     def trained(self) -> str:
@@ -153,7 +151,7 @@ class Adapters:
         parts = self.parts(name)
         found = make_parts(read_files(folder, self._layout), self._layout)
         for path, part in parts.items():
-            if path not in found or _shapes(found[path]) != _shapes(part):
+            if path not in found or found[path].shapes != part.shapes:
                 raise CheckpointError(
                     f"{folder}: expected the adapter that is here, but {path} is another's",
                     path=folder,
@@ -208,6 +206,7 @@ class Adapters:
             if not layer.adapters:
                 self._put(path, layer.base)
         self._state.read.pop(name, None)
+        self._pack()
 
     def merge(self) -> None:
         """Add the adapters into the matrices: nothing then costs more than without them.
@@ -221,9 +220,7 @@ class Adapters:
         """
         if self.merged:
             return
-        model, state = self._model, self._state
-        found = dict(self._layers())
-        head = None
+        model, state, found, head = self._model, self._state, dict(self._layers()), None
         if isinstance(model, GPT2):
             head = separate_head(model)
         else:
@@ -238,6 +235,7 @@ class Adapters:
         for path, merged in made.items():
             state.unmerged[path] = self._root.get_submodule(path)
             self._put(path, merged)
+        self._pack()
 
     def unmerge(self) -> None:
         """Put the matrices and adapters back, bit for bit."""
@@ -249,6 +247,7 @@ class Adapters:
             model.config = state.config or model.config
         state.unmerged.clear()
         state.config = None
+        self._pack()
 
     def parts(self, name: str) -> dict[str, AdapterPart]:
         """Return an adapter's part in each module, by the module's name.
@@ -276,6 +275,11 @@ class Adapters:
                 name="adapter",
             )
 
+    def _pack(self) -> None:
+        """Hold new matrices as the others; GPT-2 does so by itself when it is scored next."""
+        if not (isinstance(self._model, GPT2) or self._root.training):
+            self._model.pack()
+
     def _freeze(self) -> None:
         self._root.requires_grad_(requires_grad=False)
 
@@ -296,16 +300,19 @@ class Adapters:
         sites = [site for site in find_sites(self._layout).values() if site.kind == "matrix"]
         if self._layout.foreign and "targets" not in lora.model_fields_set:
             return [site for site in sites if site.linear]
-        patterns = lora.targets
-        for pattern in patterns:
+        for pattern in lora.targets:
             if not any(fnmatchcase(site.path, pattern) for site in sites):
+                past = [each for each in self._layout.read_past if fnmatchcase(each, pattern)]
+                why = f"; the network reads {min(past)} past the module" if past else ""
                 raise _bad(
                     "targets",
                     pattern,
-                    f"a pattern of matrices, which are called like {sites[0].path}",
+                    f"a pattern of matrices, which are called like {sites[0].path}{why}",
                 )
         return [
-            site for site in sites if any(fnmatchcase(site.path, pattern) for pattern in patterns)
+            site
+            for site in sites
+            if any(fnmatchcase(site.path, pattern) for pattern in lora.targets)
         ]
 
     def _attach(self, site: Site, name: str, part: AdapterPart) -> None:
@@ -327,10 +334,6 @@ class Adapters:
     def _refuse_merged(self, verb: str) -> None:
         if self.merged:
             raise OptionError(f"the adapters are merged: unmerge() before you {verb} one")
-
-
-def _shapes(part: AdapterPart) -> dict[str, torch.Size]:
-    return {suffix: tensor.shape for suffix, tensor in part.stored().items()}
 
 
 def _checked_scale(scale: object) -> float:

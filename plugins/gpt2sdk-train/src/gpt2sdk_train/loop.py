@@ -186,7 +186,7 @@ class Loop:
         passes = torch.split(blocks, settings.micro_batch_size)
         for number, part in enumerate(passes, start=1):
             alone = accelerator.no_sync(self._prepared) if number < len(passes) else nullcontext()
-            with alone:
+            with alone, self._objective.attending():
                 loss: Tensor = self._prepared(part) * (len(part) / workload.share)
                 accelerator.backward(loss)
             total += loss.detach()

@@ -57,6 +57,11 @@ class ModuleLayout:
         return self.root is not self.model
 
     @property
+    def read_past(self) -> frozenset[str]:
+        """Modules whose matrices are read past them, so that adapters there would do nothing."""
+        return frozenset() if isinstance(self.model, GPT2) else self.model.read_past
+
+    @property
     def layers(self) -> int:
         """How many blocks there are."""
         return self.model.layers

@@ -1,5 +1,7 @@
 """The loss of a batch by a network of another library, which computes whole sequences by itself."""
 
+from contextlib import AbstractContextManager
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -31,6 +33,13 @@ class NetworkObjective(nn.Module):
         super().__init__()
         self.model = model
         self._bf16 = bf16
+
+    def attending(self) -> AbstractContextManager[None]:
+        """Let the network attend by itself until gradients are there, and no longer.
+
+        Activations may be computed a second time for them. Between steps observers may generate.
+        """
+        return self.model.as_in_transformers()
 
     @override
     def forward(self, tokens: Int[Tensor, "blocks tokens"]) -> Float[Tensor, ""]:

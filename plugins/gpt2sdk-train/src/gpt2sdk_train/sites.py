@@ -50,7 +50,7 @@ def find_sites(layout: ModuleLayout) -> dict[str, Site]:
 def _sites(layout: ModuleLayout) -> Iterator[Site]:
     around = ""
     for path, module in list(layout.root.named_modules()):
-        if around and path.startswith(around):
+        if (around and path.startswith(around)) or path in layout.read_past:
             continue
         if isinstance(module, Adapted):
             around = f"{path}."

@@ -115,7 +115,9 @@ def train(  # noqa: PLR0913 - what is trained, on what, how, where to, watched b
     if accelerator.is_main_process:
         checkpoints.publish(result, folder / BEST)
     accelerator.wait_for_everyone()
-    ModuleLayout.of(model).root.eval()
+    for module in (model, ModuleLayout.of(model).root):
+        if isinstance(module, nn.Module):
+            module.eval()
     return TrainingResult(folder / BEST, loop.state.step, reason, best)
 
 
@@ -131,11 +133,7 @@ def _prepared(
         parameter.requires_grad_(name in parameters)
     model.gradient_checkpointing = settings.gradient_checkpointing
     try:
-        with ExitStack() as stack:
-            if not isinstance(model, GPT2):
-                # Activations may be computed a second time when a call is over.
-                stack.enter_context(model.as_in_transformers())
-            stack.enter_context(fast_dropout(root))
+        with fast_dropout(root):
             yield
     finally:
         model.gradient_checkpointing = checkpointing

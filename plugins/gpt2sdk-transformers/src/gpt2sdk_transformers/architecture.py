@@ -163,21 +163,22 @@ class TransformersArchitecture(Architecture):
     def cache_nbytes(self, part: str, dtype: torch.dtype, device: torch.device) -> int:
         from gpt2sdk_transformers.network import token_numbers
 
-        if cast("TransformersLM", self._model).layer_of(part) is None:
+        layer = cast("TransformersLM", self._model).layer_of(part)
+        if layer is None:
             return 0
         held = torch.promote_types(dtype, torch.float32) if device.type == "cpu" else dtype
-        return token_numbers(self.configuration()) * held.itemsize
+        return token_numbers(self.configuration(), layer) * held.itemsize
 
     @override
     def row_nbytes(self, part: str, dtype: torch.dtype, device: torch.device) -> int:
         """Bytes of a part's states: of the one that a row has, and of those it can go back to."""
         from gpt2sdk_transformers.mixers import state_nbytes
-        from gpt2sdk_transformers.recurrent_cache import MARKS
+        from gpt2sdk_transformers.recurrent_cache import PAGES
 
         model = cast("TransformersLM", self._model)
-        if not model.mixers or not part:
+        if not model.mixers or not model.is_block(part):
             return 0
-        return (1 + MARKS) * state_nbytes(model.get_submodule(part), model.width, dtype)
+        return PAGES * state_nbytes(model.get_submodule(part), model.width, dtype)
 
     @override
     def weight_dtype(self) -> torch.dtype | None:
@@ -196,8 +197,9 @@ class TransformersArchitecture(Architecture):
             CheckpointError: If the tensors don't fit.
         """
         from gpt2sdk_transformers.conversion import ConvertedSource
-        from gpt2sdk_transformers.fitting import without_repeated
+        from gpt2sdk_transformers.fitting import check_read_past, without_repeated
 
+        check_read_past(source, self._network)
         converted, notes = without_repeated(ConvertedSource(source, self._network), self._network)
         found = super().fit(converted, quantized)  # type: ignore[arg-type]
         return Checkpoint(self, found.source, found.layout, (*self._notes, *notes))
@@ -216,12 +218,14 @@ class TransformersArchitecture(Architecture):
 
     @override
     def facts(self) -> Mapping[str, str]:
-        from gpt2sdk_transformers.network import attending_layers
+        from gpt2sdk_transformers.network import attending_layers, layer_config
 
         config = self.configuration().get_text_config()
-        attending = len(attending_layers(config))
+        layers_with_heads = attending_layers(config)
+        attending = len(layers_with_heads)
+        first = layer_config(config, layers_with_heads[0]) if attending else config
         heads, shared = (
-            getattr(config, f"num_{name}_heads", None) for name in ("attention", "key_value")
+            getattr(first, f"num_{name}_heads", None) for name in ("attention", "key_value")
         )
         keys = f", {shared} of keys and values" if shared not in (None, heads) else ""
         window = getattr(config, "sliding_window", None)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import torch
 from jaxtyping import Float, Int
@@ -21,9 +21,7 @@ from torch.nn.functional import pad
 from gpt2sdk import OptionError
 from gpt2sdk.gpt2 import Cache
 from gpt2sdk_transformers.attention import Rule, attend
-
-if TYPE_CHECKING:
-    from gpt2sdk_transformers.state_feed import StateFeed
+from gpt2sdk_transformers.mixer import FedStates
 
 # What a kernel call costs besides its scores (about 8 µs), in scores times the model's width.
 _CALL = 2**16
@@ -158,7 +156,7 @@ class RaggedFeed:
         *,
         width: int,
         device: torch.device,
-        states: "StateFeed | None" = None,
+        states: FedStates | None = None,
     ) -> None:
         """Plan a call whose arguments were checked; nothing is written yet.
 

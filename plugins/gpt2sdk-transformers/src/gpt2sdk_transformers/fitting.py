@@ -1,11 +1,16 @@
 """What a checkpoint holds beside the weights of a network, and what may be left out."""
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, final
 
 import torch
+from torch import Tensor, nn
+from typing_extensions import override
 
-from gpt2sdk import CheckpointError, TensorSource
+from gpt2sdk import CheckpointError, TensorInfo, TensorSource
+from gpt2sdk_transformers.exposed import read_past
 from gpt2sdk_transformers.network import SharedHead, lasting_buffers, name_of
 
 if TYPE_CHECKING:
@@ -29,7 +34,7 @@ def without_repeated(
         The others, and what was noticed.
 
     Raises:
-        CheckpointError: If a head is stored that its config ties to other numbers.
+        CheckpointError: If a head is stored that its config ties to another shape.
     """
     ignored = [re.compile(each) for each in network._keys_to_ignore_on_load_unexpected or ()]  # noqa: SLF001 - transformers'
     known = {name for name, _ in network.named_parameters()} | set(network.state_dict())
@@ -45,17 +50,88 @@ def without_repeated(
     repeated = set(network.state_dict()) - once
     computed += [name for name in source.infos if name in repeated]
     tied = _tied_head(source, network)
-    if tied is not None:
-        head, table = tied
-        if not torch.equal(source.read(head), source.read(table)):
+    left: TensorSource = source.without([*computed, *(tied or ())[:1]])
+    return (left if tied is None else RepeatedTable(left, source, *tied)), tuple(notes)
+
+
+@final
+class RepeatedTable(TensorSource):
+    """The tensors of a tied model that also stores its head, which has to be the table once more.
+
+    They are compared while the table is read; who only looks at names and shapes reads neither.
+    """
+
+    def __init__(self, left: TensorSource, every: TensorSource, head: str, table: str) -> None:
+        """Make them of those with and without the head.
+
+        Args:
+            left: Without the head.
+            every: With it.
+            head: Its name.
+            table: The table's.
+
+        Raises:
+            CheckpointError: If their shapes or types differ.
+        """
+        self._left, self._every, self._head, self._table = left, every, head, table
+        if every.infos[head] != every.infos[table]:
+            raise self._another()
+
+    @property
+    @override
+    def path(self) -> Path:
+        return self._left.path
+
+    @property
+    @override
+    def infos(self) -> Mapping[str, TensorInfo]:
+        return self._left.infos
+
+    @override
+    def nbytes(self, name: str) -> int:
+        return self._left.nbytes(name)
+
+    @override
+    def slabs(self, name: str, dim: int = 0) -> Iterator[Tensor]:
+        if name != self._table:
+            yield from self._left.slabs(name, dim)
+            return
+        both = (self._every.slabs(each, dim) for each in (name, self._head))
+        for slab, again in zip(*both, strict=True):
+            if not torch.equal(slab, again):
+                raise self._another()
+            yield slab
+
+    @override
+    def read(self, name: str) -> Tensor:
+        return super().read(name) if name == self._table else self._left.read(name)
+
+    def _another(self) -> CheckpointError:
+        return CheckpointError(
+            f"{self.path}: the config ties the output head to the embedding, but {self._head} and "
+            f'{self._table} differ: write "tie_word_embeddings": false into its config.json',
+            path=self.path,
+            unexpected=[self._head],
+        )
+
+
+def check_read_past(source: TensorSource, network: nn.Module) -> None:
+    """Make sure that nothing is quantized whose numbers the network reads by itself.
+
+    Raises:
+        CheckpointError: If something is; the message says which modules to skip.
+    """
+    for path in sorted(read_past(network)):
+        beside = (f"{path}.weight.", f"{path}.SCB")
+        found = [name for name in source.infos if name.startswith(beside)]
+        if found:
             raise CheckpointError(
-                f"{source.path}: the config ties the output head to the embedding, but {head} and "
-                f'{table} differ: write "tie_word_embeddings": false into its config.json',
+                f"{source.path}: {path} is quantized, and this network reads its matrix past the "
+                f'module: expected it plain, as llm_int8_skip_modules=["lm_head", '
+                f'"{path.rpartition(".")[2]}"] of BitsAndBytesConfig leaves it',
                 path=source.path,
-                unexpected=[head],
+                unexpected=found,
             )
-        computed.append(head)
-    return (source.without(computed) if computed else source), tuple(notes)
 
 
 def _tied_head(source: TensorSource, network: "PreTrainedModel") -> tuple[str, str] | None:

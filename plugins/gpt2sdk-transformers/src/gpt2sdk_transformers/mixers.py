@@ -9,7 +9,6 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import partial
 from threading import RLock
 from types import FunctionType
@@ -21,6 +20,7 @@ from transformers.cache_utils import Cache as TransformersCache
 from transformers.cache_utils import LinearAttentionLayer
 
 from gpt2sdk_transformers.feed import UNDER_WAY
+from gpt2sdk_transformers.mixer import Mixer
 from gpt2sdk_transformers.scan import CARRIED, SCAN, carried_scan
 from gpt2sdk_transformers.states import StateKey
 
@@ -36,21 +36,6 @@ _GOES_ON = frozenset({"initial_state", "initial_states"})
 _INSIDE = frozenset({"conv1d_state", "rg_lru"})
 _LOCK = RLock()
 """Held by who has put states into a module: other threads may want to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mixer:
-    """How a kind of module takes several tokens that go on from a state.
-
-    Attributes:
-        forward: Code that does, if its own does not.
-        steps: Whether it takes them one by one.
-        inside: Whether it has its states in itself.
-    """
-
-    forward: FunctionType | None = None
-    steps: bool = False
-    inside: bool = False
 
 
 class ByRows:

@@ -21,7 +21,7 @@ from gpt2sdk_transformers.mixers import make_mixers
 from gpt2sdk_transformers.network import attending_layers, logits_width
 from gpt2sdk_transformers.recurrent_cache import RecurrentCache
 from gpt2sdk_transformers.state_feed import StateFeed
-from gpt2sdk_transformers.whole_sequences import WholeSequences
+from gpt2sdk_transformers.whole_sequences import WholeSequences, evaluating
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -84,11 +84,15 @@ class TransformersLM(WholeSequences):
         """The blocks, in their order."""
         return list(self.network.get_submodule(self._stack[1]).children())
 
+    def is_block(self, part: str) -> bool:
+        """Whether a part is one of the blocks, rather than around or beside them."""
+        stack, _, number = part.removeprefix("network.").rpartition(".")
+        return stack == self._stack[1] and number.isdigit()
+
     def layer_of(self, part: str) -> int | None:
         """Return which layer's keys and values a part makes; `None` for none."""
-        stack, _, number = part.removeprefix("network.").rpartition(".")
-        own = stack == self._stack[1] and number.isdigit() and int(number) in self.attending
-        return int(number) if own else None
+        layer = int(part.rpartition(".")[2]) if self.is_block(part) else -1
+        return layer if layer in self.attending else None
 
     def make_cache(self, slots: int) -> Cache | RecurrentCache:
         """Return an empty cache; it grows by itself as tokens are fed."""
@@ -106,7 +110,8 @@ class TransformersLM(WholeSequences):
     ) -> Scores:
         """Feed `tokens[i]` to slot `i`, after what it holds, and score its last positions.
 
-        The cache is changed only if all goes well.
+        No gradients, and no dropout even while training. The cache is changed only if all goes
+        well.
 
         Raises:
             OptionError: If an argument does not fit the cache or the model.
@@ -133,6 +138,8 @@ class TransformersLM(WholeSequences):
             states=states,
         )
         logits = self._compute(feed)[:total]
+        if states is not None and states.ran != self.mixers:
+            raise misfit(f"{states.ran} of {self.mixers} layers with states were called")
         feed.finish()
         hidden = {layer: feed.hidden[layer][:total] for layer in hidden_states}
         return Scores(logits, hidden, () if states is None else states.again)
@@ -167,8 +174,8 @@ class TransformersLM(WholeSequences):
     def origin(self) -> Hashable | None:
         """Say what keys and values would come of now: see `RecallableLM`.
 
-        Weights that are written to or replaced are another origin. There is none while a module has
-        a hook, and none where parts are brought by a placement.
+        Weights that are written to or replaced are another origin, as is an adapter's other scale.
+        There is none while a module has a hook, and none where parts are brought by a placement.
         """
         if residency_of(self) is not None or self._watched():
             return None
@@ -230,7 +237,7 @@ class TransformersLM(WholeSequences):
         token = UNDER_WAY.set(feed)
         hooks = self._watch(feed)
         try:
-            with torch.no_grad():
+            with torch.no_grad(), evaluating(self.network):
                 words: dict[str, Any] = {self._cache_word: Conduit(feed)}
                 logits: Tensor = self.network(
                     input_ids=feed.ids,
@@ -249,8 +256,6 @@ class TransformersLM(WholeSequences):
                 f"transformers' own attention functions are told of, and {feed.attended} of "
                 f"{len(self._attend)} attended to them"
             )
-        if feed.states is not None and feed.states.ran != self.mixers:
-            raise misfit(f"{feed.states.ran} of {self.mixers} layers with states were called")
         return logits[0].float()
 
     def _watch(self, feed: RaggedFeed) -> list[RemovableHandle]:

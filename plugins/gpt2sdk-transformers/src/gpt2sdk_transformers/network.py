@@ -5,7 +5,6 @@ rotary positions, is computed at once, on the CPU; a head that is tied to the ta
 that table instead of sharing its weight.
 """
 
-import inspect
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -17,6 +16,7 @@ from typing_extensions import override
 
 from gpt2sdk import CheckpointError
 from gpt2sdk.gpt2 import Linear, Table
+from gpt2sdk_transformers.exposed import asks_its_head, read_past
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 # Where a config names no limit: no row gets there.
 _BOUNDLESS = 2**20
-# Modules whose matrices others read, past them (Mamba's): nobody may hold them otherwise.
-_READ = ".dt_proj"
 
 
 def make_network(config: "PretrainedConfig", dtype: torch.dtype) -> "PreTrainedModel":
@@ -43,11 +41,11 @@ def make_network(config: "PretrainedConfig", dtype: torch.dtype) -> "PreTrainedM
     )
     _untie(network)
     apart = _share(network)
-    if "weight" in inspect.unwrap(type(network).forward).__code__.co_names:
-        # Mamba's asks its head of which type it is: nobody may hold its matrix otherwise.
+    apart |= {network.get_submodule(name) for name in read_past(network)}
+    if asks_its_head(network):
         apart.add(network.get_output_embeddings())
-    for path, module in network.named_modules():
-        if type(module) is nn.Linear and not (module in apart or path.endswith(_READ)):
+    for module in network.modules():
+        if type(module) is nn.Linear and module not in apart:
             # The same, and its matrix may be held in the form that a CPU reads fastest.
             module.__class__ = Linear
     compute_buffers(network)
@@ -63,9 +61,13 @@ def context_length(config: "PretrainedConfig") -> int:
     text = config.get_text_config()
     rope = getattr(text, "rope_parameters", None) or {}
     limit = int(getattr(text, "max_position_embeddings", 0) or 0) or _BOUNDLESS
-    if rope.get("rope_type") in ("longrope", "dynamic"):
-        return int(rope.get("original_max_position_embeddings") or limit)
-    return limit
+    # Some have one for each type of layer.
+    ropes = [rope, *(each for each in rope.values() if isinstance(each, dict))]
+    stretched = [each for each in ropes if each.get("rope_type") in ("longrope", "dynamic")]
+    return min(
+        (int(each.get("original_max_position_embeddings") or limit) for each in stretched),
+        default=limit,
+    )
 
 
 # What a layer may be that has keys and values of each token.
@@ -87,18 +89,29 @@ def attending_layers(config: "PretrainedConfig") -> Sequence[int]:
     return [at for at, kind in enumerate(config.layer_types) if kind in _ATTENDING]
 
 
-def token_numbers(config: "PretrainedConfig") -> int:
-    """Return how many numbers a block keeps of a token: keys and values, of one width.
+def layer_config(config: "PretrainedConfig", layer: int) -> "PretrainedConfig":
+    """Return the config of one layer: some models' layers differ in their sizes (Gemma 4)."""
+    return cast("PretrainedConfig", config.get_text_config().per_layer_config[layer])
+
+
+def token_numbers(config: "PretrainedConfig", layer: int) -> int:
+    """Return how many numbers a layer keeps of a token: keys and values, of one width.
 
     A window saves nothing here: a row that is taken back needs what it had slid past.
     """
-    text = config.get_text_config()
-    heads = int(text.num_attention_heads)
-    if getattr(text, "kv_lora_rank", None):
-        wide = int(text.qk_nope_head_dim) + int(text.qk_rope_head_dim)
-        return 2 * heads * max(wide, int(text.v_head_dim))
-    size = getattr(text, "head_dim", None) or text.hidden_size // heads
-    return 2 * int(getattr(text, "num_key_value_heads", None) or heads) * int(size)
+    own = layer_config(config, layer)
+    heads = int(own.num_attention_heads)
+    if getattr(own, "kv_lora_rank", None):
+        wide = int(own.qk_nope_head_dim) + int(own.qk_rope_head_dim)
+        return 2 * heads * max(wide, int(own.v_head_dim))
+    shared = int(getattr(own, "num_key_value_heads", None) or heads)
+    size = int(getattr(own, "head_dim", None) or own.hidden_size // heads)
+    if own.model_type == "jetmoe":
+        # They are written once for each expert that attends.
+        return 2 * heads * int(own.kv_channels)
+    if own.model_type == "mimo_v2_flash" and own.layer_types[layer] == "sliding_attention":
+        shared *= 2
+    return 2 * shared * max(size, int(getattr(own, "v_head_dim", None) or 0))
 
 
 def logits_width(network: "PreTrainedModel") -> int:

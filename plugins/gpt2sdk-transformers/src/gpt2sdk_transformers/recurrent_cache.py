@@ -16,6 +16,9 @@ from gpt2sdk_transformers.states import StatePages
 MARKS: Final = 3
 """Most marks of a slot: the first one, which is where its prompt ended, and the last ones."""
 
+PAGES: Final = 1 + MARKS
+"""Most states of a slot: the one it has, and its marks."""
+
 STRIDE: Final = 16
 """Tokens between marks of a slot that is fed one by one: so many are fed again at most if it is
 taken back by a few."""
@@ -89,6 +92,7 @@ class RecurrentCache:
         self.keys = Cache(slots, layers=layers, limit=limit)
         self.pages = StatePages()
         self.limit = limit
+        self.pages.most = PAGES * slots
         self._slots = [RecurrentSlot() for _ in range(slots)]
 
     @property
@@ -150,6 +154,7 @@ class RecurrentCache:
         for slot in gone:
             self._release(old[slot].pages)
         self._slots = made
+        self.pages.most = PAGES * len(made)
         self.pages.trim()
 
     def rewind(self, lengths: Sequence[int]) -> None:
@@ -207,7 +212,8 @@ class RecurrentCache:
         if held.page is not None:
             last = held.marks[-1].length if held.marks else -STRIDE
             if last < held.seen and (drafted or held.seen - last >= STRIDE):
-                self._add(held, StateMark(held.seen, self.pages.share(held.page)))
+                self._make_room(held)
+                held.marks.append(StateMark(held.seen, self.pages.share(held.page)))
             if self.pages.users(held.page) == 1:
                 return held.page
             self.pages.release(held.page)
@@ -216,9 +222,10 @@ class RecurrentCache:
 
     def mark(self, slot: int, more: int) -> int:
         """Return a page for the state that a slot has so many tokens behind the one it had."""
-        held, page = self._slots[slot], self.pages.take()
-        self._add(held, StateMark(held.seen + more, page))
-        return page
+        held = self._slots[slot]
+        self._make_room(held)
+        held.marks.append(StateMark(held.seen + more, self.pages.take()))
+        return held.marks[-1].page
 
     def advance(self, tokens: Sequence[Sequence[int]]) -> None:
         """Count what was fed: all that each slot held, and these tokens."""
@@ -237,13 +244,16 @@ class RecurrentCache:
         slot.page = self.pages.share(kept[-1].page) if kept else None
         slot.seen = kept[-1].length if kept else 0
 
-    def _add(self, slot: RecurrentSlot, mark: StateMark) -> None:
-        """Add a mark, in the place of the last one if that is near the one before."""
+    def _make_room(self, slot: RecurrentSlot) -> None:
+        """Drop a mark that the next one replaces, before that needs a page.
+
+        It is the last one, if that is near the one before; else, of too many, that behind the
+        first.
+        """
         marks = slot.marks
         if len(marks) > 1 and marks[-1].length - marks[-2].length < STRIDE:
             self._release([marks.pop().page])
-        marks.append(mark)
-        if len(marks) > MARKS:
+        if len(marks) == MARKS:
             self._release([marks.pop(1).page])
 
     def _release(self, pages: Sequence[int]) -> None:

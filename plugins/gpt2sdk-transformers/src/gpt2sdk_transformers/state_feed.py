@@ -14,7 +14,8 @@ from transformers.cache_utils import Cache as TransformersCache
 from transformers.cache_utils import LinearAttentionLayer
 
 from gpt2sdk_transformers.feed import misfit
-from gpt2sdk_transformers.mixers import Mixer, layer_states
+from gpt2sdk_transformers.mixer import Mixer
+from gpt2sdk_transformers.mixers import layer_states
 from gpt2sdk_transformers.states import StateKey
 
 if TYPE_CHECKING:

@@ -32,6 +32,9 @@ class StateKey(NamedTuple):
 class StatePages:
     """Memory for states, page by page, with the number of those who hold each.
 
+    Attributes:
+        most: How many pages are ever held: memory grows ahead of need no further.
+
     Example:
         >>> pages, key = StatePages(), StateKey(0, "conv", 0)
         >>> first = pages.take()
@@ -43,6 +46,7 @@ class StatePages:
     """
 
     def __init__(self) -> None:
+        self.most = 0
         self._layers: dict[int, dict[StateKey, Tensor]] = {}
         self._users: list[int] = []
         # What stands for the pages of the rows that decode now: each layer asks for it.
@@ -106,7 +110,9 @@ class StatePages:
         held = states.get(key)
         if held is not None and len(held) >= len(self._users):
             return held
-        count = len(self._users) if held is None else max(len(self._users), len(held) * 3 // 2)
+        count = len(self._users)
+        if held is not None:
+            count = max(count, min(self.most, len(held) * 3 // 2))
         # Not an inference tensor: it is also written where gradients are merely off.
         with torch.inference_mode(mode=False):
             made = torch.zeros((count, *like.shape[1:]), dtype=like.dtype, device=like.device)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from gpt2sdk_transformers.exposed import read_past
 from gpt2sdk_transformers.network import SharedHead, name_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class WholeSequences(nn.Module):
         table_name: The name of the table of tokens in it.
         head_name: The name of what makes logits in it.
         tied: Whether that multiplies with the table.
+        read_past: The names of modules whose matrices it reads past them.
     """
 
     def __init__(self, network: "PreTrainedModel") -> None:
@@ -35,6 +37,7 @@ class WholeSequences(nn.Module):
         self.table_name = name_of(network, network.get_input_embeddings())
         self.head_name = name_of(network, network.get_output_embeddings())
         self.tied = isinstance(network.get_output_embeddings(), SharedHead)
+        self.read_past = read_past(network)
 
     @contextmanager
     def as_in_transformers(self) -> Iterator[None]:
@@ -70,3 +73,16 @@ class WholeSequences(nn.Module):
             self.network.activation_checkpointing_enable({"use_reentrant": False})
         elif self.gradient_checkpointing:
             self.network.activation_checkpointing_disable()
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put a network that is being trained into evaluation mode, and back."""
+    training = [module for module in network.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
