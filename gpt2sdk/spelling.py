@@ -8,6 +8,8 @@ _ALIKE = 0.75
 _ALIKE_BUT_FIRST = 0.85
 _ALIKE_JOINED = 0.9
 _SHORT = 3
+# Letters of what may be a misspelling: the time to compare grows with their square.
+_LONGEST = 100
 
 
 def likely(name: str, names: Iterable[str], most: int = 3) -> list[str]:
@@ -26,6 +28,8 @@ def likely(name: str, names: Iterable[str], most: int = 3) -> list[str]:
     >>> likely("top_a", ["top_p"]), likely("max_new_token", ["max_new_tokens", "min_new_tokens"])
     ([], ['max_new_tokens'])
     """
+    if len(name) > _LONGEST:
+        return []
     shares = {each: _share(_words(name), _words(each)) for each in sorted(set(names))}
     same = [each for each in shares if shares[each] == 1]
     near = same or [each for each in shares if shares[each] > 0]

@@ -49,3 +49,7 @@ def test_other_words_are_other_meanings():
 def test_the_likeliest_names_come_first_and_not_too_many_of_them():
     assert ["tables", "tale"] == likely("tales", ["tables", "tale", "trees"])
     assert ["tables"] == likely("tales", ["tables", "tale", "trees"], most=1)
+
+
+def test_a_name_of_a_million_letters_is_no_misspelling():
+    assert likely("x" * 1_000_000, ["x", "temperature"]) == []
