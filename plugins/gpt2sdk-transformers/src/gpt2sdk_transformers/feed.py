@@ -21,7 +21,7 @@ from torch.nn.functional import pad
 from gpt2sdk import OptionError
 from gpt2sdk.gpt2 import Cache
 from gpt2sdk_transformers.attention import Rule, attend
-from gpt2sdk_transformers.mixer import FedStates
+from gpt2sdk_transformers.mixer import StateFeeder
 
 # What a kernel call costs besides its scores (about 8 µs), in scores times the model's width.
 _CALL = 2**16
@@ -156,7 +156,7 @@ class RaggedFeed:
         *,
         width: int,
         device: torch.device,
-        states: FedStates | None = None,
+        states: StateFeeder | None = None,
     ) -> None:
         """Plan a call whose arguments were checked; nothing is written yet.
 

@@ -21,7 +21,7 @@ class Mixer:
     inside: bool = False
 
 
-class FedStates(Protocol):
+class StateFeeder(Protocol):
     """What a call does to states."""
 
     def mix(

@@ -91,7 +91,7 @@ def attending_layers(config: "PretrainedConfig") -> Sequence[int]:
 
 def layer_config(config: "PretrainedConfig", layer: int) -> "PretrainedConfig":
     """Return the config of one layer: some models' layers differ in their sizes (Gemma 4)."""
-    return cast("PretrainedConfig", config.get_text_config().per_layer_config[layer])
+    return config.get_text_config().per_layer_config[layer]
 
 
 def token_numbers(config: "PretrainedConfig", layer: int) -> int:
