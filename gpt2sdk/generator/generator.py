@@ -344,10 +344,5 @@ class Generator(Scorer, Examiner, Converser, Awaited):
         encoded = encode_prompts(prompt, self.tokenizer, self.model.vocab_size)
         composition = compose(options, registry=self.registry, prompts=len(encoded), config=preset)
         return begin(
-            self,
-            encoded,
-            composition,
-            engine=engine,
-            streaming=streaming,
-            cancelled=cancel.is_set,
+            self, encoded, composition, engine=engine, streaming=streaming, cancelled=cancel.is_set
         )

@@ -65,15 +65,7 @@ class DeviceMap(Planned):
         """
         known = {key for name in names for key in _above(name)}
         values = {_plain(key, known): value for key, value in self.device_map}
-        if "wte" in names:
-            # GPT-2's dropout has no weights, but stands in the maps that accelerate makes.
-            values.pop("drop", None)
-            if "lm_head" not in names and "lm_head" in values:
-                _check_tied(values)
-        elif any(name.startswith(_NETWORK) for name in names):
-            for key in values.keys() - known:
-                if key.endswith(_WITHOUT_WEIGHTS):
-                    del values[key]
+        _drop_weightless(values, names, known)
         for key in values.keys() - known:
             raise _unknown(key, names)
         chosen: dict[str, int | str] = {}
@@ -87,6 +79,24 @@ class DeviceMap(Planned):
                 'the rest: {"": "cpu"}'
             )
         return chosen
+
+
+def _drop_weightless(
+    values: dict[str, int | str], names: Sequence[str], known: Collection[str]
+) -> None:
+    """Take out what stands in the maps that accelerate makes, and has no weights.
+
+    Raises:
+        PlacementError: If a tied head is to be elsewhere than its table.
+    """
+    if "wte" in names:
+        values.pop("drop", None)
+        if "lm_head" not in names and "lm_head" in values:
+            _check_tied(values)
+    elif any(name.startswith(_NETWORK) for name in names):
+        for key in values.keys() - set(known):
+            if key.endswith(_WITHOUT_WEIGHTS):
+                del values[key]
 
 
 def _off(device: torch.device) -> Literal["device", "cpu"]:

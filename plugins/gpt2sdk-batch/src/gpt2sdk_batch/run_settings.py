@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from gpt2sdk import CallRecord, Generator, OptionError
 from gpt2sdk_batch.errors import BatchError
@@ -105,9 +105,8 @@ def facts_of(generator: Generator, settings: RunSettings) -> dict[str, object]:
     Raises:
         OptionError: An option is wrong.
     """
-    explained = generator.explain(
-        config=settings.config or None, seed=settings.seed, **settings.options
-    )
+    options: dict[str, Any] = {**settings.options, "seed": settings.seed}
+    explained = generator.explain(config=settings.config or None, **options)
     in_force = dict(explained.composition.in_force)
     versions = in_force.pop("versions", {})
     for name in _OWN:
