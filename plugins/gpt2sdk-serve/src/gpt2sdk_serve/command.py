@@ -39,7 +39,10 @@ Host = Annotated[
         help="Where to listen; other than this machine alone only with the key GPT2SDK_API_KEY.",
     ),
 ]
-Port = Annotated[int, typer.Option("--port", metavar="N", help="The port; 0 takes a free one.")]
+Port = Annotated[
+    int,
+    typer.Option("--port", metavar="N", min=0, max=65535, help="The port; 0 takes a free one."),
+]
 BatchSize = Annotated[
     int, typer.Option("--batch-size", metavar="N", min=1, help="Rows at a time of each model.")
 ]
@@ -96,8 +99,12 @@ def serve(  # noqa: PLR0913 - each is a flag
     # `gpt2sdk serve --help` needs no torch.
     import os  # noqa: PLC0415
 
-    from gpt2sdk import parse_size  # noqa: PLC0415
-    from gpt2sdk_serve.command_line import carry_out, read_template, usual_options  # noqa: PLC0415
+    from gpt2sdk_serve.command_line import (  # noqa: PLC0415
+        carry_out,
+        read_size,
+        read_template,
+        usual_options,
+    )
     from gpt2sdk_serve.settings import MOST_NEW_TOKENS, ServeSettings  # noqa: PLC0415
 
     settings = ServeSettings(
@@ -106,7 +113,7 @@ def serve(  # noqa: PLR0913 - each is a flag
         api_key=os.environ.get("GPT2SDK_API_KEY"),
         batch_size=batch_size,
         max_queue=max_queue,
-        memory=None if row_memory is None else parse_size(row_memory),
+        memory=read_size(row_memory),
         max_new_tokens=flags.max_new_tokens or MOST_NEW_TOKENS,
         timeout=timeout,
         grace=grace,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gpt2sdk import CallFlags, Generator, OptionError
+from gpt2sdk import CallFlags, Generator, OptionError, parse_size
 from gpt2sdk_serve.app import make_app
 from gpt2sdk_serve.graceful_server import GracefulServer, listening
 from gpt2sdk_serve.settings import ServeSettings
@@ -43,6 +43,7 @@ def carry_out(
                 _say(f"note: {name}: {note}")
         for name, generator in served.items():
             _check_preset(name, generator, settings)
+            _check_template(name, generator, settings)
         app = make_app(served, settings)
         _log_to_stderr()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -107,6 +108,33 @@ def read_template(given: str | None) -> str | None:
     except ValueError as error:
         message = f"--chat-template {given}: expected UTF-8: {error}"
         raise OptionError(message, name="chat_template", value=given) from None
+
+
+def read_size(given: str | None) -> int | None:
+    """Return the bytes that a flag names; `None` for none.
+
+    Raises:
+        OptionError: It names no size.
+    """
+    if given is None:
+        return None
+    try:
+        return parse_size(given)
+    except OptionError as error:
+        message = f"--row-memory {given}: expected {error.expected or 'a size, such as 2GB'}"
+        raise OptionError(message, name="row_memory", value=given) from None
+
+
+def _check_template(name: str, generator: Generator, settings: ServeSettings) -> None:
+    """Refuse a chat template that writes no chat, before anybody asks with it."""
+    template = settings.chat_template
+    if template is None:
+        return
+    try:
+        generator.chat_prompt([{"role": "user", "content": "Hello"}], chat_template=template)
+    except OptionError as error:
+        message = f"--chat-template does not fit {name}: {error}"
+        raise OptionError(message, name="chat_template", value=template) from None
 
 
 def _check_preset(name: str, generator: Generator, settings: ServeSettings) -> None:

@@ -13,8 +13,8 @@ from typing_extensions import override
 from gpt2sdk_serve.settings import ServeSettings
 from gpt2sdk_serve.state import ServerState
 
-_LAST = 5.0
-"""Seconds for which answers that were cut off may still be sent."""
+_LAST = 60.0
+"""Seconds for which answers that were cut off may still be sent; a second signal stops at once."""
 
 
 class GracefulServer(uvicorn.Server):
