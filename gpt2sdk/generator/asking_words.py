@@ -16,7 +16,7 @@ _NO_CONFIG: Final = (
         "drawn here",
     ),
     row(
-        "engine cancel",
+        "engine",
         "",
         "there is nothing to set: it runs at once and by itself",
     ),

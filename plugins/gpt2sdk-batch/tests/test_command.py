@@ -106,7 +106,7 @@ def test_shards_are_merged(app, write, tmp_path, some_lines):
 def test_a_run_that_is_killed_again_and_again_loses_and_repeats_nothing(
     app, write, tmp_path, some_lines
 ):
-    source = write(some_lines(240))
+    source = write(some_lines(800))
     whole, target = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
     invoke(app, source, whole, *USUAL)
     luck = random.Random(7)  # noqa: S311 - no secret
@@ -128,7 +128,7 @@ def test_a_run_that_is_killed_again_and_again_loses_and_repeats_nothing(
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_with_what_is_whole(app, write, tmp_path, some_lines, number):
-    source = write(some_lines(80))
+    source = write(some_lines(600))
     whole, target = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
     invoke(app, source, whole, *USUAL)
     process = begin(source, target)
@@ -139,7 +139,7 @@ def test_a_signal_ends_a_run_with_what_is_whole(app, write, tmp_path, some_lines
         again.communicate()
 
     assert 128 + number == process.returncode, said
-    assert "of 80 lines" in said
+    assert "of 600 lines" in said
     assert "stopped: the same again goes on" in said
     assert whole.read_bytes() == target.read_bytes()
 
@@ -178,7 +178,7 @@ def test_a_device_is_not_read_as_a_journal(app, write, tmp_path, some_lines):
 
 @pytest.mark.slow
 def test_two_runs_on_one_output_are_refused(write, tmp_path, some_lines):
-    source, target = write(some_lines(60)), tmp_path / "out.jsonl"
+    source, target = write(some_lines(600)), tmp_path / "out.jsonl"
     first = begin(source, target)
     wait_for(journal_of(target), 5, first)
     first.send_signal(signal.SIGSTOP)

@@ -17,6 +17,7 @@ SCORES = "/v1/scores"
 DECISIONS = "/v1/decisions"
 COMPLETIONS = "/v1/completions"
 LONG = "The king was in the wood. " * 4000
+MANY = [f"{number} kings" + " in the wood" * 150 for number in range(200)]
 ECHO = {"echo": True, "logprobs": 1, "max_tokens": 0}
 
 
@@ -51,7 +52,7 @@ def test_lists_of_options_are_counted_together(site):
 
 def test_scores_end_in_time(serve, storyteller):
     with serve({"storyteller": storyteller}, timeout=0.3) as site:
-        status, headers, answer = site.ask("POST", SCORES, {"text": LONG * 5})
+        status, headers, answer = site.ask("POST", SCORES, {"text": LONG * 4})
         counts = dict(site.state.metrics.cancelled.values)
         # The thread is through with it soon, and not when all is read.
         began = time.perf_counter()
@@ -72,7 +73,7 @@ def test_scores_end_in_time(serve, storyteller):
     ("path", "fields"),
     [
         (SCORES, {"text": LONG}),
-        (DECISIONS, {"prompt": ["The king " * 50] * 200, "options": [" a", " b", " c", " d"]}),
+        (DECISIONS, {"prompt": MANY, "options": [" a", " b", " c", " d"]}),
     ],
     ids=["scores", "decisions"],
 )
