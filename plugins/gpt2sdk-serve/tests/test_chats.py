@@ -153,6 +153,7 @@ def test_a_model_without_a_template_says_what_to_do(site):
         ({"messages": "hi"}, "messages"),
         ({"messages": [{"content": "hi"}]}, "messages"),
         ({"messages": [{"role": "user", "content": 3}]}, "messages"),
+        ({"messages": [{"role": "user"}]}, "messages"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages"),
         ({"messages": CHAT, "top_logprobs": 2}, "top_logprobs"),
         ({"messages": CHAT, "logprobs": True, "top_logprobs": 21}, "top_logprobs"),

@@ -12,7 +12,7 @@ def read_messages(given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     OpenAI's clients may send a content in parts; those that are texts are joined.
 
     Raises:
-        RequestError: A message has no role, or a part is no text.
+        RequestError: A message has no role or no content, or a part is no text.
 
     >>> read_messages([{"role": "user", "content": [{"type": "text", "text": "Hello"}]}])
     [{'role': 'user', 'content': 'Hello'}]
@@ -21,6 +21,9 @@ def read_messages(given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for place, message in enumerate(given):
         if not isinstance(message.get("role"), str):
             text = f"messages[{place}] has no role: expected user, assistant or system"
+            raise RequestError(text, param="messages")
+        if message.get("content") is None and message["role"] != "assistant":
+            text = f"messages[{place}] has no content: expected a text"
             raise RequestError(text, param="messages")
         messages.append({**message, "content": _content(message.get("content"), place)})
     return messages
