@@ -71,6 +71,16 @@ def test_events_are_lines_of_json(app, write, tmp_path, some_lines):
     )
 
 
+def test_a_batch_that_was_done_before_says_so_again(app, write, tmp_path, some_lines):
+    source = write([*some_lines(2), {"id": "bad", "prompt": "A", "options": {"x": 1}}])
+    target = tmp_path / "out.jsonl"
+    first = invoke(app, source, target, *USUAL)
+    again = invoke(app, source, target, *USUAL)
+
+    assert (3, 3) == (first.exit_code, again.exit_code)
+    assert "3 of 3 lines, 1 error" in again.stderr
+
+
 def test_a_preset_and_a_template_are_taken(app, write, tmp_path):
     lines = [{"id": "a", "messages": [{"role": "user", "content": "Hello"}]}]
     (tmp_path / "preset.json").write_text('{"max_new_tokens": 4, "seed": 9, "batch_size": 2}')

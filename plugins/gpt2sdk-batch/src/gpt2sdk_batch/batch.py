@@ -123,6 +123,7 @@ def run(  # noqa: PLR0913 - what is done, where to, and how
             "facts": dict(crew.facts),
         }
         if (finished := _finished(path, head, overwrite=overwrite)) is not None:
+            watch(BatchProgress("finished", finished.lines, finished.done, finished.errors))
             return finished
         with Journal(journal_of(path), found.lines, fresh=overwrite) as journal:
             _agree(journal, head)
