@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gpt2sdk.gpt2.cache import Cache
     from gpt2sdk.gpt2.capture import Activations
     from gpt2sdk.gpt2.checkpoint import load_model, open_checkpoint
+    from gpt2sdk.gpt2.evaluation_mode import evaluating
     from gpt2sdk.gpt2.export import save_pretrained
     from gpt2sdk.gpt2.feed import check_fed
     from gpt2sdk.gpt2.head import Embedding, Table, TiedHead
@@ -33,6 +34,7 @@ _HOMES = {
     "gpt2sdk.gpt2.cache": ("Cache",),
     "gpt2sdk.gpt2.capture": ("Activations",),
     "gpt2sdk.gpt2.checkpoint": ("load_model", "open_checkpoint"),
+    "gpt2sdk.gpt2.evaluation_mode": ("evaluating",),
     "gpt2sdk.gpt2.export": ("save_pretrained",),
     "gpt2sdk.gpt2.feed": ("check_fed",),
     "gpt2sdk.gpt2.head": ("Embedding", "Table", "TiedHead"),
@@ -68,6 +70,7 @@ __all__ = [
     "TiedHead",
     "TorchRunner",
     "check_fed",
+    "evaluating",
     "load_model",
     "may_pack",
     "open_checkpoint",

@@ -15,8 +15,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gpt2sdk.config import GPT2Config
-from gpt2sdk.errors import ContextOverflowError, OptionError
+from gpt2sdk.errors import OptionError
 from gpt2sdk.gpt2.untouched import untouched_zeros
+from gpt2sdk.gpt2.window import check_window
 
 _FIRST_PLACES = 64
 
@@ -201,7 +202,8 @@ class Cache:
         if len(held) != self.depth:
             raise _misuse(f"keys and values of {len(held)} layers for {self.depth}")
         start, count = self._lengths[slot], held[0].shape[1]
-        self.check_room([count * (each == slot) for each in range(len(self._lengths))])
+        counts = [count * (each == slot) for each in range(len(self._lengths))]
+        check_window(self._lengths, counts, self.limit)
         self.reserve(start + count)
         for layer, each in enumerate(held):
             self.buffer(layer, each.unsqueeze(0))[slot, :, start : start + count] = each
@@ -221,21 +223,6 @@ class Cache:
         self._lengths = list(lengths)
         cut = np.asarray(self._lengths, dtype=np.int64)
         self._shared = np.minimum(self._shared, np.minimum(cut[:, None], cut))
-
-    def check_room(self, counts: Sequence[int]) -> None:
-        """Make sure that so many more tokens fit into each slot.
-
-        Raises:
-            ContextOverflowError: If a slot would hold more than the context window.
-        """
-        for slot, (held, count) in enumerate(zip(self._lengths, counts, strict=True)):
-            if held + count > self.limit:
-                raise ContextOverflowError(
-                    f"slot {slot} holds {held} tokens and was fed {count} more, but the context "
-                    f"window is {self.limit}: feed fewer, or rewind it",
-                    prompt_tokens=held + count,
-                    limit=self.limit,
-                )
 
     def _move(self, child: int, parent: int) -> tuple[int, int, int, int] | None:
         """Say which places a slot must take over: child, parent, first place and end."""

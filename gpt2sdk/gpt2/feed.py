@@ -19,6 +19,7 @@ from gpt2sdk.components.causal_lm import KeyValueCache
 from gpt2sdk.errors import OptionError
 from gpt2sdk.gpt2.attention import Heads, mix
 from gpt2sdk.gpt2.cache import Cache, cache_dtype
+from gpt2sdk.gpt2.window import check_window
 
 # What a kernel call costs besides its scores (about 8 µs), in scores times the model's width.
 _CALL = 2**16
@@ -226,10 +227,13 @@ class Feed:
 
 @runtime_checkable
 class LimitedCache(KeyValueCache, Protocol):
-    """A cache that knows how many tokens a slot can hold."""
+    """A cache that knows how many tokens a slot can hold.
 
-    def check_room(self, counts: Sequence[int]) -> None:
-        """Make sure that so many more tokens fit into each slot."""
+    Attributes:
+        limit: That number.
+    """
+
+    limit: int
 
 
 def check_fed(
@@ -251,7 +255,7 @@ def check_fed(
     counts = [len(row) for row in tokens]
     _check_slots(len(cache.lengths), counts, keep)
     _check_ids(list(chain.from_iterable(tokens)), vocab_size)
-    cache.check_room(counts)
+    check_window(cache.lengths, counts, cache.limit)
     return any(counts)
 
 

@@ -1,12 +1,12 @@
 """Scoring module by module: what is left where no runner can, or hooks want to be called."""
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gpt2sdk.gpt2.evaluation_mode import evaluating
 from gpt2sdk.gpt2.feed import Feed
 from gpt2sdk.gpt2.route import Parts, Route
 
@@ -25,7 +25,7 @@ def walk(
     streams = {}
     parts = Parts.of(model, route)
     blocks = parts.blocks[: feed.depth]
-    with torch.no_grad(), _evaluating(model):
+    with torch.no_grad(), evaluating(model):
         x = model.get_submodule("drop")(parts.wte(feed.tokens) + parts.wpe(feed.positions))
         for layer, block in enumerate(blocks):
             if layer in wanted:
@@ -36,16 +36,3 @@ def walk(
             streams[feed.depth] = x
         logits = parts.head(parts.ln_f(x)).float()
         return logits, {layer: x.to(logits.device) for layer, x in streams.items()}
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch dropout off for a while."""
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

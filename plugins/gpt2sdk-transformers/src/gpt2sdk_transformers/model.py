@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 from typing_extensions import override
 
 from gpt2sdk import Quantized, Scores, residency_of
-from gpt2sdk.gpt2 import Cache, Linear, Packable, Snapshot, check_fed, pack
+from gpt2sdk.gpt2 import Cache, Linear, Packable, Snapshot, check_fed, evaluating, pack
 from gpt2sdk_transformers.answer import answering
 from gpt2sdk_transformers.conduit import Conduit
 from gpt2sdk_transformers.feed import UNDER_WAY, RaggedFeed, misfit
@@ -21,7 +21,7 @@ from gpt2sdk_transformers.mixers import make_mixers
 from gpt2sdk_transformers.network import attending_layers, logits_width
 from gpt2sdk_transformers.recurrent_cache import RecurrentCache
 from gpt2sdk_transformers.state_feed import StateFeed
-from gpt2sdk_transformers.whole_sequences import WholeSequences, evaluating
+from gpt2sdk_transformers.whole_sequences import WholeSequences
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from gpt2sdk import ContextOverflowError, OptionError
+from gpt2sdk import OptionError
 from gpt2sdk.gpt2 import Cache
 from gpt2sdk_transformers.states import StatePages
 
@@ -114,21 +114,6 @@ class RecurrentCache:
     def slots(self) -> Sequence[RecurrentSlot]:
         """What each slot holds."""
         return tuple(self._slots)
-
-    def check_room(self, counts: Sequence[int]) -> None:
-        """Make sure that so many more tokens fit into each slot.
-
-        Raises:
-            ContextOverflowError: If a slot would hold more than the context window.
-        """
-        for slot, (held, count) in enumerate(zip(self.lengths, counts, strict=True)):
-            if held + count > self.limit:
-                raise ContextOverflowError(
-                    f"slot {slot} holds {held} tokens and was fed {count} more, but the context "
-                    f"window is {self.limit}: feed fewer, or rewind it",
-                    prompt_tokens=held + count,
-                    limit=self.limit,
-                )
 
     def fork(self, parents: Sequence[int]) -> None:
         """Slot `i` becomes a copy of slot `parents[i]`; -1 makes an empty one.

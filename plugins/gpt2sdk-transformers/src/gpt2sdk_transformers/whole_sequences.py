@@ -73,16 +73,3 @@ class WholeSequences(nn.Module):
             self.network.activation_checkpointing_enable({"use_reentrant": False})
         elif self.gradient_checkpointing:
             self.network.activation_checkpointing_disable()
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Put a network that is being trained into evaluation mode, and back."""
-    training = [module for module in network.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
